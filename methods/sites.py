@@ -1,0 +1,102 @@
+"""The seam between methods and backbones: sites, roles and the shape of the volume.
+
+A backbone publishes where something can be inserted (its *sites*) and what each place is (its *role*); a method asks for
+roles and never learns which backbone it is in. Tokens travel as one sequence per slice, (B*D, P+N, E): P prompt tokens in
+front (usually none), then N = h*w patch tokens in row-major order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import torch
+from torch import nn
+
+
+class Role(StrEnum):
+    """What a site is; the module found there maps tokens to tokens unless said otherwise."""
+
+    PROMPT = "prompt"  # entry of the token stream of the first stage; tokens may be put in front here
+    BLOCK = "block"  # a whole transformer block
+    ATTN_BRANCH = "attn_branch"  # the residual branch norm1 -> attention; its output is added to the stream
+    MLP_BRANCH = "mlp_branch"  # the residual branch norm2 -> MLP; its output is added to the stream
+    ATTN = "attn"  # attention alone, on normalised tokens
+    MLP = "mlp"  # the MLP alone, on normalised tokens
+    QKV = "qkv"  # Linear E -> 3E, rows ordered query, key, value
+    PROJ = "proj"  # Linear E -> E, the attention's output projection
+    FC1 = "fc1"
+    FC2 = "fc2"
+    NORM1 = "norm1"
+    NORM2 = "norm2"
+
+
+@dataclass
+class VolumeShape:
+    """The shape of the volume in the current forward pass, one object shared by backbone and injected modules."""
+
+    batch: int = 0
+    depth: int = 0
+    height: int = 0  # grid of the first stage, in tokens
+    width: int = 0
+
+    def grid(self, downsample: int) -> tuple[int, int]:
+        """Return the token grid (h, w) of a stage that is ``downsample`` times coarser than the first."""
+        return self.height // downsample, self.width // downsample
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """How the tokens of one stage lie in the volume."""
+
+    volume: VolumeShape
+    downsample: int = 1
+
+    def split(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Split (B*D, P+N, E) into prompts (B*D, P, E) and patches (B*D, N, E)."""
+        height, width = self.volume.grid(self.downsample)
+        n_prompts = x.shape[1] - height * width
+        return x[:, :n_prompts], x[:, n_prompts:]
+
+    def fold(self, patches: torch.Tensor) -> torch.Tensor:
+        """Fold the patch tokens of all slices (B*D, h*w, E) into a volume (B, E, D, h, w)."""
+        height, width = self.volume.grid(self.downsample)
+        x = patches.reshape(self.volume.batch, self.volume.depth, height, width, patches.shape[-1])
+        return x.permute(0, 4, 1, 2, 3)
+
+    def unfold(self, volume: torch.Tensor) -> torch.Tensor:
+        """Undo `fold`: (B, E, D, h, w) to (B*D, h*w, E)."""
+        batch, channels, depth, height, width = volume.shape
+        return volume.permute(0, 2, 3, 4, 1).reshape(batch * depth, height * width, channels)
+
+
+@dataclass(frozen=True)
+class Site:
+    """One place where a method may put a module: attribute ``name`` of ``parent``."""
+
+    role: Role
+    parent: nn.Module = field(repr=False)
+    name: str
+    index: int  # block index over the whole backbone, from 0; 0 for the prompt entry
+    stage: int
+    width: int  # E, the token width at this site
+    last_in_stage: bool
+    layout: TokenLayout = field(repr=False)
+
+    @property
+    def module(self) -> nn.Module:
+        """The module that is at this site now (a method may have wrapped the original)."""
+        return self.parent.get_submodule(self.name)
+
+
+class HasSites(Protocol):
+    """What a method may know of a backbone."""
+
+    name: str
+    patch_size: int
+    width: int  # E of the first stage
+    sites: tuple[Site, ...]
+    volume: VolumeShape
+
+    def modules(self) -> object: ...
