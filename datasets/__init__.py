@@ -1,0 +1,51 @@
+"""The data sets by name. Each is one file; a line in ``DATASETS`` makes it known, and it is imported on first use."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datasets.base import Dataset
+
+DATASETS = {
+    "brats": "datasets.brats:Brats",
+    "kits": "datasets.kits:Kits",
+    "lits": "datasets.lits:Lits",
+}
+
+
+def names() -> list[str]:
+    """Return the names of the data sets, sorted."""
+    return sorted(DATASETS)
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError with the nearest name if there is no such data set; imports nothing."""
+    if name not in DATASETS:
+        close = get_close_matches(name, DATASETS, n=1)
+        hint = f" (did you mean '{close[0]}'?)" if close else ""
+        raise ValueError(f"unknown data set '{name}'{hint}; available: {', '.join(names())}")
+
+
+def get(name: str) -> type[Dataset]:
+    """Return the class of a data set.
+
+    Raises: ValueError with the nearest name if there is none.
+    """
+    check_name(name)
+    module, _, attribute = DATASETS[name].partition(":")
+    found: type[Dataset] = getattr(import_module(module), attribute)
+    return found
+
+
+def build(name: str, root: Path) -> Dataset:
+    """Return the data set below a folder that holds at least one of its cases.
+
+    Raises: ValueError for an unknown name; DataError if the folder is missing, holds no case, or a case lacks a file.
+    """
+    dataset = get(name)(Path(root))
+    dataset.find_cases()
+    return dataset

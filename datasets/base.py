@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 SYNTHETIC_MARKER = "SYNTHETIC.json"
+SYNTHETIC_PLAN = "SYNTHETIC.partial.json"  # stands in for the marker until the last volume is written
 
 
 class DataError(ValueError):
@@ -29,8 +31,8 @@ class Region:
 class DatasetInfo:
     """The facts of a data set.
 
-    ``classes`` are the training classes in order, background first; ``label_values[i]`` is the value that stands for class i in
-    the label files.
+    ``classes`` are the training classes in order, background first; ``label_values[i]`` is the value that stands for
+    class i in the label files.
     """
 
     name: str
@@ -65,13 +67,13 @@ class Dataset(ABC):
     @property
     def synthetic(self) -> bool:
         """Whether the volumes below the root were made by `datasets.phantom`."""
-        return (self.root / SYNTHETIC_MARKER).is_file()
+        return any((self.root / name).is_file() for name in (SYNTHETIC_MARKER, SYNTHETIC_PLAN))
 
     @abstractmethod
     def find_cases(self) -> list[Case]:
         """Return the cases below the root, sorted by id as strings; header and voxels are not read.
 
-        Raises: DataError if there is none, or if a case lacks a file.
+        Raises: DataError if the root is no folder, if there is no case, or if a case lacks a file.
         """
 
     @abstractmethod
