@@ -49,8 +49,8 @@ def score_case(
 ) -> list[CaseScore]:
     """Return one score per region of ``info``.
 
-    ``prediction`` and ``reference`` are maps of training classes, integers (D, H, W). The empty policy is the data set's
-    entry in `EMPTY_POLICIES`; a data set that has none leaves the distance to an empty mask undefined (nan).
+    ``prediction`` and ``reference`` are maps of training classes, integers (D, H, W). The empty policy is the
+    data set's entry in `EMPTY_POLICIES`; a data set that has none leaves the distance to an empty mask undefined (nan).
 
     Raises: ValueError if the shapes differ or a spacing is not positive.
     """
@@ -94,8 +94,8 @@ def hausdorff_95(
 ) -> float:
     """Return the larger of the two directed 95th-percentile surface distances, in mm.
 
-    Masks are boolean (D, H, W), spacing is (D, H, W). Empty masks follow ``policy``. Voxels at the edge of the volume count
-    as surface. Takes time and memory in proportion to the bounding box of both masks together.
+    Masks are boolean (D, H, W), spacing is (D, H, W). Empty masks follow ``policy``. Voxels at the edge of the volume
+    count as surface. Takes time and memory in proportion to the bounding box of both masks together.
 
     Raises: ValueError if the shapes differ or a spacing is not positive.
     """
