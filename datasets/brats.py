@@ -17,7 +17,7 @@ from datasets.base import Case, DataError, Dataset, DatasetInfo, Region
 from datasets.discovery import group_files
 
 FILE = re.compile(
-    r"(?:^|/)(?P<case>BraTS20_(?:Training|Validation)_\d{3})_(?P<role>flair|t1ce|t1|t2|seg)\.nii(?:\.gz)?$"
+    r"(?:^|/)(?P<case>BraTS20_(?:Training|Validation)_\d{3,})_(?P<role>flair|t1ce|t1|t2|seg)\.nii(?:\.gz)?$"
 )
 
 

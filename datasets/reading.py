@@ -109,10 +109,14 @@ def _read_file(path: Path, read: Callable[[nib.arrayproxy.ArrayProxy], np.ndarra
         array = array[..., 0]
     if array.ndim != 3:
         raise DataError(f"{path}: a volume has 3 axes, got shape {array.shape}")
-    return array, _read_geometry(path, array.shape, image.affine)
+    return array, read_geometry(path, array.shape, image.affine)
 
 
-def _read_geometry(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> Geometry:
+def read_geometry(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> Geometry:
+    """Return how an array of three axes lies in space by its affine; ``path`` is for the error.
+
+    Raises: DataError if the affine is no map with an inverse.
+    """
     lengths = voxel_sizes(affine)
     if not (np.isfinite(affine).all() and (lengths > 0).all()):
         raise DataError(f"{path}: the affine must be finite with positive voxel sizes, got sizes {lengths.tolist()} mm")

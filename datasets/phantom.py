@@ -1,0 +1,88 @@
+"""Write synthetic patients in the on-disk layout of the real data sets, so that the real loaders read them back.
+
+Each patient depends on the data set, the seed, the volume's shape and its own number, never on how many there are; the
+same call gives the same bytes. The root holds no other data and says what it is: `SYNTHETIC_MARKER`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import datasets
+from datasets.base import SYNTHETIC_MARKER, SYNTHETIC_PLAN, DataError
+from datasets.phantom_anatomy import DRAWERS, Patient
+from datasets.phantom_files import LAYOUTS, write_bytes, write_patient
+from datasets.phantom_shapes import Grid, Shape
+
+GENERATOR, GENERATOR_VERSION = "datasets.phantom", 1
+DEMO_SHAPE: Shape = (32, 64, 64)
+FULL_SHAPE: Shape = (155, 240, 240)
+MIN_SIZE = 16  # voxels along each axis; below it the smallest structures vanish
+
+
+def write_phantoms(
+    name: str,
+    root: Path,
+    n_cases: int,
+    seed: int = 0,
+    shape: Shape | None = None,
+    on_case: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Write ``n_cases`` synthetic cases of a data set below ``root``; what an interrupted call left is completed.
+
+    ``shape`` is (D, H, W) in voxels, `DEMO_SHAPE` if None; ``on_case`` hears how many cases are done. A root that was
+    completed with the same numbers before is left as it is; a larger ``n_cases`` adds cases to it.
+
+    Raises: ValueError for an unknown data set or a number out of range; DataError if the root holds anything else.
+    """
+    info = datasets.get(name).info
+    shape = shape or DEMO_SHAPE
+    if n_cases < 1 or min(shape) < MIN_SIZE:
+        raise ValueError(f"phantom: n_cases must be >= 1 and sizes >= {MIN_SIZE}, got {n_cases} and {shape}")
+    plan = {
+        "generator": GENERATOR,
+        "version": GENERATOR_VERSION,
+        "dataset": name,
+        "n_cases": n_cases,
+        "seed": seed,
+        "shape": list(shape),
+    }
+    if _open_root(root, plan):
+        return
+    for index in range(n_cases):
+        if not all((root / name_).is_file() for name_ in LAYOUTS[name].files(index)):
+            write_patient(draw_patient(name, index, seed, shape), info, root, index)
+        on_case(index + 1, n_cases)
+    (root / SYNTHETIC_PLAN).replace(root / SYNTHETIC_MARKER)
+
+
+def draw_patient(name: str, index: int, seed: int = 0, shape: Shape = DEMO_SHAPE) -> Patient:
+    """Return patient ``index`` of a data set in canonical orientation, without writing anything."""
+    stream = sorted(DRAWERS).index(name)
+    return DRAWERS[name](Grid(shape), np.random.default_rng((seed, stream, index)))
+
+
+def _open_root(root: Path, plan: dict[str, Any]) -> bool:
+    """Return whether the root holds the plan's cases; if not, note in it what is going to be there.
+
+    The note makes a half-written root known as synthetic, and is what the next call continues from.
+    """
+    marker, note = root / SYNTHETIC_MARKER, root / SYNTHETIC_PLAN
+    known = next((path for path in (marker, note) if path.is_file()), None)
+    if known is None and root.is_dir() and any(root.glob("[!.]*")):
+        raise DataError(f"phantom: {root} holds files that are not synthetic data (give an empty or a new folder)")
+    if known is not None:
+        found = json.loads(known.read_text())
+        if {**found, "n_cases": 0} != {**plan, "n_cases": 0} or found["n_cases"] > plan["n_cases"]:
+            raise DataError(f"phantom: {root} holds {found}, asked for {plan} (give another folder or delete it)")
+        if known == marker and found == plan:
+            return True
+    root.mkdir(parents=True, exist_ok=True)
+    write_bytes(note, json.dumps(plan, indent=1).encode())
+    marker.unlink(missing_ok=True)
+    return False
