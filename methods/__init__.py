@@ -1,0 +1,58 @@
+"""The methods by name. Importing this package is cheap; a method's file is imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from methods.settings import Value, changed_settings, label, parse, settings, suggest
+
+if TYPE_CHECKING:
+    from methods.base import Method
+
+__all__ = ["METHODS", "build", "changed_settings", "check_name", "get", "label", "names", "settings"]
+
+METHODS: dict[str, str] = {
+    "full": "methods.full:Full",
+    "linear": "methods.linear:Linear",
+    "vpt_shallow": "methods.vpt:VptShallow",
+    "vpt_deep": "methods.vpt:VptDeep",
+    "lora": "methods.lora:Lora",
+    "adaptformer": "methods.adaptformer:AdaptFormer",
+    "med_adapter": "methods.med_adapter:MedAdapter",
+}
+
+
+def names() -> list[str]:
+    """Return the names of all methods, in the order in which tables show them."""
+    return list(METHODS)
+
+
+def check_name(name: str) -> str:
+    """Return the name if there is such a method.
+
+    Raises: ValueError with the nearest known name otherwise.
+    """
+    if name not in METHODS:
+        raise ValueError(f"unknown method '{name}'{suggest(name, names())}")
+    return name
+
+
+def get(name: str) -> type[Method]:
+    """Return a method's class.
+
+    Raises: ValueError if there is no such method.
+    """
+    module, _, attribute = METHODS[check_name(name)].partition(":")
+    kind: type[Method] = getattr(import_module(module), attribute)
+    return kind
+
+
+def build(name: str, given: Mapping[str, Value] | None = None) -> Method:
+    """Return a method with the given settings, which may be text as typed by a user.
+
+    Raises: ValueError if the name, a setting's name or its value is wrong.
+    """
+    kind = get(name)
+    return kind(**parse(kind, given or {}))

@@ -1,12 +1,13 @@
 """The seam between methods and backbones: sites, roles and the shape of the volume.
 
-A backbone publishes where something can be inserted (its *sites*) and what each place is (its *role*); a method asks for
-roles and never learns which backbone it is in. Tokens travel as one sequence per slice, (B*D, P+N, E): P prompt tokens in
-front (usually none), then N = h*w patch tokens in row-major order.
+A backbone publishes where something can be inserted (its *sites*) and what each place is (its *role*); a method asks
+for roles and never learns which backbone it is in. Tokens travel as one sequence per slice, (B*D, P+N, E): P prompt
+tokens in front (usually none), then N = h*w patch tokens in row-major order.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -91,12 +92,24 @@ class Site:
 
 
 class HasSites(Protocol):
-    """What a method may know of a backbone."""
+    """What a method may know of a backbone, which is a module otherwise."""
 
     name: str
     patch_size: int
     width: int  # E of the first stage
     sites: tuple[Site, ...]
     volume: VolumeShape
+    frozen_modules: tuple[nn.Module, ...]  # stay in evaluation mode whatever is called
+    training: bool
 
-    def modules(self) -> object: ...
+    def modules(self) -> Iterator[nn.Module]:
+        """As in `nn.Module`."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """As in `nn.Module`."""
+        ...
+
+    def train(self, mode: bool = True) -> object:
+        """As in `nn.Module`, but for the frozen modules."""
+        ...

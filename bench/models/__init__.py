@@ -1,0 +1,60 @@
+"""The networks: backbones with labelled sites, decoders, and the segmenter made of both.
+
+Importing this package is cheap; torch is imported when a network is built.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bench.models import registry
+
+if TYPE_CHECKING:
+    from bench.models.segmenter import Segmenter
+    from methods.base import Method
+
+__all__ = ["apply_method", "build_segmenter", "registry"]
+
+
+def build_segmenter(
+    backbone: str, weights: str, *, in_channels: int, n_classes: int, patch: tuple[int, int, int], seed: int
+) -> Segmenter:
+    """Return a network for patches (D, H, W) in voxels, nothing frozen, no method in it.
+
+    Backbone and decoder are initialised from random streams of their own, so a seed's decoder is the same whatever the
+    backbone's weights and the method are; the global random state is untouched.
+    Raises: ValueError if name, weights or patch do not fit.
+    """
+    from bench.models.light_decoder import LightDecoder
+    from bench.models.segmenter import Segmenter
+
+    with _random_stream(seed, "backbone"):
+        network = registry.build(backbone, in_channels, patch[1:], weights)
+    network.volume.depth = patch[0]
+    with _random_stream(seed, "decoder"):
+        decoder = LightDecoder(network.tap_channels, network.tap_strides, n_classes)
+    return Segmenter(network, decoder)
+
+
+def apply_method(model: Segmenter, method: Method, seed: int) -> None:
+    """Freeze the network's backbone and put a method into it; the global random state is untouched.
+
+    Raises: MissingRole if the backbone cannot host the method; ValueError if a setting does not fit it.
+    """
+    from methods.base import apply
+
+    with _random_stream(seed, method.info.name):
+        apply(method, model.backbone)
+
+
+@contextmanager
+def _random_stream(seed: int, purpose: str) -> Iterator[None]:
+    """Draw torch's CPU random numbers from a stream of this seed and purpose, and restore the old state afterwards."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(random.Random(f"{seed}/{purpose}").getrandbits(63))
+        yield

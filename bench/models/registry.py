@@ -1,0 +1,91 @@
+"""The backbones by name: torch-free facts, and the function that builds each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from methods.settings import suggest
+
+if TYPE_CHECKING:
+    from bench.models.backbone import Backbone
+
+Builder = Callable[["BackboneInfo", int, tuple[int, int]], "Backbone"]  # in_channels, (height, width) -> random weights
+
+
+@dataclass(frozen=True)
+class BackboneInfo:
+    """The facts of a backbone; ``multiple_of`` is what height and width of a slice must be divisible by, in voxels."""
+
+    name: str
+    title: str
+    reference: str
+    multiple_of: int
+    builder: str  # "module:function"
+    weights: tuple[str, ...] = ("none",)
+
+
+VIT = "Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, arXiv 2010.11929"
+
+BACKBONES: dict[str, BackboneInfo] = {
+    info.name: info
+    for info in (
+        BackboneInfo(
+            name="tiny_vit",
+            title="Tiny ViT: 6 blocks, width 128, patch 8 (1.2 M parameters)",
+            reference=VIT,
+            multiple_of=8,
+            builder="bench.models.vit:build_tiny_vit",
+        ),
+    )
+}
+
+
+def names() -> list[str]:
+    """Return the names of all backbones."""
+    return list(BACKBONES)
+
+
+def check_name(name: str) -> str:
+    """Return the name if there is such a backbone.
+
+    Raises: ValueError with the nearest known name otherwise.
+    """
+    if name not in BACKBONES:
+        raise ValueError(f"unknown backbone '{name}'{suggest(name, names())}")
+    return name
+
+
+def get(name: str) -> BackboneInfo:
+    """Return the facts of a backbone.
+
+    Raises: ValueError if there is no such backbone.
+    """
+    return BACKBONES[check_name(name)]
+
+
+def check_fit(name: str, weights: str, image_size: tuple[int, int]) -> None:
+    """Check that the backbone has these weights and takes slices of this size.
+
+    Raises: ValueError with one sentence for the user.
+    """
+    info = get(name)
+    if weights not in info.weights:
+        raise ValueError(f"{name}: unknown weights '{weights}'{suggest(weights, list(info.weights))}")
+    height, width = image_size
+    if height % info.multiple_of or width % info.multiple_of:
+        raise ValueError(f"{name}: slices must be divisible by {info.multiple_of}, got {height}x{width}")
+
+
+def build(name: str, in_channels: int, image_size: tuple[int, int], weights: str) -> Backbone:
+    """Return a backbone for slices of ``in_channels`` channels and ``image_size`` (height, width) voxels.
+
+    ``weights="none"`` draws from the present random state; there is no silent fallback to it.
+    Raises: ValueError if name, weights or size do not fit.
+    """
+    check_fit(name, weights, image_size)
+    module, _, function = get(name).builder.partition(":")
+    builder: Builder = getattr(import_module(module), function)
+    return builder(get(name), in_channels, image_size)

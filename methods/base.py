@@ -1,0 +1,86 @@
+"""What a method is: a frozen record of hyper-parameters that knows how to put itself into a backbone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from methods import surgery
+from methods.settings import check, label, setting, settings
+from methods.sites import HasSites, Role, Site
+
+__all__ = ["Method", "MethodInfo", "MissingRole", "apply", "find_sites", "label", "setting", "settings"]
+
+
+class MissingRole(ValueError):  # noqa: N818 - it ends a run as skipped, which is no error
+    """The backbone lacks a kind of site that the method needs."""
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """The facts of a method.
+
+    ``no_gradient`` names trained tensors (patterns of `fnmatch`) that never get a gradient, with the reason.
+    ``late_gradient`` names those whose gradient is exactly zero at the first step, with the reason.
+    """
+
+    name: str
+    title: str
+    paper: str
+    url: str
+    roles: tuple[Role, ...]
+    identity_at_init: bool  # with default settings the tuned network starts as the frozen one
+    identity_note: str
+    mergeable: bool = False
+    tunes_backbone: bool = False  # the backbone's own parameters train, too
+    no_gradient: Mapping[str, str] = field(default_factory=dict)
+    late_gradient: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """A tuning method with its hyper-parameters, which are the fields of the subclass (declared by `setting`)."""
+
+    info: ClassVar[MethodInfo]
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError naming the field that breaks its rule."""
+        check(self)
+
+    @abstractmethod
+    def inject(self, backbone: HasSites) -> None:
+        """Put the method into a frozen backbone; what it inserts trains, what it leaves alone stays frozen."""
+
+    @abstractmethod
+    def expected_tuned(self, backbone: HasSites) -> int:
+        """Return in closed form how many parameters `inject` would train in this untouched backbone."""
+
+    def needed_roles(self) -> tuple[Role, ...]:
+        """Return the roles that a backbone must offer to this method as it is set up here."""
+        return self.info.roles
+
+    def starts_as_identity(self) -> bool:
+        """Whether the network with this method, as set up here, starts as the frozen one."""
+        return self.info.identity_at_init
+
+
+def apply(method: Method, backbone: HasSites) -> None:
+    """Freeze the backbone and put the method into it.
+
+    Raises: MissingRole if the backbone has no place for it; ValueError if a setting does not fit the backbone.
+    """
+    offered = {site.role for site in backbone.sites}
+    for role in method.needed_roles():
+        if role not in offered:
+            listed = ", ".join(sorted(offered)) or "none"
+            raise MissingRole(f"{method.info.name} needs role '{role}'; backbone '{backbone.name}' offers {listed}")
+    surgery.freeze(backbone)
+    method.inject(backbone)
+    backbone.train(backbone.training)  # new modules start in training mode; they follow the backbone from here on
+
+
+def find_sites(backbone: HasSites, *roles: Role) -> list[Site]:
+    """Return the backbone's sites of the given roles, in the order of the blocks."""
+    return [site for site in backbone.sites if site.role in roles]

@@ -1,0 +1,34 @@
+"""Full fine-tuning: every parameter of the backbone trains. The upper reference of every comparison."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from methods import surgery
+from methods.base import Method, MethodInfo
+from methods.sites import HasSites
+
+
+@dataclass(frozen=True)
+class Full(Method):
+    """Train everything; nothing is inserted."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="full",
+        title="Full fine-tuning",
+        paper="the reference of all tuning papers",
+        url="",
+        roles=(),
+        identity_at_init=True,
+        identity_note="nothing is inserted",
+        tunes_backbone=True,
+    )
+
+    def inject(self, backbone: HasSites) -> None:
+        """Thaw the backbone."""
+        surgery.unfreeze(backbone)
+
+    def expected_tuned(self, backbone: HasSites) -> int:
+        """Return the number of the backbone's parameters."""
+        return sum(parameter.numel() for parameter in backbone.parameters())

@@ -1,0 +1,31 @@
+"""Linear probing: the backbone stays as it is and only the decoder trains. The lower reference of every comparison."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from methods.base import Method, MethodInfo
+from methods.sites import HasSites
+
+
+@dataclass(frozen=True)
+class Linear(Method):
+    """Train the decoder alone; what is a linear head in classification is the decoder here."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="linear",
+        title="Linear probing (decoder only)",
+        paper="the reference of all tuning papers",
+        url="",
+        roles=(),
+        identity_at_init=True,
+        identity_note="nothing is inserted",
+    )
+
+    def inject(self, backbone: HasSites) -> None:
+        """Leave the backbone frozen."""
+
+    def expected_tuned(self, backbone: HasSites) -> int:
+        """Return 0."""
+        return 0
