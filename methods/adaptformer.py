@@ -1,0 +1,87 @@
+"""AdaptFormer: a bottleneck in parallel to the MLP of every block.
+
+Reference: Chen et al., AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition, NeurIPS 2022,
+arXiv 2205.13535, equations 3-4.
+
+    out = x + MLP(LN(x)) + s * (W_up dropout(ReLU(W_down x + b_down)) + b_up)
+
+where x is the stream after the attention's residual, taken before the norm; the scale applies to the bias, too. W_down
+starts Kaiming uniform (a = sqrt 5), all else at zero. The branch lies outside drop path. In Swin, for which there is no
+code by the authors, the place is the same and the bottleneck is as wide in all stages.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from methods import surgery
+from methods.base import Method, MethodInfo, find_sites, setting
+from methods.sites import HasSites, Role
+
+
+@dataclass(frozen=True)
+class AdaptFormer(Method):
+    """A parallel bottleneck beside every MLP."""
+
+    bottleneck: int = setting(64, "width of the bottleneck", at_least=1, choices=(8, 16, 64))
+    scale: float = setting(0.1, "factor of the bottleneck's output", above=0, choices=(0.1, 1.0, 10.0))
+    dropout: float = setting(0.1, "dropout on the hidden units", at_least=0, below=1, choices=(0.0, 0.1))
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="adaptformer",
+        title="AdaptFormer",
+        paper="Chen et al., AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition, NeurIPS 2022",
+        url="https://arxiv.org/abs/2205.13535",
+        roles=(Role.MLP_BRANCH,),
+        identity_at_init=True,
+        identity_note="W_up and its bias start at zero",
+        late_gradient={"*.down.weight": "W_up starts at zero", "*.down.bias": "W_up starts at zero"},
+    )
+
+    def inject(self, backbone: HasSites) -> None:
+        """Put a bottleneck beside every MLP branch."""
+        for site in find_sites(backbone, Role.MLP_BRANCH):
+            adapter = Bottleneck(site.width, self.bottleneck, self.scale, self.dropout)
+            surgery.wrap(site, partial(ParallelBranch, adapter))
+
+    def expected_tuned(self, backbone: HasSites) -> int:
+        """Return 2 E b + b + E, summed over the blocks."""
+        widths = [site.width for site in find_sites(backbone, Role.MLP_BRANCH)]
+        return sum(2 * width * self.bottleneck + self.bottleneck + width for width in widths)
+
+
+class Bottleneck(nn.Module):
+    """E -> b -> E with a ReLU; starts as zero."""
+
+    def __init__(self, width: int, hidden: int, scale: float, dropout: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.down, self.up = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
+        for zero in (self.down.bias, self.up.weight, self.up.bias):
+            nn.init.zeros_(zero)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (..., E) to (..., E)."""
+        y: torch.Tensor = self.up(self.dropout(torch.relu(self.down(x))))
+        return y * self.scale
+
+
+class ParallelBranch(nn.Module):
+    """The sum of a frozen residual branch and an adapter on the same input."""
+
+    def __init__(self, adapter: nn.Module, branch: nn.Module) -> None:
+        super().__init__()
+        self.adapter, self.branch = adapter, branch
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map tokens (B*D, P+N, E) to the same shape."""
+        y: torch.Tensor = self.branch(x) + self.adapter(x)
+        return y

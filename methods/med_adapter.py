@@ -1,0 +1,242 @@
+"""Med-Adapter: intra-stage enhancement and inter-stage interaction for volumes read slice by slice.
+
+Reference: Shen et al., Med-Tuning: A New Parameter-Efficient Tuning Framework for Medical Volumetric Segmentation,
+MIDL 2024, arXiv 2304.10880, section 3. After every block, on its output x, with hidden width h = E // ratio:
+
+    z = GELU(W_down x)                                                folded to a volume (B, h, D, gh, gw)
+    u = Conv1(c_3(z) + c_5(z) + |IFFT3(w * FFT3(z) + b)|)             c_k = ReLU(BN(DW(k,1,1)(DW(1,k,k)(z))))
+    g = Conv1(concat(u, T(g of the previous stage)))                  in the last block of a stage, else u
+    y = x + GELU(W_up (z + g))
+
+w and b are real, one value per depth frequency, so the in-plane transforms cancel: w * FFT3(z) is a circular
+convolution along depth, and b is an impulse at the in-plane origin with depth profile IFFT1(b). That is computed
+here, exactly, as two real D x D matrices (real and imaginary part), in the layout of the tokens. T is a 1x1x1
+convolution where all stages have one grid, and a (1,3,3) convolution of stride (1,2,2) where the grid halves from
+stage to stage. Initialisation is torch's default, as in the authors' code, hence not the identity; ``zero_init``
+starts W_up and its bias at zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from methods import surgery
+from methods.base import Method, MethodInfo, find_sites, setting
+from methods.sites import HasSites, Role, Site, TokenLayout
+
+KERNELS = (3, 5)
+
+
+@dataclass(frozen=True)
+class MedAdapter(Method):
+    """An adapter after every block that sees the neighbouring slices."""
+
+    ratio: int = setting(6, "token width divided by the adapter's hidden width", at_least=1, choices=(4, 6, 8))
+    fourier: bool = setting(True, "the Fourier branch")
+    conv3: bool = setting(True, "the branch of depthwise convolutions of size 3")
+    conv5: bool = setting(True, "the branch of depthwise convolutions of size 5")
+    inter_stage: bool = setting(True, "the interaction between stages")
+    blocks: str = setting("all", "which blocks: all, last_in_stage", one_of=("all", "last_in_stage"))
+    zero_init: bool = setting(False, "start as the identity", choices=(False, True))
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="med_adapter",
+        title="Med-Adapter",
+        paper="Shen et al., Med-Tuning: A New Parameter-Efficient Tuning Framework, MIDL 2024",
+        url="https://arxiv.org/abs/2304.10880",
+        roles=(Role.BLOCK,),
+        identity_at_init=False,
+        identity_note="torch's default initialisation, as in the authors' code; the identity with zero_init",
+        no_gradient={"*.first_transform.weight": "the first stage has no predecessor, so it only ever sees zeros"},
+    )
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError naming the field that breaks its rule."""
+        super().__post_init__()
+        if not (self.fourier or self.conv3 or self.conv5):
+            raise ValueError("med_adapter: at least one of fourier, conv3, conv5 must be true, got none")
+
+    def starts_as_identity(self) -> bool:
+        """Whether W_up starts at zero."""
+        return self.zero_init
+
+    def inject(self, backbone: HasSites) -> None:
+        """Put an adapter behind every chosen block.
+
+        Raises: ValueError if the hidden width would vanish, or if the backbone was not told the depth of a patch.
+        """
+        memory = StageMemory()
+        for site in self._chosen(backbone):
+            if site.width // self.ratio < 2:
+                raise ValueError(f"med_adapter: ratio must be <= {site.width // 2}, half the width, got {self.ratio}")
+            surgery.wrap(site, partial(AdaptedBlock, self._build_adapter(site, backbone, memory)))
+
+    def expected_tuned(self, backbone: HasSites) -> int:
+        """Return the sum over the chosen blocks of the closed form in the adapter's widths and the depth."""
+        total = 0
+        for site in self._chosen(backbone):
+            hidden = site.width // self.ratio
+            total += 2 * site.width * hidden + site.width + hidden  # W_down, W_up
+            total += hidden**2 + hidden  # the 1x1x1 convolution behind the branches
+            total += sum((k * k + k + 4) * hidden for k in self._kernels())  # weights, two biases, batch norm
+            total += 2 * backbone.volume.depth if self.fourier else 0
+            if self.inter_stage and site.last_in_stage:
+                transform = 9 * (hidden // 2) * hidden if _is_pyramid(backbone) else hidden**2
+                total += 2 * hidden**2 + hidden + transform + hidden
+        return total
+
+    def _chosen(self, backbone: HasSites) -> list[Site]:
+        return [site for site in find_sites(backbone, Role.BLOCK) if self.blocks == "all" or site.last_in_stage]
+
+    def _kernels(self) -> list[int]:
+        return [k for k, chosen in zip(KERNELS, (self.conv3, self.conv5), strict=True) if chosen]
+
+    def _build_adapter(self, site: Site, backbone: HasSites, memory: StageMemory) -> Adapter:
+        hidden, depth = site.width // self.ratio, backbone.volume.depth
+        if self.fourier and depth < 1:
+            raise ValueError(f"med_adapter: the backbone's volume.depth must be set before injection, got {depth}")
+        branches: list[nn.Module] = [SeparableConv(hidden, k) for k in self._kernels()]
+        if self.fourier:
+            branches.append(DepthFourier(depth))
+        link = None
+        if self.inter_stage and site.last_in_stage:
+            link = StageLink(hidden, site.stage, memory, pyramid=_is_pyramid(backbone))
+        adapter = Adapter(site.width, hidden, branches, link, site.layout)
+        if self.zero_init:
+            nn.init.zeros_(adapter.up.weight)
+            nn.init.zeros_(adapter.up.bias)
+        return adapter
+
+
+class StageMemory:
+    """The features g that the last block of each stage leaves for the next one, in one forward pass.
+
+    Copies and pickles of it are empty: it holds nothing between two passes that anybody may read.
+    """
+
+    def __init__(self) -> None:
+        self.features: dict[int, torch.Tensor] = {}  # stage -> (B, D, N, h)
+
+    def __reduce__(self) -> tuple[type[StageMemory], tuple[()]]:
+        return StageMemory, ()
+
+
+class AdaptedBlock(nn.Module):
+    """A frozen block with an adapter on its output."""
+
+    def __init__(self, adapter: Adapter, block: nn.Module) -> None:
+        super().__init__()
+        self.adapter, self.block = adapter, block
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map tokens (B*D, P+N, E) to the same shape."""
+        y: torch.Tensor = self.adapter(self.block(x))
+        return y
+
+
+class Adapter(nn.Module):
+    """Bottleneck with branches across the slices; prompts in front of the patch tokens pass unchanged."""
+
+    def __init__(
+        self, width: int, hidden: int, branches: list[nn.Module], link: StageLink | None, layout: TokenLayout
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        self.down, self.up = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.branches = nn.ModuleList(branches)
+        self.merge = nn.Linear(hidden, hidden)
+        self.link = link
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map tokens (B*D, P+N, E) to the same shape."""
+        prompts, patches = self.layout.split(x)
+        volume, grid = self.layout.volume, self.layout.volume.grid(self.layout.downsample)
+        z = F.gelu(self.down(patches)).reshape(volume.batch, volume.depth, *grid, -1)  # (B, D, gh, gw, h)
+        g = self.merge(torch.stack([branch(z) for branch in self.branches]).sum(dim=0))
+        if self.link is not None:
+            g = self.link(g)
+        y = patches + F.gelu(self.up(z + g)).reshape(patches.shape)
+        return torch.cat([prompts, y], dim=1) if prompts.shape[1] else y
+
+
+class SeparableConv(nn.Module):
+    """Depthwise convolution within the slices, then along depth; batch norm, ReLU."""
+
+    def __init__(self, width: int, kernel: int) -> None:
+        super().__init__()
+        self.in_slice = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.along_depth = nn.Conv2d(width, width, (kernel, 1), padding=(kernel // 2, 0), groups=width)
+        self.norm = nn.BatchNorm2d(width)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Map (B, D, gh, gw, h) to the same shape; the convolutions work on channels-last views of it."""
+        v = self.in_slice(z.flatten(0, 1).permute(0, 3, 1, 2))  # (B*D, h, gh, gw)
+        v = v.permute(0, 2, 3, 1).reshape(*z.shape[:2], -1, z.shape[-1])  # (B, D, N, h)
+        v = torch.relu(self.norm(self.along_depth(v.permute(0, 3, 1, 2))))  # (B, h, D, N)
+        return v.permute(0, 2, 3, 1).reshape(z.shape)
+
+
+class DepthFourier(nn.Module):
+    """|IFFT3(w * FFT3(z) + b)| for w and b that depend on the depth frequency alone."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(depth)), nn.Parameter(torch.ones(depth))
+        steps = torch.arange(depth)
+        self.offset: torch.Tensor
+        self.register_buffer("offset", (steps[:, None] - steps[None, :]) % depth, persistent=False)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Map (B, D, gh, gw, h) to the same shape.
+
+        Raises: ValueError if D is not the depth that the weights were made for.
+        """
+        depth = len(self.weight)
+        if z.shape[1] != depth:
+            hint = "one Fourier weight per slice: give patches of the training depth"
+            raise ValueError(f"med_adapter: depth must be {depth}, got {z.shape[1]} ({hint})")
+        with torch.autocast(z.device.type, enabled=False):  # complex numbers have no half precision
+            exact = torch.promote_types(z.dtype, torch.float32)
+            kernel, impulse = torch.fft.ifft(torch.stack([self.weight, self.bias]).to(exact))
+            circulant = torch.cat([kernel.real[self.offset], kernel.imag[self.offset]])  # (2D, D)
+            parts = (circulant @ z.to(exact).flatten(2)).reshape(-1, 2 * depth, *z.shape[2:])  # (B, 2D, gh, gw, h)
+            parts[:, :, 0, 0] += torch.cat([impulse.real, impulse.imag])[:, None]
+            return torch.complex(parts[:, :depth], parts[:, depth:]).abs().to(z.dtype)
+
+
+class StageLink(nn.Module):
+    """Mixes in the features of the previous stage, and leaves the result for the next."""
+
+    def __init__(self, width: int, stage: int, memory: StageMemory, *, pyramid: bool) -> None:
+        super().__init__()
+        self.stage, self.memory = stage, memory
+        transform = nn.Conv2d(width // 2, width, 3, stride=2, padding=1) if pyramid else nn.Conv2d(width, width, 1)
+        self.first_transform = None if stage else transform
+        self.transform = transform if stage else None
+        self.mix = nn.Linear(2 * width, width)
+
+    def forward(self, u: torch.Tensor) -> torch.Tensor:
+        """Map (B, D, gh, gw, h) to the same shape."""
+        g: torch.Tensor = self.mix(torch.cat([u, self._recall(u)], dim=-1))
+        self.memory.features[self.stage] = g
+        return g
+
+    def _recall(self, u: torch.Tensor) -> torch.Tensor:
+        if self.transform is None:
+            assert self.first_transform is not None
+            assert self.first_transform.bias is not None
+            return self.first_transform.bias.to(u.dtype).expand_as(u)  # T of zeros
+        previous = self.memory.features[self.stage - 1]
+        t: torch.Tensor = self.transform(previous.flatten(0, 1).permute(0, 3, 1, 2))  # (B*D, h, gh, gw)
+        return t.permute(0, 2, 3, 1).reshape(u.shape)
+
+
+def _is_pyramid(backbone: HasSites) -> bool:
+    """Whether the grid gets coarser from stage to stage."""
+    return any(site.layout.downsample > 1 for site in backbone.sites)
