@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from monai.transforms import Compose, RandFlipd, RandScaleIntensityd, RandShiftIntensityd
 from torch.utils.data import Dataset
 
 from datasets.preprocessing import PreparedCase
 
 Shape = tuple[int, int, int]
+
+MIRROR_PROBABILITY = 0.5  # of each axis by itself
+SCALE_RANGE, SHIFT_RANGE = (0.9, 1.1), (-0.1, 0.1)  # Med-Tuning's intensity augmentation, here per channel
 
 
 class PatchDataset(Dataset[dict[str, torch.Tensor]]):
@@ -52,7 +54,7 @@ class PatchDataset(Dataset[dict[str, torch.Tensor]]):
         self.n_patches = n_patches
         self.seed = seed
         self.foreground_frac = foreground_frac
-        self.augment = build_augmentation() if augment else None
+        self.augment = augment
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -69,25 +71,26 @@ class PatchDataset(Dataset[dict[str, torch.Tensor]]):
         rng = np.random.default_rng((self.seed, self.epoch, index))
         case = self.cases[rng.integers(len(self.cases))]
         start = draw_start(case, self.patch, self.foreground_frac, rng)
-        image = torch.from_numpy(read_patch(case.image(), start, self.patch).astype(np.float32))
-        label = torch.from_numpy(read_patch(case.label()[None], start, self.patch).astype(np.int64))
-        if self.augment is None:
-            return {"image": image, "label": label[0]}
-        self.augment.set_random_state(seed=int(rng.integers(2**31)))
-        augmented = self.augment({"image": image, "label": label})
-        return {
-            "image": torch.as_tensor(augmented["image"]).as_subclass(torch.Tensor).contiguous(),
-            "label": torch.as_tensor(augmented["label"]).as_subclass(torch.Tensor)[0].contiguous(),
-        }
+        image = torch.from_numpy(read_patch(case.image(), start, self.patch)).float()
+        label = torch.from_numpy(read_patch(case.label()[None], start, self.patch)).long()
+        if self.augment:
+            image, label = augment_patch(image, label, rng)
+        return {"image": image, "label": label[0]}
 
 
-def build_augmentation() -> Compose:
-    """Return the random transforms of a patch: mirrors for image and label, scale and shift of each channel."""
-    keys = ("image", "label")
-    mirrors = [RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in range(3)]
-    scale = RandScaleIntensityd("image", factors=0.1, prob=1.0, channel_wise=True)
-    shift = RandShiftIntensityd("image", offsets=0.1, prob=1.0, channel_wise=True)
-    return Compose([*mirrors, scale, shift])
+def augment_patch(
+    image: torch.Tensor, label: torch.Tensor, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return image and label (C, D, H, W) mirrored together at random, the image's channels scaled and shifted.
+
+    Written out: MONAI's dictionary transforms take several times as long for a patch of 32 x 64 x 64 (8 ms against 2),
+    which a small backbone on a CPU would feel.
+    """
+    axes = [axis for axis in (1, 2, 3) if rng.random() < MIRROR_PROBABILITY]
+    per_channel = (image.shape[0], 1, 1, 1)
+    scale = torch.from_numpy(rng.uniform(*SCALE_RANGE, per_channel)).float()
+    shift = torch.from_numpy(rng.uniform(*SHIFT_RANGE, per_channel)).float()
+    return image.flip(axes).mul_(scale).add_(shift), label.flip(axes)
 
 
 def draw_start(case: PreparedCase, patch: Shape, foreground_frac: float, rng: np.random.Generator) -> Shape:
