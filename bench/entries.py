@@ -13,7 +13,7 @@ from math import isfinite
 from pathlib import Path
 from statistics import fmean
 
-from bench.results import CaseScore, RunResult, Status
+from bench.results import CaseScore, RunResult, Status, flatten
 
 CASE_FILE = "per_case.csv"
 PICTURES = ("overlay.png",)  # sent if the run has left them in its folder
@@ -51,18 +51,8 @@ def tags(result: RunResult) -> dict[str, str]:
 
 def params(result: RunResult) -> dict[str, str]:
     """Return the method's settings and the protocol under dotted names, such as ``method.rank`` and ``train.lr``."""
-    flat: dict[str, str] = {}
-
-    def add(prefix: str, value: object) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                add(f"{prefix}.{key}" if prefix else str(key), inner)
-        else:
-            flat[prefix] = value if isinstance(value, str) else json.dumps(value)
-
-    add("", result.protocol)
-    add("method", {"name": result.method} | result.settings)
-    return flat
+    flat = flatten(result.protocol | {"method": {"name": result.method} | result.settings})
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}
 
 
 def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:

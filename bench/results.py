@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -117,3 +118,11 @@ def read_result(folder: Path) -> RunResult | None:
     """Return the result in a run's folder, or None if the run has not ended."""
     file = folder / RESULT_FILE
     return RunResult.from_json(file.read_text()) if file.is_file() else None
+
+
+def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested record under dotted names: ``{"train": {"lr": 0.1}}`` becomes ``{"train.lr": 0.1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
