@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from methods.settings import Value, changed_settings, label, parse, settings, suggest
+from methods.settings import Value, changed_settings, parse, settings, suggest
 
 if TYPE_CHECKING:
     from methods.base import Method
@@ -55,4 +55,10 @@ def build(name: str, given: Mapping[str, Value] | None = None) -> Method:
     Raises: ValueError if the name, a setting's name or its value is wrong.
     """
     kind = get(name)
-    return kind(**parse(kind, given or {}))
+    return kind(**parse(name, kind, given or {}))
+
+
+def label(method: Method) -> str:
+    """Return a short unique name such as ``lora[rank=4]``; the bare name if every setting is at its default."""
+    inner = ",".join(f"{key}={value}" for key, value in changed_settings(method))
+    return f"{method.info.name}[{inner}]" if inner else method.info.name

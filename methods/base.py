@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from methods import surgery
-from methods.settings import check, label, setting, settings
+from methods.settings import check, setting
 from methods.sites import HasSites, Role, Site
 
-__all__ = ["Method", "MethodInfo", "MissingRole", "apply", "find_sites", "label", "setting", "settings"]
+__all__ = ["Method", "MethodInfo", "MissingRole", "apply", "find_sites", "setting"]
 
 
 class MissingRole(ValueError):  # noqa: N818 - it ends a run as skipped, which is no error
@@ -47,7 +47,7 @@ class Method(ABC):
 
     def __post_init__(self) -> None:
         """Raises: ValueError naming the field that breaks its rule."""
-        check(self)
+        check(self.info.name, self)
 
     @abstractmethod
     def inject(self, backbone: HasSites) -> None:

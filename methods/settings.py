@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 if TYPE_CHECKING:
-    from methods.base import Method
+    from _typeshed import DataclassInstance
 
 Value = str | int | float | bool
 T = TypeVar("T", str, int, float, bool)
@@ -38,23 +38,23 @@ def setting(
     return declared
 
 
-def check(method: Method) -> None:
-    """Check every hyper-parameter against its declaration.
+def check(name: str, method: DataclassInstance) -> None:
+    """Check every hyper-parameter of the method called ``name`` against its declaration.
 
     Raises: ValueError naming the field, the rule and the value.
     """
     for item in fields(method):
         value = getattr(method, item.name)
         for rule in _broken_rules(item, value):
-            raise ValueError(f"{method.info.name}: {item.name} must be {rule}, got {value}")
+            raise ValueError(f"{name}: {item.name} must be {rule}, got {value}")
 
 
-def parse(kind: type[Method], given: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the given settings with the types that the method's fields have.
+def parse(name: str, kind: type[DataclassInstance], given: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the given settings with the types that the fields of the method called ``name`` have.
 
     Raises: ValueError if a key is unknown or a text does not fit its field.
     """
-    name, types = kind.info.name, get_type_hints(kind)
+    types = get_type_hints(kind)
     known = [item.name for item in fields(kind)]
     for key in given:
         if key not in known:
@@ -62,21 +62,15 @@ def parse(kind: type[Method], given: Mapping[str, Value]) -> dict[str, Value]:
     return {key: _convert(value, types[key], f"{name}: {key}") for key, value in given.items()}
 
 
-def settings(method: Method) -> dict[str, Value]:
+def settings(method: DataclassInstance) -> dict[str, Value]:
     """Return all hyper-parameters of a method by name."""
     return {item.name: getattr(method, item.name) for item in fields(method)}
 
 
-def changed_settings(method: Method) -> tuple[tuple[str, str], ...]:
+def changed_settings(method: DataclassInstance) -> tuple[tuple[str, str], ...]:
     """Return the hyper-parameters that differ from their defaults, as the text that `parse` reads back."""
     defaults = {item.name: item.default for item in fields(method) if item.default is not MISSING}
     return tuple((key, _to_text(value)) for key, value in settings(method).items() if value != defaults[key])
-
-
-def label(method: Method) -> str:
-    """Return a short unique name such as ``lora[rank=4]``; the bare name if every setting is at its default."""
-    inner = ",".join(f"{key}={value}" for key, value in changed_settings(method))
-    return f"{method.info.name}[{inner}]" if inner else method.info.name
 
 
 def suggest(word: str, known: list[str]) -> str:
