@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -41,15 +42,15 @@ LATEX = r"""
 """  # noqa: E501  a snapshot
 
 TERMINAL = """\
-full 77.0 ± 15.6 49.5 ± 7.8 63.3 ± 11.7 4.0 1.220 100.00 90.2
-lora[rank=8] 70.0 ± 14.1 45.0 ± 7.1 57.5 ± 10.6 4.0 0.025 2.01 61.0
-linear 63.0 ± 12.7 40.5 ± 6.4 51.8 ± 9.5 4.0 0.000 0.00 40.0
+full 77.0±15.6 49.5±7.8 63.3±11.7 4.0 1.220 100.00 90.2
+lora[rank=8] 70.0±14.1 45.0±7.1 57.5±10.6 4.0 0.025 2.01 61.0
+linear 63.0±12.7 40.5±6.4 51.8±9.5 4.0 0.000 0.00 40.0
 bad_one – – – – – – – failed
 vpt_deep – – – – – – – skipped"""
 
 
-def print_terminal(table: MethodTable) -> str:
-    console = Console(width=120, force_terminal=True, color_system="standard", record=True)
+def print_terminal(table: MethodTable, width: int = 120) -> str:
+    console = Console(width=width, force_terminal=True, color_system="standard")
     with console.capture() as capture:
         console.print(build_terminal_table(table))
     return capture.get()
@@ -94,11 +95,21 @@ def test_latex_is_balanced_and_ascii(table: MethodTable) -> None:
 def test_terminal(table: MethodTable) -> None:
     text = print_terminal(table)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    rows = [" ".join(line.replace("│", " ").split()) for line in plain.splitlines() if line.startswith("│")]
+    _, _, body = plain.partition("─\n")
+    rows = [" ".join(line.split()) for line in body.splitlines()[:5]]
     assert "\n".join(rows) == TERMINAL
-    assert "\x1b[1m77.0 ± 15.6\x1b[0m" in text  # best: bold
-    assert "\x1b[4m70.0 ± 14.1\x1b[0m" in text  # second: underlined
+    assert "\x1b[1m77.0±15.6\x1b[0m" in text  # best: bold
+    assert "\x1b[4m70.0±14.1\x1b[0m" in text  # second: underlined
     assert "needs role 'prompt'" in plain
+
+
+def test_three_regions_fit_into_80_columns(results: list[RunResult]) -> None:
+    full = results[0]
+    more = [replace(row, region="TC") for row in full.cases if row.region == "WT"]
+    wide = replace(full, label="adaptformer", regions=("WT", "TC", "ET"), cases=(*full.cases, *more))
+    lines = print_terminal(method_tables([wide])[0], width=80).splitlines()
+    (row,) = [line for line in lines if "adaptformer" in line]
+    assert row.split()[1:5] == ["77.0±15.6", "77.0±15.6", "49.5±7.8", "67.8±12.9"]
 
 
 @pytest.mark.parametrize("show", FORMATS)
