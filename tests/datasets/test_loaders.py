@@ -98,8 +98,8 @@ def test_lits_says_when_only_labels_are_there(tmp_path: Path) -> None:
 def test_brats_z_score_uses_one_mask_for_all_channels(rng: np.random.Generator) -> None:
     image = rng.normal(500, 80, (4, 5, 6, 7)).astype(np.float32)
     image[:, :2] = 0
-    image[1, 2] = 0  # one channel is 0 inside the brain: still part of the mask
-    image[3] = np.where(image[0] > 0, 9, 0)  # constant inside the brain
+    image[0, 2], image[1, 3] = 0, 0  # where one channel is 0 the others still say brain
+    image[3] = np.where(image[2] > 0, 9, 0)  # constant inside the brain
     result = Brats(Path()).normalise(image)
     mask = image.sum(0) > 0
     for channel in range(3):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from datasets.base import Case, DataError
@@ -26,6 +27,15 @@ def test_folds_of_kits19_are_those_of_nnunet(fold: int, first: list[int]) -> Non
     test = split_cases(KITS19, fold).test
     assert len(test) == 42
     assert list(test[: len(first)]) == [f"case_{number:05d}" for number in first]
+
+
+def test_ids_are_sorted_as_strings() -> None:
+    """The rule written anew: volume-10 comes before volume-2."""
+    ids = [f"volume-{number}" for number in range(131)]
+    order = np.arange(131)
+    np.random.RandomState(12345).shuffle(order)
+    expected = sorted(sorted(ids)[position] for position in order[:27])  # 131 = 27 + 4 x 26
+    assert list(split_cases(make_cases(ids), 0).test) == expected
 
 
 def test_folds_cover_each_case_once_and_parts_are_disjoint() -> None:
