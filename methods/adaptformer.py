@@ -41,8 +41,11 @@ class AdaptFormer(Method):
         roles=(Role.MLP_BRANCH,),
         identity_at_init=True,
         identity_note="W_up and its bias start at zero",
-        late_gradient={"*.down.weight": "W_up starts at zero", "*.down.bias": "W_up starts at zero"},
     )
+
+    def late_gradient(self) -> dict[str, str]:
+        """Return W_down and its bias, which are followed by zeros."""
+        return {"*.adapter.down.*": "W_up, which follows it, starts at zero"}
 
     def inject(self, backbone: HasSites) -> None:
         """Put a bottleneck beside every MLP branch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from methods import surgery
@@ -22,8 +22,7 @@ class MissingRole(ValueError):  # noqa: N818 - it ends a run as skipped, which i
 class MethodInfo:
     """The facts of a method.
 
-    ``no_gradient`` names trained tensors (patterns of `fnmatch`) that never get a gradient, with the reason.
-    ``late_gradient`` names those whose gradient is exactly zero at the first step, with the reason.
+    ``identity_note`` says why the tuned network starts as the frozen one, or why not.
     """
 
     name: str
@@ -35,8 +34,6 @@ class MethodInfo:
     identity_note: str
     mergeable: bool = False
     tunes_backbone: bool = False  # the backbone's own parameters train, too
-    no_gradient: Mapping[str, str] = field(default_factory=dict)
-    late_gradient: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,6 +61,14 @@ class Method(ABC):
     def starts_as_identity(self) -> bool:
         """Whether the network with this method, as set up here, starts as the frozen one."""
         return self.info.identity_at_init
+
+    def no_gradient(self) -> Mapping[str, str]:
+        """Return which trained tensors never get a gradient (patterns of `fnmatch`), with the reason."""
+        return {}
+
+    def late_gradient(self) -> Mapping[str, str]:
+        """Return what has a gradient of exactly zero at the first step (patterns of `fnmatch`), with the reason."""
+        return {}
 
 
 def apply(method: Method, backbone: HasSites) -> None:

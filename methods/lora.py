@@ -51,12 +51,15 @@ class Lora(Method):
         identity_at_init=True,
         identity_note="B starts at zero",
         mergeable=True,
-        late_gradient={"*.lora_a": "B, which follows it, starts at zero"},
     )
 
     def needed_roles(self) -> tuple[Role, ...]:
         """Return the roles of the placement."""
         return tuple(PLACEMENTS[self.placement])
+
+    def late_gradient(self) -> dict[str, str]:
+        """Return A, which is followed by zeros."""
+        return {"*.lora_a": "B, which follows it, starts at zero"}
 
     def inject(self, backbone: HasSites) -> None:
         """Put an update next to every layer of the placement."""

@@ -53,7 +53,6 @@ class MedAdapter(Method):
         roles=(Role.BLOCK,),
         identity_at_init=False,
         identity_note="torch's default initialisation, as in the authors' code; the identity with zero_init",
-        no_gradient={"*.first_transform.weight": "the first stage has no predecessor, so it only ever sees zeros"},
     )
 
     def __post_init__(self) -> None:
@@ -65,6 +64,17 @@ class MedAdapter(Method):
     def starts_as_identity(self) -> bool:
         """Whether W_up starts at zero."""
         return self.zero_init
+
+    def no_gradient(self) -> dict[str, str]:
+        """Return the weight that would see a previous stage if the first stage had one."""
+        if not self.inter_stage:
+            return {}
+        return {"*.link.first_transform.weight": "the first stage has no predecessor, so it only ever sees zeros"}
+
+    def late_gradient(self) -> dict[str, str]:
+        """Return everything in front of W_up if that starts at zero."""
+        parts = ["down", "branches", "merge", "link"] if self.inter_stage else ["down", "branches", "merge"]
+        return {f"*.adapter.{part}.*": "W_up, which follows it, starts at zero" for part in parts if self.zero_init}
 
     def inject(self, backbone: HasSites) -> None:
         """Put an adapter behind every chosen block.

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+import methods
+from bench.models import apply_method, build_segmenter, registry
+from bench.models.backbone import Backbone
+from bench.models.segmenter import Segmenter
+from bench.models.vit import ViTBackbone
+from methods.base import Method, apply
+
+DEPTH, CHANNELS, CLASSES = 3, 2, 3
+
+Build = Callable[..., Segmenter]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def slice_size(backbone: str) -> int:
+    return max(32, 2 * registry.get(backbone).multiple_of)
+
+
+@pytest.fixture
+def backbone() -> str:
+    """The backbone of tests that do not name one."""
+    return "tiny_vit"
+
+
+@pytest.fixture
+def volume(backbone: str) -> torch.Tensor:
+    """Two volumes (B, C, D, H, W) for the test's backbone."""
+    size = slice_size(backbone)
+    return torch.randn(2, CHANNELS, DEPTH, size, size, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.fixture(scope="session")
+def plain() -> Build:
+    """Builds a network without a method."""
+
+    def build(backbone: str, seed: int = 0) -> Segmenter:
+        patch = (DEPTH, slice_size(backbone), slice_size(backbone))
+        return build_segmenter(backbone, "none", in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=seed)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tuned(plain: Build) -> Build:
+    """Builds a network with a method in it."""
+
+    def build(backbone: str, method: Method, seed: int = 0) -> Segmenter:
+        model = plain(backbone)
+        apply_method(model, method, seed)
+        return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def make() -> Callable[..., Method]:
+    return lambda name, **settings: methods.build(name, settings)
+
+
+def train(model: Segmenter, volume: torch.Tensor, n_steps: int) -> list[dict[str, torch.Tensor | None]]:
+    """Take steps with a large learning rate; return the gradients of what trains in the backbone, step by step."""
+    generator = torch.Generator().manual_seed(1)
+    target = torch.randint(CLASSES, (len(volume), *volume.shape[2:]), generator=generator)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.1)
+    model.train()
+    history = []
+    for _ in range(n_steps):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(volume), target).backward()
+        history.append(
+            {name: None if p.grad is None else p.grad.clone() for name, p in model.tuned_parameters().items()}
+        )
+        optimizer.step()
+    return history
+
+
+@pytest.fixture(scope="session")
+def train_steps() -> Callable[..., list[dict[str, torch.Tensor | None]]]:
+    return train
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A timm network and our backbone with the same float64 weights, and slices for both."""
+
+    reference: Any
+    backbone: Backbone
+    slices: torch.Tensor  # (B*D, C, H, W)
+    batch: int = 2
+    depth: int = 5
+
+    def apply(self, method: Method) -> None:
+        """Put the method into our backbone and give all that it trains random values."""
+        self.backbone.volume.depth = self.depth
+        apply(method, self.backbone)
+        self.backbone.double()
+        generator = torch.Generator().manual_seed(3)
+        for parameter in self.tuned():
+            parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.3
+
+    def tuned(self) -> list[torch.nn.Parameter]:
+        return [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]
+
+    def assert_equal(self, expected: list[torch.Tensor]) -> None:
+        """Compare taps, and the gradients of all that trains; ``expected`` comes from the same parameters."""
+        taps = self.backbone(self.slices, self.batch, self.depth)
+        assert len(taps) == len(expected) == 4
+        for ours, theirs in zip(taps, expected, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+        gradients = [
+            torch.autograd.grad(weigh(maps), self.tuned(), allow_unused=True, materialize_grads=True)
+            for maps in (taps, expected)
+        ]
+        assert sum(gradient.abs().max() > 1e-4 for gradient in gradients[0]) > 0.9 * len(gradients[0])
+        for ours, theirs in zip(*gradients, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+
+
+def weigh(maps: list[torch.Tensor]) -> torch.Tensor:
+    """Return a number that depends on every value of every map in its own way."""
+    generator = torch.Generator().manual_seed(2)
+    return sum((torch.randn(x.shape, generator=generator, dtype=x.dtype) * x).sum() for x in maps)
+
+
+@pytest.fixture
+def vit_pair() -> Pair:
+    """Eight blocks of width 48, so four stages of two; 4x6 patches."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vit = VisionTransformer(
+            img_size=(32, 48),
+            patch_size=8,
+            in_chans=CHANNELS,
+            num_classes=0,
+            global_pool="",
+            class_token=False,
+            embed_dim=48,
+            depth=8,
+            num_heads=4,
+        ).double()
+        return Pair(vit, ViTBackbone("vit", copy.deepcopy(vit)), torch.randn(10, CHANNELS, 32, 48).double())
+
+
+def run_timm_vit(
+    pair: Pair, step: Callable[[int, Any, torch.Tensor], torch.Tensor], start: Callable[..., torch.Tensor] = lambda x: x
+) -> list[torch.Tensor]:
+    """Run the reference block by block by ``step(index, block, x)``; return the taps after blocks 1, 3, 5, 7."""
+    vit, taps = pair.reference, []
+    x = start(vit.patch_embed(pair.slices) + vit.pos_embed)
+    for index, block in enumerate(vit.blocks):
+        x = step(index, block, x)
+        if index % 2:
+            tap = (vit.norm(x) if index == 7 else x)[:, -24:]
+            taps.append(tap.transpose(1, 2).reshape(10, 48, 4, 6))
+    return taps
+
+
+@pytest.fixture(scope="session")
+def run_vit() -> Callable[..., list[torch.Tensor]]:
+    return run_timm_vit

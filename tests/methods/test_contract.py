@@ -1,0 +1,229 @@
+"""What every method promises, on every small backbone."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from dataclasses import fields
+from fnmatch import fnmatch
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import methods
+from bench.models import registry
+from bench.models.delta import delta_state, load_delta
+from methods import surgery
+from methods.base import MissingRole, apply
+
+BACKBONES = [name for name in registry.names() if name.startswith("tiny_")]
+VARIANTS = [
+    ("lora", {"placement": "all", "rank": 2}),
+    ("lora", {"placement": "qkvo", "alpha": 2.0, "dropout": 0.2}),
+    ("vpt_deep", {"n_prompts": 1, "dropout": 0.5}),
+    ("adaptformer", {"bottleneck": 5, "dropout": 0.0}),
+    ("med_adapter", {"zero_init": True}),
+    ("med_adapter", {"fourier": False, "conv5": False, "ratio": 4, "inter_stage": False}),
+    ("med_adapter", {"conv3": False, "blocks": "last_in_stage"}),
+]
+METHODS = [methods.build(name) for name in methods.names()] + [methods.build(*variant) for variant in VARIANTS]
+
+every_method = pytest.mark.parametrize("method", METHODS, ids=methods.label)
+every_backbone = pytest.mark.parametrize("backbone", BACKBONES)
+
+
+def matches(name, patterns):
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+@torch.no_grad()
+def predict(model, volume):
+    return model.eval()(volume)
+
+
+@every_backbone
+@every_method
+def test_step_zero_equals_the_frozen_network_exactly_where_declared(method, backbone, plain, tuned, volume):
+    frozen, with_method = predict(plain(backbone), volume), predict(tuned(backbone, method), volume)
+    if method.starts_as_identity():
+        assert torch.equal(with_method, frozen)
+    else:
+        assert (with_method - frozen).abs().max() > 1e-3 * frozen.std()
+
+
+@every_backbone
+@every_method
+def test_exactly_the_inserted_parameters_train(method, backbone, plain, tuned):
+    untouched = plain(backbone).backbone
+    n_expected = method.expected_tuned(untouched)
+    model = plain(backbone)
+    before = set(map(id, model.backbone.parameters()))
+    apply(method, model.backbone)
+    names = set(model.tuned_parameters())
+    inserted = {name for name, parameter in model.backbone.named_parameters() if id(parameter) not in before}
+    present = {name for name, parameter in model.backbone.named_parameters() if id(parameter) in before}
+    assert len(present) == len(before)
+    assert names == (inserted | present if method.info.tunes_backbone else inserted)
+    assert sum(parameter.numel() for parameter in model.tuned_parameters().values()) == n_expected
+    assert all(parameter.requires_grad for parameter in model.decoder.parameters())
+
+
+@every_backbone
+@every_method
+def test_training_moves_what_trains_and_nothing_else(method, backbone, plain, volume, train_steps):
+    model = plain(backbone)
+    original = {
+        id(tensor): (tensor, tensor.detach().clone()) for tensor in model.backbone.state_dict(keep_vars=True).values()
+    }
+    apply(method, model.backbone)
+    start = {name: parameter.detach().clone() for name, parameter in model.tuned_parameters().items()}
+    first, *later = train_steps(model, volume, 3)
+    for name, parameter in model.tuned_parameters().items():
+        if matches(name, method.no_gradient()):
+            assert all(step[name] is None for step in (first, *later))
+            assert torch.equal(parameter, start[name])
+            continue
+        assert all(step[name].isfinite().all() for step in (first, *later)), name
+        assert first[name].any() != matches(name, method.late_gradient()), name
+        assert later[-1][name].any(), name
+        assert not torch.equal(parameter, start[name]), name
+    if not method.info.tunes_backbone:
+        assert len(original) > 40
+        assert all(torch.equal(tensor, value) for tensor, value in original.values())
+
+
+@every_method
+def test_declared_exceptions_exist(method, backbone, plain):
+    model = plain(backbone)
+    apply(method, model.backbone)
+    for pattern in (*method.late_gradient(), *method.no_gradient()):
+        assert any(fnmatch(name, pattern) for name in model.tuned_parameters()), pattern
+
+
+@every_backbone
+@every_method
+def test_frozen_modules_stay_in_evaluation_mode(method, backbone, plain):
+    model = plain(backbone)
+    before = list(model.backbone.modules())[1:]
+    apply(method, model.backbone)
+    inserted = [module for module in model.backbone.modules() if module not in before and module is not model.backbone]
+    for mode in (True, False, True):
+        model.train(mode)
+        assert len(before) > 40
+        assert {module.training for module in before} == {mode if method.info.tunes_backbone else False}
+        assert {module.training for module in inserted} <= {mode}
+        assert {module.training for module in model.decoder.modules()} == {mode}
+
+
+@every_backbone
+@every_method
+def test_delta_brings_the_trained_network_back(method, backbone, tuned, volume, train_steps):
+    model = tuned(backbone, method)
+    train_steps(model, volume, 2)
+    state = delta_state(model)
+    fresh = tuned(backbone, method, seed=9)
+    assert not torch.equal(predict(fresh, volume), predict(model, volume))
+    load_delta(fresh, state)
+    assert torch.equal(predict(fresh, volume), predict(model, volume))
+    assert {name for name in state if name.startswith("backbone.")} >= {
+        f"backbone.{name}" for name in model.tuned_parameters()
+    }
+    if not method.info.tunes_backbone:
+        n_backbone = sum(value.numel() for name, value in state.items() if name.startswith("backbone."))
+        assert n_backbone < 0.35 * sum(parameter.numel() for parameter in model.backbone.parameters())
+
+
+@every_backbone
+@every_method
+def test_merging_changes_nothing_and_is_undone_exactly(method, backbone, tuned, volume, train_steps):
+    model = tuned(backbone, method)
+    train_steps(model, volume, 2)
+    separate, weights = predict(model, volume), copy.deepcopy(model.backbone.state_dict())
+    surgery.merge(model.backbone)
+    surgery.merge(model.backbone)
+    merged = predict(model, volume)
+    changed = {name for name, value in model.backbone.state_dict().items() if not torch.equal(value, weights[name])}
+    assert bool(changed) == method.info.mergeable
+    assert torch.allclose(merged, separate, rtol=1e-4, atol=1e-5)
+    surgery.unmerge(model.backbone)
+    assert torch.equal(predict(model, volume), separate)
+    assert all(torch.equal(value, weights[name]) for name, value in model.backbone.state_dict().items())
+
+
+@every_backbone
+@every_method
+def test_same_seed_gives_the_same_bits(method, backbone, tuned, volume, train_steps):
+    states = []
+    for _ in range(2):
+        model = tuned(backbone, method, seed=3)
+        torch.manual_seed(11)  # the dropout's
+        train_steps(model, volume, 2)
+        states.append(delta_state(model))
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@every_backbone
+@every_method
+def test_injection_leaves_decoder_backbone_and_random_state_alone(method, backbone, plain, tuned):
+    torch.manual_seed(4)
+    state = torch.get_rng_state()
+    without, with_method = plain(backbone), tuned(backbone, method, seed=8)
+    assert torch.equal(torch.get_rng_state(), state)
+    for key, value in without.decoder.state_dict().items():
+        assert torch.equal(with_method.decoder.state_dict()[key], value)
+    held = {id(module): module for module in with_method.backbone.frozen_modules} or None
+    if held:
+        first = next(iter(without.backbone.patch_embed.parameters()))
+        assert torch.equal(next(iter(with_method.backbone.patch_embed.parameters())), first)
+
+
+@every_method
+def test_a_network_can_be_copied_after_a_step(method, backbone, tuned, volume, train_steps):
+    model = tuned(backbone, method)
+    train_steps(model, volume, 1)
+    assert torch.equal(predict(copy.deepcopy(model), volume), predict(model, volume))
+
+
+@every_method
+def test_a_backbone_without_sites_is_refused_by_name(method):
+    backbone = SimpleNamespace(name="brick", sites=())
+    if method.needed_roles():
+        with pytest.raises(MissingRole, match=rf"{method.info.name} needs role '\w+'; backbone 'brick' offers none"):
+            apply(method, backbone)
+
+
+def bad_values(item):
+    rules = item.metadata
+    if rules["at_least"] is not None:
+        yield type(item.default)(rules["at_least"] - 1)
+    if rules["above"] is not None:
+        yield type(item.default)(rules["above"])
+    if rules["below"] is not None:
+        yield type(item.default)(rules["below"])
+    if rules["one_of"]:
+        yield "nonsense"
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_bad_settings_raise_with_their_name(name):
+    kind = methods.get(name)
+    for item in fields(kind):
+        assert item.metadata["help"]
+        bad = list(bad_values(item))
+        assert bad or isinstance(item.default, bool), f"{name}: {item.name} takes anything"
+        for value in bad:
+            with pytest.raises(ValueError, match=rf"{name}: {item.name} must be .*, got {value}"):
+                methods.build(name, {item.name: value})
+
+
+def test_no_two_methods_are_alike(plain, backbone):
+    fingerprints = {}
+    for name in methods.names():
+        model = plain(backbone)
+        apply(methods.build(name), model.backbone)
+        fingerprints[name] = {(key, tuple(value.shape)) for key, value in model.tuned_parameters().items()}
+    assert len(fingerprints) >= 7
+    for (one, tensors), (other, others) in itertools.combinations(fingerprints.items(), 2):
+        assert tensors != others, f"{one} and {other} train the same tensors"

@@ -1,0 +1,114 @@
+"""Med-Adapter against the paper's formula with literal 3-D convolutions and Fourier transforms."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import methods
+
+
+def conv1(x, layer):
+    """A 1x1x1 convolution (B, C, D, h, w), whatever class holds the weights."""
+    return F.conv3d(x, layer.weight.reshape(*layer.weight.shape[:2], 1, 1, 1), layer.bias)
+
+
+def separable(z, branch, kernel):
+    half, width = kernel // 2, z.shape[1]
+    first, second, norm = branch.in_slice, branch.along_depth, branch.norm
+    v = F.conv3d(z, first.weight[:, :, None], first.bias, padding=(0, half, half), groups=width)
+    v = F.conv3d(v, second.weight[..., None], second.bias, padding=(half, 0, 0), groups=width)
+    mean, variance = v.mean((0, 2, 3, 4), keepdim=True), v.var((0, 2, 3, 4), keepdim=True, unbiased=False)
+    v = (v - mean) / torch.sqrt(variance + 1e-5)
+    return torch.relu(v * norm.weight[:, None, None, None] + norm.bias[:, None, None, None])
+
+
+def fourier(z, branch):
+    w, b = branch.weight[:, None, None], branch.bias[:, None, None]
+    return torch.fft.ifftn(w * torch.fft.fftn(z, dim=(2, 3, 4)) + b, dim=(2, 3, 4)).abs()
+
+
+def adapter_formula(x, adapter, memory, shape):
+    """Return y and the features for the next stage; x is (B*D, N, E)."""
+    batch, depth, height, width = shape
+    z = F.gelu(F.linear(x, adapter.down.weight, adapter.down.bias))
+    z = z.reshape(batch, depth, height, width, -1).permute(0, 4, 1, 2, 3)
+    small, large, spectral = adapter.branches
+    u = conv1(separable(z, small, 3) + separable(z, large, 5) + fourier(z, spectral), adapter.merge)
+    if adapter.link is not None:
+        memory = u = conv1(torch.cat([u, transformed(adapter.link, memory, u)], dim=1), adapter.link.mix)
+    y = (z + u).permute(0, 2, 3, 4, 1).reshape(*x.shape[:2], -1)
+    return x + F.gelu(F.linear(y, adapter.up.weight, adapter.up.bias)), memory
+
+
+def transformed(link, memory, u):
+    layer = link.transform or link.first_transform
+    if layer.weight.shape[-1] == 1:
+        return conv1(torch.zeros_like(u) if memory is None else memory, layer)
+    batch, channels, depth, height, width = u.shape
+    if memory is None:
+        memory = u.new_zeros(batch, channels // 2, depth, 2 * height, 2 * width)
+    return F.conv3d(memory, layer.weight[:, :, None], layer.bias, stride=(1, 2, 2), padding=(0, 1, 1))
+
+
+def test_adapters_equal_the_formula_on_a_vit(vit_pair, run_vit):
+    vit_pair.apply(methods.build("med_adapter"))
+    vit_pair.backbone.train()
+    adapters = [block.adapter for block in vit_pair.backbone.blocks]
+    assert [adapter.link is not None for adapter in adapters] == [False, True] * 4
+    memory = None
+
+    def step(index, block, x):
+        nonlocal memory
+        y, memory = adapter_formula(block(x), adapters[index], memory, (2, 5, 4, 6))
+        return y
+
+    vit_pair.assert_equal(run_vit(vit_pair, step))
+
+
+def test_uneven_frequency_weights_need_the_complex_result(vit_pair):
+    """Random weights are not even in frequency: the inverse transform is complex, which a real transform would miss."""
+    vit_pair.apply(methods.build("med_adapter"))
+    branch = vit_pair.backbone.blocks[0].adapter.branches[-1]
+    z = torch.randn(2, 5, 4, 6, 8, dtype=torch.float64)  # (B, D, gh, gw, h)
+    expected = fourier(z.permute(0, 4, 1, 2, 3), branch).permute(0, 2, 3, 4, 1)
+    torch.testing.assert_close(branch(z), expected, rtol=1e-12, atol=1e-14)
+    spectrum = torch.fft.rfft(z, dim=1) * branch.weight[: 5 // 2 + 1, None, None, None]
+    real_only = torch.fft.irfft(spectrum, n=5, dim=1).abs()
+    assert (real_only - expected).abs().max() > 0.1
+
+
+def test_fourier_branch_has_finite_gradients_at_zero(vit_pair):
+    vit_pair.apply(methods.build("med_adapter"))
+    branch = vit_pair.backbone.blocks[0].adapter.branches[-1]
+    z = torch.zeros(1, 5, 2, 2, 3, dtype=torch.float64, requires_grad=True)
+    branch(z).sum().backward()
+    assert z.grad.isfinite().all()
+    assert branch.bias.grad.isfinite().all()
+
+
+def test_another_depth_is_refused_with_a_hint(tuned, volume):
+    model = tuned("tiny_vit", methods.build("med_adapter"))
+    with pytest.raises(ValueError, match=r"med_adapter: depth must be 3, got 2 \(one Fourier weight per slice"):
+        model(volume[:, :, :2])
+    without = tuned("tiny_vit", methods.build("med_adapter", {"fourier": False}))
+    assert without(volume[:, :, :2]).shape[2] == 2
+
+
+def test_what_cannot_be_built_is_said_in_a_sentence(plain):
+    off = {"fourier": False, "conv3": False, "conv5": False}
+    with pytest.raises(ValueError, match="med_adapter: at least one of fourier, conv3, conv5 must be true"):
+        methods.build("med_adapter", off)
+    with pytest.raises(ValueError, match="med_adapter: ratio must be <= 64, half the width, got 65"):
+        methods.build("med_adapter", {"ratio": 65}).inject(plain("tiny_vit").backbone)
+    backbone = plain("tiny_vit").backbone
+    backbone.volume.depth = 0
+    with pytest.raises(ValueError, match=r"med_adapter: .*volume\.depth must be set before injection"):
+        methods.build("med_adapter").inject(backbone)
+
+
+def test_volumes_of_a_batch_do_not_mix(tuned, volume):
+    model = tuned("tiny_vit", methods.build("med_adapter")).eval()
+    with torch.no_grad():
+        together = model(volume)
+        apart = torch.cat([model(volume[:1]), model(volume[1:])])
+    torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+import methods
+from bench.models import apply_method, build_segmenter, registry
+from bench.models.delta import delta_state, load_delta
+from bench.models.light_decoder import LightDecoder
+
+EVERY = [name for name in registry.names() if name.startswith("tiny_")]
+
+
+def build(backbone="tiny_vit", seed=0, patch=(3, 64, 64)):
+    return build_segmenter(backbone, "none", in_channels=2, n_classes=5, patch=patch, seed=seed)
+
+
+@pytest.mark.parametrize("backbone", EVERY)
+def test_logits_have_the_shape_of_the_volume(backbone):
+    model = build(backbone, patch=(3, 64, 96))
+    assert model(torch.randn(2, 2, 3, 64, 96)).shape == (2, 5, 3, 64, 96)
+    assert model.backbone.volume.depth == 3
+
+
+@pytest.mark.parametrize("backbone", EVERY)
+def test_every_slice_is_segmented_for_itself(backbone):
+    model, volume = build(backbone).eval(), torch.randn(2, 2, 3, 64, 64)
+    with torch.no_grad():
+        whole = model(volume)
+        apart = torch.cat([model(volume[:, :, [index]]) for index in range(3)], dim=2)
+    torch.testing.assert_close(whole, apart, rtol=1e-4, atol=1e-5)
+
+
+def test_seeds_decide_all_and_touch_nothing():
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    models = [build(seed=seed) for seed in (0, 0, 1)]
+    assert torch.equal(torch.get_rng_state(), state)
+    first, same, other = (model.state_dict() for model in models)
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not torch.equal(first["decoder.head.weight"], other["decoder.head.weight"])
+    assert not torch.equal(first["backbone.pos_embed"], other["backbone.pos_embed"])
+
+
+@pytest.mark.parametrize(
+    ("channels", "strides"), [((16,) * 4, (8,) * 4), ((8, 16, 32, 64), (4, 8, 16, 32)), ((16,) * 4, (16,) * 4)]
+)
+@pytest.mark.parametrize("size", [(64, 64), (32, 96)])
+def test_decoder_takes_plain_and_pyramidal_maps(channels, strides, size):
+    maps = [
+        torch.randn(2, channel, size[0] // stride, size[1] // stride)
+        for channel, stride in zip(channels, strides, strict=True)
+    ]
+    decoder = LightDecoder(channels, strides, n_classes=3)
+    logits = decoder(maps, size)
+    assert logits.shape == (2, 3, *size)
+    logits.square().mean().backward()
+    assert all(parameter.grad.any() for parameter in decoder.parameters())
+
+
+def test_decoder_is_light():
+    model = build_segmenter("tiny_vit", "none", in_channels=4, n_classes=4, patch=(16, 64, 64), seed=0)
+    assert sum(parameter.numel() for parameter in model.decoder.parameters()) == 193_860
+
+
+def test_delta_of_another_network_is_refused_and_changes_nothing():
+    model = build()
+    apply_method(model, methods.build("lora"), seed=0)
+    before = delta_state(model)
+    lacking = {name: value + 1 for name, value in before.items() if "blocks.2" not in name}
+    with pytest.raises(ValueError, match=r"load_delta: 2 tensors are missing: backbone\.blocks\.2\..*lora_a"):
+        load_delta(model, lacking)
+    with pytest.raises(ValueError, match=r"load_delta: 1 tensors are unexpected: decoder\.tail"):
+        load_delta(model, before | {"decoder.tail": torch.zeros(1)})
+    with pytest.raises(ValueError, match=r"load_delta: 1 tensors are of another shape: decoder\.head\.bias"):
+        load_delta(model, before | {"decoder.head.bias": torch.zeros(2)})
+    assert all(torch.equal(value, before[name]) for name, value in delta_state(model).items())
+
+
+def test_delta_holds_the_running_statistics_of_inserted_batch_norms():
+    model = build()
+    apply_method(model, methods.build("med_adapter"), seed=0)
+    names = delta_state(model)
+    assert sum(name.endswith("running_mean") for name in names) == 2 * 6
+    assert not any(name.endswith("offset") for name in names)  # derived from the depth
+
+
+def test_delta_is_a_copy():
+    model = build()
+    state = delta_state(model)
+    with torch.no_grad():
+        model.decoder.head.bias.add_(1)
+    assert not torch.equal(state["decoder.head.bias"], model.decoder.head.bias)
