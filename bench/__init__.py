@@ -1,0 +1,1 @@
+"""Med-Tuning Bench: compare parameter-efficient tuning methods for medical volumetric segmentation."""

@@ -1,0 +1,49 @@
+# `make demo` and `make test` need nothing but Python 3.11+ with venv; both create .venv and install into it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= 2
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help install demo test unit slow lint types format clean
+
+help:
+	@echo "make demo    install, run all methods on synthetic volumes, print the table (minutes)"
+	@echo "make test    install, lint, types, unit tests, slow tests"
+	@echo "make format  let ruff rewrite the code"
+	@echo "make clean   remove the environment, caches and demo results"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/python -m bench run --methods all --datasets brats
+	@echo
+	@echo "To browse the runs: $(BIN)/mlflow ui   and open http://127.0.0.1:5000"
+
+test: lint types unit slow
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu and not data"
+
+slow: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "slow"
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) results mlruns mlflow.db .pytest_cache .mypy_cache .ruff_cache *.egg-info

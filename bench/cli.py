@@ -1,0 +1,137 @@
+"""The command line. Parsing needs nothing heavy; each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from bench.request import Request, takes_request
+
+EXIT_BAD_INPUT = 2
+
+app = typer.Typer(
+    help="Compare parameter-efficient tuning methods on volumetric segmentation.\n\n"
+    "Without data, [bold]python -m bench run --methods all --datasets brats[/] trains every method on synthetic "
+    "volumes within minutes; [bold]python -m bench report[/] prints the tables of all that was run.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+data_app = typer.Typer(help="Write example data.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+class Format(StrEnum):
+    """How ``report`` prints."""
+
+    TERMINAL = "terminal"
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+
+
+class Registry(StrEnum):
+    """What ``list`` lists."""
+
+    METHODS = "methods"
+    DATASETS = "datasets"
+    BACKBONES = "backbones"
+
+
+@app.command()
+@takes_request
+def run(
+    request: Request,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at once; default: one a GPU, on a CPU one a core, at most 4.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Repeat runs that are done.")] = False,
+) -> None:
+    """Train and score every method on every data set, and print the table.
+
+    What is done is not repeated: after Ctrl-C or a power cut, give the same command again.
+
+    Exit code: 0 all done, 1 some run failed, 2 bad input, 130 interrupted.
+    """
+    from bench.experiment import read_request
+
+    experiment = read_request(request)  # a misspelt name is answered before the heavy imports below
+    from bench.commands import run_grid_command
+
+    raise typer.Exit(run_grid_command(experiment, device, jobs, force=force, console=Console()))
+
+
+@app.command()
+@takes_request
+def plan(request: Request) -> None:
+    """List the runs that `run` would make with the same arguments: what is done, what is to do."""
+    from bench.experiment import read_request
+
+    experiment = read_request(request)
+    from bench.commands import plan_command
+
+    plan_command(experiment, Console())
+
+
+@app.command()
+def report(
+    format: Annotated[Format, typer.Option(help="What to print.")] = Format.TERMINAL,
+    dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
+    allow_mixed: Annotated[bool, typer.Option("--allow-mixed", help="Let different protocols into one table.")] = False,
+) -> None:
+    """Print the tables of everything that MLflow holds."""
+    from bench.commands import report_command
+
+    report_command(format.value, dataset, out, allow_mixed=allow_mixed, console=Console())
+
+
+@app.command("list")
+def list_(registry: Annotated[Registry, typer.Argument(help="What to list.")]) -> None:
+    """Show the methods, data sets or backbones: papers, roles, settings with their defaults."""
+    from bench.listing import list_command
+
+    list_command(registry.value, Console())
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000) -> None:
+    """Open the MLflow UI on the store that `run` writes to."""
+    from bench.commands import ui_command
+
+    raise typer.Exit(ui_command(port))
+
+
+@data_app.command("demo")
+def data_demo(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    dataset: Annotated[str, typer.Option(help="brats, kits or lits.")] = "brats",
+    cases: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
+    seed: Annotated[int, typer.Option(help="Other seeds give other volumes.")] = 0,
+    full_size: Annotated[bool, typer.Option("--full-size", help="155x240x240 voxels instead of 32x64x64.")] = False,
+) -> None:
+    """Write synthetic volumes in the real data set's files and folders."""
+    from bench.commands import data_demo_command
+
+    data_demo_command(dataset, out, cases, seed, full_size=full_size, console=Console())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code; bad input is one sentence on stderr and 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app(args=arguments)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    except ValueError as error:
+        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        return EXIT_BAD_INPUT
+    raise AssertionError("unreachable: typer ends with SystemExit")

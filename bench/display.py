@@ -1,0 +1,81 @@
+"""What the terminal shows while a grid runs: bars with the time left, or plain lines where it is no terminal."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from bench.results import RunResult, Status
+from bench.runner import Event
+from bench.spec import RunSpec
+
+STYLES = {Status.DONE: "green", Status.SKIPPED: "yellow", Status.DIVERGED: "red", Status.FAILED: "red"}
+FIT_FRAC = 0.85  # how much of a run is training; the rest is scoring
+
+
+class GridDisplay:
+    """Shows the events of `runner.run_grid`; a context manager."""
+
+    def __init__(self, console: Console, n_runs: int) -> None:
+        self.console = console
+        self.n_runs = n_runs
+        self.started = time.monotonic()
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"))
+        clock = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+        live = console.is_terminal
+        self.progress = Progress(*columns, *clock, console=console, disable=not live, speed_estimate_period=300)
+        self.grid = self.progress.add_task("all runs", total=n_runs, state=f"0/{n_runs}")
+        self.tasks: dict[str, TaskID] = {}
+        self.fractions: dict[str, float] = {}
+        self.n_ended = 0
+
+    def __enter__(self) -> GridDisplay:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def show(self, event: Event) -> None:
+        """Bring the bars up to date; a run that has ended becomes a line of its own."""
+        run_id = event.spec.run_id
+        if event.phase == "start":
+            self.tasks[run_id] = self.progress.add_task(describe_spec(event.spec), total=1.0, state="starting")
+        elif event.result is not None:
+            self.progress.remove_task(self.tasks.pop(run_id))
+            self.fractions[run_id] = 1.0
+            self.n_ended += 1
+            self.console.print(describe_result(event.result) + ("" if self.progress.live.is_started else self._eta()))
+        else:
+            share = event.done / event.total
+            self.fractions[run_id] = FIT_FRAC * share if event.phase == "fit" else FIT_FRAC + (1 - FIT_FRAC) * share
+            state = f"{'epoch' if event.phase == 'fit' else 'scoring case'} {event.done}/{event.total}"
+            self.progress.update(self.tasks[run_id], completed=self.fractions[run_id], state=state)
+        done = sum(self.fractions.values())
+        self.progress.update(self.grid, completed=done, state=f"{self.n_ended}/{self.n_runs}")
+
+    def _eta(self) -> str:
+        done = sum(self.fractions.values())
+        left_s = (time.monotonic() - self.started) * (self.n_runs - done) / done
+        return f" ({self.n_ended}/{self.n_runs} runs, ETA {left_s:.0f} s)"
+
+
+def describe_spec(spec: RunSpec) -> str:
+    """Return how a run is named on the terminal, as Rich markup."""
+    return escape(f"{spec.method} · {spec.dataset} · fold {spec.fold} · seed {spec.seed}")
+
+
+def describe_result(result: RunResult) -> str:
+    """Return one line, as Rich markup, that says how a run ended."""
+    where = escape(f"{result.label} · {result.dataset} · fold {result.fold} · seed {result.seed}")
+    head = f"[{STYLES[result.status]}]{result.status:<8}[/] {where}"
+    if result.status is not Status.DONE or result.cost is None:
+        return f"{head}: {escape(result.reason)}"
+    scores = [row.dice for row in result.cases]
+    return f"{head}: Dice {100 * sum(scores) / len(scores):.1f} % in {result.cost.fit_s + result.cost.score_s:.0f} s"

@@ -1,0 +1,127 @@
+"""From a request to runs that can start: names checked, data found (or phantoms written), cells laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import datasets
+import methods
+from bench.grid import DataSource, expand, parse_methods, parse_names, parse_numbers
+from bench.models import registry
+from bench.presets import PhantomSpec, get_preset
+from bench.request import Request
+from bench.spec import MethodSpec, Protocol, RunSpec, SpecError, override
+
+OnCase = Callable[[str, int, int], None]  # what is going on, cases done, cases in all
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A request whose every name is known to exist; no data have been looked at yet."""
+
+    methods: tuple[MethodSpec, ...]
+    roots: dict[str, Path]  # data set -> folder
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    protocol: Protocol
+    phantom: PhantomSpec | None  # the data are to be made, because none were given
+    out: Path
+
+
+def read_request(request: Request) -> Experiment:
+    """Check a request without touching the data.
+
+    Raises: ValueError with one sentence for the user.
+    """
+    names = parse_names(request.datasets, datasets.names(), "--datasets")
+    for name in names:
+        datasets.check_name(name)
+    asked = parse_methods(request.methods)
+    preset = get_preset(request.preset or ("quick" if request.data_root is not None else "demo"))
+    if preset.phantom is None and request.data_root is None:
+        raise SpecError(f"preset '{request.preset}' needs your own data: give --data-root (or use --preset demo)")
+    protocol = _build_protocol(preset.protocol, request)
+    phantom = preset.phantom if request.data_root is None else None
+    roots = {name: _find_root(name, request, single=len(names) == 1) for name in names}
+    folds = parse_numbers(request.folds, "--folds", upper=protocol.data.n_folds)
+    seeds = parse_numbers(request.seeds, "--seeds")
+    built = [methods.build(spec.name, dict(spec.settings)) for spec in asked]  # last: the first step that imports torch
+    method_specs = dict.fromkeys(MethodSpec(method.info.name, methods.changed_settings(method)) for method in built)
+    return Experiment(tuple(method_specs), roots, tuple(folds), tuple(seeds), protocol, phantom, request.out)
+
+
+def lay_out(experiment: Experiment, on_case: OnCase) -> list[RunSpec]:
+    """Return the cells of the grid; writes the phantoms first if the experiment has no data of its own.
+
+    Raises: DataError if a root does not hold the data set.
+    """
+    sources = []
+    for name, root in experiment.roots.items():
+        if experiment.phantom is not None:
+            _write_phantoms(name, root, experiment.phantom, on_case)
+        sources.append(_look_up(name, root))
+    return expand(experiment.methods, sources, experiment.folds, experiment.seeds, experiment.protocol)
+
+
+def prepare_data(specs: Sequence[RunSpec], out: Path, on_case: OnCase) -> None:
+    """Bring the cases of all data sets into the form that is read during training; what is there already is kept."""
+    from datasets.preprocessing import prepare
+
+    for name, root in {spec.dataset: spec.root for spec in specs}.items():
+        dataset = datasets.build(name, root)
+        labelled = [case for case in dataset.find_cases() if case.label is not None]
+        prepare(dataset, labelled, out / "cache", partial(on_case, f"preparing {name}"))
+
+
+def _build_protocol(protocol: Protocol, request: Request) -> Protocol:
+    options = {
+        "model.backbone": request.backbone,
+        "model.weights": request.weights,
+        "train.epochs": request.epochs,
+        "train.max_steps": request.max_steps,
+        "train.precision": request.precision,
+    }
+    for key, value in options.items():
+        if value is not None:
+            protocol = override(protocol, f"{key}={value}")
+    for assignment in request.set or ():
+        protocol = override(protocol, assignment)
+    registry.check_fit(protocol.model.backbone, protocol.model.weights, protocol.data.patch[1:])
+    return protocol
+
+
+def _find_root(name: str, request: Request, *, single: bool) -> Path:
+    if request.data_root is None:
+        return request.out / "phantoms" / name
+    for entry in request.data_root:
+        key, equals, value = entry.partition("=")
+        if equals and key == name:
+            return Path(value)
+    plain = [Path(entry) for entry in request.data_root if "=" not in entry]
+    for root in plain:
+        if (root / name).is_dir():
+            return root / name
+    if plain and single:
+        return plain[0]
+    raise SpecError(f"--data-root: no folder for '{name}' (give --data-root {name}=/path/to/{name})")
+
+
+def _write_phantoms(name: str, root: Path, phantom: PhantomSpec, on_case: OnCase) -> None:
+    from datasets.phantom import write_phantoms
+
+    write_phantoms(
+        name,
+        root,
+        phantom.n_cases,
+        shape=phantom.shape,
+        on_case=partial(on_case, f"writing {name} phantoms"),
+    )
+
+
+def _look_up(name: str, root: Path) -> DataSource:
+    from datasets.preprocessing import fingerprint
+
+    return DataSource(name, root, fingerprint(datasets.build(name, root).find_cases(), root))

@@ -1,0 +1,64 @@
+"""Where a result comes from: what was asked for, code, packages, machine."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import datasets
+import methods
+from bench.spec import RunSpec
+
+if TYPE_CHECKING:
+    from methods.base import Method
+
+PACKAGES = ("torch", "timm", "monai", "lightning-fabric", "numpy", "scipy", "nibabel", "mlflow")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def describe_machine(device: str, threads: int) -> dict[str, Any]:
+    """Return what a reviewer needs to know about the circumstances of a run, as plain data."""
+    commit = _git("rev-parse", "HEAD")
+    return {
+        "git_commit": commit,
+        "git_dirty": bool(_git("status", "--porcelain")) if commit else None,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "device": device,
+        "threads": threads,
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def describe_run(spec: RunSpec, method: Method) -> dict[str, Any]:
+    """Return the fields of a result that are known before the run."""
+    dataset_class = datasets.get(spec.dataset)
+    return {
+        "run_id": spec.run_id,
+        "method": spec.method.name,
+        "settings": methods.settings(method),
+        "label": methods.label(method),
+        "dataset": spec.dataset,
+        "backbone": spec.protocol.model.backbone,
+        "weights": spec.protocol.model.weights,
+        "fold": spec.fold,
+        "seed": spec.seed,
+        "protocol_id": spec.protocol_id,
+        "protocol": spec.protocol_record(),
+        "synthetic": dataset_class(spec.root).synthetic,
+        "regions": tuple(region.name for region in dataset_class.info.regions),
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git prints, or None where the code does not lie in a git checkout."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

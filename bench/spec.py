@@ -1,0 +1,203 @@
+"""What is asked for: the protocol that all methods share, and one run of it.
+
+Plain frozen data, cheap to import. Everything that decides whether two runs may be compared is a field of `Protocol`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_type_hints
+
+PROTOCOL_VERSION = 1  # raise when a change of code changes results under the same settings
+
+
+class SpecError(ValueError):
+    """A setting that does not exist or cannot be; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which patches the model sees."""
+
+    patch: tuple[int, int, int] = field(default=(16, 64, 64), metadata={"help": "patch size D,H,W in voxels"})
+    patches_per_epoch: int = field(default=32, metadata={"help": "training patches drawn per epoch"})
+    foreground_frac: float = field(default=0.5, metadata={"help": "fraction of patches centred on a foreground voxel"})
+    n_folds: int = field(default=5, metadata={"help": "folds of the patient-level cross-validation"})
+    val_frac: float = field(default=0.2, metadata={"help": "fraction of the training patients kept for selection"})
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which network the methods are put into."""
+
+    backbone: str = field(default="tiny_vit", metadata={"help": "pre-trained 2-D network"})
+    weights: str = field(default="none", metadata={"help": "its pre-training; none = random initialisation"})
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """How the trained part is trained."""
+
+    epochs: int = field(default=30, metadata={"help": "passes of data.patches_per_epoch patches"})
+    batch: int = field(default=2, metadata={"help": "patches per optimiser step"})
+    optimizer: str = field(default="adamw", metadata={"help": "adamw | adam (amsgrad, as in Med-Tuning)"})
+    lr: float = field(default=1e-3, metadata={"help": "peak learning rate"})
+    weight_decay: float = field(default=1e-2, metadata={"help": "weight decay"})
+    warmup_frac: float = field(default=0.1, metadata={"help": "fraction of the steps with a rising learning rate"})
+    clip_norm: float = field(default=1.0, metadata={"help": "largest gradient norm"})
+    val_every: int = field(default=5, metadata={"help": "epochs between inner validations"})
+    max_steps: int = field(default=0, metadata={"help": "stop after this many steps; 0 = all epochs"})
+    precision: str = field(default="32-true", metadata={"help": "32-true | bf16-mixed | 16-mixed"})
+
+
+@dataclass(frozen=True)
+class EvalSpec:
+    """How a whole volume is segmented."""
+
+    overlap: float = field(default=0.25, metadata={"help": "overlap of sliding windows, fraction of the patch"})
+    flips: bool = field(default=False, metadata={"help": "average the prediction over the 8 mirrored volumes"})
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Everything that must be equal for two runs to be compared."""
+
+    data: DataSpec = DataSpec()
+    model: ModelSpec = ModelSpec()
+    train: TrainSpec = TrainSpec()
+    eval: EvalSpec = EvalSpec()
+    version: int = PROTOCOL_VERSION
+
+    def __post_init__(self) -> None:
+        """Raises: SpecError naming the field."""
+        checks = {
+            "data.patch": (min(self.data.patch) >= 1, ">= 1 on every axis", self.data.patch),
+            "data.patches_per_epoch": (self.data.patches_per_epoch >= 1, ">= 1", self.data.patches_per_epoch),
+            "data.foreground_frac": (0 <= self.data.foreground_frac <= 1, "in [0, 1]", self.data.foreground_frac),
+            "data.n_folds": (self.data.n_folds >= 2, ">= 2", self.data.n_folds),
+            "data.val_frac": (0 < self.data.val_frac < 1, "in (0, 1)", self.data.val_frac),
+            "train.epochs": (self.train.epochs >= 1, ">= 1", self.train.epochs),
+            "train.batch": (self.train.batch >= 1, ">= 1", self.train.batch),
+            "train.optimizer": (self.train.optimizer in ("adamw", "adam"), "adamw or adam", self.train.optimizer),
+            "train.lr": (self.train.lr > 0, "> 0", self.train.lr),
+            "train.weight_decay": (self.train.weight_decay >= 0, ">= 0", self.train.weight_decay),
+            "train.warmup_frac": (0 <= self.train.warmup_frac < 1, "in [0, 1)", self.train.warmup_frac),
+            "train.clip_norm": (self.train.clip_norm > 0, "> 0", self.train.clip_norm),
+            "train.val_every": (self.train.val_every >= 1, ">= 1", self.train.val_every),
+            "train.max_steps": (self.train.max_steps >= 0, ">= 0", self.train.max_steps),
+            "train.precision": (
+                self.train.precision in ("32-true", "bf16-mixed", "16-mixed"),
+                "32-true, bf16-mixed or 16-mixed",
+                self.train.precision,
+            ),
+            "eval.overlap": (0 <= self.eval.overlap < 1, "in [0, 1)", self.eval.overlap),
+        }
+        for name, (holds, rule, value) in checks.items():
+            if not holds:
+                raise SpecError(f"{name}: must be {rule}, got {value}")
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A method by name with the settings that were asked for (defaults are not listed)."""
+
+    name: str
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        """Return the form that ``--methods`` accepts."""
+        inner = ",".join(f"{key}={value}" for key, value in self.settings)
+        return f"{self.name}[{inner}]" if inner else self.name
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One cell of the grid. ``root`` is where the data lie; what they are is ``fingerprint``."""
+
+    method: MethodSpec
+    dataset: str
+    fingerprint: str
+    fold: int
+    seed: int
+    protocol: Protocol
+    root: Path
+
+    @property
+    def run_id(self) -> str:
+        """A readable name that is equal exactly for runs that must give the same result."""
+        cell = [str(self.method), self.dataset, self.fold, self.seed, self.protocol_id]
+        slug = str(self.method).replace("[", "-").replace("]", "").replace(",", "-")
+        return f"{self.dataset}-{slug}-f{self.fold}-s{self.seed}-{digest(cell)}"
+
+    @property
+    def protocol_id(self) -> str:
+        """Short hash of everything that must be equal for a comparison."""
+        return digest(self.protocol_record())
+
+    def protocol_record(self) -> dict[str, Any]:
+        """Return the protocol as nested plain data, with the data it is applied to."""
+        return asdict(self.protocol) | {"dataset": {"name": self.dataset, "fingerprint": self.fingerprint}}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run computes and writes; it has no influence on what is computed, but for the last bits of a float."""
+
+    folder: Path
+    cache: Path
+    device: str  # "cpu", "cuda:0", "mps"
+    threads: int
+
+
+def digest(value: object) -> str:
+    """Return the first 8 hex digits of the SHA-256 of a plain value's canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def derive_seed(*components: str | int) -> int:
+    """Return a seed that depends on these components alone, so that runs share randomness exactly where they should."""
+    return int(digest(components), 16) % 2**31
+
+
+def suggest(word: str, known: list[str]) -> str:
+    """Return a hint such as ``(did you mean 'lora'?); available: ...`` for a message about an unknown word."""
+    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    return f"{hint}; available: {', '.join(sorted(known))}"
+
+
+def override(protocol: Protocol, assignment: str) -> Protocol:
+    """Return the protocol with one ``section.field=value`` applied, as given to ``--set``.
+
+    Raises: SpecError if the field does not exist or the value does not fit its type.
+    """
+    key, equals, text = assignment.partition("=")
+    known = [f"{section}.{item.name}" for section in SECTIONS for item in fields(getattr(protocol, section))]
+    if not equals:
+        raise SpecError(f"--set: must look like train.lr=3e-4, got '{assignment}'")
+    if key not in known:
+        raise SpecError(f"--set: unknown setting '{key}'{suggest(key, known)}")
+    section, name = key.split(".")
+    part = getattr(protocol, section)
+    value = _parse(text, get_type_hints(type(part))[name], key)
+    return replace(protocol, **{section: replace(part, **{name: value})})
+
+
+SECTIONS = ("data", "model", "train", "eval")
+
+
+def _parse(text: str, kind: Any, key: str) -> Any:
+    try:
+        if kind is bool:
+            return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+        if kind in (int, float, str):
+            return kind(text)
+        depth, height, width = (int(part) for part in text.split(","))
+        return depth, height, width
+    except (KeyError, ValueError):
+        wanted = getattr(kind, "__name__", "tuple") if kind in (bool, int, float, str) else "three integers D,H,W"
+        raise SpecError(f"--set: {key} must be {wanted}, got '{text}'") from None

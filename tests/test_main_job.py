@@ -1,0 +1,180 @@
+"""The main job from the command line, on small phantoms: done, repeated, killed, failing."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import methods
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = ["--preset", "demo", "--epochs", "2", "--set", "data.patches_per_epoch=4", "--set", "train.val_every=1"]
+
+
+def bench(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), cwd=folder, env=env(**environment), capture_output=True, text=True)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "bench", *arguments]
+
+
+def env(**changes: str) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"} | changes
+
+
+@pytest.fixture(scope="module")
+def brats(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("phantoms") / "brats"
+    done = bench(root.parent, "data", "demo", "--dataset", "brats", "--cases", "10", "--out", str(root))
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def dice_by_run(folder: Path) -> dict[str, list[tuple[str, str, float]]]:
+    results = [json.loads(file.read_text()) for file in sorted((folder / "results" / "runs").glob("*/result.json"))]
+    return {run["label"]: [(row["case"], row["region"], row["dice"]) for row in run["cases"]] for run in results}
+
+
+def tracked_runs(folder: Path) -> list[tuple[str, str]]:
+    with sqlite3.connect(folder / "mlflow.db") as store:
+        return store.execute("select name, status from runs where lifecycle_stage = 'active'").fetchall()
+
+
+def test_all_methods_are_trained_tracked_printed_and_not_repeated(brats, tmp_path):
+    arguments = ["run", "--methods", "all", "--datasets", "brats", "--data-root", str(brats), *TINY]
+    first = bench(tmp_path, *arguments)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert set(dice_by_run(tmp_path)) == set(methods.names())
+    assert all(name in first.stdout for name in methods.names())
+    assert "SYNTHETIC" in first.stdout
+    assert [status for _, status in tracked_runs(tmp_path)] == ["FINISHED"] * len(methods.names())
+
+    again = bench(tmp_path, *arguments)
+    assert again.returncode == 0
+    assert f"{len(methods.names())} of {len(methods.names())} runs are done already" in again.stdout
+    assert len(tracked_runs(tmp_path)) == len(methods.names())
+
+    for form, mark in [("markdown", "| lora"), ("latex", r"\toprule"), ("terminal", "lora")]:
+        printed = bench(tmp_path, "report", "--format", form)
+        assert printed.returncode == 0, printed.stderr
+        assert mark in printed.stdout
+        assert "synthetic" in printed.stdout.lower()
+
+
+def test_a_killed_grid_goes_on_to_the_same_numbers(brats, tmp_path):
+    arguments = ["run", "--methods", "linear,lora,full,vpt_deep", "--data-root", str(brats), "--jobs", "2", *TINY]
+    calm, stormy = tmp_path / "calm", tmp_path / "stormy"
+    calm.mkdir()
+    stormy.mkdir()
+    assert bench(calm, *arguments).returncode == 0
+
+    parent = start_and_wait_for_runs(stormy, arguments)
+    parent.kill()  # SIGKILL: no chance to tidy up
+    parent.wait()
+    wait_until(lambda: not descendants(stormy), "the children of a killed parent are still there")
+
+    parent = start_and_wait_for_runs(stormy, arguments)
+    victim = descendants(stormy)[0]
+    os.kill(victim, signal.SIGKILL)
+    assert parent.wait(timeout=300) == 1
+    failed = [run for run in read_results(stormy) if run["status"] == "failed"]
+    assert [run["reason"] for run in failed] == ["the run's process was killed by SIGKILL (out of memory?)"]
+
+    assert bench(stormy, *arguments).returncode == 0
+    assert dice_by_run(stormy) == dice_by_run(calm)
+    assert [status for _, status in tracked_runs(stormy)] == ["FINISHED"] * 4
+
+
+def test_ctrl_c_ends_tidily_and_says_how_to_go_on(brats, tmp_path):
+    arguments = ["run", "--methods", "linear,lora", "--data-root", str(brats), *TINY]
+    parent = start_and_wait_for_runs(tmp_path, arguments)
+    parent.send_signal(signal.SIGINT)
+    output, _ = parent.communicate(timeout=60)
+    assert parent.returncode == 130
+    assert "interrupted: 0 of 2 runs have ended" in output
+    assert "Traceback" not in output
+    assert not descendants(tmp_path)
+
+
+def test_one_failing_run_does_not_stop_the_grid(brats, tmp_path):
+    arguments = ["--methods", "lora[rank=4096],linear", "--data-root", str(brats), *TINY]
+    done = bench(tmp_path, "run", *arguments)
+    assert done.returncode == 1
+    results = {run["method"]: run for run in read_results(tmp_path)}
+    assert results["linear"]["status"] == "done"
+    assert results["lora"]["status"] == "failed"
+    assert "rank" in results["lora"]["reason"]
+    assert "Traceback" in results["lora"]["traceback"]
+    assert "failed" in done.stdout
+
+
+def test_an_unreachable_tracking_server_costs_no_result(brats, tmp_path):
+    arguments = ["--methods", "linear", "--data-root", str(brats), *TINY]
+    done = bench(tmp_path, "run", *arguments, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert done.returncode == 0, done.stderr
+    assert "tracking" in done.stdout
+    assert [run["status"] for run in read_results(tmp_path)] == ["done"]
+    assert bench(tmp_path, "run", *arguments).returncode == 0  # the server is back
+    assert [status for _, status in tracked_runs(tmp_path)] == ["FINISHED"]
+
+
+def test_three_data_sets_in_one_grid(tmp_path):
+    roots = []
+    for name in ("brats", "kits", "lits"):
+        root = tmp_path / name
+        assert bench(tmp_path, "data", "demo", "--dataset", name, "--cases", "10", "--out", str(root)).returncode == 0
+        roots += ["--data-root", f"{name}={root}"]
+    tiny = [*TINY, "--max-steps", "1"]
+    done = bench(tmp_path, "run", "--methods", "all", "--datasets", "brats,kits,lits", *roots, *tiny)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(tracked_runs(tmp_path)) == 3 * len(methods.names())
+    assert {run["dataset"] for run in read_results(tmp_path)} == {"brats", "kits", "lits"}
+
+
+def read_results(folder: Path) -> list[dict]:
+    return [json.loads(file.read_text()) for file in sorted((folder / "results" / "runs").glob("*/result.json"))]
+
+
+def start_and_wait_for_runs(folder: Path, arguments: list[str]) -> subprocess.Popen[str]:
+    """Start a grid and return once two runs are under way."""
+    parent = subprocess.Popen(
+        command(*arguments), cwd=folder, env=env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    wait_until(lambda: len(descendants(folder)) >= 2, "no run has started")
+    return parent
+
+
+def descendants(folder: Path) -> list[int]:
+    """Return the processes that work in a folder and are run children, newest last."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink() == folder and "forkserver" in (process / "cmdline").read_text():
+                found.append(int(process.name))
+        except OSError:
+            continue  # it has ended meanwhile, or belongs to somebody else
+    servers = {parent_of(pid) for pid in found}
+    return sorted(pid for pid in found if pid not in servers)
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return 0
+
+
+def wait_until(holds, complaint: str, timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, complaint
+        time.sleep(0.05)
