@@ -28,17 +28,19 @@ class BackboneInfo:
 
 
 VIT = "Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, arXiv 2010.11929"
+DEIT = "Touvron et al., Training data-efficient image transformers, ICML 2021, arXiv 2012.12877"
+SWIN = "Liu et al., Swin Transformer, ICCV 2021, arXiv 2103.14030"
+BUILD_VIT, BUILD_SWIN = "bench.models.vit:build_vit", "bench.models.swin:build_swin"
 
 BACKBONES: dict[str, BackboneInfo] = {
     info.name: info
     for info in (
-        BackboneInfo(
-            name="tiny_vit",
-            title="Tiny ViT: 6 blocks, width 128, patch 8 (1.2 M parameters)",
-            reference=VIT,
-            multiple_of=8,
-            builder="bench.models.vit:build_tiny_vit",
-        ),
+        BackboneInfo("tiny_vit", "Tiny ViT: 6 blocks, width 128, patch 8 (1.3 M parameters)", VIT, 8, BUILD_VIT),
+        BackboneInfo("tiny_swin", "Tiny Swin: 2/2/2/2 blocks, width 24 (1.3 M parameters)", SWIN, 32, BUILD_SWIN),
+        BackboneInfo("vit_ti16", "ViT-Ti/16: 12 blocks, width 192 (5.5 M parameters)", DEIT, 16, BUILD_VIT),
+        BackboneInfo("vit_s16", "ViT-S/16: 12 blocks, width 384 (22 M parameters)", DEIT, 16, BUILD_VIT),
+        BackboneInfo("vit_b16", "ViT-B/16: 12 blocks, width 768 (86 M parameters)", VIT, 16, BUILD_VIT),
+        BackboneInfo("swin_tiny", "Swin-T: 2/2/6/2 blocks, width 96 (28 M parameters)", SWIN, 32, BUILD_SWIN),
     )
 }
 

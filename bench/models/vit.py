@@ -9,6 +9,7 @@ normalised.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +21,24 @@ from bench.models.registry import BackboneInfo
 from methods.sites import Role, Site, TokenLayout
 
 N_TAPS = 4
+
+
+@dataclass(frozen=True)
+class ViTShape:
+    """The hyper-parameters of one variant."""
+
+    patch_size: int
+    width: int
+    n_blocks: int
+    heads: int
+
+
+VARIANTS = {
+    "tiny_vit": ViTShape(patch_size=8, width=128, n_blocks=6, heads=4),  # trains within seconds on a CPU
+    "vit_ti16": ViTShape(patch_size=16, width=192, n_blocks=12, heads=3),
+    "vit_s16": ViTShape(patch_size=16, width=384, n_blocks=12, heads=6),
+    "vit_b16": ViTShape(patch_size=16, width=768, n_blocks=12, heads=12),
+}
 
 
 class ViTBackbone(Backbone):
@@ -65,18 +84,19 @@ def pick_taps(n_blocks: int) -> tuple[int, ...]:
     return tuple(-(-n_blocks * (stage + 1) // N_TAPS) - 1 for stage in range(N_TAPS))
 
 
-def build_tiny_vit(info: BackboneInfo, in_channels: int, image_size: tuple[int, int]) -> ViTBackbone:
-    """Return a ViT that trains within seconds on a CPU."""
+def build_vit(info: BackboneInfo, in_channels: int, image_size: tuple[int, int]) -> ViTBackbone:
+    """Return the variant of `VARIANTS` with that name."""
+    shape = VARIANTS[info.name]
     vit = VisionTransformer(
         img_size=image_size,
-        patch_size=info.multiple_of,
+        patch_size=shape.patch_size,
         in_chans=in_channels,
         num_classes=0,
         global_pool="",
         class_token=False,
-        embed_dim=128,
-        depth=6,
-        num_heads=4,
+        embed_dim=shape.width,
+        depth=shape.n_blocks,
+        num_heads=shape.heads,
     )
     return ViTBackbone(info.name, vit)
 

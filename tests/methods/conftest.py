@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 
 import methods
 from bench.models import apply_method, build_segmenter, registry
 from bench.models.backbone import Backbone
 from bench.models.segmenter import Segmenter
+from bench.models.swin import SwinBackbone
 from bench.models.vit import ViTBackbone
 from methods.base import Method, apply
 
@@ -93,6 +95,9 @@ def train_steps() -> Callable[..., list[dict[str, torch.Tensor | None]]]:
     return train
 
 
+Step = Callable[[int, Any, torch.Tensor], torch.Tensor]  # block number, timm's block, its input
+
+
 @dataclass(frozen=True)
 class Pair:
     """A timm network and our backbone with the same float64 weights, and slices for both."""
@@ -136,9 +141,47 @@ def weigh(maps: list[torch.Tensor]) -> torch.Tensor:
     return sum((torch.randn(x.shape, generator=generator, dtype=x.dtype) * x).sum() for x in maps)
 
 
+class ViTPair(Pair):
+    """Eight blocks of width 48, so four stages of two; 4x6 patches; tokens are (B*D, N, E)."""
+
+    def run(self, step: Step, start: Callable[[torch.Tensor], torch.Tensor] = lambda x: x) -> list[torch.Tensor]:
+        """Run the reference block by block and return its taps; tokens in front of the patches are cut off there."""
+        vit, taps = self.reference, []
+        x = start(vit.patch_embed(self.slices) + vit.pos_embed)
+        for index, block in enumerate(vit.blocks):
+            x = step(index, block, x)
+            if index % 2:
+                tap = (vit.norm(x) if index == 7 else x)[:, -24:]
+                taps.append(tap.transpose(1, 2).reshape(10, 48, 4, 6))
+        return taps
+
+    @staticmethod
+    def attend(block: Any, x: torch.Tensor) -> torch.Tensor:
+        return block.attn(block.norm1(x))
+
+
+class SwinPair(Pair):
+    """Stages of 2, 2, 1, 2 blocks on 16x8 to 2x1 patches, shifted windows of 4x2; tokens are (B*D, h, w, E)."""
+
+    def run(self, step: Step) -> list[torch.Tensor]:
+        """Run the reference block by block and return its taps."""
+        swin, taps, index = self.reference, [], 0
+        x = swin.patch_embed(self.slices)
+        for number, stage in enumerate(swin.layers):
+            x = stage.downsample(x)
+            for block in stage.blocks:
+                x = step(index, block, x)
+                index += 1
+            taps.append((swin.norm(x) if number == 3 else x).permute(0, 3, 1, 2))
+        return taps
+
+    @staticmethod
+    def attend(block: Any, x: torch.Tensor) -> torch.Tensor:
+        return block._attn(block.norm1(x))
+
+
 @pytest.fixture
-def vit_pair() -> Pair:
-    """Eight blocks of width 48, so four stages of two; 4x6 patches."""
+def vit_pair() -> ViTPair:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         vit = VisionTransformer(
@@ -152,23 +195,29 @@ def vit_pair() -> Pair:
             depth=8,
             num_heads=4,
         ).double()
-        return Pair(vit, ViTBackbone("vit", copy.deepcopy(vit)), torch.randn(10, CHANNELS, 32, 48).double())
+        return ViTPair(vit, ViTBackbone("vit", copy.deepcopy(vit)), torch.randn(10, CHANNELS, 32, 48).double())
 
 
-def run_timm_vit(
-    pair: Pair, step: Callable[[int, Any, torch.Tensor], torch.Tensor], start: Callable[..., torch.Tensor] = lambda x: x
-) -> list[torch.Tensor]:
-    """Run the reference block by block by ``step(index, block, x)``; return the taps after blocks 1, 3, 5, 7."""
-    vit, taps = pair.reference, []
-    x = start(vit.patch_embed(pair.slices) + vit.pos_embed)
-    for index, block in enumerate(vit.blocks):
-        x = step(index, block, x)
-        if index % 2:
-            tap = (vit.norm(x) if index == 7 else x)[:, -24:]
-            taps.append(tap.transpose(1, 2).reshape(10, 48, 4, 6))
-    return taps
+@pytest.fixture
+def swin_pair() -> SwinPair:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        swin = SwinTransformer(
+            img_size=(64, 32),
+            in_chans=CHANNELS,
+            num_classes=0,
+            embed_dim=12,
+            depths=(2, 2, 1, 2),
+            num_heads=(1, 2, 3, 4),
+            window_size=(4, 2),
+            drop_path_rate=0.0,
+        ).double()
+        for name, parameter in swin.named_parameters():
+            if "position" in name:
+                parameter.data.normal_()
+        return SwinPair(swin, SwinBackbone("swin", copy.deepcopy(swin)), torch.randn(10, CHANNELS, 64, 32).double())
 
 
-@pytest.fixture(scope="session")
-def run_vit() -> Callable[..., list[torch.Tensor]]:
-    return run_timm_vit
+@pytest.fixture(params=["vit_pair", "swin_pair"])
+def pair(request: pytest.FixtureRequest) -> Pair:
+    return request.getfixturevalue(request.param)

@@ -1,4 +1,4 @@
-"""Visual prompt tuning against the paper's equations on timm's own blocks."""
+"""Visual prompt tuning on ViT against the paper's equations on timm's own blocks."""
 
 import math
 
@@ -8,17 +8,17 @@ import torch
 import methods
 
 
-def test_shallow_prompts_travel_through_all_blocks(vit_pair, run_vit):
+def test_shallow_prompts_travel_through_all_blocks(vit_pair):
     vit_pair.apply(methods.build("vpt_shallow", {"n_prompts": 3}))
     (prompts,) = vit_pair.tuned()
 
     def start(x):
         return torch.cat([prompts.expand(10, 3, 48), x], dim=1)
 
-    vit_pair.assert_equal(run_vit(vit_pair, lambda _, block, x: block(x), start))
+    vit_pair.assert_equal(vit_pair.run(lambda _, block, x: block(x), start))
 
 
-def test_deep_prompts_are_new_in_every_block(vit_pair, run_vit):
+def test_deep_prompts_are_new_in_every_block(vit_pair):
     vit_pair.apply(methods.build("vpt_deep", {"n_prompts": 3}))
     prompts = vit_pair.tuned()
     assert len(prompts) == 8
@@ -26,7 +26,7 @@ def test_deep_prompts_are_new_in_every_block(vit_pair, run_vit):
     def step(index, block, x):
         return block(torch.cat([prompts[index].expand(10, 3, 48), x], dim=1))[:, 3:]
 
-    vit_pair.assert_equal(run_vit(vit_pair, step))
+    vit_pair.assert_equal(vit_pair.run(step))
 
 
 @pytest.mark.parametrize("name", ["vpt_shallow", "vpt_deep"])

@@ -4,9 +4,11 @@ import copy
 
 import pytest
 import torch
+from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 
 from bench.models import registry
+from bench.models.swin import SwinBackbone, build_swin
 from bench.models.vit import ViTBackbone, pick_taps
 from methods.sites import Role
 
@@ -44,6 +46,33 @@ def test_vit_features_equal_timm_bit_for_bit(init_values):
     for tap, features in zip(taps, [*expected, final], strict=True):
         assert torch.equal(tap, features)
     assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in vit.parameters())
+
+
+@pytest.mark.parametrize("window", [(4, 6), 7])
+def test_swin_features_equal_timm_bit_for_bit(window):
+    torch.manual_seed(0)
+    size = (224, 224) if window == 7 else (128, 192)
+    depths = (1, 1, 2, 1) if window == 7 else (2, 2, 6, 2)
+    swin = SwinTransformer(
+        img_size=size,
+        in_chans=4,
+        num_classes=0,
+        embed_dim=24,
+        depths=depths,
+        num_heads=(1, 2, 4, 8),
+        window_size=window,
+    ).eval()
+    for name, parameter in swin.named_parameters():
+        if "position" in name:
+            parameter.data.normal_()
+    slices = torch.randn(2, 4, *size)
+    ours = SwinBackbone("swin", copy.deepcopy(swin)).eval()
+    expected = swin.forward_intermediates(slices, norm=True, intermediates_only=True)
+    taps = ours(slices, 1, 2)
+    assert len(taps) == len(expected) == 4
+    for tap, features in zip(taps, expected, strict=True):
+        assert torch.equal(tap, features)
+    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in swin.parameters())
 
 
 def test_drop_path_acts_in_training_only_as_in_timm():
@@ -106,10 +135,43 @@ def test_bad_requests_are_one_sentence():
         registry.get("tiny_vti")
     with pytest.raises(ValueError, match=r"tiny_vit: unknown weights 'in21k'; available: none"):
         registry.build("tiny_vit", 4, (64, 64), "in21k")
+    with pytest.raises(ValueError, match="tiny_swin: slices must be divisible by 32, got 48x64"):
+        registry.build("tiny_swin", 4, (48, 64), "none")
     with pytest.raises(ValueError, match="tiny_vit: slices must be divisible by 8, got 64x60"):
         registry.build("tiny_vit", 4, (64, 60), "none")
 
 
-def test_tiny_vit_has_the_size_that_its_title_says():
-    n_parameters = sum(p.numel() for p in registry.build("tiny_vit", 4, (64, 64), "none").parameters())
-    assert n_parameters == 1_230_976
+@pytest.mark.parametrize(
+    ("name", "n_parameters"),
+    [
+        ("tiny_vit", 1_255_552),
+        ("tiny_swin", 1_288_438),
+        ("vit_b16", 787_200 + 49_152 + 85_054_464 + 1_536),
+        (
+            "swin_tiny",
+            27_519_354 + 96 * 16 - 138 * (13 * 13 - 7 * 7),
+        ),  # a fourth channel; 138 heads, windows of 4, not 7
+    ],
+)
+def test_parameters_at_128_voxels_and_4_channels(name, n_parameters):
+    with torch.device("meta"):
+        backbone = registry.build(name, 4, (128, 128), "none")
+    assert sum(p.numel() for p in backbone.parameters()) == n_parameters
+
+
+def test_every_backbone_has_the_size_that_its_title_says():
+    for name in registry.names():
+        with torch.device("meta"):
+            backbone = registry.build(name, 3, (224, 224), "none")
+        n_million = sum(p.numel() for p in backbone.parameters()) / 1e6
+        stated = float(registry.get(name).title.split("(")[1].split(" M")[0])
+        assert stated == pytest.approx(n_million, rel=0.05)
+
+
+@pytest.mark.parametrize(("size", "windows"), [(224, [7, 7, 7, 7]), (128, [4, 4, 4, 4]), (96, [3, 3, 3, 3])])
+def test_windows_keep_their_share_of_the_grid(size, windows):
+    with torch.device("meta"):
+        backbone = build_swin(registry.get("swin_tiny"), 4, (size, size))
+    found = [stage.blocks[1].attn_branch.inner for stage in backbone.stages]
+    assert [attention.window for attention in found] == [(window, window) for window in windows]
+    assert [any(attention.shift) for attention in found] == [True, True, True, False]

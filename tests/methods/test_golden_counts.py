@@ -1,0 +1,56 @@
+"""Parameters that train in the backbone, against published and hand-computed numbers."""
+
+import pytest
+import torch
+from timm.models.swin_transformer import SwinTransformer
+
+import methods
+from bench.models import registry
+from bench.models.swin import SwinBackbone
+from methods.base import apply
+
+
+def build(name):
+    with torch.device("meta"):
+        if name != "swin_2222":
+            return registry.build(name, 3, (224, 224), "none")
+        return SwinBackbone(name, SwinTransformer(img_size=128, in_chans=4, depths=(2, 2, 2, 2), window_size=4))
+
+
+def count(backbone, name, settings):
+    method = methods.build(name, settings)
+    expected = method.expected_tuned(backbone)
+    with torch.device("meta"):
+        apply(method, backbone)
+    assert sum(parameter.numel() for parameter in backbone.parameters() if parameter.requires_grad) == expected
+    return expected
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "on_vit_b16", "on_swin_tiny"),
+    [
+        ("full", {}, 85_798_656 - 2 * 768, 27_519_354),  # no class token and no position for it
+        ("linear", {}, 0, 0),
+        ("vpt_shallow", {"n_prompts": 50}, 38_400, 4_800),
+        ("vpt_deep", {"n_prompts": 10}, 92_160, 44_160),
+        ("lora", {"rank": 4}, 147_456, 70_656),
+        ("lora", {}, 294_912, 141_312),
+        ("lora", {"rank": 16}, 589_824, 282_624),
+        ("lora", {"placement": "qkvo"}, 589_824, 282_624),
+        # rank 8 on query, key and value apart, output, fc1, fc2: 8 * (6 + 2 + 5 + 5) * width, summed over the blocks
+        ("lora", {"placement": "all"}, 144 * 9_216, 144 * 4_416),
+        ("adaptformer", {"bottleneck": 8}, 156_768, 75_168),
+        ("adaptformer", {"bottleneck": 16}, 304_320, 145_920),
+        ("adaptformer", {}, 1_189_632, 570_432),
+    ],
+)
+def test_counts_of_the_papers(name, settings, on_vit_b16, on_swin_tiny):
+    assert count(build("vit_b16"), name, settings) == on_vit_b16
+    assert count(build("swin_tiny"), name, settings) == on_swin_tiny
+
+
+@pytest.mark.parametrize(("name", "n_tuned"), [("vit_b16", 2_845_696), ("swin_2222", 737_568)])
+def test_med_adapter_has_the_authors_number_of_parameters(name, n_tuned):
+    backbone = build(name)
+    backbone.volume.depth = 128
+    assert count(backbone, "med_adapter", {}) == n_tuned
