@@ -25,7 +25,7 @@ VARIANTS = [
     ("adaptformer", {"bottleneck": 5, "dropout": 0.0}),
     ("med_adapter", {"zero_init": True}),
     ("med_adapter", {"fourier": False, "conv5": False, "ratio": 4, "inter_stage": False}),
-    ("med_adapter", {"conv3": False, "blocks": "last_in_stage"}),
+    ("med_adapter", {"conv3": False, "blocks": "last_in_stage", "ratio": 5}),
 ]
 METHODS = [methods.build(name) for name in methods.names()] + [methods.build(*variant) for variant in VARIANTS]
 
@@ -177,6 +177,19 @@ def test_injection_leaves_decoder_backbone_and_random_state_alone(method, backbo
     if held:
         first = next(iter(without.backbone.patch_embed.parameters()))
         assert torch.equal(next(iter(with_method.backbone.patch_embed.parameters())), first)
+
+
+@every_backbone
+@every_method
+def test_mixed_precision_trains(method, backbone, tuned, volume):
+    model = tuned(backbone, method).train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(volume)
+    assert logits.isfinite().all()
+    logits.float().square().mean().backward()
+    gradients = [parameter.grad for parameter in model.tuned_parameters().values() if parameter.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert bool(gradients) == (method.expected_tuned(model.backbone) > 0)
 
 
 @every_method
