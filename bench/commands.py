@@ -60,9 +60,7 @@ def run_grid_command(experiment: Experiment, device: str, jobs: int | None, *, f
     console.print("browse:  [bold]mlflow ui[/]   tables:  [bold]python -m bench report --format latex[/]")
     failed = [result.run_id for result in results if result.status in (Status.FAILED, Status.DIVERGED)]
     for run_id in failed:
-        console.print(
-            f"[red]not done:[/] the reason, and the traceback if any, are in {escape(run_id)}/result.json"
-        )
+        console.print(f"[red]not done:[/] the reason, and the traceback if any, are in {escape(run_id)}/result.json")
     return EXIT_FAILED_RUNS if failed else EXIT_DONE
 
 

@@ -61,13 +61,14 @@ def score_cases(
     predict: Predict,
     cases: Sequence[PreparedCase],
     info: DatasetInfo,
-    on_case: Callable[[int, int], None] = lambda done, total: None,
+    on_case: Callable[[int, np.ndarray], None] = lambda done, prediction: None,
 ) -> list[CaseScore]:
-    """Score every case; ``on_case`` hears how many are done."""
+    """Score every case; ``on_case`` hears how many are done, and gets the newest class map (D, H, W)."""
     scores: list[CaseScore] = []
     for number, case in enumerate(cases, start=1):
-        scores += score_case(case.id, predict(case.image()), np.asarray(case.label()), info, case.spacing_mm)
-        on_case(number, len(cases))
+        prediction = predict(case.image())
+        scores += score_case(case.id, prediction, np.asarray(case.label()), info, case.spacing_mm)
+        on_case(number, prediction)
     return scores
 
 

@@ -80,9 +80,15 @@ def _measure(spec: RunSpec, method: Method, place: Place, on_progress: Progress)
     predict = build_predictor(model, spec.protocol.data.patch, spec.protocol.eval, fabric)
     fitted = fit(model, _training_data(spec, data, predict), spec.protocol.train, fabric, on_progress)
     started = time.perf_counter()
-    scores = score_cases(predict, data.test, data.dataset.info, lambda done, total: on_progress("score", done, total))
+
+    def on_case(done: int, prediction: np.ndarray) -> None:
+        on_progress("score", done, len(data.test))
+        if done == 1:
+            name = f"{methods.label(method)}{' (SYNTHETIC)' if data.dataset.synthetic else ''}"
+            _save_overlay(place.folder / OVERLAY_FILE, data.test[0], prediction, data.dataset.info, name)
+
+    scores = score_cases(predict, data.test, data.dataset.info, on_case)
     score_s = time.perf_counter() - started
-    _save_overlay(place.folder / OVERLAY_FILE, data.test[0], data.dataset, predict, methods.label(method))
     return {
         "cases": tuple(scores),
         "curve": fitted.curve,
@@ -148,15 +154,9 @@ def _training_data(spec: RunSpec, data: FoldData, predict: Predict) -> TrainingD
     return TrainingData(draw_epoch, len(loader), lambda: mean_dice(predict, data.val, data.dataset.info))
 
 
-def _save_overlay(target: Path, case: PreparedCase, dataset: Dataset, predict: Predict, name: str) -> None:
+def _save_overlay(target: Path, case: PreparedCase, prediction: np.ndarray, info: DatasetInfo, name: str) -> None:
     reference = np.asarray(case.label())
     depth = int((reference > 0).sum(axis=(1, 2)).argmax())  # the slice with most foreground
-    image = case.image()
-    figure = draw_overlay(
-        np.asarray(image[0, depth], dtype=np.float32),
-        reference[depth],
-        predict(image)[depth],
-        dataset.info.classes,
-        f"{name}: {case.id}{' (SYNTHETIC)' if dataset.synthetic else ''}, slice {depth}",
-    )
-    figure.savefig(target, dpi=120)
+    image = np.asarray(case.image()[0, depth], dtype=np.float32)
+    title = f"{name}: {case.id}, slice {depth}"
+    draw_overlay(image, reference[depth], prediction[depth], info.classes, title).savefig(target, dpi=120)

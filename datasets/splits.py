@@ -53,6 +53,8 @@ def split_cases(cases: Sequence[Case], fold: int, n_folds: int = 5, val_frac: fl
         )
     test = _draw_folds(patients, n_folds, seed)[fold]
     rest = [patient for patient in patients if patient not in test]
+    if val_frac > 0 and len(rest) < 2:
+        raise DataError(f"splits: fold {fold} must leave 2 patients to train and to select on, got {len(rest)}")
     val = _draw_val(rest, val_frac, seed + fold)
     train = set(rest) - val
     parts = (_ids_of(cases, part) for part in (train, val, test))

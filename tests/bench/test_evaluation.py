@@ -79,10 +79,11 @@ def test_there_are_eight_different_mirrors():
 def test_a_perfect_prediction_scores_one_for_every_case_and_region():
     cases = [make_case("a", (6, 10, 9)), make_case("b", (4, 8, 8), seed=1)]
     heard = []
-    scores = score_cases(predictor(Threshold()), cases, Brats.info, lambda *message: heard.append(message))
+    scores = score_cases(predictor(Threshold()), cases, Brats.info, lambda done, found: heard.append((done, found)))
     assert [(score.case, score.region) for score in scores] == [(c, r) for c in "ab" for r in ("WT", "TC", "ET")]
     assert all(score.dice == 1 and score.hd95_mm == 0 for score in scores)
-    assert heard == [(1, 2), (2, 2)]
+    assert [done for done, _ in heard] == [1, 2]
+    assert all((found == case.classes).all() for (_, found), case in zip(heard, cases, strict=True))
     assert mean_dice(predictor(Threshold()), cases, Brats.info) == 1
 
 

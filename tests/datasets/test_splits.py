@@ -74,8 +74,10 @@ def test_hash_tells_splits_apart() -> None:
 
 def test_smallest_data_set_has_a_case_in_each_part() -> None:
     for fold in range(2):
-        split = split_cases(KITS19[:3], fold, n_folds=2, val_frac=0.5)
-        assert min(len(split.train), len(split.test)) >= 1
+        split = split_cases(KITS19[:4], fold, n_folds=2, val_frac=0.2)
+        assert (len(split.train), len(split.val), len(split.test)) == (1, 1, 2)
+    with pytest.raises(DataError, match="splits: fold 0 must leave 2 patients to train and to select on, got 1"):
+        split_cases(KITS19[:3], 0, n_folds=2)
     assert split_cases(KITS19, 0, val_frac=0).val == ()
 
 
