@@ -96,3 +96,16 @@ def test_another_distributions_datasets_is_named(tmp_path):
     assert done.stderr.startswith(f"error: start-up: the package 'datasets' comes from {impostor / '__init__.py'}")
     assert f"run `python -m bench` from {ROOT}" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_corrupt_case_is_named_before_anything_is_trained(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "demo", "--out", "brats", "--cases", "5"]) == 0
+    broken = sorted(Path("brats").rglob("*_t2.nii.gz"))[2]
+    broken.write_bytes(broken.read_bytes()[:-1000])
+    capsys.readouterr()
+    assert main(["run", "--methods", "linear", "--preset", "demo", "--data-root", "brats"]) == 2
+    printed = capsys.readouterr()
+    assert "error: brats: 1 of 5 cases cannot be used" in printed.err
+    assert broken.name in printed.err
+    assert not Path("results", "runs").exists()
