@@ -57,11 +57,10 @@ def test_training_is_the_same(backbone, method, way):
         torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-5)
 
 
-@every_way
-def test_a_u_net_with_drop_path_draws_the_same(way):
+def test_a_u_net_with_drop_path_draws_the_same():
     expected, _ = train(build("swin_t_unet", "full"), 2)
     model = build("swin_t_unet", "full")
-    set_execution(model, way)
+    set_execution(model, Execution(True, 3))
     assert train(model, 2)[0] == pytest.approx(expected, abs=1e-5)
 
 
@@ -118,8 +117,10 @@ def test_modules_in_a_branch_see_chunks_and_modules_around_it_see_all():
     for site in model.backbone.sites:
         if site.index == 0 and site.role in (Role.BLOCK, Role.MLP_BRANCH, Role.QKV):
             watch(site.role.value, site.module)
+        if site.index == 0 and site.role is Role.ATTN_BRANCH:
+            watch("drop_path", site.module.drop_path)
     model(torch.randn(2, 2, DEPTH, 32, 32))
-    assert seen == {"block": [8], "mlp_branch": [8], "qkv": [3, 3, 2]}
+    assert seen == {"block": [8], "mlp_branch": [8], "drop_path": [8], "qkv": [3, 3, 2]}
 
 
 def test_every_branch_is_told():
