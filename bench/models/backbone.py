@@ -32,16 +32,20 @@ class Branch(SliceWise):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map tokens (B*D, P+N, E) to the same shape."""
-        y: torch.Tensor = self.drop_path(self.execution.run(self._transform, x))
+        y: torch.Tensor = self.drop_path(self.execution.run(self.transform, x))
         return y
 
-    def _transform(self, x: torch.Tensor) -> torch.Tensor:
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the branch without drop path, computed at once."""
         y: torch.Tensor = self.scale(self.inner(self.norm(x)))
         return y
 
 
-class Block(nn.Module):
-    """A transformer block: attention branch, then MLP branch."""
+class Block(SliceWise):
+    """A transformer block: attention branch, then MLP branch.
+
+    With checkpointing a block whose branches are bare keeps nothing but its input; else each branch keeps its own.
+    """
 
     def __init__(self, attn_branch: Branch, mlp_branch: Branch) -> None:
         super().__init__()
@@ -49,8 +53,15 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map tokens (B*D, P+N, E) to the same shape."""
-        x = x + self.attn_branch(x)
-        return x + self.mlp_branch(x)  # type: ignore[no-any-return]
+        attn, mlp = self.attn_branch, self.mlp_branch
+        if self.execution.checkpointing and _is_bare(attn) and _is_bare(mlp):
+            return self.execution.run(self._transform, x)
+        x = x + attn(x)
+        return x + mlp(x)  # type: ignore[no-any-return]
+
+    def _transform(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.attn_branch.transform(x)
+        return x + self.mlp_branch.transform(x)
 
 
 class Backbone(nn.Module, ABC):
@@ -100,6 +111,13 @@ class Backbone(nn.Module, ABC):
         """Return the parameters of `paper_parts`."""
         wanted = tuple(f"{part}." for part in self.paper_parts)
         return [parameter for name, parameter in self.named_parameters() if f"{name}.".startswith(wanted)]
+
+
+def _is_bare(branch: nn.Module) -> bool:
+    """Whether nothing was put around a branch, and its drop path, which draws for all slices at once, is off."""
+    if not isinstance(branch, Branch):
+        return False
+    return isinstance(branch.drop_path, nn.Identity) or not branch.drop_path.training
 
 
 def to_map(x: torch.Tensor, layout: TokenLayout) -> torch.Tensor:

@@ -65,13 +65,14 @@ def test_a_u_net_with_drop_path_draws_the_same():
 
 
 @every_way
-def test_outputs_are_the_same(way):
-    model = build("tiny_vit", "med_adapter").eval()
-    volume = torch.randn(1, 2, DEPTH, 32, 32)
+@pytest.mark.parametrize("backbone", ["tiny_vit", "tiny_swin"])
+def test_outputs_are_the_same(backbone, way):
+    model = build(backbone, "med_adapter").eval().double()
+    volume = torch.randn(1, 2, DEPTH, 32, 32, dtype=torch.float64)
     with torch.no_grad():
         expected = model(volume)
         set_execution(model, way)
-        torch.testing.assert_close(model(volume), expected, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(model(volume), expected, rtol=1e-12, atol=1e-12)
 
 
 class Kept:
@@ -121,6 +122,13 @@ def test_modules_in_a_branch_see_chunks_and_modules_around_it_see_all():
             watch("drop_path", site.module.drop_path)
     model(torch.randn(2, 2, DEPTH, 32, 32))
     assert seen == {"block": [8], "mlp_branch": [8], "drop_path": [8], "qkv": [3, 3, 2]}
+
+
+def test_a_bare_block_keeps_its_input_alone():
+    model = build("tiny_vit", "lora")
+    set_execution(model, Execution(checkpointing=True))
+    stream = 2 * DEPTH * 16 * 128 * 4  # bytes; one for each of six blocks and one for the final norm
+    assert 7 * stream <= kept_bytes(model) < 7.1 * stream
 
 
 def test_every_branch_is_told():
