@@ -15,11 +15,16 @@ from typing import Self
 import torch
 from torch import nn
 
+from bench.models.execution import SliceWise
 from methods.sites import Role, Site, TokenLayout, VolumeShape
 
 
-class Branch(nn.Module):
-    """One residual branch on the token stream; its output is added to its input by the block."""
+class Branch(SliceWise):
+    """One residual branch on the token stream; its output is added to its input by the block.
+
+    What lies in it, inserted modules included, may see a part of the slices, and may run twice; a module around it, or
+    around a block, sees all slices of all volumes, once. Drop path draws for all slices at once in any case.
+    """
 
     def __init__(self, norm: nn.Module, inner: nn.Module, scale: nn.Module, drop_path: nn.Module) -> None:
         super().__init__()
@@ -27,12 +32,20 @@ class Branch(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map tokens (B*D, P+N, E) to the same shape."""
-        y: torch.Tensor = self.drop_path(self.scale(self.inner(self.norm(x))))
+        y: torch.Tensor = self.drop_path(self.execution.run(self.transform, x))
+        return y
+
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the branch without drop path, computed at once."""
+        y: torch.Tensor = self.scale(self.inner(self.norm(x)))
         return y
 
 
-class Block(nn.Module):
-    """A transformer block: attention branch, then MLP branch."""
+class Block(SliceWise):
+    """A transformer block: attention branch, then MLP branch.
+
+    With checkpointing a block whose branches are bare keeps nothing but its input; else each branch keeps its own.
+    """
 
     def __init__(self, attn_branch: Branch, mlp_branch: Branch) -> None:
         super().__init__()
@@ -40,8 +53,15 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map tokens (B*D, P+N, E) to the same shape."""
-        x = x + self.attn_branch(x)
-        return x + self.mlp_branch(x)  # type: ignore[no-any-return]
+        attn, mlp = self.attn_branch, self.mlp_branch
+        if self.execution.checkpointing and _is_bare(attn) and _is_bare(mlp):
+            return self.execution.run(self._transform, x)
+        x = x + attn(x)
+        return x + mlp(x)  # type: ignore[no-any-return]
+
+    def _transform(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.attn_branch.transform(x)
+        return x + self.mlp_branch.transform(x)
 
 
 class Backbone(nn.Module, ABC):
@@ -53,12 +73,14 @@ class Backbone(nn.Module, ABC):
     sites: tuple[Site, ...]
     tap_channels: tuple[int, ...]
     tap_strides: tuple[int, ...]
+    paper_parts: tuple[str, ...] = ("norm",)  # what Med-Tuning's protocol trains beside every method
 
     def __init__(self, name: str, patch_size: int, width: int, image_size: tuple[int, int]) -> None:
         super().__init__()
         self.name, self.patch_size, self.width, self.image_size = name, patch_size, width, image_size
         self.volume = VolumeShape()
         self.frozen_modules: tuple[nn.Module, ...] = ()
+        self.frozen_in_train_mode = False
 
     @abstractmethod
     def run(self, slices: torch.Tensor) -> list[torch.Tensor]:
@@ -78,11 +100,24 @@ class Backbone(nn.Module, ABC):
         return self.run(slices)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and evaluation; what was frozen stays in evaluation mode."""
+        """Switch between training and evaluation; what was frozen stays in evaluation mode unless told otherwise."""
         super().train(mode)
-        for module in self.frozen_modules:
-            module.training = False
+        if not self.frozen_in_train_mode:
+            for module in self.frozen_modules:
+                module.training = False
         return self
+
+    def list_paper_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of `paper_parts`."""
+        wanted = tuple(f"{part}." for part in self.paper_parts)
+        return [parameter for name, parameter in self.named_parameters() if f"{name}.".startswith(wanted)]
+
+
+def _is_bare(branch: nn.Module) -> bool:
+    """Whether nothing was put around a branch, and its drop path, which draws for all slices at once, is off."""
+    if not isinstance(branch, Branch):
+        return False
+    return isinstance(branch.drop_path, nn.Identity) or not branch.drop_path.training
 
 
 def to_map(x: torch.Tensor, layout: TokenLayout) -> torch.Tensor:
