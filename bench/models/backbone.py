@@ -15,6 +15,7 @@ from typing import Self
 import torch
 from torch import nn
 
+from bench.models.pretraining import LoadedWeights
 from methods.sites import Role, Site, TokenLayout, VolumeShape
 
 
@@ -59,6 +60,7 @@ class Backbone(nn.Module, ABC):
         self.name, self.patch_size, self.width, self.image_size = name, patch_size, width, image_size
         self.volume = VolumeShape()
         self.frozen_modules: tuple[nn.Module, ...] = ()
+        self.loaded: LoadedWeights | None = None  # None: random weights
 
     @abstractmethod
     def run(self, slices: torch.Tensor) -> list[torch.Tensor]:
