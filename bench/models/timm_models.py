@@ -42,8 +42,7 @@ def describe(name: str) -> BackboneInfo:
     if not timm.is_model(architecture):
         close = get_close_matches(architecture, timm.list_models(), n=1, cutoff=0.5)
         raise ValueError(f"{name}: timm has no such model" + (f" (did you mean '{TIMM}{close[0]}'?)" if close else ""))
-    with torch.device("meta"):
-        model = timm.create_model(architecture, pretrained=False)
+    model = _outline(architecture)
     obstacle = _find_obstacle(model)
     if obstacle:
         raise ValueError(f"{name}: must be {KINDS}, got {obstacle}")
@@ -76,9 +75,17 @@ def build_timm(info: BackboneInfo, in_channels: int, image_size: tuple[int, int]
         reg_tokens=0,
         global_pool="",
         dynamic_img_size=False,
+        final_norm=not isinstance(_outline(info.architecture).norm, nn.Identity),  # some have it after pooling only
         **options,
     )
     return ViTBackbone(info.name, vit)
+
+
+@lru_cache(maxsize=8)
+def _outline(architecture: str) -> Any:
+    """Return timm's network in its published size, without numbers in it."""
+    with torch.device("meta"):
+        return timm.create_model(architecture, pretrained=False)
 
 
 def _find_obstacle(model: Any) -> str:
@@ -105,8 +112,7 @@ def _find_obstacle(model: Any) -> str:
 
 def _scale_windows(architecture: str, image_size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
     """Return the windows (height, width) of the stages in patches: the share of the grid that they have in timm."""
-    with torch.device("meta"):
-        swin: Any = timm.create_model(architecture, pretrained=False)
+    swin = _outline(architecture)
     shares = [_windows_per_side(swin, stage) for stage in range(len(swin.layers))]
     height, width = (size // swin.patch_embed.patch_size[0] for size in image_size)
     return tuple((height // share, width // share) for share in shares if share)

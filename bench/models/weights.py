@@ -8,6 +8,7 @@ and windows by timm's interpolation. Nothing reads class and register tokens in 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from math import isqrt
 from pathlib import Path
@@ -126,14 +127,22 @@ def _convert(path: Path, state: State, backbone: Any) -> State:
     """Return the tensors under today's names of timm, resampled to the backbone's grid, windows and channels."""
     try:
         if isinstance(backbone, SwinBackbone):
-            converted: State = timm_swin.checkpoint_filter_fn(state, _SwinView(backbone))
+            with warnings.catch_warnings():  # of torch, about the style of timm's interpolation
+                warnings.filterwarnings("ignore", module=r"timm\.layers\.interpolate")
+                converted: State = timm_swin.checkpoint_filter_fn(state, _SwinView(backbone))
         else:
             view = SimpleNamespace(patch_embed=backbone.patch_embed, pos_embed=backbone.pos_embed, num_prefix_tokens=0)
             converted = timm_vit.checkpoint_filter_fn(state, view, adapt_layer_scale=True)
         n_channels = backbone.patch_embed.proj.weight.shape[1]
         if converted[PATCH_EMBED].shape[1] == 3 != n_channels:
             converted[PATCH_EMBED] = adapt_input_conv(n_channels, converted[PATCH_EMBED])
-    except (AttributeError, RuntimeError, NotImplementedError, ValueError, AssertionError) as error:
+    except (
+        AttributeError,
+        RuntimeError,
+        LookupError,
+        ValueError,
+        AssertionError,
+    ) as error:  # timm's rules do not check
         words = " ".join(str(error).split())[:120]
         raise ValueError(f"weights: '{path}' is of another architecture than {backbone.name} ({words})") from None
     return converted
