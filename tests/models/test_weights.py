@@ -6,7 +6,7 @@ import os
 import pickle
 import time
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -18,12 +18,15 @@ from timm.models import get_pretrained_cfg
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 
+import datasets
 from bench.models import hub, pretraining, registry
 from bench.models.checkpoints import file_sha256
 from bench.models.pretraining import TABLE, LoadedWeights
 from bench.models.swin import SwinBackbone
 from bench.models.vit import ViTBackbone
 from bench.models.weights import load_weights
+from bench.spec import DataSpec, MethodSpec, ModelSpec, Protocol, RunSpec
+from bench.trial import build_model
 
 WIDTH, HEADS, DEPTH, PATCH = 32, 4, 4, 8
 SIZE = (32, 48)
@@ -153,6 +156,13 @@ def test_a_norm_before_the_blocks_and_layer_scale_load_where_the_backbone_has_th
     assert_every_tensor_is_accounted_for(loaded, backbone)
     assert torch.equal(backbone.norm_pre.weight, published.norm_pre.weight)
     assert torch.equal(backbone.blocks[1].mlp_branch.scale.gamma, published.blocks[1].ls2.gamma)
+
+
+def test_an_npz_with_numbers_that_have_no_place_is_refused(tmp_path):
+    arrays = write_npz(tmp_path / "vit.npz")
+    np.savez(tmp_path / "more.npz", **arrays, **{"Transformer/adapter/kernel": np.zeros(5, np.float32)})
+    with pytest.raises(ValueError, match=r"more\.npz' must hold the numbers of one ViT \([\d,]+\), got [\d,]+"):
+        load_weights(ViTBackbone("vit", make_vit()), str(tmp_path / "more.npz"))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -360,6 +370,19 @@ def test_a_named_backbone_from_a_file(tmp_path):
     assert set(backbone.loaded.resampled) == {"pos_embed", "patch_embed.proj.weight"}
     assert registry.build("tiny_vit", 4, (64, 64), "none").loaded is None
     assert registry.check_weights("vit_ti16", "none", (64, 96)) == ""
+
+
+def test_a_run_refuses_a_file_that_is_another_by_now(tmp_path):
+    published = timm.create_model("vit_tiny_patch16_224", pretrained=False, num_classes=0)
+    save_file(published.state_dict(), tmp_path / "vit.safetensors")
+    protocol = Protocol(DataSpec(patch=(2, 32, 32)), ModelSpec("vit_ti16", str(tmp_path / "vit.safetensors")))
+    run = RunSpec(MethodSpec("linear"), "brats", "abc", 0, 0, protocol, tmp_path, "0" * 64)
+    info = datasets.get("brats").info
+    with pytest.raises(ValueError, match=r"vit\.safetensors' has changed since the run was planned"):
+        build_model(run, info)
+    loaded = build_model(replace(run, weights_sha256=file_sha256(tmp_path / "vit.safetensors")), info).backbone.loaded
+    assert loaded is not None
+    assert loaded.name == "vit.safetensors"
 
 
 def test_offline_and_not_cached_is_one_sentence_with_three_ways_out(tmp_path, monkeypatch):
