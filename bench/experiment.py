@@ -11,6 +11,7 @@ import datasets
 import methods
 from bench.grid import DataSource, expand, parse_methods, parse_names, parse_numbers
 from bench.models import registry
+from bench.models.pretraining import is_path
 from bench.presets import PhantomSpec, get_preset
 from bench.request import Request
 from bench.spec import MethodSpec, Protocol, RunSpec, SpecError, override
@@ -54,16 +55,19 @@ def read_request(request: Request) -> Experiment:
 
 
 def lay_out(experiment: Experiment, on_case: OnCase) -> list[RunSpec]:
-    """Return the cells of the grid; writes the phantoms first if the experiment has no data of its own.
+    """Return the cells of the grid; gets the weights first, and writes phantoms if the experiment has no data.
 
-    Raises: DataError if a root does not hold the data set.
+    Raises: DataError if a root does not hold the data set; ValueError if the weights cannot be had or read.
     """
+    model = experiment.protocol.model
+    sha256 = registry.check_weights(model.backbone, model.weights, experiment.protocol.data.patch[1:])
     sources = []
     for name, root in experiment.roots.items():
         if experiment.phantom is not None:
             _write_phantoms(name, root, experiment.phantom, on_case)
         sources.append(_look_up(name, root))
-    return expand(experiment.methods, sources, experiment.folds, experiment.seeds, experiment.protocol)
+    of_file = sha256 if is_path(model.weights) else ""
+    return expand(experiment.methods, sources, experiment.folds, experiment.seeds, experiment.protocol, of_file)
 
 
 def prepare_data(specs: Sequence[RunSpec], out: Path, on_case: OnCase) -> None:

@@ -27,11 +27,12 @@ def expand(
     folds: Iterable[int],
     seeds: Iterable[int],
     protocol: Protocol,
+    weights_sha256: str = "",
 ) -> list[RunSpec]:
     """Return every cell of the grid, data set by data set, the methods in the order given."""
     cells = product(sources, folds, seeds, method_specs)
     return [
-        RunSpec(method, source.name, source.fingerprint, fold, seed, protocol, source.root)
+        RunSpec(method, source.name, source.fingerprint, fold, seed, protocol, source.root, weights_sha256)
         for source, fold, seed, method in cells
     ]
 

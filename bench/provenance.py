@@ -45,7 +45,7 @@ def describe_run(spec: RunSpec, method: Method) -> dict[str, Any]:
         "label": methods.label(method),
         "dataset": spec.dataset,
         "backbone": spec.protocol.model.backbone,
-        "weights": spec.protocol.model.weights,
+        "weights": spec.weights_label,
         "fold": spec.fold,
         "seed": spec.seed,
         "protocol_id": spec.protocol_id,

@@ -133,7 +133,10 @@ class MethodSpec:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One cell of the grid. ``root`` is where the data lie; what they are is ``fingerprint``."""
+    """One cell of the grid. ``root`` is where the data lie; what they are is ``fingerprint``.
+
+    ``weights_sha256`` is what the file of weights is, if ``protocol.model.weights`` is a path, which only says where.
+    """
 
     method: MethodSpec
     dataset: str
@@ -142,6 +145,7 @@ class RunSpec:
     seed: int
     protocol: Protocol
     root: Path
+    weights_sha256: str = ""
 
     @property
     def run_id(self) -> str:
@@ -157,7 +161,16 @@ class RunSpec:
 
     def protocol_record(self) -> dict[str, Any]:
         """Return the protocol as nested plain data, with the data it is applied to."""
-        return asdict(self.protocol) | {"dataset": {"name": self.dataset, "fingerprint": self.fingerprint}}
+        record = asdict(self.protocol) | {"dataset": {"name": self.dataset, "fingerprint": self.fingerprint}}
+        if self.weights_sha256:
+            record["model"]["weights"] = f"sha256:{self.weights_sha256}"
+        return record
+
+    @property
+    def weights_label(self) -> str:
+        """How tables name the weights: by name, a file by its name and the start of its SHA-256."""
+        weights = self.protocol.model.weights
+        return f"{Path(weights).name}@{self.weights_sha256[:8]}" if self.weights_sha256 else weights
 
 
 @dataclass(frozen=True)

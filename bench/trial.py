@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
     method = methods.build(spec.method.name, dict(spec.method.settings))
     facts = describe_run(spec, method) | {"provenance": describe_machine(place.device, place.threads)}
     try:
-        result = RunResult(status=Status.DONE, reason="", **facts, **_measure(spec, method, place, on_progress))
+        measured = _measure(spec, method, place, on_progress, facts["provenance"])
+        result = RunResult(status=Status.DONE, reason="", **facts, **measured)
     except MissingRole as error:
         result = RunResult(status=Status.SKIPPED, reason=str(error), **facts)
     except DivergedError as error:
@@ -69,11 +70,15 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
     return result
 
 
-def _measure(spec: RunSpec, method: Method, place: Place, on_progress: Progress) -> dict[str, Any]:
+def _measure(
+    spec: RunSpec, method: Method, place: Place, on_progress: Progress, provenance: dict[str, Any]
+) -> dict[str, Any]:
     torch.set_num_threads(place.threads)
     fabric = build_fabric(place.device, spec.protocol.train.precision)
     data = load_fold(spec, place.cache)
     model = build_model(spec, data.dataset.info)
+    loaded = model.backbone.loaded
+    provenance["weights"] = asdict(loaded) if loaded else None  # also of a run that ends badly
     pretrained = cost.count_parameters(model).backbone
     options = spec.protocol.model
     apply_method(
@@ -133,9 +138,12 @@ def load_fold(spec: RunSpec, cache: Path) -> FoldData:
 
 
 def build_model(spec: RunSpec, info: DatasetInfo) -> Segmenter:
-    """Return the segmenter that the method goes into: equal for every method of a seed."""
+    """Return the segmenter that the method goes into: equal for every method of a seed.
+
+    Raises: ValueError if the weights cannot be had or read, or are others than those of the spec.
+    """
     options = spec.protocol.model
-    return build_segmenter(
+    model = build_segmenter(
         options.backbone,
         options.weights,
         in_channels=len(info.channels),
@@ -143,6 +151,9 @@ def build_model(spec: RunSpec, info: DatasetInfo) -> Segmenter:
         patch=spec.protocol.data.patch,
         seed=derive_seed("model", spec.seed),
     )
+    if spec.weights_sha256 and model.backbone.loaded and model.backbone.loaded.sha256 != spec.weights_sha256:
+        raise ValueError(f"weights: '{options.weights}' has changed since the run was planned")
+    return model
 
 
 def _training_data(spec: RunSpec, data: FoldData, predict: Predict) -> TrainingData:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from bench.models.execution import SliceWise
+from bench.models.pretraining import LoadedWeights
 from methods.sites import Role, Site, TokenLayout, VolumeShape
 
 
@@ -81,6 +82,7 @@ class Backbone(nn.Module, ABC):
         self.volume = VolumeShape()
         self.frozen_modules: tuple[nn.Module, ...] = ()
         self.frozen_in_train_mode = False
+        self.loaded: LoadedWeights | None = None  # None: random weights
 
     @abstractmethod
     def run(self, slices: torch.Tensor) -> list[torch.Tensor]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from bench.models import pretraining
 from methods.settings import suggest
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ DecoderBuilder = Callable[["Backbone", int], "nn.Module"]  # n_classes
 
 @dataclass(frozen=True)
 class BackboneInfo:
-    """The facts of a backbone; ``multiple_of`` is what height and width of a slice must be divisible by, in voxels."""
+    """The facts of a backbone; ``multiple_of`` is what height and width of a slice must be divisible by, in voxels.
+
+    ``architecture`` is timm's name of what is built, where timm itself builds it.
+    """
 
     name: str
     title: str
@@ -29,12 +33,15 @@ class BackboneInfo:
     builder: str  # "module:function"
     weights: tuple[str, ...] = ("none",)
     decoder: str = "light"  # a name of `DECODERS`
+    architecture: str = ""
 
 
 VIT = "Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, arXiv 2010.11929"
 DEIT = "Touvron et al., Training data-efficient image transformers, ICML 2021, arXiv 2012.12877"
 SWIN = "Liu et al., Swin Transformer, ICCV 2021, arXiv 2103.14030"
 SWIN_UNET = "Cao et al., Swin-Unet, ECCV Workshops 2022, arXiv 2105.05537"
+TIMM = "timm:"  # in front of timm's name of a ViT or Swin
+BUILD_TIMM = "bench.models.timm_models:build_timm"
 BUILD_VIT, BUILD_SWIN = "bench.models.vit:build_vit", "bench.models.swin:build_swin"
 
 DECODERS: dict[str, str] = {  # name -> "module:function"
@@ -44,7 +51,7 @@ DECODERS: dict[str, str] = {  # name -> "module:function"
 }
 
 BACKBONES: dict[str, BackboneInfo] = {
-    info.name: info
+    info.name: replace(info, weights=pretraining.names(info.name))
     for info in (
         BackboneInfo("tiny_vit", "Tiny ViT: 6 blocks, width 128, patch 8 (1.3 M parameters)", VIT, 8, BUILD_VIT),
         BackboneInfo("tiny_swin", "Tiny Swin: 2/2/2/2 blocks, width 24 (1.3 M parameters)", SWIN, 32, BUILD_SWIN),
@@ -78,42 +85,75 @@ def check_name(name: str) -> str:
 
     Raises: ValueError with the nearest known name otherwise.
     """
-    if name not in BACKBONES:
-        raise ValueError(f"unknown backbone '{name}'{suggest(name, names())}")
+    get(name)
     return name
 
 
 def get(name: str) -> BackboneInfo:
-    """Return the facts of a backbone.
+    """Return the facts of a backbone, one of `names` or ``timm:`` and timm's name of a ViT or Swin-V1.
 
-    Raises: ValueError if there is no such backbone.
+    Raises: ValueError if there is no such backbone, or if timm's is of another kind.
     """
-    return BACKBONES[check_name(name)]
+    if name.startswith(TIMM):
+        info: BackboneInfo = import_module("bench.models.timm_models").describe(name)
+        return info
+    if name not in BACKBONES:
+        raise ValueError(f"unknown backbone '{name}'{suggest(name, [*names(), TIMM + 'NAME'])}")
+    return BACKBONES[name]
 
 
 def check_fit(name: str, weights: str, image_size: tuple[int, int]) -> None:
-    """Check that the backbone has these weights and takes slices of this size.
+    """Check that the backbone has these weights, or that they are a file, and that it takes slices of this size.
 
     Raises: ValueError with one sentence for the user.
     """
     info = get(name)
-    if weights not in info.weights:
-        raise ValueError(f"{name}: unknown weights '{weights}'{suggest(weights, list(info.weights))}")
+    if pretraining.is_path(weights):
+        pretraining.check_path(weights)
+    elif weights not in info.weights:
+        raise ValueError(f"{name}: unknown weights '{weights}'{suggest(weights, list(info.weights))} (or a file)")
     height, width = image_size
     if height % info.multiple_of or width % info.multiple_of:
         raise ValueError(f"{name}: slices must be divisible by {info.multiple_of}, got {height}x{width}")
+
+
+def check_weights(name: str, weights: str, image_size: tuple[int, int]) -> str:
+    """Get the weights and read them once, without keeping them; return the SHA-256 of their file, or "" for none.
+
+    Raises: ValueError with one sentence if they cannot be had, are damaged, or are of another architecture.
+    """
+    if weights == pretraining.NONE:
+        return ""
+    import torch
+
+    check_fit(name, weights, image_size)
+    with torch.device("meta"):
+        backbone = _build_random(name, 3, image_size, weights)
+    return _load(backbone, weights).sha256
 
 
 def build(name: str, in_channels: int, image_size: tuple[int, int], weights: str) -> Backbone:
     """Return a backbone for slices of ``in_channels`` channels and ``image_size`` (height, width) voxels.
 
     ``weights="none"`` draws from the present random state; there is no silent fallback to it.
-    Raises: ValueError if name, weights or size do not fit.
+    Raises: ValueError if name, weights or size do not fit, or if the weights cannot be had or read.
     """
     check_fit(name, weights, image_size)
-    module, _, function = get(name).builder.partition(":")
+    backbone = _build_random(name, in_channels, image_size, weights)
+    if weights != pretraining.NONE:
+        backbone.loaded = _load(backbone, weights)
+    return backbone
+
+
+def _build_random(name: str, in_channels: int, image_size: tuple[int, int], weights: str) -> Backbone:
+    """Return the backbone with random numbers in it, in the form that these weights need."""
+    info = get(name)
+    entry = pretraining.find(name, weights)
+    if entry is not None and entry.rebuild:
+        info = replace(info, builder=BUILD_TIMM, architecture=entry.architecture)
+    module, _, function = info.builder.partition(":")
     builder: Builder = getattr(import_module(module), function)
-    return builder(get(name), in_channels, image_size)
+    return builder(info, in_channels, image_size)
 
 
 def build_decoder(backbone: Backbone, n_classes: int) -> nn.Module:
@@ -121,3 +161,8 @@ def build_decoder(backbone: Backbone, n_classes: int) -> nn.Module:
     module, _, function = DECODERS[get(backbone.name).decoder].partition(":")
     builder: DecoderBuilder = getattr(import_module(module), function)
     return builder(backbone, n_classes)
+
+
+def _load(backbone: Backbone, weights: str) -> pretraining.LoadedWeights:
+    loaded: pretraining.LoadedWeights = import_module("bench.models.weights").load_weights(backbone, weights)
+    return loaded

@@ -93,3 +93,15 @@ def test_protocol_checks_run_on_direct_construction():
         Protocol(data=DataSpec(n_folds=1))
     with pytest.raises(SpecError, match=r"train\.optimizer: must be adamw or adam, got sgd"):
         Protocol(train=TrainSpec(optimizer="sgd"))
+
+
+def test_a_file_of_weights_counts_by_its_content_and_not_by_its_path():
+    def with_file(path, sha256):
+        return make_run(protocol=override(Protocol(), f"model.weights={path}"), weights_sha256=sha256)
+
+    run = with_file("/a/vit.npz", "12345678ab")
+    assert run.run_id == with_file("/elsewhere/other.npz", "12345678ab").run_id
+    assert run.run_id != with_file("/a/vit.npz", "87654321ab").run_id
+    assert run.protocol_record()["model"]["weights"] == "sha256:12345678ab"
+    assert run.weights_label == "vit.npz@12345678"
+    assert make_run(protocol=override(Protocol(), "model.weights=in21k")).weights_label == "in21k"

@@ -1,0 +1,165 @@
+"""Reading checkpoint files of several origins into tensors under timm's names. No file can run code.
+
+Layouts: timm's safetensors and .pth; Google's ``.npz`` of the original ViT; Microsoft's Swin ``{"model": state}``; MAE
+(with or without its decoder); MoCo v3 (its base encoder); DINO (its teacher); Segment Anything's image encoder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import pickle
+import re
+import warnings
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models import clean_state_dict
+from timm.models.vision_transformer import VisionTransformer, _load_weights
+
+State = dict[str, torch.Tensor]
+WRAPPERS = ("model_ema", "state_dict_ema", "teacher", "model", "state_dict")
+PREFIXES = ("base_encoder.", "backbone.", "encoder.", "image_encoder.")  # MoCo v3, DINO, others, SAM
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a file: ``state`` under timm's names, ``unused`` names that belong to no backbone.
+
+    ``may_lack`` are tensors that this layout never has, and whose absence is stated, not an error.
+    """
+
+    state: State
+    unused: tuple[str, ...] = ()
+    may_lack: frozenset[str] = frozenset()
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Return the tensors of a file.
+
+    Raises: ValueError naming the file if it is damaged, holds pickled code, or is no checkpoint.
+    """
+    if path.suffix.lower() == ".npz":
+        return _read_npz(path)
+    state = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickle(path)
+    return _rename(path, state)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        return dict(load_file(path))
+    except SafetensorError as error:
+        raise _damaged(path, error) from None
+
+
+def _read_pickle(path: Path) -> dict[str, Any]:
+    try:
+        # plain settings lie next to the tensors of MAE and timm; torch warns of pickles that others wrote, we raise
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if re.search(r"unsupported (global|class)|global:? \S+\.\S+", str(error), re.IGNORECASE):
+            rule = "must hold tensors only, got pickled code, which is never run (save its state dict as .safetensors)"
+            raise ValueError(f"weights: '{path}' {rule}") from None
+        raise _damaged(path, "no plain state dict") from None  # torch's words advise to run the code in the file
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from None  # what torch raises depends on where the file ends
+    if not isinstance(content, dict):
+        raise ValueError(f"weights: '{path}' must hold a state dict, got {type(content).__name__}")
+    for key in WRAPPERS:
+        if isinstance(content.get(key), dict):
+            return dict(content[key])
+    return content
+
+
+def _rename(path: Path, raw: dict[str, Any]) -> Checkpoint:
+    """Take off prefixes of training code, and bring Segment Anything's image encoder into timm's names."""
+    tensors = clean_state_dict({key: value for key, value in raw.items() if isinstance(value, torch.Tensor)})
+    if any(key.startswith("visual.") for key in tensors):
+        hint = "give timm's file, with --backbone timm:vit_base_patch16_clip_224"
+        raise ValueError(f"weights: '{path}' has CLIP's own layout, which does not tell its activation ({hint})")
+    prefix = next((prefix for prefix in PREFIXES if f"{prefix}patch_embed.proj.weight" in tensors), "")
+    state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    unused = tuple(key for key in tensors if not key.startswith(prefix))
+    if "patch_embed.proj.weight" not in state:
+        found = ", ".join(list(tensors)[:3]) or "no tensors"
+        raise ValueError(f"weights: '{path}' must hold a ViT or Swin (no patch_embed.proj.weight), got {found}")
+    if "mask_token" in state:
+        del state["mask_token"]
+        unused += ("mask_token",)
+    if not any(key.endswith("attn.rel_pos_h") for key in state):
+        return Checkpoint(state, unused)
+    gone = tuple(key for key in state if ".rel_pos_" in key or key.startswith("neck."))
+    state = {re.sub(r"\.mlp\.lin(\d)\.", r".mlp.fc\1.", key): state[key] for key in state if key not in gone}
+    state["pos_embed"] = state["pos_embed"].flatten(1, 2)  # (1, h, w, E) -> (1, N, E)
+    return Checkpoint(state, unused + gone, frozenset({"norm.weight", "norm.bias"}))
+
+
+def _read_npz(path: Path) -> Checkpoint:
+    """Let timm convert the original ViT layout: into its network of the file's own size, and out of it again."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        vit = _build_like(arrays)
+        _load_weights(vit, str(path))
+    except (OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise _damaged(path, error) from None
+    except ValueError as error:
+        if "pickle" in str(error).lower():
+            raise ValueError(f"weights: '{path}' must hold arrays only, got pickled objects") from None
+        raise _damaged(path, error) from None
+    except (KeyError, RuntimeError, IndexError) as error:
+        raise ValueError(f"weights: '{path}' must have the layout of the original ViT .npz, got {error}") from None
+    unused = tuple(key for key in arrays if "pre_logits/" in key)
+    state = vit.state_dict()
+    n_read = sum(array.size for key, array in arrays.items() if key not in unused)
+    n_kept = sum(tensor.numel() for tensor in state.values())
+    if n_read != n_kept:
+        raise ValueError(f"weights: '{path}' must hold the numbers of one ViT ({n_kept:,}), got {n_read:,}")
+    return Checkpoint(dict(state), unused)
+
+
+def _build_like(arrays: dict[str, np.ndarray]) -> VisionTransformer:
+    """Return timm's network with the sizes of the arrays, its tensors not yet filled."""
+    found = (re.match(r"(.*)Transformer/encoderblock_(\d+)/MlpBlock_3/Dense_0/kernel", key) for key in arrays)
+    blocks = [match for match in found if match]
+    if not blocks:
+        raise KeyError("no 'Transformer/encoderblock_0/...' in it")
+    prefix, n_blocks = blocks[0][1], 1 + max(int(match[2]) for match in blocks)
+    first = f"{prefix}Transformer/encoderblock_0/"
+    height, width, n_channels, embed_dim = arrays[f"{prefix}embedding/kernel"].shape
+    has_class = f"{prefix}cls" in arrays
+    n_patches = arrays[f"{prefix}Transformer/posembed_input/pos_embedding"].shape[1] - has_class
+    side = int(n_patches**0.5)
+    head = arrays.get(f"{prefix}head/bias")
+    with torch.device("meta"):
+        vit = VisionTransformer(
+            img_size=(side * height, side * width),
+            patch_size=(height, width),
+            in_chans=n_channels,
+            num_classes=0 if head is None else len(head),
+            global_pool="token" if has_class else "",
+            class_token=has_class,
+            embed_dim=embed_dim,
+            depth=n_blocks,
+            num_heads=arrays[f"{first}MultiHeadDotProductAttention_1/query/kernel"].shape[1],
+            mlp_ratio=arrays[f"{first}MlpBlock_3/Dense_0/kernel"].shape[1] / embed_dim,
+        )
+    return vit.to_empty(device="cpu")
+
+
+def _damaged(path: Path, error: BaseException | str) -> ValueError:
+    words = " ".join(str(error).split())[:120] or type(error).__name__
+    return ValueError(f"weights: '{path}' is truncated, damaged or no checkpoint ({words})")
