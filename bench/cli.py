@@ -104,11 +104,38 @@ def report(
 
 
 @app.command("list")
-def list_(registry: Annotated[Registry, typer.Argument(help="What to list.")]) -> None:
-    """Show the methods, data sets or backbones: papers, roles, settings with their defaults."""
-    from bench.listing import list_command
+def list_(
+    registry: Annotated[Registry, typer.Argument(help="What to list.")],
+    backbone: Annotated[str | None, typer.Option(help="Count what each method trains on this backbone.")] = None,
+    patch: Annotated[str | None, typer.Option(help="Patch of the count, D,H,W in voxels; default 128,128,128.")] = None,
+    channels: Annotated[int | None, typer.Option(min=1, help="Input channels of the count; default 4.")] = None,
+    classes: Annotated[int | None, typer.Option(min=1, help="Classes of the count; default 4.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the count as JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the methods' guide, docs/methods.md.")] = False,
+) -> None:
+    """Show the methods, data sets or backbones: papers, roles, settings with their defaults.
 
-    list_command(registry.value, Console())
+    With a backbone: parameters of each method there, total, trained and trained by part.
+    """
+    options = {"--backbone": backbone, "--patch": patch, "--channels": channels, "--classes": classes, "--json": json}
+    given = [name for name, value in (options | {"--markdown": markdown}).items() if value]
+    if given and registry is not Registry.METHODS:
+        raise ValueError(f"list {registry.value}: only `list methods` takes {given[0]}")
+    if markdown:
+        from bench.guide import write_guide
+
+        typer.echo(write_guide(), nl=False)
+    elif backbone is not None:
+        from bench.inventory import read_setting
+        from bench.listing import count_command
+
+        count_command(read_setting(backbone, patch, channels, classes), Console(), as_json=json)
+    elif given:
+        raise ValueError(f"list methods: {given[0]} needs --backbone")
+    else:
+        from bench.listing import list_command
+
+        list_command(registry.value, Console())
 
 
 @app.command()

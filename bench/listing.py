@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import json
+from dataclasses import asdict, fields
 
 from rich.console import Console
 from rich.markup import escape
@@ -10,6 +11,7 @@ from rich.table import Table
 
 import datasets
 import methods
+from bench.inventory import MethodCount, Setting, count_methods
 from bench.models import registry
 
 
@@ -17,6 +19,16 @@ def list_command(what: str, console: Console) -> None:
     """Print one registry as a table."""
     tables = {"methods": _methods_table, "datasets": _datasets_table, "backbones": _backbones_table}
     console.print(tables[what]())
+
+
+def count_command(setting: Setting, console: Console, *, as_json: bool) -> None:
+    """Print what each method trains on a backbone."""
+    counts = count_methods(setting)
+    if as_json:
+        record = asdict(setting) | {"methods": [asdict(count) for count in counts]}
+        console.file.write(json.dumps(record, indent=2) + "\n")  # as it is: the console would wrap long lines
+    else:
+        console.print(_counts_table(setting, counts))
 
 
 def _table(title: str, *headings: str) -> Table:
@@ -35,6 +47,23 @@ def _methods_table() -> Table:
         start = "identity" if info.identity_at_init else "changes the output"
         roles = ", ".join(info.roles) or "-"
         table.add_row(name, info.paper, roles, escape(settings) or "-", start, "yes" if info.mergeable else "no")
+    return table
+
+
+def _counts_table(setting: Setting, counts: list[MethodCount]) -> Table:
+    size = "x".join(map(str, setting.patch))
+    title = f"{setting.backbone}, {setting.channels} channels, {setting.classes} classes, patch {size}: parameters"
+    numbers = ("total", "trained", "method", "decoder", "other")
+    table = Table(title=title, caption="trained = method + decoder + other; other: what trains beside every method")
+    for heading in ("name", *numbers, "step 0", "merges", "paper"):
+        table.add_column(heading, overflow="fold", justify="right" if heading in numbers else "left")
+    for count in counts:
+        parts = count.trained_by_part
+        sizes = (count.total, count.trained, *((parts.method, parts.decoder, parts.other) if parts else (None,) * 3))
+        shown = ["-" if size is None else f"{size:,}" for size in sizes]
+        start = "identity" if count.identity_at_step_0 else "changes the output"
+        paper = escape(count.reason or count.paper)
+        table.add_row(count.name, *shown, start, "yes" if count.mergeable else "no", paper)
     return table
 
 

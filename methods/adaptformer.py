@@ -6,8 +6,10 @@ arXiv 2205.13535, equations 3-4.
     out = x + MLP(LN(x)) + s * (W_up dropout(ReLU(W_down x + b_down)) + b_up)
 
 where x is the stream after the attention's residual, taken before the norm; the scale applies to the bias, too. W_down
-starts Kaiming uniform (a = sqrt 5), all else at zero. The branch lies outside drop path. In Swin, for which there is no
-code by the authors, the place is the same and the bottleneck is as wide in all stages.
+starts Kaiming uniform (a = sqrt 5), all else at zero. The branch lies outside drop path.
+
+Our choices: in Swin, for which there is no code by the authors, the place is the same and the bottleneck is as wide in
+all stages.
 """
 
 from __future__ import annotations

@@ -30,5 +30,5 @@ class Full(Method):
         surgery.unfreeze(backbone)
 
     def expected_tuned(self, backbone: HasSites) -> int:
-        """Return the number of the backbone's parameters."""
+        """Return all parameters of the backbone."""
         return sum(parameter.numel() for parameter in backbone.parameters())

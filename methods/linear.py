@@ -1,4 +1,7 @@
-"""Linear probing: the backbone stays as it is and only the decoder trains. The lower reference of every comparison."""
+"""Linear probing: the backbone stays as it is and only the decoder trains. The lower reference of every comparison.
+
+Our choices: what is a linear head in classification is the decoder here.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from methods.sites import HasSites
 
 @dataclass(frozen=True)
 class Linear(Method):
-    """Train the decoder alone; what is a linear head in classification is the decoder here."""
+    """Train the decoder alone."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="linear",
@@ -27,5 +30,5 @@ class Linear(Method):
         """Leave the backbone frozen."""
 
     def expected_tuned(self, backbone: HasSites) -> int:
-        """Return 0."""
+        """Return 0: nothing is inserted."""
         return 0

@@ -5,8 +5,10 @@ Reference: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2
     y = W x + (alpha / rank) * B A dropout(x),   A ~ Kaiming uniform (a = sqrt 5),   B = 0
 
 In the fused qkv layer every adapted part (query, key, value) has its own A and B, as in the authors' ``MergedLinear``:
-one A for all three would be another method. Our choices: rank 8 with alpha 8 (the authors' library has alpha 1);
-merging is explicit and undone bit for bit, where the authors merge on every ``eval()``.
+one A for all three would be another method.
+
+Our choices: rank 8 with alpha 8 (the authors' library has alpha 1); merging is explicit and undone bit for bit, where
+the authors merge on every ``eval()``.
 """
 
 from __future__ import annotations

@@ -1,19 +1,23 @@
 """Med-Adapter: intra-stage enhancement and inter-stage interaction for volumes read slice by slice.
 
 Reference: Shen et al., Med-Tuning: A New Parameter-Efficient Tuning Framework for Medical Volumetric Segmentation,
-MIDL 2024, arXiv 2304.10880, section 3. After every block, on its output x, with hidden width h = E // ratio:
+MIDL 2024, arXiv 2304.10880, section 3.
+
+After every block, on its output x, with hidden width h = E // ratio:
 
     z = GELU(W_down x)                                                folded to a volume (B, h, D, gh, gw)
     u = Conv1(c_3(z) + c_5(z) + |IFFT3(w * FFT3(z) + b)|)             c_k = ReLU(BN(DW(k,1,1)(DW(1,k,k)(z))))
     g = Conv1(concat(u, T(g of the previous stage)))                  in the last block of a stage, else u
     y = x + GELU(W_up (z + g))
 
-w and b are real, one value per depth frequency, so the in-plane transforms cancel: w * FFT3(z) is a circular
-convolution along depth, and b is an impulse at the in-plane origin with depth profile IFFT1(b). That is computed
-here, exactly, as two real D x D matrices (real and imaginary part), in the layout of the tokens. T is a 1x1x1
-convolution where all stages have one grid, and a (1,3,3) convolution of stride (1,2,2) where the grid halves from
-stage to stage. Initialisation is torch's default, as in the authors' code, hence not the identity; ``zero_init``
-starts W_up and its bias at zero.
+DW is a depthwise convolution and Conv1 a 1x1x1 one. w and b are real, one value per depth frequency, and start at
+one. T is a 1x1x1 convolution where all stages have one grid, and a (1,3,3) convolution of stride (1,2,2) where the grid
+halves from stage to stage. Initialisation is torch's default, as in the authors' code, hence not the identity.
+
+Our choices: since w and b do not depend on the in-plane frequencies, the in-plane transforms cancel: w * FFT3(z) is a
+circular convolution along depth, and b is an impulse at the in-plane origin with depth profile IFFT1(b). That is
+computed here, exactly, as two real D x D matrices (real and imaginary part), in the layout of the tokens. ``zero_init``
+starts W_up and its bias at zero, so that the network starts as the frozen one.
 """
 
 from __future__ import annotations
@@ -88,7 +92,10 @@ class MedAdapter(Method):
             surgery.wrap(site, partial(AdaptedBlock, self._build_adapter(site, backbone, memory)))
 
     def expected_tuned(self, backbone: HasSites) -> int:
-        """Return the sum over the chosen blocks of the closed form in the adapter's widths and the depth."""
+        """Return 2 E h + h^2 + E + 52 h + 2 D, summed over the chosen blocks, with all branches on.
+
+        The last block of a stage has 3 h^2 + 2 h more, or 6.5 h^2 + 2 h where the grid halves from stage to stage.
+        """
         total = 0
         for site in self._chosen(backbone):
             hidden = site.width // self.ratio

@@ -7,9 +7,10 @@ Reference: Jia et al., Visual Prompt Tuning, ECCV 2022, arXiv 2203.12119, equati
 
 Prompts start uniform in (-v, v), v^2 = 6 / (3 * patch^2 + E), with E of the first stage for all stages, and get no
 position embedding. In a windowed backbone every window sees all prompts, and their outputs are averaged over the
-windows of the same image; the authors' code mixes the prompts of different images there when prompts travel (batch >
-1), ours does not. Ten prompts are our default (theirs is 5, searched in 1 to 200). Prompts are cut off before the
-decoder.
+windows of the same image. Prompts are cut off before the decoder.
+
+Our choices: ten prompts by default (the authors' default is 5, searched in 1 to 200). Where prompts travel through
+windows, the authors' code mixes those of different images of a batch; ours does not.
 """
 
 from __future__ import annotations

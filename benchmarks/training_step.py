@@ -1,0 +1,155 @@
+"""Time and peak memory of one training step of every method, relative to full fine-tuning; bf16 against fp32.
+
+    python -m benchmarks.training_step [--backbone vit_b16] [--patch 32,128,128] [--steps 5] [--threads 2]
+
+One patch of 4 channels and 4 classes; forward, loss, backward and optimiser as in training, random weights. Every row
+is measured in a process of its own, so that peak memory is that row's alone. ``linear + position`` trains the position
+embedding beside the decoder, as the public code of Med-Tuning does for every method: gradients then cross all frozen
+blocks, which is what linear probing otherwise saves.
+
+Peak memory is the resident set of the whole process, the libraries included; ``step`` is what lies above the built
+network. The time is that of the fastest step after a first one that is not counted: what else the machine does can only
+make a step slower.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+CHANNELS, CLASSES = 4, 4
+WITH_POSITION = "linear + position"
+BF16_ROWS = ("full", "med_adapter")
+
+
+def measure(arguments: argparse.Namespace, row: str, precision: str) -> dict[str, float]:
+    """Measure one row in a child process."""
+    command = [sys.executable, "-m", "benchmarks.training_step", "--row", row, "--precision", precision]
+    for name in ("backbone", "patch", "steps", "threads"):
+        command += [f"--{name}", str(getattr(arguments, name))]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def measure_here(arguments: argparse.Namespace) -> dict[str, float]:
+    """Build the row's network in this process, train a few steps and return its figures."""
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    depth, height, width = map(int, arguments.patch.split(","))
+    model = build(arguments.row, arguments.backbone, (depth, height, width))
+    image = torch.randn(1, CHANNELS, depth, height, width)
+    label = torch.randint(CLASSES, (1, 1, depth, height, width))
+    step = build_step(model, image, label, bf16=arguments.precision == "bf16")
+    built_mib = resident_mib()
+    step()
+    seconds = min(time_s(step) for _ in range(arguments.steps))
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return {"seconds": seconds, "peak_mib": peak_mib, "step_mib": peak_mib - built_mib}
+
+
+def build(row: str, backbone: str, patch: tuple[int, int, int]) -> Any:
+    import methods
+    from bench.models import apply_method, build_segmenter
+
+    model = build_segmenter(backbone, "none", in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0)
+    apply_method(model, methods.build(row.split()[0]), seed=0)
+    if row == WITH_POSITION:
+        model.backbone.pos_embed.requires_grad_(True)
+    return model.train()
+
+
+def build_step(model: Any, image: Any, label: Any, *, bf16: bool) -> Callable[[], None]:
+    import torch
+    from monai.losses import DiceCELoss
+
+    from bench.spec import TrainSpec
+    from bench.training import build_optimizer
+
+    optimizer = build_optimizer(model, TrainSpec())
+    loss_function = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            logits = model(image)
+        loss_function(logits.float(), label).backward()
+        optimizer.step()
+
+    return step
+
+
+def time_s(step: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    step()
+    return time.perf_counter() - started
+
+
+def resident_mib() -> float:
+    """Return the resident set of this process now (Linux)."""
+    n_pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return n_pages * resource.getpagesize() / 2**20
+
+
+def iter_rows(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """Yield what is measured, full fine-tuning first."""
+    import methods
+
+    asked = arguments.methods.split(",") if arguments.methods else methods.names()
+    with_position = [WITH_POSITION] if "linear" in asked and "vit" in arguments.backbone else []
+    for row in dict.fromkeys(["full", *asked, *with_position]):
+        yield row, "fp32"
+    for row in BF16_ROWS:
+        if row in asked:
+            yield row, "bf16"
+
+
+def print_table(arguments: argparse.Namespace) -> None:
+    print(f"{arguments.backbone}, one patch 4x{arguments.patch.replace(',', 'x')}, {arguments.threads} threads")
+    print(f"{'method':<20}{'precision':<11}{'s/step':>8}{'/ full':>8}{'peak MiB':>10}{'/ full':>8}{'step MiB':>10}")
+    done: dict[tuple[str, str], dict[str, float]] = {}
+    for row, precision in iter_rows(arguments):
+        done[row, precision] = figures = measure(arguments, row, precision)
+        full = done["full", "fp32"]
+        print(
+            f"{row:<20}{precision:<11}{figures['seconds']:>8.2f}{figures['seconds'] / full['seconds']:>8.2f}"
+            f"{figures['peak_mib']:>10.0f}{figures['peak_mib'] / full['peak_mib']:>8.2f}{figures['step_mib']:>10.0f}",
+            flush=True,
+        )
+    if (WITH_POSITION, "fp32") in done:
+        ratio = done[WITH_POSITION, "fp32"]["seconds"] / done["linear", "fp32"]["seconds"]
+        print(f"linear is {ratio:.2f}x faster than with the position embedding trained")
+    for row in BF16_ROWS:
+        if (row, "bf16") in done:
+            ratio = done[row, "fp32"]["seconds"] / done[row, "bf16"]["seconds"]
+            print(f"bf16 is {ratio:.2f}x faster than fp32 ({row})")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="vit_b16")
+    parser.add_argument("--patch", default="32,128,128", help="D,H,W in voxels")
+    parser.add_argument("--methods", default="", help="separated by commas; default: all")
+    parser.add_argument("--steps", type=int, default=5, help="timed steps of every row; the fastest counts")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--row", default="", help=argparse.SUPPRESS)  # a child's task
+    parser.add_argument("--precision", default="fp32", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.row:
+        print(json.dumps(measure_here(arguments)))
+    else:
+        print_table(arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
