@@ -39,14 +39,15 @@ def _table(title: str, *headings: str) -> Table:
 
 
 def _methods_table() -> Table:
-    table = _table("methods", "name", "paper", "needs", "settings (default)", "step 0", "merges")
+    table = _table("methods", "name", "what it is, and its settings with their defaults")
     for name in methods.names():
         kind = methods.get(name)
         info = kind.info
-        settings = "\n".join(f"{item.name}={item.default}  {item.metadata['help']}" for item in fields(kind))
-        start = "identity" if info.identity_at_init else "changes the output"
-        roles = ", ".join(info.roles) or "-"
-        table.add_row(name, info.paper, roles, escape(settings) or "-", start, "yes" if info.mergeable else "no")
+        start = "starts as the frozen network" if info.identity_at_init else "changes the output from the start"
+        merges = "merges into the weights" if info.mergeable else "does not merge"
+        needs = f"needs {', '.join(info.roles)}; " if info.roles else ""
+        settings = [f"  {item.name}={item.default}  {item.metadata['help']}" for item in fields(kind)]
+        table.add_row(name, escape("\n".join([info.paper, f"{needs}{start}; {merges}", *settings])), end_section=True)
     return table
 
 
