@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -54,6 +55,12 @@ def run(
         int | None, typer.Option(min=1, help="Runs at once; default: one a GPU, on a CPU one a core, at most 4.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Repeat runs that are done.")] = False,
+    slices_per_chunk: Annotated[
+        int, typer.Option(min=0, help="Slices that go through the backbone at once; 0 = all. Saves memory.")
+    ] = 0,
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", help="Compute activations twice instead of keeping them. Saves memory.")
+    ] = False,
 ) -> None:
     """Train and score every method on every data set, and print the table.
 
@@ -65,8 +72,10 @@ def run(
 
     experiment = read_request(request)  # a misspelt name is answered before the heavy imports below
     from bench.commands import run_grid_command
+    from bench.runner import choose_slots
 
-    raise typer.Exit(run_grid_command(experiment, device, jobs, force=force, console=Console()))
+    slots = replace(choose_slots(device, jobs), checkpointing=checkpointing, slices_per_chunk=slices_per_chunk)
+    raise typer.Exit(run_grid_command(experiment, slots, force=force, console=Console()))
 
 
 @app.command()

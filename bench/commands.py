@@ -19,7 +19,7 @@ from bench import tracking
 from bench.display import GridDisplay, describe_spec
 from bench.experiment import Experiment, lay_out, prepare_data
 from bench.results import RunResult, Status
-from bench.runner import Event, choose_slots, run_folder, run_grid, split_finished
+from bench.runner import Event, Slots, run_folder, run_grid, split_finished
 from reports.latex import format_latex
 from reports.markdown import format_markdown
 from reports.summary import MethodTable, method_tables
@@ -28,9 +28,8 @@ from reports.terminal import build_terminal_table
 EXIT_DONE, EXIT_FAILED_RUNS, EXIT_INTERRUPTED = 0, 1, 130
 
 
-def run_grid_command(experiment: Experiment, device: str, jobs: int | None, *, force: bool, console: Console) -> int:
+def run_grid_command(experiment: Experiment, slots: Slots, *, force: bool, console: Console) -> int:
     """Carry out a grid, from the data to the printed table; return the exit code."""
-    slots = choose_slots(device, jobs)
     _say_what_is_missing(experiment, console)
     with _case_progress(console) as on_case:
         specs = lay_out(experiment, on_case)

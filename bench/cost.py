@@ -13,20 +13,26 @@ from bench.models.segmenter import Segmenter
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Parameters of a segmenter; ``tuned`` are those of the backbone, injected modules included, that train."""
+    """Parameters of a segmenter.
+
+    ``tuned`` are those of the backbone, injected modules included, that the method trains; ``other`` are those that the
+    protocol trains beside every method.
+    """
 
     total: int
     backbone: int
     tuned: int
     decoder: int
+    other: int
 
 
 def count_parameters(model: Segmenter) -> ParameterCount:
     """Return the exact counts; what trains is what requires a gradient."""
     backbone = sum(parameter.numel() for parameter in model.backbone.parameters())
     decoder = sum(parameter.numel() for parameter in model.decoder.parameters())
-    tuned = sum(parameter.numel() for parameter in model.backbone.parameters() if parameter.requires_grad)
-    return ParameterCount(total=backbone + decoder, backbone=backbone, tuned=tuned, decoder=decoder)
+    trained = sum(parameter.numel() for parameter in model.tuned_parameters().values())
+    other = sum(parameter.numel() for parameter in model.also_trained)
+    return ParameterCount(backbone + decoder, backbone=backbone, tuned=trained - other, decoder=decoder, other=other)
 
 
 def peak_memory_mib(device: torch.device) -> float:

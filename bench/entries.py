@@ -68,6 +68,7 @@ def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
         yield "dice/mean", fmean(row.dice for row in result.cases), 0
     if result.cost is not None:
         yield "params/tuned", result.cost.params_tuned, 0
+        yield "params/other", result.cost.params_other, 0
         yield "params/tuned_frac", result.cost.params_tuned_frac, 0
         yield "time/fit_s", result.cost.fit_s, 0
         yield "memory/peak_mib", result.cost.peak_memory_mib, 0

@@ -42,7 +42,7 @@ PRESETS = {
         "the protocol of Med-Tuning (Shen et al., MIDL 2024): 128^3 patches, 250 epochs",
         Protocol(
             data=DataSpec(patch=(128, 128, 128), patches_per_epoch=268, foreground_frac=0.0),
-            model=ModelSpec(backbone="vit_b16", weights="in21k"),
+            model=ModelSpec(backbone="vit_b16", weights="in21k", also_train="paper"),
             train=TrainSpec(
                 epochs=250, batch=2, optimizer="adam", lr=2e-3, weight_decay=1e-5, warmup_frac=0.1, val_every=10
             ),

@@ -47,15 +47,16 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the run needed. Counts are exact; ``tuned`` counts what the method trains outside the decoder."""
+    """What the run needed. Counts are exact; ``tuned`` counts what the method trains, nothing that all methods do."""
 
     params_total: int
-    params_tuned: int  # trained, without the decoder
+    params_tuned: int  # trained by the method
     params_decoder: int
     params_tuned_frac: float  # of the backbone before the method was put in: full fine-tuning is 1
     fit_s: float
     score_s: float
     peak_memory_mib: float  # of the process on a CPU, of the device's allocator on a GPU
+    params_other: int = 0  # trained in the backbone by the protocol, equally for all methods
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Slots:
-    """How many runs go on at once, on which devices, with how many threads each."""
+    """How many runs go on at once, on which devices, with how many threads each, and how they save memory."""
 
     devices: tuple[str, ...]  # one entry a slot
     threads: int
+    checkpointing: bool = False
+    slices_per_chunk: int = 0
 
 
 def choose_slots(device: str, jobs: int | None) -> Slots:
@@ -96,7 +98,7 @@ def run_grid(specs: Sequence[RunSpec], out: Path, slots: Slots, on_event: Callab
     try:
         while waiting or active:
             while waiting and free:
-                child = _start(context, waiting.pop(), out, free.pop(), slots.threads)
+                child = _start(context, waiting.pop(), out, free.pop(), slots)
                 active[child.messages] = child
                 on_event(Event(child.spec, "start"))
             for connection in wait(list(active)):
@@ -123,11 +125,11 @@ class _Child:
 
 
 def _start(
-    context: multiprocessing.context.ForkServerContext, spec: RunSpec, out: Path, device: str, threads: int
+    context: multiprocessing.context.ForkServerContext, spec: RunSpec, out: Path, device: str, slots: Slots
 ) -> _Child:
     folder = run_folder(out, spec)
     shutil.rmtree(folder, ignore_errors=True)
-    place = Place(folder, out / "cache", device, threads)
+    place = Place(folder, out / "cache", device, slots.threads, slots.checkpointing, slots.slices_per_chunk)
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child_main, args=(spec, place, sender), name=spec.run_id)
     process.start()

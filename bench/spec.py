@@ -36,6 +36,13 @@ class ModelSpec:
 
     backbone: str = field(default="tiny_vit", metadata={"help": "pre-trained 2-D network"})
     weights: str = field(default="none", metadata={"help": "its pre-training; none = random initialisation"})
+    also_train: str = field(
+        default="decoder",
+        metadata={"help": "what trains beside the method: decoder | paper (final norm, position embedding as well)"},
+    )
+    backbone_mode: str = field(
+        default="eval", metadata={"help": "frozen modules: eval (no dropout, no drop path) | train"}
+    )
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,16 @@ class Protocol:
             "data.foreground_frac": (0 <= self.data.foreground_frac <= 1, "in [0, 1]", self.data.foreground_frac),
             "data.n_folds": (self.data.n_folds >= 2, ">= 2", self.data.n_folds),
             "data.val_frac": (0 < self.data.val_frac < 1, "in (0, 1)", self.data.val_frac),
+            "model.also_train": (
+                self.model.also_train in ("decoder", "paper"),
+                "decoder or paper",
+                self.model.also_train,
+            ),
+            "model.backbone_mode": (
+                self.model.backbone_mode in ("eval", "train"),
+                "eval or train",
+                self.model.backbone_mode,
+            ),
             "train.epochs": (self.train.epochs >= 1, ">= 1", self.train.epochs),
             "train.batch": (self.train.batch >= 1, ">= 1", self.train.batch),
             "train.optimizer": (self.train.optimizer in ("adamw", "adam"), "adamw or adam", self.train.optimizer),
@@ -151,6 +168,8 @@ class Place:
     cache: Path
     device: str  # "cpu", "cuda:0", "mps"
     threads: int
+    checkpointing: bool = False  # compute activations again in the backward pass
+    slices_per_chunk: int = 0  # slices that go through the backbone at once; 0 = all
 
 
 def digest(value: object) -> str:

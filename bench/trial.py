@@ -19,6 +19,7 @@ import methods
 from bench import cost
 from bench.evaluation import Predict, build_predictor, mean_dice, score_cases
 from bench.models import apply_method, build_segmenter
+from bench.models.execution import Execution, set_execution
 from bench.models.segmenter import Segmenter
 from bench.provenance import describe_machine, describe_run
 from bench.results import Cost, RunResult, Status
@@ -74,7 +75,15 @@ def _measure(spec: RunSpec, method: Method, place: Place, on_progress: Progress)
     data = load_fold(spec, place.cache)
     model = build_model(spec, data.dataset.info)
     pretrained = cost.count_parameters(model).backbone
-    apply_method(model, method, seed=derive_seed("method", spec.seed))
+    options = spec.protocol.model
+    apply_method(
+        model,
+        method,
+        seed=derive_seed("method", spec.seed),
+        also_train=options.also_train,
+        backbone_mode=options.backbone_mode,
+    )
+    set_execution(model, Execution(place.checkpointing, place.slices_per_chunk))
     counts = cost.count_parameters(model)
     torch.manual_seed(derive_seed("train", spec.seed))
     predict = build_predictor(model, spec.protocol.data.patch, spec.protocol.eval, fabric)
@@ -97,6 +106,7 @@ def _measure(spec: RunSpec, method: Method, place: Place, on_progress: Progress)
             params_total=counts.total,
             params_tuned=counts.tuned,
             params_decoder=counts.decoder,
+            params_other=counts.other,
             params_tuned_frac=counts.tuned / pretrained,
             fit_s=fitted.fit_s,
             score_s=score_s,

@@ -28,26 +28,46 @@ def build_segmenter(
     backbone's weights and the method are; the global random state is untouched.
     Raises: ValueError if name, weights or patch do not fit.
     """
-    from bench.models.light_decoder import LightDecoder
     from bench.models.segmenter import Segmenter
 
     with _random_stream(seed, "backbone"):
         network = registry.build(backbone, in_channels, patch[1:], weights)
     network.volume.depth = patch[0]
     with _random_stream(seed, "decoder"):
-        decoder = LightDecoder(network.tap_channels, network.tap_strides, n_classes)
+        decoder = registry.build_decoder(network, n_classes)
     return Segmenter(network, decoder)
 
 
-def apply_method(model: Segmenter, method: Method, seed: int) -> None:
+def apply_method(
+    model: Segmenter, method: Method, seed: int, *, also_train: str = "decoder", backbone_mode: str = "eval"
+) -> None:
     """Freeze the network's backbone and put a method into it; the global random state is untouched.
 
+    Args:
+        also_train: what trains beside the method: ``decoder``, or ``paper``, the backbone's `paper_parts` as well (the
+            final norm and, in a ViT, the position embedding).
+        backbone_mode: ``eval`` keeps frozen modules in evaluation mode for good (no dropout, no drop path); ``train``
+            lets them follow ``train()``.
     Raises: MissingRole if the backbone cannot host the method; ValueError if a setting does not fit it.
     """
     from methods.base import apply
 
+    for name, value, known in (
+        ("also_train", also_train, ("decoder", "paper")),
+        ("backbone_mode", backbone_mode, ("eval", "train")),
+    ):
+        if value not in known:
+            raise ValueError(f"model.{name}: must be {' or '.join(known)}, got '{value}'")
     with _random_stream(seed, method.info.name):
         apply(method, model.backbone)
+    if also_train == "paper":
+        by_method = {id(parameter) for parameter in model.tuned_parameters().values()}
+        parameters = model.backbone.list_paper_parameters()
+        model.also_trained = tuple(parameter for parameter in parameters if id(parameter) not in by_method)
+        for parameter in model.also_trained:
+            parameter.requires_grad_(True)
+    model.backbone.frozen_in_train_mode = backbone_mode == "train"
+    model.backbone.train(model.backbone.training)
 
 
 @contextmanager

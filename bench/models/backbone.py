@@ -15,11 +15,16 @@ from typing import Self
 import torch
 from torch import nn
 
+from bench.models.execution import SliceWise
 from methods.sites import Role, Site, TokenLayout, VolumeShape
 
 
-class Branch(nn.Module):
-    """One residual branch on the token stream; its output is added to its input by the block."""
+class Branch(SliceWise):
+    """One residual branch on the token stream; its output is added to its input by the block.
+
+    What lies in it, inserted modules included, may see a part of the slices, and may run twice; a module around it, or
+    around a block, sees all slices of all volumes, once. Drop path draws for all slices at once in any case.
+    """
 
     def __init__(self, norm: nn.Module, inner: nn.Module, scale: nn.Module, drop_path: nn.Module) -> None:
         super().__init__()
@@ -27,7 +32,11 @@ class Branch(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map tokens (B*D, P+N, E) to the same shape."""
-        y: torch.Tensor = self.drop_path(self.scale(self.inner(self.norm(x))))
+        y: torch.Tensor = self.drop_path(self.execution.run(self._transform, x))
+        return y
+
+    def _transform(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.scale(self.inner(self.norm(x)))
         return y
 
 
@@ -53,12 +62,14 @@ class Backbone(nn.Module, ABC):
     sites: tuple[Site, ...]
     tap_channels: tuple[int, ...]
     tap_strides: tuple[int, ...]
+    paper_parts: tuple[str, ...] = ("norm",)  # what Med-Tuning's protocol trains beside every method
 
     def __init__(self, name: str, patch_size: int, width: int, image_size: tuple[int, int]) -> None:
         super().__init__()
         self.name, self.patch_size, self.width, self.image_size = name, patch_size, width, image_size
         self.volume = VolumeShape()
         self.frozen_modules: tuple[nn.Module, ...] = ()
+        self.frozen_in_train_mode = False
 
     @abstractmethod
     def run(self, slices: torch.Tensor) -> list[torch.Tensor]:
@@ -78,11 +89,17 @@ class Backbone(nn.Module, ABC):
         return self.run(slices)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and evaluation; what was frozen stays in evaluation mode."""
+        """Switch between training and evaluation; what was frozen stays in evaluation mode unless told otherwise."""
         super().train(mode)
-        for module in self.frozen_modules:
-            module.training = False
+        if not self.frozen_in_train_mode:
+            for module in self.frozen_modules:
+                module.training = False
         return self
+
+    def list_paper_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of `paper_parts`."""
+        wanted = tuple(f"{part}." for part in self.paper_parts)
+        return [parameter for name, parameter in self.named_parameters() if f"{name}.".startswith(wanted)]
 
 
 def to_map(x: torch.Tensor, layout: TokenLayout) -> torch.Tensor:

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bench.models.backbone import Backbone
+
 WIDTH = 64
 N_GROUPS = 8
 
@@ -43,6 +45,11 @@ class LightDecoder(nn.Module):
             finer = levels.pop()
             x = fuse(finer + F.interpolate(x, size=finer.shape[-2:], mode="nearest"))
         return F.interpolate(self.head(x), size=image_size, mode="bilinear", align_corners=False)
+
+
+def build_light_decoder(backbone: Backbone, n_classes: int) -> LightDecoder:
+    """Return the decoder for a backbone's maps."""
+    return LightDecoder(backbone.tap_channels, backbone.tap_strides, n_classes)
 
 
 def _build_rescale(n_channels: int, factor: float) -> nn.Sequential:

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 from methods.settings import suggest
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from bench.models.backbone import Backbone
 
 Builder = Callable[["BackboneInfo", int, tuple[int, int]], "Backbone"]  # in_channels, (height, width) -> random weights
+DecoderBuilder = Callable[["Backbone", int], "nn.Module"]  # n_classes
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,20 @@ class BackboneInfo:
     multiple_of: int
     builder: str  # "module:function"
     weights: tuple[str, ...] = ("none",)
+    decoder: str = "light"  # a name of `DECODERS`
 
 
 VIT = "Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, arXiv 2010.11929"
 DEIT = "Touvron et al., Training data-efficient image transformers, ICML 2021, arXiv 2012.12877"
 SWIN = "Liu et al., Swin Transformer, ICCV 2021, arXiv 2103.14030"
+SWIN_UNET = "Cao et al., Swin-Unet, ECCV Workshops 2022, arXiv 2105.05537"
 BUILD_VIT, BUILD_SWIN = "bench.models.vit:build_vit", "bench.models.swin:build_swin"
+
+DECODERS: dict[str, str] = {  # name -> "module:function"
+    "light": "bench.models.light_decoder:build_light_decoder",
+    "upernet": "bench.models.upernet:build_upernet",
+    "swin_unet": "bench.models.swin_unet:build_swin_unet",
+}
 
 BACKBONES: dict[str, BackboneInfo] = {
     info.name: info
@@ -39,8 +50,20 @@ BACKBONES: dict[str, BackboneInfo] = {
         BackboneInfo("tiny_swin", "Tiny Swin: 2/2/2/2 blocks, width 24 (1.3 M parameters)", SWIN, 32, BUILD_SWIN),
         BackboneInfo("vit_ti16", "ViT-Ti/16: 12 blocks, width 192 (5.5 M parameters)", DEIT, 16, BUILD_VIT),
         BackboneInfo("vit_s16", "ViT-S/16: 12 blocks, width 384 (22 M parameters)", DEIT, 16, BUILD_VIT),
-        BackboneInfo("vit_b16", "ViT-B/16: 12 blocks, width 768 (86 M parameters)", VIT, 16, BUILD_VIT),
-        BackboneInfo("swin_tiny", "Swin-T: 2/2/6/2 blocks, width 96 (28 M parameters)", SWIN, 32, BUILD_SWIN),
+        BackboneInfo(
+            "vit_b16", "ViT-B/16: 12 blocks, width 768 (86 M parameters)", VIT, 16, BUILD_VIT, decoder="upernet"
+        ),
+        BackboneInfo(  # Swin's authors decode its maps by UPerNet as well
+            "swin_tiny", "Swin-T: 2/2/6/2 blocks, width 96 (28 M parameters)", SWIN, 32, BUILD_SWIN, decoder="upernet"
+        ),
+        BackboneInfo(
+            "swin_t_unet",
+            "Swin-T U-Net: 2/2/2/2 blocks, width 96 (20 M parameters)",
+            SWIN_UNET,
+            32,
+            BUILD_SWIN,
+            decoder="swin_unet",
+        ),
     )
 }
 
@@ -91,3 +114,10 @@ def build(name: str, in_channels: int, image_size: tuple[int, int], weights: str
     module, _, function = get(name).builder.partition(":")
     builder: Builder = getattr(import_module(module), function)
     return builder(get(name), in_channels, image_size)
+
+
+def build_decoder(backbone: Backbone, n_classes: int) -> nn.Module:
+    """Return the decoder that belongs to the backbone, initialised from the present random state."""
+    module, _, function = DECODERS[get(backbone.name).decoder].partition(":")
+    builder: DecoderBuilder = getattr(import_module(module), function)
+    return builder(backbone, n_classes)

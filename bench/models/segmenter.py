@@ -17,6 +17,7 @@ class Segmenter(nn.Module):
     def __init__(self, backbone: Backbone, decoder: nn.Module) -> None:
         super().__init__()
         self.backbone, self.decoder = backbone, decoder
+        self.also_trained: tuple[nn.Parameter, ...] = ()  # of the backbone, by the protocol and not by the method
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """Return the logits of a batch of volumes."""

@@ -40,6 +40,7 @@ class SwinShape:
 VARIANTS = {
     "tiny_swin": SwinShape(width=24, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8), windows_per_side=4, drop_path=0.0),
     "swin_tiny": SwinShape(width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), windows_per_side=8, drop_path=0.1),
+    "swin_t_unet": SwinShape(width=96, depths=(2, 2, 2, 2), heads=(3, 6, 12, 24), windows_per_side=8, drop_path=0.1),
 }
 
 

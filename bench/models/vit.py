@@ -44,6 +44,8 @@ VARIANTS = {
 class ViTBackbone(Backbone):
     """A timm `VisionTransformer` without class token, as slices -> four maps of one scale."""
 
+    paper_parts = ("pos_embed", "norm")
+
     def __init__(self, name: str, vit: Any) -> None:
         patch_size, width = vit.patch_embed.patch_size[0], vit.embed_dim
         super().__init__(name, patch_size, width, vit.patch_embed.img_size)

@@ -115,6 +115,7 @@ def test_headline_numbers_and_curves(store: Store, result: RunResult, tmp_path: 
             "hd95_mm/WT": 4.0,
             "hd95_mm/ET": 4.0,  # the mean of what is defined
             "params/tuned": 20,
+            "params/other": 0,
             "params/tuned_frac": 0.02,
             "time/fit_s": 12.5,
             "memory/peak_mib": 512.0,

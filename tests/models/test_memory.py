@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import methods
+from bench.models import apply_method, build_segmenter
+from bench.models.backbone import Branch
+from bench.models.execution import Execution, set_execution
+from methods.sites import Role
+
+DEPTH = 4
+WAYS = [Execution(checkpointing=True), Execution(slices_per_chunk=3), Execution(True, 3)]
+
+every_method = pytest.mark.parametrize("method", methods.names())
+every_way = pytest.mark.parametrize("way", WAYS, ids=["checkpointing", "chunks", "both"])
+
+
+def build(backbone, method):
+    model = build_segmenter(backbone, "none", in_channels=2, n_classes=3, patch=(DEPTH, 32, 32), seed=0)
+    apply_method(model, methods.build(method), seed=0)
+    return model
+
+
+def train(model, n_steps):
+    """Return the losses of a few steps on one batch, and the state afterwards."""
+    generator = torch.Generator().manual_seed(1)
+    volume = torch.randn(2, 2, DEPTH, 32, 32, generator=generator)
+    target = torch.randint(3, (2, DEPTH, 32, 32), generator=generator)
+    optimizer = torch.optim.SGD([parameter for parameter in model.parameters() if parameter.requires_grad], lr=0.02)
+    torch.manual_seed(2)  # the dropout's and drop path's
+    model.train()
+    losses = []
+    for _ in range(n_steps):
+        loss = nn.functional.cross_entropy(model(volume), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, model.state_dict()
+
+
+@every_way
+@every_method
+@pytest.mark.parametrize("backbone", ["tiny_vit", "tiny_swin"])
+def test_training_is_the_same(backbone, method, way):
+    expected, expected_state = train(build(backbone, method), 5)
+    model = build(backbone, method)
+    set_execution(model, way)
+    losses, state = train(model, 5)
+    assert expected[-1] < expected[0] - 1e-3
+    assert losses == pytest.approx(expected, abs=1e-6)
+    for name, value in expected_state.items():  # batch norm's running statistics among them: no second update
+        torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_u_net_with_drop_path_draws_the_same():
+    expected, _ = train(build("swin_t_unet", "full"), 2)
+    model = build("swin_t_unet", "full")
+    set_execution(model, Execution(True, 3))
+    assert train(model, 2)[0] == pytest.approx(expected, abs=1e-5)
+
+
+@every_way
+def test_outputs_are_the_same(way):
+    model = build("tiny_vit", "med_adapter").eval()
+    volume = torch.randn(1, 2, DEPTH, 32, 32)
+    with torch.no_grad():
+        expected = model(volume)
+        set_execution(model, way)
+        torch.testing.assert_close(model(volume), expected, rtol=1e-6, atol=1e-6)
+
+
+class Kept:
+    """Counts the bytes that autograd keeps for the backward pass."""
+
+    def __init__(self, model):
+        self.n_bytes, self.weights = 0, {p.untyped_storage().data_ptr() for p in model.parameters()}
+        self.seen = set()
+
+    def pack(self, tensor):
+        pointer = tensor.untyped_storage().data_ptr()
+        if pointer not in self.weights | self.seen:
+            self.seen.add(pointer)
+            self.n_bytes += tensor.untyped_storage().nbytes()
+        return tensor
+
+
+def kept_bytes(model):
+    kept = Kept(model)
+    model.train()
+    with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda tensor: tensor):
+        maps = model.backbone(torch.randn(2 * DEPTH, 2, 32, 32), 2, DEPTH)
+    assert any(tap.requires_grad for tap in maps)
+    return kept.n_bytes
+
+
+@pytest.mark.parametrize("backbone", ["tiny_vit", "tiny_swin"])
+def test_checkpointing_keeps_less(backbone):
+    model = build(backbone, "lora")
+    everything = kept_bytes(model)
+    set_execution(model, Execution(checkpointing=True))
+    assert kept_bytes(model) < 0.3 * everything
+
+
+def test_modules_in_a_branch_see_chunks_and_modules_around_it_see_all():
+    model = build("tiny_vit", "med_adapter")
+    set_execution(model, Execution(slices_per_chunk=3))
+    seen = {}
+
+    def watch(name, module):
+        module.register_forward_hook(lambda _m, inputs, _y: seen.setdefault(name, []).append(len(inputs[0])))
+
+    for site in model.backbone.sites:
+        if site.index == 0 and site.role in (Role.BLOCK, Role.MLP_BRANCH, Role.QKV):
+            watch(site.role.value, site.module)
+        if site.index == 0 and site.role is Role.ATTN_BRANCH:
+            watch("drop_path", site.module.drop_path)
+    model(torch.randn(2, 2, DEPTH, 32, 32))
+    assert seen == {"block": [8], "mlp_branch": [8], "drop_path": [8], "qkv": [3, 3, 2]}
+
+
+def test_every_branch_is_told():
+    model = build("tiny_swin", "adaptformer")
+    way = Execution(True, 2)
+    set_execution(model, way)
+    branches = [module for module in model.modules() if isinstance(module, Branch)]
+    assert len(branches) == 16
+    assert all(branch.execution is way for branch in branches)
+    assert copy.deepcopy(branches[0]).execution == way
+    assert Branch.execution == Execution()
+
+
+def test_a_negative_chunk_is_refused():
+    with pytest.raises(ValueError, match=r"execution: slices_per_chunk must be >= 0, got -1 \(0 = all at once\)"):
+        Execution(slices_per_chunk=-1)
+
+
+def test_how_it_computes_is_no_part_of_what_a_run_is(monkeypatch):
+    from bench import cli, commands
+
+    calls = []
+
+    def record(experiment, slots, **_):
+        calls.append((experiment.protocol, slots))
+        return 0
+
+    monkeypatch.setattr(commands, "run_grid_command", record)
+    for options in ([], ["--slices-per-chunk", "8", "--checkpointing"]):
+        assert cli.main(["run", "--device", "cpu", *options]) == 0
+    (protocol, plain), (same, saving) = calls
+    assert protocol == same
+    assert (plain.checkpointing, plain.slices_per_chunk) == (False, 0)
+    assert (saving.checkpointing, saving.slices_per_chunk) == (True, 8)
