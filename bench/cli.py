@@ -110,6 +110,9 @@ def list_(
     patch: Annotated[str | None, typer.Option(help="Patch of the count, D,H,W in voxels; default 128,128,128.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, help="Input channels of the count; default 4.")] = None,
     classes: Annotated[int | None, typer.Option(min=1, help="Classes of the count; default 4.")] = None,
+    also_train: Annotated[
+        str | None, typer.Option(help="What trains beside the method: decoder (default) or paper, as model.also_train.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the count as JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the methods' guide, docs/methods.md.")] = False,
 ) -> None:
@@ -117,8 +120,16 @@ def list_(
 
     With a backbone: parameters of each method there, total, trained and trained by part.
     """
-    options = {"--backbone": backbone, "--patch": patch, "--channels": channels, "--classes": classes, "--json": json}
-    given = [name for name, value in (options | {"--markdown": markdown}).items() if value]
+    options = {
+        "--backbone": backbone,
+        "--patch": patch,
+        "--channels": channels,
+        "--classes": classes,
+        "--also-train": also_train,
+        "--json": json,
+        "--markdown": markdown,
+    }
+    given = [name for name, value in options.items() if value]
     if given and registry is not Registry.METHODS:
         raise ValueError(f"list {registry.value}: only `list methods` takes {given[0]}")
     if markdown:
@@ -129,7 +140,7 @@ def list_(
         from bench.inventory import read_setting
         from bench.listing import count_command
 
-        count_command(read_setting(backbone, patch, channels, classes), Console(), as_json=json)
+        count_command(read_setting(backbone, patch, channels, classes, also_train), Console(), as_json=json)
     elif given:
         raise ValueError(f"list methods: {given[0]} needs --backbone")
     else:

@@ -25,6 +25,7 @@ class Setting:
     patch: tuple[int, int, int] = (128, 128, 128)
     channels: int = 4
     classes: int = 4
+    also_train: str = "decoder"  # as `model.also_train` of the protocol
 
     def __post_init__(self) -> None:
         """Raises: ValueError if the backbone does not exist or does not take such a patch."""
@@ -58,12 +59,14 @@ class MethodCount:
     reason: str | None
 
 
-def read_setting(backbone: str, patch: str | None, channels: int | None, classes: int | None) -> Setting:
+def read_setting(
+    backbone: str, patch: str | None, channels: int | None, classes: int | None, also_train: str | None
+) -> Setting:
     """Return the setting that a user has typed; None stands for the default.
 
     Raises: ValueError with one sentence for the user.
     """
-    given: dict[str, Any] = {"channels": channels, "classes": classes}
+    given: dict[str, Any] = {"channels": channels, "classes": classes, "also_train": also_train}
     if patch is not None:
         try:
             depth, height, width = (int(size) for size in patch.split(","))
@@ -85,7 +88,7 @@ def _count(method: Method, setting: Setting) -> MethodCount:
     total = trained = parts = reason = None
     model = _build(setting)
     try:
-        total, trained, parts = _apply_and_count(method, model)
+        total, trained, parts = _apply_and_count(method, model, setting.also_train)
     except MissingRole as error:
         reason = str(error)
     return MethodCount(
@@ -114,12 +117,12 @@ def _build(setting: Setting) -> Segmenter:
         )
 
 
-def _apply_and_count(method: Method, model: Segmenter) -> tuple[int, int, Parts]:
+def _apply_and_count(method: Method, model: Segmenter, also_train: str) -> tuple[int, int, Parts]:
     """Return total, trained and its parts; the method's own part is its closed form, checked against the network."""
     expected = method.expected_tuned(model.backbone)
     before = {id(parameter) for parameter in model.backbone.parameters()}
     with torch.device("meta"):
-        apply_method(model, method, seed=0)
+        apply_method(model, method, seed=0, also_train=also_train)
     own = [
         parameter.numel()
         for parameter in model.tuned_parameters().values()

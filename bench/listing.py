@@ -53,7 +53,8 @@ def _methods_table() -> Table:
 
 def _counts_table(setting: Setting, counts: list[MethodCount]) -> Table:
     size = "x".join(map(str, setting.patch))
-    title = f"{setting.backbone}, {setting.channels} channels, {setting.classes} classes, patch {size}: parameters"
+    title = f"{setting.backbone}, {setting.channels} channels, {setting.classes} classes, patch {size}, "
+    title += f"also_train={setting.also_train}: parameters"
     numbers = ("total", "trained", "method", "decoder", "other")
     table = Table(title=title, caption="trained = method + decoder + other; other: what trains beside every method")
     for heading in ("name", *numbers, "step 0", "merges", "paper"):

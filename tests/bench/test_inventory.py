@@ -56,6 +56,22 @@ def test_large_backbones_are_counted_without_their_memory(backbone, tuned):
     assert full.trained_by_part.other == 0
 
 
+@pytest.mark.parametrize(
+    ("backbone", "totals", "linear", "med_adapter"),
+    [
+        ("vit_b16", (100_849_156, 103_694_852), 15_007_492, 17_853_188),
+        ("swin_t_unet", (27_154_116, 27_891_684), 6_751_530, 7_489_098),
+    ],
+)
+def test_paper_protocol_has_the_authors_numbers(backbone, totals, linear, med_adapter):
+    counts = {count.name: count for count in count_methods(Setting(backbone, also_train="paper"))}
+    assert (counts["full"].trained, counts["linear"].total) == (totals[0], totals[0])
+    assert counts["med_adapter"].total == totals[1]
+    assert (counts["linear"].trained, counts["med_adapter"].trained) == (linear, med_adapter)
+    assert counts["lora"].trained_by_part.other == counts["linear"].trained_by_part.other > 0
+    assert counts["full"].trained_by_part.other == 0
+
+
 def test_a_wrong_closed_form_is_noticed(monkeypatch):
     monkeypatch.setattr(Lora, "expected_tuned", lambda self, backbone: 1)
     with pytest.raises(AssertionError, match="lora: trains 24576, its closed form says 1"):
