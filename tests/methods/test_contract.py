@@ -1,4 +1,4 @@
-"""What every method promises, on every small backbone."""
+"""What every method promises, on every small backbone and (slow tier) on the paper's two."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from bench.models.delta import delta_state, load_delta
 from methods import surgery
 from methods.base import MissingRole, apply
 
-BACKBONES = [name for name in registry.names() if name.startswith("tiny_")]
+SMALL = [name for name in registry.names() if name.startswith("tiny_")]
+LARGE = ["vit_b16", "swin_t_unet"]  # the paper's: the same promises at full width, in the slow tier
 VARIANTS = [
     ("lora", {"placement": "all", "rank": 2}),
     ("lora", {"placement": "qkvo", "alpha": 2.0, "dropout": 0.2}),
@@ -27,10 +28,20 @@ VARIANTS = [
     ("med_adapter", {"fourier": False, "conv5": False, "ratio": 4, "inter_stage": False}),
     ("med_adapter", {"conv3": False, "blocks": "last_in_stage", "ratio": 5}),
 ]
-METHODS = [methods.build(name) for name in methods.names()] + [methods.build(*variant) for variant in VARIANTS]
+DEFAULTS = [methods.build(name) for name in methods.names()]
+METHODS = DEFAULTS + [methods.build(*variant) for variant in VARIANTS]
+PAIRS = [*itertools.product(SMALL, METHODS), *itertools.product(LARGE, DEFAULTS)]
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=methods.label)
-every_backbone = pytest.mark.parametrize("backbone", BACKBONES)
+every_pair = pytest.mark.parametrize(
+    ("backbone", "method"),
+    [
+        pytest.param(
+            backbone, method, id=f"{methods.label(method)}-{backbone}", marks=[pytest.mark.slow] * (backbone in LARGE)
+        )
+        for backbone, method in PAIRS
+    ],
+)
 
 
 def matches(name, patterns):
@@ -42,8 +53,7 @@ def predict(model, volume):
     return model.eval()(volume)
 
 
-@every_backbone
-@every_method
+@every_pair
 def test_step_zero_equals_the_frozen_network_exactly_where_declared(method, backbone, plain, tuned, volume):
     frozen, with_method = predict(plain(backbone), volume), predict(tuned(backbone, method), volume)
     if method.starts_as_identity():
@@ -52,8 +62,7 @@ def test_step_zero_equals_the_frozen_network_exactly_where_declared(method, back
         assert (with_method - frozen).abs().max() > 1e-3 * frozen.std()
 
 
-@every_backbone
-@every_method
+@every_pair
 def test_exactly_the_inserted_parameters_train(method, backbone, plain, tuned):
     untouched = plain(backbone).backbone
     n_expected = method.expected_tuned(untouched)
@@ -69,8 +78,7 @@ def test_exactly_the_inserted_parameters_train(method, backbone, plain, tuned):
     assert all(parameter.requires_grad for parameter in model.decoder.parameters())
 
 
-@every_backbone
-@every_method
+@every_pair
 def test_training_moves_what_trains_and_nothing_else(method, backbone, plain, volume, train_steps):
     model = plain(backbone)
     original = {
@@ -101,8 +109,7 @@ def test_declared_exceptions_exist(method, backbone, plain):
         assert any(fnmatch(name, pattern) for name in model.tuned_parameters()), pattern
 
 
-@every_backbone
-@every_method
+@every_pair
 def test_frozen_modules_stay_in_evaluation_mode(method, backbone, plain):
     model = plain(backbone)
     before = list(model.backbone.modules())[1:]
@@ -116,8 +123,7 @@ def test_frozen_modules_stay_in_evaluation_mode(method, backbone, plain):
         assert {module.training for module in model.decoder.modules()} == {mode}
 
 
-@every_backbone
-@every_method
+@every_pair
 def test_delta_brings_the_trained_network_back(method, backbone, tuned, volume, train_steps):
     model = tuned(backbone, method)
     train_steps(model, volume, 2)
@@ -134,8 +140,7 @@ def test_delta_brings_the_trained_network_back(method, backbone, tuned, volume, 
         assert n_backbone < 0.35 * sum(parameter.numel() for parameter in model.backbone.parameters())
 
 
-@every_backbone
-@every_method
+@every_pair
 def test_merging_changes_nothing_and_is_undone_exactly(method, backbone, tuned, volume, train_steps):
     model = tuned(backbone, method)
     train_steps(model, volume, 2)
@@ -151,8 +156,7 @@ def test_merging_changes_nothing_and_is_undone_exactly(method, backbone, tuned, 
     assert all(torch.equal(value, weights[name]) for name, value in model.backbone.state_dict().items())
 
 
-@every_backbone
-@every_method
+@every_pair
 def test_same_seed_gives_the_same_bits(method, backbone, tuned, volume, train_steps):
     states = []
     for _ in range(2):
@@ -164,8 +168,7 @@ def test_same_seed_gives_the_same_bits(method, backbone, tuned, volume, train_st
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-@every_backbone
-@every_method
+@every_pair
 def test_injection_leaves_decoder_backbone_and_random_state_alone(method, backbone, plain, tuned):
     torch.manual_seed(4)
     state = torch.get_rng_state()
@@ -179,8 +182,7 @@ def test_injection_leaves_decoder_backbone_and_random_state_alone(method, backbo
         assert torch.equal(next(iter(with_method.backbone.patch_embed.parameters())), first)
 
 
-@every_backbone
-@every_method
+@every_pair
 def test_mixed_precision_trains(method, backbone, tuned, volume):
     model = tuned(backbone, method).train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
