@@ -34,6 +34,7 @@ PRESETS = {
         "real data, one GPU, hours",
         Protocol(
             data=DataSpec(patch=(32, 128, 128), patches_per_epoch=250),
+            model=ModelSpec(backbone="vit_b16", weights="in21k"),
             train=TrainSpec(epochs=100, precision="bf16-mixed"),
             eval=EvalSpec(overlap=0.5),
         ),
