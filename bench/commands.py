@@ -18,7 +18,7 @@ import methods
 from bench import tracking
 from bench.display import GridDisplay, describe_spec
 from bench.experiment import Experiment, lay_out, prepare_data
-from bench.results import RunResult, Status
+from bench.results import RESULT_FILE, RunResult, Status
 from bench.runner import Event, Slots, run_folder, run_grid, split_finished
 from reports.latex import format_latex
 from reports.markdown import format_markdown
@@ -59,7 +59,8 @@ def run_grid_command(experiment: Experiment, slots: Slots, *, force: bool, conso
     console.print("browse:  [bold]mlflow ui[/]   tables:  [bold]python -m bench report --format latex[/]")
     failed = [result.run_id for result in results if result.status in (Status.FAILED, Status.DIVERGED)]
     for run_id in failed:
-        console.print(f"[red]not done:[/] the reason, and the traceback if any, are in {escape(run_id)}/result.json")
+        record = escape(str(experiment.out / "runs" / run_id / RESULT_FILE))
+        console.print(f"[red]not done:[/] the reason, and the traceback if any, are in {record}", soft_wrap=True)
     return EXIT_FAILED_RUNS if failed else EXIT_DONE
 
 

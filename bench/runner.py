@@ -160,11 +160,11 @@ def _collect(child: _Child) -> RunResult:
     if result is not None:
         return result
     code = child.process.exitcode
-    cause = f"killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
+    cause = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
     hint = " (out of memory?)" if code == -signal.SIGKILL else ""
     method = methods.build(child.spec.method.name, dict(child.spec.method.settings))
     result = RunResult(
-        status=Status.FAILED, reason=f"the run's process was {cause}{hint}", **describe_run(child.spec, method)
+        status=Status.FAILED, reason=f"the run's process {cause}{hint}", **describe_run(child.spec, method)
     )
     result.write(child.place.folder)
     return result
