@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, fields
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -53,19 +54,21 @@ def _methods_table() -> Table:
 
 def _counts_table(setting: Setting, counts: list[MethodCount]) -> Table:
     size = "x".join(map(str, setting.patch))
-    title = f"{setting.backbone}, {setting.channels} channels, {setting.classes} classes, patch {size}, "
-    title += f"also_train={setting.also_train}: parameters"
+    title = f"{setting.backbone}, {setting.channels} channels, {setting.classes} classes, patch {size}"
     numbers = ("total", "trained", "method", "decoder", "other")
-    table = Table(title=title, caption="trained = method + decoder + other; other: what trains beside every method")
-    for heading in ("name", *numbers, "step 0", "merges", "paper"):
-        table.add_column(heading, overflow="fold", justify="right" if heading in numbers else "left")
+    table = Table(title=f"{title}, also_train={setting.also_train}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("name", *numbers):
+        table.add_column(heading, justify="right" if heading in numbers else "left", no_wrap=True)
+    facts = ["trained = method + decoder + other (what trains beside every method)"]
     for count in counts:
         parts = count.trained_by_part
         sizes = (count.total, count.trained, *((parts.method, parts.decoder, parts.other) if parts else (None,) * 3))
-        shown = ["-" if size is None else f"{size:,}" for size in sizes]
-        start = "identity" if count.identity_at_step_0 else "changes the output"
-        paper = escape(count.reason or count.paper)
-        table.add_row(count.name, *shown, start, "yes" if count.mergeable else "no", paper)
+        table.add_row(count.name, *("-" if size is None else f"{size:,}" for size in sizes))
+        start = "identity at step 0" if count.identity_at_step_0 else "changes the output at step 0"
+        merges = "merges" if count.mergeable else "does not merge"
+        facts.append(f"{count.name}: {count.reason or f'{start}, {merges}; {count.paper}'}")
+    table.caption = escape("\n".join(facts))
+    table.caption_justify = "left"
     return table
 
 
