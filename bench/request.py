@@ -56,7 +56,7 @@ def takes_request(command: Callable[..., None]) -> Callable[..., None]:
         command(request, **options)
 
     parameters = shared + [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in own]
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
     call.__annotations__ = {item.name: item.annotation for item in parameters}
     call.__name__, call.__doc__ = command.__name__, command.__doc__
     return call

@@ -123,6 +123,7 @@ def _measure(
 def build_fabric(device: str, precision: str) -> Fabric:
     """Return Fabric for one device such as ``cpu``, ``mps`` or ``cuda:1``."""
     kind, _, index = device.partition(":")
+    # Fabric's types are literals; the CLI and the protocol have checked both words.
     return Fabric(accelerator=kind, devices=[int(index)] if index else 1, precision=precision)  # type: ignore[arg-type]
 
 

@@ -105,6 +105,7 @@ class LowRankUpdate(surgery.Mergeable):
     ) -> None:
         super().__init__()
         self.base, self.n_parts, self.adapted, self.scale = base, n_parts, adapted, scale
+        # torch types a module's attributes as tensor or module; the roles promise a Linear.
         self.in_features, self.out_features = int(base.in_features), int(base.out_features)  # type: ignore[arg-type]
         self.dropout = nn.Dropout(dropout)
         self.lora_a = nn.Parameter(torch.empty(len(adapted), rank, self.in_features))
@@ -128,7 +129,7 @@ class LowRankUpdate(surgery.Mergeable):
     @property
     def weight(self) -> torch.Tensor:
         """The weight of the frozen layer, with the update in it while merged."""
-        weight: torch.Tensor = self.base.weight  # type: ignore[assignment]
+        weight: torch.Tensor = self.base.weight  # type: ignore[assignment]  # as above
         return weight
 
     @torch.no_grad()
@@ -150,6 +151,6 @@ class LowRankUpdate(surgery.Mergeable):
 
 def _features(site: Site) -> tuple[int, int]:
     """Return inputs and outputs of one part of the linear layer at a site."""
-    layer = site.module
+    layer = site.module  # a Linear, by its role
     n_outputs = int(layer.out_features)  # type: ignore[arg-type]
     return int(layer.in_features), n_outputs // 3 if site.role is Role.QKV else n_outputs  # type: ignore[arg-type]

@@ -58,7 +58,7 @@ class Block(SliceWise):
         if self.execution.checkpointing and _is_bare(attn) and _is_bare(mlp):
             return self.execution.run(self._transform, x)
         x = x + attn(x)
-        return x + mlp(x)  # type: ignore[no-any-return]
+        return x + mlp(x)  # type: ignore[no-any-return]  # torch types a module call as Any
 
     def _transform(self, x: torch.Tensor) -> torch.Tensor:
         x = x + self.attn_branch.transform(x)
