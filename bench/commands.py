@@ -57,7 +57,7 @@ def run_grid_command(experiment: Experiment, slots: Slots, *, force: bool, conso
     order = {spec.run_id: number for number, spec in enumerate(specs)}
     _print_tables(method_tables(sorted(results, key=lambda result: order[result.run_id])), console)
     console.print("browse:  [bold]mlflow ui[/]   tables:  [bold]python -m bench report --format latex[/]")
-    failed = [result.run_id for result in results if result.status in (Status.FAILED, Status.DIVERGED)]
+    failed = [result.run_id for result in results if result.status in (Status.FAILED, Status.DIVERGED, Status.OOM)]
     for run_id in failed:
         record = escape(str(experiment.out / "runs" / run_id / RESULT_FILE))
         console.print(f"[red]not done:[/] the reason, and the traceback if any, are in {record}", soft_wrap=True)

@@ -13,7 +13,13 @@ from bench.results import RunResult, Status
 from bench.runner import Event
 from bench.spec import RunSpec
 
-STYLES = {Status.DONE: "green", Status.SKIPPED: "yellow", Status.DIVERGED: "red", Status.FAILED: "red"}
+STYLES = {
+    Status.DONE: "green",
+    Status.SKIPPED: "yellow",
+    Status.DIVERGED: "red",
+    Status.OOM: "red",
+    Status.FAILED: "red",
+}
 FIT_FRAC = 0.85  # how much of a run is training; the rest is scoring
 
 

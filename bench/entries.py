@@ -25,6 +25,7 @@ MLFLOW_STATUS = {
     Status.DONE: "FINISHED",
     Status.DIVERGED: "FAILED",
     Status.FAILED: "FAILED",
+    Status.OOM: "FAILED",
     Status.SKIPPED: "KILLED",
 }
 

@@ -7,10 +7,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from math import nan
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RESULT_FILE = "result.json"
 
 
@@ -20,6 +21,7 @@ class Status(StrEnum):
     DONE = "done"
     FAILED = "failed"
     DIVERGED = "diverged"
+    OOM = "oom"
     SKIPPED = "skipped"
 
 
@@ -29,10 +31,15 @@ class CaseScore:
 
     case: str
     region: str
-    dice: float  # fraction in [0, 1]
-    hd95_mm: float  # nan where the empty policy leaves it undefined
+    dice: float  # fraction in [0, 1]; nan where the empty policy leaves it undefined
+    hd95_mm: float  # nan where the empty policy leaves it undefined, or the spacing is not known
     n_reference_vox: int
     n_predicted_vox: int
+    n_common_vox: int = 0  # in both masks
+    nsd: float = nan  # normalised surface Dice at ``nsd_tolerance_mm``, fraction in [0, 1]; nan as hd95_mm
+    nsd_tolerance_mm: float = nan
+    reference_ml: float = nan
+    predicted_ml: float = nan
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,44 @@ class EpochRecord:
     train_loss: float
     learning_rate: float
     val_dice: float | None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Repeated measurements after warm-up, the device synchronised."""
+
+    median_s: float
+    iqr_s: float  # between the quartiles
+    n: int
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Multiply-accumulates for one patch, in 10^9."""
+
+    forward_gmac: float
+    training_gmac: float  # forward and backward; what needs no gradient costs no backward
+    uncounted: tuple[str, ...] = ()  # operations without a rule, as "name x calls"; never silently zero
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one training step on one batch holds, in MiB; exact but for the peaks."""
+
+    weights_mib: float
+    gradients_mib: float
+    optimizer_mib: float
+    saved_for_backward_mib: float  # distinct bytes kept by autograd, weights not counted
+    peak_mib: float | None = None  # of the device's allocator over a training step; None on a CPU
+    reserved_mib: float | None = None
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Inference with the method folded into the backbone's weights."""
+
+    inference: Timing
+    max_abs_diff: float  # of the logits, against the unmerged network
 
 
 @dataclass(frozen=True)
@@ -57,6 +102,14 @@ class Cost:
     score_s: float
     peak_memory_mib: float  # of the process on a CPU, of the device's allocator on a GPU
     params_other: int = 0  # trained in the backbone by the protocol, equally for all methods
+    data_wait_s: float = 0.0  # of the fit, waiting for patches; not in ``fit_s``
+    compute: Compute | None = None
+    memory: Memory | None = None
+    train_step: Timing | None = None  # one optimiser step on one batch
+    inference: Timing | None = None  # one held-out volume, sliding windows included
+    merged: Merged | None = None  # None where the method does not merge
+    energy_j: float | None = None  # of the device over the fit, where it tells
+    delta_mib: float | None = None  # the file of what was trained
 
 
 @dataclass(frozen=True)
@@ -82,6 +135,14 @@ class RunResult:
     curve: tuple[EpochRecord, ...] = ()
     best_epoch: int | None = None
     cost: Cost | None = None
+    split_hash: str = ""
+    data_fingerprint: str = ""
+    weights_sha256: str = ""  # of the pre-trained file; empty for random weights
+    chosen_sha256: str = ""  # of the delta that was chosen, written before the held-out cases were opened
+    test_reads: int = 0  # how often the held-out cases were opened
+    reload_max_abs_diff: float | None = None  # logits of backbone + stored delta against those of the trained network
+    study: str = ""  # the tuning study and trial that chose the settings, as "study#trial"
+    group: str = ""  # the `run` command that asked for this run
     provenance: dict[str, Any] = field(default_factory=dict)
     traceback: str = ""
     schema_version: int = SCHEMA_VERSION
@@ -111,8 +172,19 @@ class RunResult:
         raw["regions"] = tuple(raw["regions"])
         raw["cases"] = tuple(CaseScore(**row) for row in raw["cases"])
         raw["curve"] = tuple(EpochRecord(**row) for row in raw["curve"])
-        raw["cost"] = Cost(**raw["cost"]) if raw["cost"] else None
+        raw["cost"] = _read_cost(raw["cost"]) if raw["cost"] else None
         return RunResult(**raw)
+
+
+def _read_cost(raw: dict[str, Any]) -> Cost:
+    parts = {"compute": Compute, "memory": Memory, "train_step": Timing, "inference": Timing}
+    read: dict[str, Any] = {name: kind(**raw[name]) for name, kind in parts.items() if raw[name]}
+    if raw["compute"]:
+        read["compute"] = Compute(**(raw["compute"] | {"uncounted": tuple(raw["compute"]["uncounted"])}))
+    if raw["merged"]:
+        merged = raw["merged"]
+        read["merged"] = Merged(Timing(**merged["inference"]), merged["max_abs_diff"])
+    return Cost(**(raw | read))
 
 
 def read_result(folder: Path) -> RunResult | None:

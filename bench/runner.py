@@ -22,7 +22,7 @@ from bench.provenance import describe_run
 from bench.results import RunResult, Status, read_result
 from bench.spec import Place, RunSpec, SpecError
 
-FINISHED = (Status.DONE, Status.DIVERGED, Status.SKIPPED)  # repeating these would give the same again
+FINISHED = (Status.DONE, Status.DIVERGED, Status.OOM, Status.SKIPPED)  # repeating these would give the same again
 
 
 @dataclass(frozen=True)
