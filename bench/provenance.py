@@ -51,6 +51,7 @@ def describe_run(spec: RunSpec, method: Method) -> dict[str, Any]:
         "protocol_id": spec.protocol_id,
         "protocol": spec.protocol_record(),
         "synthetic": dataset_class(spec.root).synthetic,
+        "group": spec.group,
         "regions": tuple(region.name for region in dataset_class.info.regions),
     }
 

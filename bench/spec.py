@@ -167,7 +167,8 @@ class RunSpec:
 
     ``weights_sha256`` is what the file of weights is, if ``protocol.model.weights`` is a path, which only says where.
     ``chosen`` are fields of the protocol that a tuning study has set for this method, and ``study`` says which: methods
-    that had the same budget are compared with the values that each has chosen.
+    that had the same budget are compared with the values that each has chosen. ``group`` is the command that asked for
+    the run; as ``root`` it has no influence on the result.
     """
 
     method: MethodSpec
@@ -180,6 +181,7 @@ class RunSpec:
     weights_sha256: str = ""
     chosen: tuple[tuple[str, str], ...] = ()
     study: str = ""  # "name#trial"
+    group: str = ""
 
     @property
     def own_protocol(self) -> Protocol:

@@ -25,6 +25,7 @@ from bench.provenance import describe_machine, describe_run
 from bench.results import Cost, RunResult, Status
 from bench.spec import Place, RunSpec, derive_seed
 from bench.training import Batch, DivergedError, TrainingData, fit
+from bench.usage import record_usage
 from datasets.base import Dataset, DatasetInfo
 from datasets.patches import PatchDataset
 from datasets.preprocessing import PreparedCase, prepare
@@ -57,7 +58,8 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
     method = methods.build(spec.method.name, dict(spec.method.settings))
     facts = describe_run(spec, method) | {"provenance": describe_machine(place.device, place.threads)}
     try:
-        measured = _measure(spec, method, place, on_progress, facts["provenance"])
+        with record_usage(place.folder, place.device):
+            measured = _measure(spec, method, place, on_progress, facts["provenance"])
         result = RunResult(status=Status.DONE, reason="", **facts, **measured)
     except MissingRole as error:
         result = RunResult(status=Status.SKIPPED, reason=str(error), **facts)
