@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 import datasets
 from bench.evaluation import Predict, mean_dice
 from bench.firewall import HeldOut
+from bench.sources import find_used
 from bench.spec import RunSpec, derive_seed
 from bench.training import Batch, TrainingData
 from datasets.base import Case, Dataset
@@ -33,7 +34,7 @@ class Fold:
 def load_fold(spec: RunSpec, cache: Path, folder: Path) -> Fold:
     """Return the fold of a run that writes into ``folder``; cases without a label are left out."""
     dataset = datasets.build(spec.dataset, spec.root)
-    labelled = dataset.find_labelled()
+    labelled = find_used(dataset, spec)
     options = spec.protocol.data
     split = split_cases(labelled, spec.fold, n_folds=options.n_folds, val_frac=options.val_frac)
 
