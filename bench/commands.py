@@ -37,10 +37,10 @@ def run_grid_command(experiment: Experiment, slots: Slots, command: str, *, forc
     _say_what_is_missing(experiment, console)
     with _case_progress(console) as on_case:
         specs = lay_out(experiment, on_case)
-        group = begin_group(specs, command, experiment.out)
-        specs = [replace(spec, group=group.id) for spec in specs]
         finished, to_do = ([], specs) if force else split_finished(specs, experiment.out)
         prepare_data(to_do, experiment.out, on_case)
+    group = begin_group(specs, command, experiment.out)
+    to_do = [replace(spec, group=group.id) for spec in to_do]
     tracker = Tracker(experiment.out, console)
     if finished:
         console.print(f"{len(finished)} of {len(specs)} runs are done already (--force repeats them)")
