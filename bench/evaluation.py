@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from monai.inferers import sliding_window_inference
 from torch import nn
 
-from bench.metrics import dice, region_mask, score_case
+from bench.metrics import Scoring, dice, region_mask, score_case
 from bench.results import CaseScore
 from bench.spec import EvalSpec
 from datasets.base import DatasetInfo
@@ -60,20 +60,24 @@ def build_predictor(model: nn.Module, patch: tuple[int, int, int], spec: EvalSpe
 def score_cases(
     predict: Predict,
     cases: Sequence[PreparedCase],
-    info: DatasetInfo,
+    scoring: Scoring,
     on_case: Callable[[int, np.ndarray], None] = lambda done, prediction: None,
 ) -> list[CaseScore]:
     """Score every case; ``on_case`` hears how many are done, and gets the newest class map (D, H, W)."""
     scores: list[CaseScore] = []
     for number, case in enumerate(cases, start=1):
         prediction = predict(case.image())
-        scores += score_case(case.id, prediction, np.asarray(case.label()), info, case.spacing_mm)
+        scores += score_case(case.id, prediction, np.asarray(case.label()), case.spacing_mm, scoring)
         on_case(number, prediction)
     return scores
 
 
 def mean_dice(predict: Predict, cases: Sequence[PreparedCase], info: DatasetInfo) -> float:
-    """Return the Dice averaged over cases and regions, without the slower surface distances."""
+    """Return the Dice averaged over cases and regions, without the slower surface distances.
+
+    This is for selection, which needs a number for every case: masks that are both empty agree (1), whatever the policy
+    of the scores.
+    """
     scores = []
     for case in cases:
         predicted, reference = predict(case.image()), np.asarray(case.label())

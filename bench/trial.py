@@ -18,6 +18,7 @@ import datasets
 import methods
 from bench import cost
 from bench.evaluation import Predict, build_predictor, mean_dice, score_cases
+from bench.metrics import Scoring
 from bench.models import apply_method, build_segmenter
 from bench.models.execution import Execution, set_execution
 from bench.models.segmenter import Segmenter
@@ -101,7 +102,7 @@ def _measure(
             name = f"{methods.label(method)}{' (SYNTHETIC)' if data.dataset.synthetic else ''}"
             _save_overlay(place.folder / OVERLAY_FILE, data.test[0], prediction, data.dataset.info, name)
 
-    scores = score_cases(predict, data.test, data.dataset.info, on_case)
+    scores = score_cases(predict, data.test, Scoring(data.dataset.info, spec.protocol.eval), on_case)
     score_s = time.perf_counter() - started
     return {
         "cases": tuple(scores),

@@ -15,6 +15,8 @@ FILES = sorted(file for name in OURS for file in (ROOT / name).rglob("*.py"))
 # From the lowest room to the highest; a module may import from its own room and from those below it.
 ROOMS = [
     {"bench", "bench.results", "bench.spec", "methods", "datasets", "reports"},
+    {"bench.surfels", "bench.policies"},
+    {"bench.surfaces"},
     {"bench.models", "bench.metrics", "bench.presets", "bench.request"},
     {
         "bench.training",
