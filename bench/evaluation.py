@@ -67,7 +67,8 @@ def score_cases(
     scores: list[CaseScore] = []
     for number, case in enumerate(cases, start=1):
         prediction = predict(case.image())
-        scores += score_case(case.id, prediction, np.asarray(case.label()), case.spacing_mm, scoring)
+        spacing_mm = case.spacing_mm if case.spacing_known else None
+        scores += score_case(case.id, prediction, np.asarray(case.label()), spacing_mm, scoring)
         on_case(number, prediction)
     return scores
 

@@ -65,21 +65,31 @@ EMPTY_POLICIES = MappingProxyType(
     }
 )
 
-DATASET_POLICIES = MappingProxyType({"brats": "brats", "kits": "kits", "lits": "lits"})
+RELEASE_POLICIES = MappingProxyType(
+    dict.fromkeys(("brats2018", "brats2019", "brats2020", "brats2021", "fets", "msd01"), "brats")
+    | dict.fromkeys(("brats2023", "brats2024"), "brats2023")
+    | dict.fromkeys(("kits19", "kits21", "kits23"), "kits")
+    | dict.fromkeys(("lits", "lits-kaggle", "msd03"), "lits")
+)
 OTHER_POLICY = "kits"  # of a user's own data: Dice and surface Dice 1 or 0, no distance
 
-# Inter-rater tolerances of the KiTS21 and KiTS23 challenges.
-KITS_TOLERANCES_MM = {"kidney": 1.0330772532390826, "mass": 1.1328796488598762, "tumour": 1.1498198361434828}
-NSD_TOLERANCES_MM = MappingProxyType({"kits": KITS_TOLERANCES_MM})
+# Inter-rater tolerances of the KiTS21 and KiTS23 challenges; KiTS19 takes them for what it has of these regions.
+KITS_TOLERANCES_MM = {
+    "kidney": 1.0330772532390826,
+    "kidney_and_masses": 1.0330772532390826,
+    "masses": 1.1328796488598762,
+    "tumour": 1.1498198361434828,
+}
+NSD_TOLERANCES_MM = MappingProxyType(dict.fromkeys(("kits19", "kits21", "kits23"), KITS_TOLERANCES_MM))
 LEAST_TOLERANCE_MM = 1.0
 
 
 def choose_policy(info: DatasetInfo, asked: str = OF_DATASET) -> str:
     """Return the name of the policy for a data set, which is its own unless another is asked for."""
-    return asked if asked != OF_DATASET else DATASET_POLICIES.get(info.name, OTHER_POLICY)
+    return asked if asked != OF_DATASET else RELEASE_POLICIES.get(info.release, OTHER_POLICY)
 
 
 def choose_tolerance_mm(info: DatasetInfo, region: str, spacing_mm: tuple[float, float, float]) -> float:
     """Return the challenge's tolerance, or the largest of the case's voxel edges and 1 mm: no finer than the grid."""
-    own = NSD_TOLERANCES_MM.get(info.name, {})
+    own = NSD_TOLERANCES_MM.get(info.release, {})
     return own.get(region, max(LEAST_TOLERANCE_MM, *spacing_mm))
