@@ -73,6 +73,14 @@ def score_cases(
     return scores
 
 
+def score_overlaps(predict: Predict, cases: Sequence[PreparedCase], scoring: Scoring) -> list[CaseScore]:
+    """Score every case without the slower distances, which are nan."""
+    pairs = ((case, predict(case.image()), np.asarray(case.label())) for case in cases)
+    return [
+        row for case, predicted, reference in pairs for row in score_case(case.id, predicted, reference, None, scoring)
+    ]
+
+
 def mean_dice(predict: Predict, cases: Sequence[PreparedCase], info: DatasetInfo) -> float:
     """Return the Dice averaged over cases and regions, without the slower surface distances.
 

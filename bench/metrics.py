@@ -28,9 +28,14 @@ class Scoring:
     spec: EvalSpec
 
     @property
-    def policy(self) -> EmptyPolicy:
+    def policy_name(self) -> str:
         """The rule for empty masks: the data set's, or the one that the protocol names."""
-        return EMPTY_POLICIES[choose_policy(self.info, self.spec.empty_policy)]
+        return choose_policy(self.info, self.spec.empty_policy)
+
+    @property
+    def policy(self) -> EmptyPolicy:
+        """The rule itself."""
+        return EMPTY_POLICIES[self.policy_name]
 
     def tolerance_mm(self, region: str, spacing_mm: Spacing) -> float:
         """Return the tolerance of the surface Dice for a region of a case."""
@@ -81,7 +86,7 @@ def _score_region(
     scoring: Scoring,
 ) -> CaseScore:
     predicted, wanted = region_mask(prediction, region), region_mask(reference, region)
-    n_predicted, n_wanted = np.count_nonzero(predicted), np.count_nonzero(wanted)
+    n_predicted, n_wanted, n_common = (int(mask.sum()) for mask in (predicted, wanted, predicted & wanted))
     tolerance_mm = nan if spacing_mm is None else scoring.tolerance_mm(region.name, spacing_mm)
     outcome = scoring.policy.decide(n_wanted, n_predicted)
     if outcome is None:
@@ -94,7 +99,7 @@ def _score_region(
         hd95_mm=nan if spacing_mm is None else outcome.hd95_mm,
         n_reference_vox=n_wanted,
         n_predicted_vox=n_predicted,
-        n_common_vox=np.count_nonzero(predicted & wanted),
+        n_common_vox=n_common,
         nsd=nan if spacing_mm is None else outcome.nsd,
         nsd_tolerance_mm=tolerance_mm,
         reference_ml=n_wanted * voxel_ml,

@@ -58,9 +58,7 @@ EMPTY_POLICIES = MappingProxyType(
         "lits": _agree_or_miss(Outcome(1.0, nan, 1.0), Outcome(0.0, nan, 0.0)),
         "nnunet": _agree_or_miss(UNDEFINED, Outcome(0.0, nan, 0.0)),
         # MONAI's defaults: what is predicted where there is nothing does not count.
-        "monai": EmptyPolicy(
-            both_empty=UNDEFINED, prediction_empty=Outcome(0.0, nan, 0.0), reference_empty=UNDEFINED
-        ),
+        "monai": EmptyPolicy(both_empty=UNDEFINED, prediction_empty=Outcome(0.0, nan, 0.0), reference_empty=UNDEFINED),
         "medtuning": _agree_or_miss(Outcome(1.0, nan, nan), Outcome(0.0, nan, nan)),
     }
 )

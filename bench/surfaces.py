@@ -20,7 +20,7 @@ from bench.surfels import FULL, surface_areas_mm2, surface_codes
 HD95_VARIANTS = ("max", "pooled")
 # Searching a tree costs about as much per surface voxel as a distance transform for this many voxels of the box.
 VOXELS_PER_SEARCH = 16
-ROUNDING = 1e-6  # relative; a distance that equals the tolerance but for rounding is within it
+ROUNDING_MM = 1e-6  # a distance that equals the tolerance but for rounding is within it
 
 Spacing = tuple[float, float, float]
 
@@ -48,7 +48,7 @@ def surface_dice(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Spac
 
     Masks are bool (D, H, W) and not empty. The result is in [0, 1].
     """
-    limit_mm = tolerance_mm * (1 + ROUNDING)
+    limit_mm = tolerance_mm + ROUNDING_MM
     codes = [surface_codes(mask) for mask in (prediction, reference)]
     surfaces = [(code != 0) & (code != FULL) for code in codes]
     table = surface_areas_mm2(spacing_mm)

@@ -17,11 +17,12 @@ from torch.utils.data import DataLoader
 import datasets
 import methods
 from bench import cost
-from bench.evaluation import Predict, build_predictor, mean_dice, score_cases
+from bench.evaluation import Predict, build_predictor, mean_dice, score_cases, score_overlaps
 from bench.metrics import Scoring
 from bench.models import apply_method, build_segmenter
 from bench.models.execution import Execution, set_execution
 from bench.models.segmenter import Segmenter
+from bench.postprocessing import choose_cutoff
 from bench.provenance import describe_machine, describe_run
 from bench.results import Cost, RunResult, Status
 from bench.spec import Place, RunSpec, derive_seed
@@ -94,6 +95,8 @@ def _measure(
     torch.manual_seed(derive_seed("train", spec.seed))
     predict = build_predictor(model, spec.protocol.data.patch, spec.protocol.eval, fabric)
     fitted = fit(model, _training_data(spec, data, predict), spec.protocol.train, fabric, on_progress)
+    scoring = Scoring(data.dataset.info, spec.protocol.eval)
+    cutoff = choose_cutoff(scoring, lambda: score_overlaps(predict, data.val, scoring))
     started = time.perf_counter()
 
     def on_case(done: int, prediction: np.ndarray) -> None:
@@ -102,10 +105,12 @@ def _measure(
             name = f"{methods.label(method)}{' (SYNTHETIC)' if data.dataset.synthetic else ''}"
             _save_overlay(place.folder / OVERLAY_FILE, data.test[0], prediction, data.dataset.info, name)
 
-    scores = score_cases(predict, data.test, Scoring(data.dataset.info, spec.protocol.eval), on_case)
+    scores = score_cases(predict, data.test, scoring, on_case)
     score_s = time.perf_counter() - started
     return {
         "cases": tuple(scores),
+        "empty_policy": scoring.policy_name,
+        "postprocessing": cutoff.apply(scores) if cutoff else None,
         "curve": fitted.curve,
         "best_epoch": fitted.best_epoch,
         "cost": Cost(

@@ -21,6 +21,7 @@ ROOMS = [
     {
         "bench.training",
         "bench.evaluation",
+        "bench.postprocessing",
         "bench.cost",
         "bench.entries",
         "bench.tracking",
