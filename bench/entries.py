@@ -8,11 +8,10 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, astuple, fields
 from datetime import datetime
-from math import isfinite
 from pathlib import Path
-from statistics import fmean
 
 from bench.results import CaseScore, RunResult, Status, flatten
+from reports.aggregates import aggregate_regions, mean_defined
 
 CASE_FILE = "per_case.json"
 TRACEBACK_FILE = "traceback.txt"
@@ -84,11 +83,13 @@ def params(result: RunResult) -> dict[str, str]:
 def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
     """Yield (name, value, step): the headline numbers (of the chosen epoch, not the last) at step 0, the curves."""
     for name in ("dice", "hd95_mm", "nsd"):
-        values = {region: _defined(result, name, region) for region in result.regions}
-        for region in (region for region in values if values[region]):
-            yield f"{name}/{region}", fmean(values[region]), 0
-        if any(values.values()):
-            yield f"{name}/mean", fmean(value for row in values.values() for value in row), 0
+        for aggregate in aggregate_regions(result.cases):
+            mean = getattr(aggregate, name).all
+            if mean.n:
+                yield f"{name}/{aggregate.region}", mean.value, 0
+        overall = mean_defined(getattr(row, name) for row in result.cases)
+        if overall.n:
+            yield f"{name}/mean", overall.value, 0
     if result.best_epoch is not None:
         yield "best_epoch", result.best_epoch, 0
         chosen = [record.val_dice for record in result.curve if record.epoch == result.best_epoch]
@@ -102,11 +103,6 @@ def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
         yield "train/lr", record.learning_rate, record.epoch
         if record.val_dice is not None:
             yield "val/dice", record.val_dice, record.epoch
-
-
-def _defined(result: RunResult, name: str, region: str) -> list[float]:
-    values = [float(getattr(row, name)) for row in result.cases if row.region == region]
-    return [value for value in values if isfinite(value)]
 
 
 def milliseconds(moment: str) -> int:
