@@ -15,7 +15,7 @@ from bench.metrics import Scoring, dice, region_mask, score_case
 from bench.results import CaseScore
 from bench.spec import EvalSpec
 from datasets.base import DatasetInfo
-from datasets.preprocessing import PreparedCase
+from datasets.prepared import PreparedCase
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -63,19 +63,23 @@ def score_cases(
     scoring: Scoring,
     on_case: Callable[[int, np.ndarray], None] = lambda done, prediction: None,
 ) -> list[CaseScore]:
-    """Score every case; ``on_case`` hears how many are done, and gets the newest class map (D, H, W)."""
+    """Score every case on the grid of its file.
+
+    ``on_case`` hears how many are done, and gets the newest class map (D, H, W) of the prepared shape.
+    """
     scores: list[CaseScore] = []
     for number, case in enumerate(cases, start=1):
         prediction = predict(case.image())
         spacing_mm = case.spacing_mm if case.spacing_known else None
-        scores += score_case(case.id, prediction, np.asarray(case.label()), spacing_mm, scoring)
+        restored = case.restore(prediction)
+        scores += score_case(case.id, restored, np.asarray(case.reference()), spacing_mm, scoring)
         on_case(number, prediction)
     return scores
 
 
 def score_overlaps(predict: Predict, cases: Sequence[PreparedCase], scoring: Scoring) -> list[CaseScore]:
     """Score every case without the slower distances, which are nan."""
-    pairs = ((case, predict(case.image()), np.asarray(case.label())) for case in cases)
+    pairs = ((case, case.restore(predict(case.image())), np.asarray(case.reference())) for case in cases)
     return [
         row for case, predicted, reference in pairs for row in score_case(case.id, predicted, reference, None, scoring)
     ]
@@ -84,8 +88,8 @@ def score_overlaps(predict: Predict, cases: Sequence[PreparedCase], scoring: Sco
 def mean_dice(predict: Predict, cases: Sequence[PreparedCase], info: DatasetInfo) -> float:
     """Return the Dice averaged over cases and regions, without the slower surface distances.
 
-    This is for selection, which needs a number for every case: masks that are both empty agree (1), whatever the policy
-    of the scores.
+    This is for selection, on the prepared grid. It needs a number for every case: masks that are both empty agree (1),
+    whatever the policy of the scores.
     """
     scores = []
     for case in cases:

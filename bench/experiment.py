@@ -14,7 +14,7 @@ from bench.models import registry
 from bench.models.pretraining import is_path
 from bench.presets import PhantomSpec, get_preset
 from bench.request import Request
-from bench.sources import check_exclude, find_used, look_up
+from bench.sources import check_exclude, find_used, look_up, preparation_of
 from bench.spec import MethodSpec, Protocol, RunSpec, SpecError, override
 
 OnCase = Callable[[str, int, int], None]  # what is going on, cases done, cases in all
@@ -32,6 +32,7 @@ class Experiment:
     phantom: PhantomSpec | None  # the data are to be made, because none were given
     out: Path
     skip_bad_cases: bool = False
+    shots: tuple[int, ...] = ()  # empty: that of the protocol
 
 
 def read_request(request: Request) -> Experiment:
@@ -62,6 +63,7 @@ def read_request(request: Request) -> Experiment:
         phantom,
         request.out,
         skip_bad_cases=request.skip_bad_cases,
+        shots=tuple(parse_numbers(request.shots, "--shots")) if request.shots is not None else (),
     )
 
 
@@ -73,15 +75,17 @@ def lay_out(experiment: Experiment, on_case: OnCase) -> list[RunSpec]:
     """
     model = experiment.protocol.model
     sha256 = registry.check_weights(model.backbone, model.weights, experiment.protocol.data.patch[1:])
+    data = experiment.protocol.data
     sources = []
     for name, root in experiment.roots.items():
         if experiment.phantom is not None:
             _write_phantoms(name, root, experiment.phantom, on_case)
         on_read = partial(on_case, f"reading {name}")
-        sources.append(look_up(name, root, experiment.out / "cache", on_read, skip=experiment.skip_bad_cases))
+        sources.append(look_up(name, root, experiment.out / "cache", data, on_read, skip=experiment.skip_bad_cases))
     check_exclude(experiment.protocol.data.exclude, experiment.roots)
     of_file = sha256 if is_path(model.weights) else ""
-    return expand(experiment.methods, sources, experiment.folds, experiment.seeds, experiment.protocol, of_file)
+    cells = (experiment.methods, sources, experiment.folds, experiment.seeds, experiment.protocol)
+    return expand(*cells, of_file, experiment.shots)
 
 
 def prepare_data(specs: Sequence[RunSpec], out: Path, on_case: OnCase) -> None:
@@ -90,7 +94,8 @@ def prepare_data(specs: Sequence[RunSpec], out: Path, on_case: OnCase) -> None:
 
     for spec in {spec.dataset: spec for spec in specs}.values():
         dataset = datasets.build(spec.dataset, spec.root)
-        prepare(dataset, find_used(dataset, spec), out / "cache", partial(on_case, f"preparing {spec.dataset}"))
+        heard = partial(on_case, f"preparing {spec.dataset}")
+        prepare(dataset, find_used(dataset, spec), out / "cache", heard, preparation_of(spec.protocol.data))
 
 
 def _build_protocol(protocol: Protocol, request: Request) -> Protocol:

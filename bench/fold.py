@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch.utils.data import DataLoader
@@ -11,20 +11,25 @@ from torch.utils.data import DataLoader
 import datasets
 from bench.evaluation import Predict, mean_dice
 from bench.firewall import HeldOut
-from bench.sources import find_used
+from bench.sources import find_used, preparation_of, split_of
 from bench.spec import RunSpec, derive_seed
 from bench.training import Batch, TrainingData
-from datasets.base import Case, Dataset
+from datasets.base import Case, Dataset, DatasetInfo
+from datasets.intensity import fit_window
 from datasets.patches import PatchDataset
-from datasets.preprocessing import PreparedCase, prepare
-from datasets.splits import split_cases
+from datasets.prepared import PreparedCase
+from datasets.preprocessing import prepare
 
 
 @dataclass(frozen=True)
 class Fold:
-    """The cases of one fold; ``train`` and ``val`` are prepared, the held-out ones are not looked at yet."""
+    """The cases of one fold; ``train`` and ``val`` are prepared, the held-out ones are not looked at yet.
+
+    ``info`` is that of the data set, with the window of CT values that the fold uses.
+    """
 
     dataset: Dataset
+    info: DatasetInfo
     train: tuple[PreparedCase, ...]
     val: tuple[PreparedCase, ...]
     held_out: HeldOut[PreparedCase]
@@ -36,13 +41,20 @@ def load_fold(spec: RunSpec, cache: Path, folder: Path) -> Fold:
     dataset = datasets.build(spec.dataset, spec.root)
     labelled = find_used(dataset, spec)
     options = spec.protocol.data
-    split = split_cases(labelled, spec.fold, n_folds=options.n_folds, val_frac=options.val_frac)
+    split = split_of(dataset, labelled, spec)
 
     def load(ids: Sequence[str]) -> tuple[PreparedCase, ...]:
-        return tuple(prepare(dataset, _pick(labelled, ids), cache))
+        return tuple(prepare(dataset, _pick(labelled, ids), cache, settings=preparation_of(options)))
 
-    held_out = HeldOut(folder, lambda: load(split.test))
-    return Fold(dataset, load(split.train), load(split.val), held_out, split.hash)
+    train, info = load(split.train), dataset.info
+    if info.modality == "CT" and options.ct_norm == "fingerprint":
+        info = replace(info, window=fit_window(case.sample() for case in train))
+
+    def scale(cases: Iterable[PreparedCase]) -> tuple[PreparedCase, ...]:
+        return tuple(replace(case, window=info.window) for case in cases)
+
+    held_out = HeldOut(folder, lambda: scale(load(split.test)))
+    return Fold(dataset, info, scale(train), scale(load(split.val)), held_out, split.hash)
 
 
 def build_training_data(

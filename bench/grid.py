@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -20,6 +20,7 @@ class DataSource:
     root: Path
     fingerprint: str
     left_out: tuple[tuple[str, str], ...] = ()  # case and reason
+    splits_sha256: str = ""  # of the file of folds, if there is one
 
 
 def expand(
@@ -29,9 +30,14 @@ def expand(
     seeds: Iterable[int],
     protocol: Protocol,
     weights_sha256: str = "",
+    shots: Sequence[int] = (),
 ) -> list[RunSpec]:
-    """Return every cell of the grid, data set by data set, the methods in the order given."""
-    cells = product(sources, folds, seeds, method_specs)
+    """Return every cell of the grid, data set by data set, the methods in the order given.
+
+    Each number of ``shots`` is a protocol of its own; without one it is that of ``protocol``.
+    """
+    protocols = [replace(protocol, data=replace(protocol.data, shots=number)) for number in shots] or [protocol]
+    cells = product(sources, protocols, folds, seeds, method_specs)
     return [
         RunSpec(
             method,
@@ -39,12 +45,13 @@ def expand(
             source.fingerprint,
             fold,
             seed,
-            protocol,
+            each,
             source.root,
             weights_sha256,
             left_out=source.left_out,
+            splits_sha256=source.splits_sha256,
         )
-        for source, fold, seed, method in cells
+        for source, each, fold, seed, method in cells
     ]
 
 

@@ -21,6 +21,10 @@ class Request:
     datasets: Annotated[str, typer.Option(help='Comma list of brats, kits, lits, or "all".')] = "brats"
     folds: Annotated[str, typer.Option(help='Held-out folds: "0", "0,2", "0-4" or "all".')] = "0"
     seeds: Annotated[str, typer.Option(help='"0", "0,7" or "0-2".')] = "0"
+    shots: Annotated[
+        str | None,
+        typer.Option(help='Few-shot: "1,5,10" training cases, nested, a protocol each; 0 = all.'),
+    ] = None
     preset: Annotated[
         str | None, typer.Option(help="demo, quick or paper; default: quick with --data-root, else demo.")
     ] = None

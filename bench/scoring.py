@@ -13,7 +13,7 @@ from bench.evaluation import Predict, score_cases
 from bench.metrics import Scoring
 from bench.results import CaseScore
 from datasets.base import DatasetInfo
-from datasets.preprocessing import PreparedCase
+from datasets.prepared import PreparedCase
 from reports.figures import draw_overlay
 
 OVERLAY_FILE = "overlay.png"

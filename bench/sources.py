@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import datasets
 from bench.grid import DataSource
-from bench.spec import RunSpec, SpecError
-from datasets.base import BadCasesError, Case, Dataset, Problem
+from bench.spec import DataSpec, RunSpec, SpecError
+from datasets.base import BadCasesError, Case, DataError, Dataset, Problem
+from datasets.split_file import find_split_file, split_by_file
+from datasets.splits import Split, draw_shots, split_cases
+
+if TYPE_CHECKING:
+    from datasets.preprocessing import Preparation
 
 
-def look_up(name: str, root: Path, cache: Path, on_case: Callable[[int, int], None], *, skip: bool) -> DataSource:
+def look_up(
+    name: str, root: Path, cache: Path, data: DataSpec, on_case: Callable[[int, int], None], *, skip: bool
+) -> DataSource:
     """Return what an experiment needs to know of a root.
 
     The files' names are looked at; the volumes are read (and prepared) where bad cases are to be skipped, or where a
@@ -24,13 +32,21 @@ def look_up(name: str, root: Path, cache: Path, on_case: Callable[[int, int], No
     dataset = datasets.build(name, root)
     problems = list(dataset.discovery.errors)
     if skip or problems:
-        problems += _find_unreadable(dataset, {each.case for each in problems}, cache, on_case)
+        problems += _find_unreadable(dataset, {each.case for each in problems}, cache, data, on_case)
     if problems and not skip:
         raise BadCasesError(f"{name}: {root}", problems)
     reasons: dict[str, str] = {}
     for problem in problems:
         reasons.setdefault(problem.case, problem.message)
-    return DataSource(name, root, fingerprint(dataset.find_cases(reasons), root), tuple(sorted(reasons.items())))
+    check_window(dataset, data)
+    splits = find_split_file(data.splits, dataset.root)
+    return DataSource(
+        name,
+        root,
+        fingerprint(dataset.find_cases(reasons), dataset.root),
+        tuple(sorted(reasons.items())),
+        splits.sha256 if splits else "",
+    )
 
 
 def find_used(dataset: Dataset, spec: RunSpec) -> list[Case]:
@@ -39,6 +55,39 @@ def find_used(dataset: Dataset, spec: RunSpec) -> list[Case]:
     Raises: DataError if the root has changed since the run was laid out.
     """
     return dataset.find_labelled(spec.protocol.data.exclude, {case for case, _ in spec.left_out})
+
+
+def preparation_of(data: DataSpec) -> Preparation:
+    """Return the settings of the protocol that prepared arrays depend on."""
+    from datasets.preprocessing import Preparation
+
+    return Preparation(data.spacing_mm, data.crop)
+
+
+def split_of(dataset: Dataset, cases: Sequence[Case], spec: RunSpec) -> Split:
+    """Return the fold of a run: that of a file of folds if there is one, else of the rule, cut down to its shots.
+
+    Raises: DataError if the file is not the one that the run was laid out with, or does not fit the cases.
+    """
+    data = spec.protocol.data
+    file = find_split_file(data.splits, dataset.root)
+    if (file.sha256 if file else "") != spec.splits_sha256:
+        raise DataError(f"splits: the folds of {dataset.root} have changed since the run was planned")
+    if file is None:
+        split = split_cases(cases, spec.fold, n_folds=data.n_folds, val_frac=data.val_frac)
+    else:
+        known = {case.id for case in dataset.discovery.cases} | {case for case, _ in spec.left_out}
+        split = split_by_file(file, cases, spec.fold, data.val_frac, known)
+    return draw_shots(split, data.shots, spec.fold)
+
+
+def check_window(dataset: Dataset, data: DataSpec) -> None:
+    """Raise SpecError if CT shall be scaled by constants that nobody knows."""
+    if dataset.info.modality == "CT" and dataset.info.window is None and data.ct_norm == "constants":
+        raise SpecError(
+            f"data.ct_norm: no constants are known for '{dataset.info.name}', got constants "
+            '(--set data.ct_norm=fingerprint fits them to the training part; or give "window" in its file)'
+        )
 
 
 def check_exclude(preset: str, roots: Mapping[str, Path]) -> None:
@@ -54,12 +103,12 @@ def check_exclude(preset: str, roots: Mapping[str, Path]) -> None:
 
 
 def _find_unreadable(
-    dataset: Dataset, known: set[str], cache: Path, on_case: Callable[[int, int], None]
+    dataset: Dataset, known: set[str], cache: Path, data: DataSpec, on_case: Callable[[int, int], None]
 ) -> list[Problem]:
     from datasets.preprocessing import prepare
 
     try:
-        prepare(dataset, dataset.find_labelled(left_out=known), cache, on_case)
+        prepare(dataset, dataset.find_labelled(left_out=known), cache, on_case, preparation_of(data))
     except BadCasesError as error:
         return list(error.problems)
     return []

@@ -32,6 +32,18 @@ class DataSpec:
     n_folds: int = field(default=5, metadata={"help": "folds of the patient-level cross-validation"})
     val_frac: float = field(default=0.2, metadata={"help": "fraction of the training patients kept for selection"})
     exclude: str = field(default="", metadata={"help": "preset of cases to leave out, such as nnunet2019 (KiTS19)"})
+    spacing_mm: tuple[float, float, float] | None = field(
+        default=None, metadata={"help": "resample to this spacing D,H,W in mm; none = keep each case's own"}
+    )
+    crop: bool = field(default=True, metadata={"help": "cut away what lies around the body or the brain"})
+    ct_norm: str = field(
+        default="constants",
+        metadata={"help": "CT window: constants (known ones) | fingerprint (of the training part)"},
+    )
+    splits: str = field(
+        default="auto", metadata={"help": "file of folds; auto = splits_final.json of the root, else the rule | rule"}
+    )
+    shots: int = field(default=0, metadata={"help": "train on so many cases and select on no more; 0 = all"})
 
 
 @dataclass(frozen=True)
@@ -123,6 +135,13 @@ class Protocol:
             "data.foreground_frac": (0 <= self.data.foreground_frac <= 1, "in [0, 1]", self.data.foreground_frac),
             "data.n_folds": (self.data.n_folds >= 2, ">= 2", self.data.n_folds),
             "data.val_frac": (0 < self.data.val_frac < 1, "in (0, 1)", self.data.val_frac),
+            "data.spacing_mm": (min(self.data.spacing_mm or (1,)) > 0, "positive", self.data.spacing_mm),
+            "data.ct_norm": (
+                self.data.ct_norm in ("constants", "fingerprint"),
+                "constants or fingerprint",
+                self.data.ct_norm,
+            ),
+            "data.shots": (self.data.shots >= 0, ">= 0", self.data.shots),
             "model.also_train": (
                 self.model.also_train in ("decoder", "paper"),
                 "decoder or paper",
@@ -197,6 +216,8 @@ class RunSpec:
     ``chosen`` are fields of the protocol that a tuning study has set for this method, and ``study`` says which: methods
     that had the same budget are compared with the values that each has chosen.
     ``left_out`` are the cases that cannot be used, each with the reason.
+    ``splits_sha256`` is what the file of folds is, if the folds come from one.
+    ``group`` is the command that asked for the run; it has no influence on the result, as ``root`` has none.
     """
 
     method: MethodSpec
@@ -210,6 +231,8 @@ class RunSpec:
     chosen: tuple[tuple[str, str], ...] = ()
     study: str = ""  # "name#trial"
     left_out: tuple[tuple[str, str], ...] = ()
+    group: str = ""
+    splits_sha256: str = ""
 
     @property
     def own_protocol(self) -> Protocol:
@@ -236,6 +259,7 @@ class RunSpec:
         record = asdict(self.protocol) | {"dataset": {"name": self.dataset, "fingerprint": self.fingerprint}}
         if self.left_out:
             record["dataset"]["left_out"] = [case for case, _ in self.left_out]
+        record["data"]["splits"] = f"sha256:{self.splits_sha256}" if self.splits_sha256 else "rule"
         if self.weights_sha256:
             record["model"]["weights"] = f"sha256:{self.weights_sha256}"
         return record
@@ -293,6 +317,7 @@ def override(protocol: Protocol, assignment: str) -> Protocol:
     return replace(protocol, **{section: replace(part, **{name: value})})
 
 
+SHAPE = tuple[int, int, int]
 SECTIONS = ("data", "model", "train", "eval", "tune")
 
 
@@ -302,8 +327,11 @@ def _parse(text: str, kind: Any, key: str) -> Any:
             return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
         if kind in (int, float, str):
             return kind(text)
-        depth, height, width = (int(part) for part in text.split(","))
+        if kind != SHAPE and text == "none":
+            return None
+        depth, height, width = (int(part) if kind == SHAPE else float(part) for part in text.split(","))
         return depth, height, width
     except (KeyError, ValueError):
-        wanted = getattr(kind, "__name__", "tuple") if kind in (bool, int, float, str) else "three integers D,H,W"
+        threefold = "three integers D,H,W" if kind == SHAPE else "three lengths D,H,W in mm, or none"
+        wanted = getattr(kind, "__name__", "") if kind in (bool, int, float, str) else threefold
         raise SpecError(f"--set: {key} must be {wanted}, got '{text}'") from None

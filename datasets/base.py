@@ -8,10 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
+from datasets.window import Window
 
 SYNTHETIC_MARKER = "SYNTHETIC.json"
 SYNTHETIC_PLAN = "SYNTHETIC.partial.json"  # stands in for the marker until the last volume is written
@@ -40,13 +38,14 @@ class DatasetInfo:
     name: str
     title: str
     reference: str
-    modality: str
+    modality: str  # MRI or CT, which decides how intensities are scaled
     channels: tuple[str, ...]
     classes: tuple[str, ...]
     label_values: tuple[int, ...]
     regions: tuple[Region, ...]
     layout: str  # one line: the files that are looked for
     release: str = ""  # the name of the `Release`; empty where a data set knows only one
+    window: Window | None = None  # of CT: the constants that are known for it, or what a run fitted; None for MRI
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ class Discovery:
 
 
 class Dataset(ABC):
-    """A data set below one root folder; subclasses know its layout and its intensities."""
+    """A data set below one root folder; subclasses know its layout."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -197,7 +196,3 @@ class Dataset(ABC):
         release = self.discovery.release
         preset = release.exclude.get(exclude, frozenset()) if release else frozenset()
         return [case for case in self.find_cases(left_out) if case.label is not None and case.id not in preset]
-
-    @abstractmethod
-    def normalise(self, image: np.ndarray) -> np.ndarray:
-        """Return the intensities as the model sees them; float32 (C, D, H, W) to the same."""

@@ -11,8 +11,6 @@ import re
 from dataclasses import replace
 from typing import ClassVar
 
-import numpy as np
-
 from datasets.base import Region, Release
 from datasets.released import ReleasedDataset
 
@@ -137,14 +135,3 @@ class Brats(ReleasedDataset):
         FETS2022,
         MSD01,
     )
-
-    def normalise(self, image: np.ndarray) -> np.ndarray:
-        """Return the z-score of each channel over the brain, which is where the channels do not add up to 0."""
-        brain = image.sum(axis=0) > 0
-        scaled = np.zeros_like(image, dtype=np.float32)
-        for channel, target in zip(image, scaled, strict=True):
-            values = channel[brain]
-            std = values.std(dtype=np.float64) if values.size else 0.0
-            if std > 0:  # a constant channel carries nothing and stays 0
-                target[brain] = (values - np.float32(values.mean(dtype=np.float64))) / np.float32(std)
-        return scaled

@@ -11,12 +11,11 @@ import re
 from dataclasses import replace
 from typing import ClassVar
 
-import numpy as np
-
 from datasets.base import Region, Release
 from datasets.released import ReleasedDataset
+from datasets.window import Window
 
-CLIP_HU, MEAN_HU, STD_HU = (-79.0, 304.0), 101.0, 76.9
+WINDOW = Window(low_hu=-79.0, high_hu=304.0, mean_hu=101.0, std_hu=76.9)
 CLONE_HINT = "; a clone of the repository holds labels alone until its download script has run"
 MASSES = (Region("kidney_and_masses", (1, 2, 3)), Region("masses", (2, 3)), Region("tumour", (2,)))
 FAULTY_2019 = frozenset(f"case_{number:05d}" for number in (15, 23, 37, 68, 125, 133))
@@ -78,11 +77,5 @@ class Kits(ReleasedDataset):
         "Heller et al. 2021, Medical Image Analysis 67:101821; Heller et al. 2023, arXiv 2307.01984"
     )
     modality: ClassVar[str] = "CT"
+    window: ClassVar[Window | None] = WINDOW
     releases: ClassVar[tuple[Release, ...]] = (KITS19, KITS21, KITS23)
-
-    def normalise(self, image: np.ndarray) -> np.ndarray:
-        """Return clipped Hounsfield units with the mean and standard deviation of the foreground taken out."""
-        scaled: np.ndarray = np.clip(image, *CLIP_HU)
-        scaled -= MEAN_HU
-        scaled /= STD_HU
-        return scaled

@@ -11,12 +11,11 @@ import re
 from dataclasses import replace
 from typing import ClassVar
 
-import numpy as np
-
 from datasets.base import Region, Release
 from datasets.released import ReleasedDataset
+from datasets.window import Window
 
-CLIP_HU, MEAN_HU, STD_HU = (-20.0, 210.0), 99.40, 39.36
+WINDOW = Window(low_hu=-20.0, high_hu=210.0, mean_hu=99.40, std_hu=39.36)
 UNSCALED = range(28, 48)  # they come from another collection, without their geometry
 
 LITS = Release(
@@ -67,11 +66,5 @@ class Lits(ReleasedDataset):
     title: ClassVar[str] = "LiTS"
     reference: ClassVar[str] = "Bilic et al. 2023, Medical Image Analysis 84:102680"
     modality: ClassVar[str] = "CT"
+    window: ClassVar[Window | None] = WINDOW
     releases: ClassVar[tuple[Release, ...]] = (LITS, LITS_KAGGLE, MSD03)
-
-    def normalise(self, image: np.ndarray) -> np.ndarray:
-        """Return clipped Hounsfield units with the mean and standard deviation of the foreground taken out."""
-        scaled: np.ndarray = np.clip(image, *CLIP_HU)
-        scaled -= MEAN_HU
-        scaled /= STD_HU
-        return scaled

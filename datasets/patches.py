@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from datasets.preprocessing import PreparedCase
-
-Shape = tuple[int, int, int]
+from datasets.frame import Shape
+from datasets.prepared import PreparedCase
 
 MIRROR_PROBABILITY = 0.5  # of each axis by itself
 SCALE_RANGE, SHIFT_RANGE = (0.9, 1.1), (-0.1, 0.1)  # Med-Tuning's intensity augmentation, here per channel
@@ -71,8 +70,8 @@ class PatchDataset(Dataset[dict[str, torch.Tensor]]):
         rng = np.random.default_rng((self.seed, self.epoch, index))
         case = self.cases[rng.integers(len(self.cases))]
         start = draw_start(case, self.patch, self.foreground_frac, rng)
-        image = torch.from_numpy(read_patch(case.image(), start, self.patch)).float()
-        label = torch.from_numpy(read_patch(case.label()[None], start, self.patch)).long()
+        voxels, classes = case.read_patch(start, self.patch)
+        image, label = torch.from_numpy(voxels), torch.from_numpy(classes)[None].long()
         if self.augment:
             image, label = augment_patch(image, label, rng)
         return {"image": image, "label": label[0]}
@@ -107,15 +106,3 @@ def draw_start(case: PreparedCase, patch: Shape, foreground_frac: float, rng: np
         for first, whole, size in zip(wanted, case.shape, patch, strict=True)
     )
     return d, h, w
-
-
-def read_patch(volume: np.ndarray, start: Shape, patch: Shape) -> np.ndarray:
-    """Return the patch of a volume (C, D, H, W) that begins at ``start``; 0 outside the volume."""
-    result = np.zeros((volume.shape[0], *patch), dtype=volume.dtype)
-    source, target = [slice(None)], [slice(None)]
-    for first, size, whole in zip(start, patch, volume.shape[1:], strict=True):
-        low, high = max(first, 0), min(first + size, whole)
-        source.append(slice(low, high))
-        target.append(slice(low - first, high - first))
-    result[tuple(target)] = volume[tuple(source)]
-    return result

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from datasets.base import Dataset, DatasetInfo, Discovery, Release
 from datasets.discovery import discover_release
+from datasets.window import Window
 
 
 class ReleasedDataset(Dataset):
@@ -16,6 +17,7 @@ class ReleasedDataset(Dataset):
     title: ClassVar[str]
     reference: ClassVar[str]
     modality: ClassVar[str]
+    window: ClassVar[Window | None] = None  # constants of CT
     releases: ClassVar[tuple[Release, ...]]
 
     @classmethod
@@ -36,6 +38,7 @@ class ReleasedDataset(Dataset):
             regions=entry.regions,
             layout=entry.layout,
             release=entry.name,
+            window=cls.window,
         )
 
     @cached_property

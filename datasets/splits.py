@@ -2,18 +2,20 @@
 
 Patients, sorted as strings, are shuffled with a fixed seed and cut into consecutive folds, which gives the same folds
 as scikit-learn's KFold in nnU-Net v2 where each patient has one case. The inner validation part is drawn from the
-training part.
+training part, and few-shot subsets of both are nested.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from datasets.base import Case, DataError
+
+SEED = 12345  # nnU-Net's
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Split:
         return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:12]
 
 
-def split_cases(cases: Sequence[Case], fold: int, n_folds: int = 5, val_frac: float = 0.2, seed: int = 12345) -> Split:
+def split_cases(cases: Sequence[Case], fold: int, n_folds: int = 5, val_frac: float = 0.2, seed: int = SEED) -> Split:
     """Return fold ``fold`` (from 0) as the test part and the rest as training and inner validation.
 
     All cases of a patient go to one part. ``val_frac`` is the share of the patients outside the test part, rounded, at
@@ -51,14 +53,45 @@ def split_cases(cases: Sequence[Case], fold: int, n_folds: int = 5, val_frac: fl
         raise DataError(
             f"splits: {n_folds} folds need at least {max(n_folds, 3)} labelled patients, got {len(patients)}"
         )
-    test = _draw_folds(patients, n_folds, seed)[fold]
-    rest = [patient for patient in patients if patient not in test]
-    if val_frac > 0 and len(rest) < 2:
-        raise DataError(f"splits: fold {fold} must leave 2 patients to train and to select on, got {len(rest)}")
-    val = _draw_val(rest, val_frac, seed + fold)
-    train = set(rest) - val
-    parts = (_ids_of(cases, part) for part in (train, val, test))
-    return Split(*parts)
+    held_out = _draw_folds(patients, n_folds, seed)[fold]
+    test = [case for case in cases if case.patient in held_out]
+    rest = [case for case in cases if case.patient not in held_out]
+    return split_rest(rest, test, fold, val_frac, seed)
+
+
+def split_rest(rest: Sequence[Case], test: Sequence[Case], fold: int, val_frac: float, seed: int = SEED) -> Split:
+    """Return a fold whose held-out part is decided: the rest is cut, by patient, into training and validation part.
+
+    Raises: DataError if there are too few patients.
+    """
+    patients = sorted({case.patient for case in rest})
+    if val_frac > 0 and len(patients) < 2:
+        raise DataError(f"splits: fold {fold} must leave 2 patients to train and to select on, got {len(patients)}")
+    val = _draw_val(patients, val_frac, seed + fold)
+    train = set(patients) - val
+    return Split(_ids_of(rest, train), _ids_of(rest, val), tuple(sorted(case.id for case in test)))
+
+
+def draw_shots(split: Split, shots: int, fold: int, seed: int = SEED) -> Split:
+    """Return the split with ``shots`` training cases and no more validation cases than that; 0 leaves it as it is.
+
+    A smaller number draws a subset of what a larger one draws, whatever the run's seed. Validation cases carry labels
+    as well, so that few shots with many of them would be few in name only.
+
+    Raises: DataError if the training part has fewer cases.
+    """
+    if shots == 0:
+        return split
+    if shots > len(split.train):
+        raise DataError(
+            f"splits: data.shots must be at most the {len(split.train)} training cases of fold {fold}, got {shots}"
+        )
+
+    def draw(ids: tuple[str, ...]) -> tuple[str, ...]:
+        order = np.random.RandomState(seed + fold).permutation(len(ids))
+        return tuple(sorted(ids[index] for index in order[:shots]))
+
+    return replace(split, train=draw(split.train), val=draw(split.val))
 
 
 def _draw_folds(patients: Sequence[str], n_folds: int, seed: int) -> list[set[str]]:

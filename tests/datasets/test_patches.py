@@ -9,8 +9,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from datasets.brats import Brats
-from datasets.patches import PatchDataset, augment_patch, draw_start, read_patch
-from datasets.preprocessing import PreparedCase, prepare
+from datasets.patches import PatchDataset, augment_patch, draw_start
+from datasets.prepared import PreparedCase
+from datasets.preprocessing import Preparation, prepare
 
 Save = Callable[..., Path]
 Item = dict[str, torch.Tensor]
@@ -19,7 +20,7 @@ Item = dict[str, torch.Tensor]
 @pytest.fixture
 def cases(brats_root: Path, tmp_path: Path) -> list[PreparedCase]:
     dataset = Brats(brats_root)
-    return prepare(dataset, dataset.find_cases(), tmp_path / "cache")
+    return prepare(dataset, dataset.find_cases(), tmp_path / "cache", settings=Preparation(crop=False))
 
 
 def make_patches(cases: list[PreparedCase], seed: int = 3, *, foreground_frac: float = 0.5) -> PatchDataset:
@@ -107,10 +108,12 @@ def test_small_volume_is_padded_on_both_sides(cases: list[PreparedCase]) -> None
         assert tensor.count_nonzero() == tensor[..., *inner].count_nonzero()
 
 
-def test_read_patch_beyond_both_ends() -> None:
-    volume = np.arange(1, 7).reshape(1, 1, 1, 6)
-    assert read_patch(volume, (0, 0, -2), (1, 1, 10)).ravel().tolist() == [0, 0, 1, 2, 3, 4, 5, 6, 0, 0]
-    assert read_patch(volume, (0, 0, 4), (1, 1, 2)).ravel().tolist() == [5, 6]
+def test_read_patch_beyond_both_ends(cases: list[PreparedCase]) -> None:
+    row = cases[0].image()[0, 2, 3].tolist()
+    image, label = cases[0].read_patch((2, 3, -2), (1, 1, 14))
+    assert image[0].ravel().tolist() == [0, 0, *row, 0, 0]
+    assert label.ravel().tolist() == [0, 0, *cases[0].label()[2, 3].tolist(), 0, 0]
+    assert cases[0].read_patch((2, 3, 8), (1, 1, 2))[0][0].ravel().tolist() == row[8:]
 
 
 def test_augmentation_mirrors_image_and_label_together_and_bounds_intensities() -> None:
