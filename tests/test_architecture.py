@@ -20,6 +20,8 @@ ROOMS = [
         "bench.training",
         "bench.evaluation",
         "bench.cost",
+        "bench.flops",
+        "bench.mac_rules",
         "bench.entries",
         "bench.tracking",
         "bench.provenance",
