@@ -76,8 +76,7 @@ def prepare_data(specs: Sequence[RunSpec], out: Path, on_case: OnCase) -> None:
 
     for name, root in {spec.dataset: spec.root for spec in specs}.items():
         dataset = datasets.build(name, root)
-        labelled = [case for case in dataset.find_cases() if case.label is not None]
-        prepare(dataset, labelled, out / "cache", partial(on_case, f"preparing {name}"))
+        prepare(dataset, dataset.find_labelled(), out / "cache", partial(on_case, f"preparing {name}"))
 
 
 def _build_protocol(protocol: Protocol, request: Request) -> Protocol:

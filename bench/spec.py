@@ -12,6 +12,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_type_hints
 
+SAMPLERS = ("tpe", "gp", "random", "cmaes", "qmc")
+PRUNERS = ("median", "wilcoxon", "none")
 PROTOCOL_VERSION = 1  # raise when a change of code changes results under the same settings
 
 
@@ -52,9 +54,12 @@ class TrainSpec:
     epochs: int = field(default=30, metadata={"help": "passes of data.patches_per_epoch patches"})
     batch: int = field(default=2, metadata={"help": "patches per optimiser step"})
     optimizer: str = field(default="adamw", metadata={"help": "adamw | adam (amsgrad, as in Med-Tuning)"})
-    lr: float = field(default=1e-3, metadata={"help": "peak learning rate"})
-    weight_decay: float = field(default=1e-2, metadata={"help": "weight decay"})
-    warmup_frac: float = field(default=0.1, metadata={"help": "fraction of the steps with a rising learning rate"})
+    lr: float = field(default=1e-3, metadata={"help": "peak learning rate", "search": (1e-4, 3e-2, "log")})
+    weight_decay: float = field(default=1e-2, metadata={"help": "weight decay", "search": (1e-6, 1e-1, "log")})
+    warmup_frac: float = field(
+        default=0.1,
+        metadata={"help": "fraction of the steps with a rising learning rate", "search": (0.0, 0.3, "linear")},
+    )
     clip_norm: float = field(default=1.0, metadata={"help": "largest gradient norm"})
     val_every: int = field(default=5, metadata={"help": "epochs between inner validations"})
     max_steps: int = field(default=0, metadata={"help": "stop after this many steps; 0 = all epochs"})
@@ -70,6 +75,20 @@ class EvalSpec:
 
 
 @dataclass(frozen=True)
+class TuneSpec:
+    """The budget that every method gets before its final runs; all zero where nothing is tuned."""
+
+    trials: int = field(default=0, metadata={"help": "trials a method"})
+    budget_s: float = field(default=0.0, metadata={"help": "seconds of fit a method, instead of a number of trials"})
+    epochs: int = field(default=0, metadata={"help": "epochs of a trial; 0 = train.epochs"})
+    sampler: str = field(default="tpe", metadata={"help": "tpe | gp | random | cmaes | qmc"})
+    pruner: str = field(default="median", metadata={"help": "median | wilcoxon | none"})
+    objectives: str = field(default="dice", metadata={"help": "dice | dice,params (a Pareto front)"})
+    per_fold: bool = field(default=False, metadata={"help": "one study a fold; otherwise the first fold's is reused"})
+    seed: int = field(default=0, metadata={"help": "of the sampler and of the trials"})
+
+
+@dataclass(frozen=True)
 class Protocol:
     """Everything that must be equal for two runs to be compared."""
 
@@ -77,6 +96,7 @@ class Protocol:
     model: ModelSpec = ModelSpec()
     train: TrainSpec = TrainSpec()
     eval: EvalSpec = EvalSpec()
+    tune: TuneSpec = TuneSpec()
     version: int = PROTOCOL_VERSION
 
     def __post_init__(self) -> None:
@@ -112,6 +132,16 @@ class Protocol:
                 self.train.precision,
             ),
             "eval.overlap": (0 <= self.eval.overlap < 1, "in [0, 1)", self.eval.overlap),
+            "tune.trials": (self.tune.trials >= 0, ">= 0", self.tune.trials),
+            "tune.budget_s": (self.tune.budget_s >= 0, ">= 0", self.tune.budget_s),
+            "tune.epochs": (self.tune.epochs >= 0, ">= 0", self.tune.epochs),
+            "tune.sampler": (self.tune.sampler in SAMPLERS, f"one of {', '.join(SAMPLERS)}", self.tune.sampler),
+            "tune.pruner": (self.tune.pruner in PRUNERS, f"one of {', '.join(PRUNERS)}", self.tune.pruner),
+            "tune.objectives": (
+                self.tune.objectives in ("dice", "dice,params"),
+                "dice or dice,params",
+                self.tune.objectives,
+            ),
         }
         for name, (holds, rule, value) in checks.items():
             if not holds:
@@ -136,6 +166,8 @@ class RunSpec:
     """One cell of the grid. ``root`` is where the data lie; what they are is ``fingerprint``.
 
     ``weights_sha256`` is what the file of weights is, if ``protocol.model.weights`` is a path, which only says where.
+    ``chosen`` are fields of the protocol that a tuning study has set for this method, and ``study`` says which: methods
+    that had the same budget are compared with the values that each has chosen.
     """
 
     method: MethodSpec
@@ -146,11 +178,21 @@ class RunSpec:
     protocol: Protocol
     root: Path
     weights_sha256: str = ""
+    chosen: tuple[tuple[str, str], ...] = ()
+    study: str = ""  # "name#trial"
+
+    @property
+    def own_protocol(self) -> Protocol:
+        """The protocol with the values that tuning has chosen for this run's method."""
+        protocol = self.protocol
+        for key, value in self.chosen:
+            protocol = override(protocol, f"{key}={value}")
+        return protocol
 
     @property
     def run_id(self) -> str:
         """A readable name that is equal exactly for runs that must give the same result."""
-        cell = [str(self.method), self.dataset, self.fold, self.seed, self.protocol_id]
+        cell = [str(self.method), self.dataset, self.fold, self.seed, self.protocol_id, *self.chosen]
         slug = str(self.method).replace("[", "-").replace("]", "").replace(",", "-")
         return f"{self.dataset}-{slug}-f{self.fold}-s{self.seed}-{digest(cell)}"
 
@@ -219,7 +261,7 @@ def override(protocol: Protocol, assignment: str) -> Protocol:
     return replace(protocol, **{section: replace(part, **{name: value})})
 
 
-SECTIONS = ("data", "model", "train", "eval")
+SECTIONS = ("data", "model", "train", "eval", "tune")
 
 
 def _parse(text: str, kind: Any, key: str) -> Any:

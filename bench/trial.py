@@ -130,7 +130,7 @@ def build_fabric(device: str, precision: str) -> Fabric:
 def load_fold(spec: RunSpec, cache: Path) -> FoldData:
     """Return the prepared cases of the run's fold; cases without a label are left out."""
     dataset = datasets.build(spec.dataset, spec.root)
-    labelled = [case for case in dataset.find_cases() if case.label is not None]
+    labelled = dataset.find_labelled()
     prepared = {case.id: case for case in prepare(dataset, labelled, cache)}
     options = spec.protocol.data
     split = split_cases(labelled, spec.fold, n_folds=options.n_folds, val_frac=options.val_frac)

@@ -29,7 +29,7 @@ import numpy as np
 from datasets.base import Case, DataError, Dataset
 from datasets.reading import Geometry, read_image, read_label
 
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 MAX_FOREGROUND = 10_000  # voxels a class that are kept to centre patches on
 IMAGE, LABEL, FOREGROUND, RECORD = "image.npy", "label.npy", "foreground.npy", "case.json"
 
@@ -45,6 +45,7 @@ class PreparedCase:
     spacing_mm: tuple[float, float, float]  # (D, H, W) order
     shape: tuple[int, int, int]  # (D, H, W)
     n_foreground: tuple[int, ...]  # sampled voxels of class 1, 2, ...; empty without a label
+    spacing_known: bool = True  # False: the file says 1 mm, which is not so; lengths in mm mean nothing
 
     def image(self) -> np.memmap[Any, np.dtype[np.float16]]:
         """Return the normalised channels, float16 (C, D, H, W), read from disk as they are touched."""
@@ -117,6 +118,7 @@ def _prepare_case(dataset: Dataset, case: Case, home: Path) -> PreparedCase:
         spacing_mm=tuple(record["spacing_mm"]),
         shape=tuple(record["shape"]),
         n_foreground=tuple(record["n_foreground"]),
+        spacing_known=record["spacing_known"],
     )
 
 
@@ -147,6 +149,7 @@ def _build_record(
         "shape": list(shape),
         "spacing_mm": list(geometry.spacing_mm),
         "n_foreground": n_foreground,
+        "spacing_known": case.spacing_known or geometry.spacing_mm != (1.0, 1.0, 1.0),
         "stored_shape": list(geometry.shape),
         "stored_affine": geometry.affine.tolist(),
         "stored_orientation": geometry.orientation.tolist(),
@@ -170,9 +173,11 @@ def _publish(part: Path, folder: Path) -> None:
 
 
 def _case_key(dataset: Dataset, case: Case) -> str:
-    files = [*case.images.values(), *([case.label] if case.label else [])]
+    files = [*dict.fromkeys(case.images.values()), *([case.label] if case.label else [])]
     times = [path.stat().st_mtime_ns for path in files]
-    return _hash([dataset.info.name, PREPARATION_VERSION, _describe_files(case, dataset.root), times])[:12]
+    return _hash(
+        [dataset.info.name, dataset.info.release, PREPARATION_VERSION, _describe_files(case, dataset.root), times]
+    )[:12]
 
 
 def _describe_files(case: Case, root: Path) -> list[list[str | int]]:

@@ -79,20 +79,22 @@ def test_there_are_eight_different_mirrors():
 def test_a_perfect_prediction_scores_one_for_every_case_and_region():
     cases = [make_case("a", (6, 10, 9)), make_case("b", (4, 8, 8), seed=1)]
     heard = []
-    scores = score_cases(predictor(Threshold()), cases, Brats.info, lambda done, found: heard.append((done, found)))
+    scores = score_cases(
+        predictor(Threshold()), cases, Brats.describe("brats2020"), lambda done, found: heard.append((done, found))
+    )
     assert [(score.case, score.region) for score in scores] == [(c, r) for c in "ab" for r in ("WT", "TC", "ET")]
     assert all(score.dice == 1 and score.hd95_mm == 0 for score in scores)
     assert [done for done, _ in heard] == [1, 2]
     assert all((found == case.classes).all() for (_, found), case in zip(heard, cases, strict=True))
-    assert mean_dice(predictor(Threshold()), cases, Brats.info) == 1
+    assert mean_dice(predictor(Threshold()), cases, Brats.describe("brats2020")) == 1
 
 
 def test_mean_dice_is_the_mean_of_what_scoring_reports():
     case = make_case("a", (6, 10, 9))
     wrong = FakeCase("b", np.where(case.classes == 3, 2, case.classes).astype(np.uint8))
     wrong.image = case.image  # the model sees one thing, the reference says another
-    scores = score_cases(predictor(Threshold()), [wrong], Brats.info)
+    scores = score_cases(predictor(Threshold()), [wrong], Brats.describe("brats2020"))
     assert 0 < np.mean([score.dice for score in scores]) < 1
-    assert mean_dice(predictor(Threshold()), [wrong], Brats.info) == pytest.approx(
+    assert mean_dice(predictor(Threshold()), [wrong], Brats.describe("brats2020")) == pytest.approx(
         np.mean([score.dice for score in scores])
     )

@@ -377,7 +377,7 @@ def test_a_run_refuses_a_file_that_is_another_by_now(tmp_path):
     save_file(published.state_dict(), tmp_path / "vit.safetensors")
     protocol = Protocol(DataSpec(patch=(2, 32, 32)), ModelSpec("vit_ti16", str(tmp_path / "vit.safetensors")))
     run = RunSpec(MethodSpec("linear"), "brats", "abc", 0, 0, protocol, tmp_path, "0" * 64)
-    info = datasets.get("brats").info
+    info = datasets.get("brats").describe("brats2020")
     with pytest.raises(ValueError, match=r"vit\.safetensors' has changed since the run was planned"):
         build_model(run, info)
     loaded = build_model(replace(run, weights_sha256=file_sha256(tmp_path / "vit.safetensors")), info).backbone.loaded
