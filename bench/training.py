@@ -22,6 +22,7 @@ from bench.models.delta import delta_state, load_delta
 from bench.models.segmenter import Segmenter
 from bench.results import EpochRecord
 from bench.spec import TrainSpec
+from bench.timing import synchronize
 
 Batch = dict[str, torch.Tensor]  # "image" (B, C, D, H, W) float32, "label" (B, D, H, W) int64
 
@@ -45,6 +46,7 @@ class Fit:
 
     curve: tuple[EpochRecord, ...]
     best_epoch: int
+    best_val_dice: float
     fit_s: float  # training steps and inner validation, in seconds
     data_wait_s: float  # waiting for patches, which is not in ``fit_s``
 
@@ -110,7 +112,8 @@ def fit(
         on_progress("fit", epoch + 1, epochs)
     load_delta(model, best_state)
     synchronize(fabric.device)
-    return Fit(tuple(curve), best_epoch, time.perf_counter() - started - waited_s, waited_s)
+    fit_s = time.perf_counter() - started - waited_s
+    return Fit(tuple(curve), best_epoch, best_dice, fit_s, waited_s)
 
 
 def build_step(model: nn.Module, spec: TrainSpec, fabric: Fabric) -> TrainingStep:
@@ -133,14 +136,6 @@ def lr_factor(step: int, total_steps: int, warmup_frac: float) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total_steps - warmup)))
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all that it was told to, so that a clock can be read."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 def _iter_timed(batches: Iterable[Batch], fabric: Fabric) -> Iterator[tuple[Batch, float]]:
