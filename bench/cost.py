@@ -71,13 +71,14 @@ def measure(
         predict_volume: predicts one whole volume by the model as it then is.
     """
     device = next(model.parameters()).device
-    batch = {name: tensor.to(device) for name, tensor in batch.items()}
+    batch = {name: batch[name].to(device) for name in ("image", "label")}
+    first = {name: tensor[:1] for name, tensor in batch.items()}
     with preserved(model, device):
         inference = time_repeats(predict_volume, device)
         merged = _measure_merged(model, batch["image"], predict_volume) if _merges(model) else None
         step = build_step()
-        compute = count_compute(model, batch["image"][:1], step.model)
         model.train()
+        compute = count_compute(model, first["image"], lambda _: step.backward(step.loss(first)))
         train_step = time_repeats(lambda: step.update(step.loss(batch)), device)
         memory = measure_memory(model, step, batch)
     return Measured(compute, memory, train_step, inference, merged)

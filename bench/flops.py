@@ -8,6 +8,7 @@ operation for which there is no rule.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -37,30 +38,40 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch l
         return out
 
 
-def count_compute(model: nn.Module, volume: torch.Tensor, in_training: nn.Module | None = None) -> Compute:
+def count_compute(
+    model: nn.Module, volume: torch.Tensor, train_on: Callable[[torch.Tensor], object] | None = None
+) -> Compute:
     """Return the count for a volume (1, C, D, H, W), which must hold numbers: the forward pass is traced.
 
-    Gradients of the model are taken away; batch norm's statistics see the volume.
-    Args: ``in_training`` is the model as it is called in training, if it is wrapped there.
+    Batch norm's statistics see the volume, and gradients are left behind.
+    Args: ``train_on`` is a forward and backward pass where a plain one of the model will not do.
     """
     forward_gmac, unknown_forward = count_forward(model, volume)
-    training_gmac, unknown_training = count_training(in_training or model, volume)
+    training_gmac, unknown_training = count_training(train_on or pass_both_ways(model), volume)
     return Compute(forward_gmac, training_gmac, _list_uncounted(unknown_forward | unknown_training))
 
 
-def count_training(model: nn.Module, volume: torch.Tensor) -> tuple[float, Counter[str]]:
-    """Return the GMAC of a forward and backward pass, and the operations without a rule.
+def count_training(train_on: Callable[[torch.Tensor], object], volume: torch.Tensor) -> tuple[float, Counter[str]]:
+    """Return the GMAC of a forward and backward pass on a volume, and the operations without a rule.
 
-    Loss and optimiser are pointwise. Tensors without data (torch's fake tensors) will do.
+    Tensors without data (torch's fake tensors) will do.
     """
-    training = model.training
-    model.train()
     with MacCounter() as counter:
-        logits = model(volume)
-        logits.backward(torch.ones_like(logits))
-    model.train(training)
-    model.zero_grad()
+        train_on(volume)
     return counter.macs / 1e9, counter.uncounted
+
+
+def pass_both_ways(model: nn.Module) -> Callable[[torch.Tensor], None]:
+    """Return a forward and backward pass of the model; loss and optimiser would be pointwise."""
+
+    def run(volume: torch.Tensor) -> None:
+        training = model.training
+        logits = model.train()(volume)
+        logits.backward(torch.ones_like(logits))
+        model.train(training)
+        model.zero_grad()
+
+    return run
 
 
 def _list_uncounted(unknown: Counter[str]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ batch_norm cudnn_batch_norm miopen_batch_norm native_batch_norm _native_batch_no
 _batch_norm_with_update group_norm native_group_norm instance_norm layer_norm native_layer_norm norm
 softmax _softmax _safe_softmax _log_softmax _softmax_backward_data _log_softmax_backward_data logsumexp gelu glu
 dropout feature_dropout native_dropout bernoulli normal uniform rand rand_like randn randn_like
+nll_loss nll_loss_forward nll_loss2d nll_loss2d_forward rsub
 sum mean std std_mean var var_mean prod all any amax amin max min argmax argmin topk item _local_scalar_dense
 avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d
 _adaptive_avg_pool2d _adaptive_avg_pool3d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices

@@ -68,10 +68,14 @@ class TrainingStep:
         loss: torch.Tensor = self.loss_function(self.model(batch["image"]).float(), batch["label"][:, None])
         return loss
 
+    def backward(self, loss: torch.Tensor) -> None:
+        """Compute the gradients."""
+        self.fabric.backward(loss)
+
     def update(self, loss: torch.Tensor) -> None:
         """Compute the gradients, clip them and move the weights."""
         self.optimizer.zero_grad()
-        self.fabric.backward(loss)
+        self.backward(loss)
         self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False)
         self.optimizer.step()
 
