@@ -12,8 +12,8 @@ import nibabel as nib
 import numpy as np
 
 from datasets.base import DatasetInfo
+from datasets.geometry import Geometry, read_geometry
 from datasets.phantom_anatomy import Patient
-from datasets.reading import Geometry, read_geometry
 
 FAST_GZIP = 1  # noise hardly compresses, and a higher level takes thrice the time
 
