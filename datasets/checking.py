@@ -30,6 +30,7 @@ class Check:
     discovery: Discovery
     problems: tuple[Problem, ...]
     n_bytes: int
+    synthetic: bool
 
     @property
     def passed(self) -> bool:
@@ -57,7 +58,7 @@ def check_dataset(
         problems += of_case
         on_case(done, len(found.cases))
     n_bytes = sum(path.stat().st_size for case in found.cases for path in _files_of(case))
-    return Check(dataset.info, dataset.root, found, tuple(problems), n_bytes)
+    return Check(dataset.info, dataset.root, found, tuple(problems), n_bytes, dataset.synthetic)
 
 
 def _map(check: Callable[[Case], list[Problem]], cases: Sequence[Case], jobs: int) -> Iterator[list[Problem]]:

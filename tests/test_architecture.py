@@ -53,7 +53,7 @@ ROOMS = [
     {"bench.trial", "bench.inventory"},
     {"bench.runner"},
     {"bench.experiment", "bench.display", "bench.listing", "bench.guide"},
-    {"bench.commands"},
+    {"bench.commands", "bench.data_commands"},
     {"bench.cli"},
     {"bench.__main__"},
 ]
