@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -14,16 +14,14 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 import datasets
-import methods
 from bench import tracking
 from bench.display import GridDisplay, describe_spec
 from bench.experiment import Experiment, lay_out, prepare_data
+from bench.reporting import print_tables
 from bench.results import RESULT_FILE, RunResult, Status
 from bench.runner import Event, Slots, run_folder, run_grid, split_finished
-from reports.latex import format_latex
-from reports.markdown import format_markdown
-from reports.summary import MethodTable, method_tables
-from reports.terminal import build_terminal_table
+from reports.main_table import main_table
+from reports.summary import method_tables
 
 EXIT_DONE, EXIT_FAILED_RUNS, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -55,7 +53,8 @@ def run_grid_command(experiment: Experiment, slots: Slots, *, force: bool, conso
         console.print(f"interrupted: {len(results)} of {len(specs)} runs have ended; the same command does the rest")
         return EXIT_INTERRUPTED
     order = {spec.run_id: number for number, spec in enumerate(specs)}
-    _print_tables(method_tables(sorted(results, key=lambda result: order[result.run_id])), console)
+    tables = method_tables(sorted(results, key=lambda result: order[result.run_id]))
+    print_tables([main_table([table]) for table in tables], console)
     console.print("browse:  [bold]mlflow ui[/]   tables:  [bold]python -m bench report --format latex[/]")
     failed = [result.run_id for result in results if result.status in (Status.FAILED, Status.DIVERGED, Status.OOM)]
     for run_id in failed:
@@ -76,24 +75,6 @@ def plan_command(experiment: Experiment, console: Console) -> None:
     for spec in specs:
         table.add_row(describe_spec(spec), states.get(spec.run_id, "to do"), escape(spec.run_id))
     console.print(table)
-
-
-def report_command(format: str, dataset: str | None, out: Path | None, *, allow_mixed: bool, console: Console) -> None:
-    """Print, or write to a file, the tables of all results in the tracking store."""
-    results = tracking.open_store().load_results(dataset)
-    if not results:
-        what = f"no result of '{dataset}'" if dataset else "no result"
-        raise ValueError(f"report: the tracking store holds {what} yet (make some with `python -m bench run`)")
-    tables = method_tables(_in_registry_order(results), allow_mixed=allow_mixed)
-    if format == "terminal":
-        with out.open("w") if out else nullcontext() as stream:
-            _print_tables(tables, Console(file=stream, width=200) if stream else console)
-        return
-    text = "\n".join({"markdown": format_markdown, "latex": format_latex}[format](table) for table in tables)
-    if out is None:
-        console.out(text, highlight=False)
-    else:
-        out.write_text(text)
 
 
 def ui_command(port: int) -> int:
@@ -163,15 +144,3 @@ def _open_log(console: Console) -> Callable[[RunResult, Path], None]:
     except tracking.TrackingError as error:
         give_up(error)
     return log
-
-
-def _print_tables(tables: Sequence[MethodTable], console: Console) -> None:
-    for table in tables:
-        console.print()
-        console.print(build_terminal_table(table))
-
-
-def _in_registry_order(results: Sequence[RunResult]) -> list[RunResult]:
-    """Sort as `run` would lay the runs out, so that a report reads the same whatever ended first."""
-    names = methods.names()
-    return sorted(results, key=lambda r: (r.dataset, r.backbone, names.index(r.method), r.label, r.fold, r.seed))

@@ -30,7 +30,7 @@ ROOMS = [
     },
     {"bench.trial", "bench.inventory"},
     {"bench.runner"},
-    {"bench.experiment", "bench.display", "bench.listing", "bench.guide"},
+    {"bench.experiment", "bench.reporting", "bench.display", "bench.listing", "bench.guide"},
     {"bench.commands"},
     {"bench.cli"},
     {"bench.__main__"},
