@@ -139,7 +139,12 @@ def make_many(n_runs: int, n_cases: int = 20) -> list[RunResult]:
 
 def read_fixture() -> list[RunResult]:
     """Return the committed results."""
-    return [RunResult.from_json(json.dumps(raw)) for raw in json.loads(FIXTURE.read_text())]
+    later = asdict(make_result("linear")) | {
+        "cases": [],
+        "curve": [],
+        "cost": None,
+    }  # fields that are newer than the file
+    return [RunResult.from_json(json.dumps(later | raw)) for raw in json.loads(FIXTURE.read_text())]
 
 
 if __name__ == "__main__":
