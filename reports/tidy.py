@@ -137,10 +137,10 @@ def check_cases(results: Sequence[RunResult], *, intersection: bool = False) -> 
 
 
 def _refuse_unequal_folds(setting: Setting, done: Sequence[RunResult]) -> None:
-    first: dict[int, set[str]] = {}
+    first: dict[tuple[str, int], set[str]] = {}  # runs of other protocols are never compared
     for result in done:
         cases = {score.case for score in result.cases}
-        lacking = cases ^ first.setdefault(result.fold, cases)
+        lacking = cases ^ first.setdefault((result.protocol_id, result.fold), cases)
         if lacking:
             raise ValueError(
                 f"report: the methods on {setting}, fold {result.fold}, must have the same cases, got {result.label} "
