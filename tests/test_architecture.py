@@ -56,7 +56,7 @@ ROOMS = [
     {"bench.restore"},
     {"bench.trial", "bench.inventory"},
     {"bench.runner"},
-    {"bench.experiment", "bench.display", "bench.publishing", "bench.listing", "bench.guide"},
+    {"bench.experiment", "bench.reporting", "bench.display", "bench.publishing", "bench.listing", "bench.guide"},
     {"bench.commands", "bench.data_commands"},
     {"bench.cli"},
     {"bench.__main__"},
