@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -36,6 +38,28 @@ class Format(StrEnum):
     TERMINAL = "terminal"
     MARKDOWN = "markdown"
     LATEX = "latex"
+    CSV = "csv"
+
+
+class Kind(StrEnum):
+    """Which tables ``report`` makes."""
+
+    MAIN = "main"
+    EFFICIENCY = "efficiency"
+    ABLATION = "ablation"
+    PRETRAINING = "pretraining"
+    KSHOT = "kshot"
+    GAP = "gap"
+    COMPARISON = "comparison"
+    ALL = "all"
+
+
+class Spread(StrEnum):
+    """What the ± of ``report`` is over."""
+
+    AUTO = "auto"
+    CASES = "cases"
+    RUNS = "runs"
 
 
 class Registry(StrEnum):
@@ -50,6 +74,7 @@ class Registry(StrEnum):
 @takes_request
 def run(
     request: Request,
+    context: typer.Context,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Runs at once; default: one a GPU, on a CPU one a core, at most 4.")
@@ -75,7 +100,7 @@ def run(
     from bench.runner import choose_slots
 
     slots = replace(choose_slots(device, jobs), checkpointing=checkpointing, slices_per_chunk=slices_per_chunk)
-    raise typer.Exit(run_grid_command(experiment, slots, force=force, console=Console()))
+    raise typer.Exit(run_grid_command(experiment, slots, context.obj, force=force, console=Console()))
 
 
 @app.command()
@@ -93,14 +118,60 @@ def plan(request: Request) -> None:
 @app.command()
 def report(
     format: Annotated[Format, typer.Option(help="What to print.")] = Format.TERMINAL,
+    kind: Annotated[Kind, typer.Option(help="Which tables; all: every kind there is something for.")] = Kind.MAIN,
     dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
+    versus: Annotated[str, typer.Option(help="Test every method against this one.")] = "",
+    spread: Annotated[
+        Spread, typer.Option(help="± over cases or over runs (folds and seeds); auto: runs where there are several.")
+    ] = Spread.AUTO,
+    methods: Annotated[str, typer.Option(help="Only these methods, in this order: a comma list.")] = "",
+    columns: Annotated[str, typer.Option(help="Only these columns: dice, dice/WT, hd95_mm, tuned_m, ...")] = "",
+    name: Annotated[list[str] | None, typer.Option(help="Print a method so: lora=LoRA (repeatable).")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help='Rows under a heading: "Adapters=adaptformer,med_adapter" (repeatable).')
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="CSV of published numbers to put beside ours: dataset,method,quantity,value.")
+    ] = None,
+    per_dataset: Annotated[
+        bool, typer.Option("--per-dataset", help="A main table for each data set instead of all side by side.")
+    ] = False,
+    macros: Annotated[bool, typer.Option("--macros", help="LaTeX commands for the numbers instead of tables.")] = False,
+    intersection: Annotated[
+        bool, typer.Option("--intersection", help="Compare on the cases that all methods have.")
+    ] = False,
     allow_mixed: Annotated[bool, typer.Option("--allow-mixed", help="Let different protocols into one table.")] = False,
 ) -> None:
-    """Print the tables of everything that MLflow holds."""
-    from bench.commands import report_command
+    """Print the tables of everything that MLflow holds: Markdown, CSV, or LaTeX that goes into a paper as it is."""
+    from bench.reporting import ReportRequest, read_view, report_command
 
-    report_command(format.value, dataset, out, allow_mixed=allow_mixed, console=Console())
+    request = ReportRequest(
+        format=format.value,
+        kind=kind.value,
+        dataset=dataset,
+        versus=versus,
+        spread=spread.value,
+        allow_mixed=allow_mixed,
+        intersection=intersection,
+        macros=macros,
+        per_dataset=per_dataset,
+        view=read_view(methods, columns, name or [], group or [], reference),
+    )
+    report_command(request, out, Console())
+
+
+@app.command()
+def sync(out: Annotated[Path, typer.Option(help="What `run` wrote to.")] = Path("results")) -> None:
+    """Send to MLflow every result in the run folders that it lacks.
+
+    After the tracking server was away, after mlflow.db was lost, after the folder was moved.
+
+    Exit code: 0 all are there, 1 some result cannot be read, 2 the store cannot be reached.
+    """
+    from bench.commands import sync_command
+
+    raise typer.Exit(sync_command(out, Console()))
 
 
 @app.command("list")
@@ -175,7 +246,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; bad input is one sentence on stderr and 2."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        app(args=arguments)
+        typed = sys.argv[1:] if arguments is None else arguments
+        app(args=typed, obj=shlex.join(["python", "-m", "bench", *typed]))
     except SystemExit as ended:
         return int(ended.code or 0)
     except ValueError as error:

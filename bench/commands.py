@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,32 +15,35 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 import datasets
-import methods
 from bench import tracking
 from bench.display import GridDisplay, describe_spec
 from bench.experiment import Experiment, lay_out, prepare_data
-from bench.results import RESULT_FILE, RunResult, Status
+from bench.groups import begin_group
+from bench.local_store import describe_browsing
+from bench.publishing import Tracker, sync
+from bench.reporting import print_tables
+from bench.results import RESULT_FILE, Status
 from bench.runner import Event, Slots, run_folder, run_grid, split_finished
-from reports.latex import format_latex
-from reports.markdown import format_markdown
-from reports.summary import MethodTable, method_tables
-from reports.terminal import build_terminal_table
+from reports.main_table import main_table
+from reports.summary import method_tables
 
 EXIT_DONE, EXIT_FAILED_RUNS, EXIT_INTERRUPTED = 0, 1, 130
 
 
-def run_grid_command(experiment: Experiment, slots: Slots, *, force: bool, console: Console) -> int:
-    """Carry out a grid, from the data to the printed table; return the exit code."""
+def run_grid_command(experiment: Experiment, slots: Slots, command: str, *, force: bool, console: Console) -> int:
+    """Carry out a grid, from the data to the printed table; return the exit code. ``command`` is what was typed."""
     _say_what_is_missing(experiment, console)
     with _case_progress(console) as on_case:
         specs = lay_out(experiment, on_case)
         finished, to_do = ([], specs) if force else split_finished(specs, experiment.out)
         prepare_data(to_do, experiment.out, on_case)
-    log = _open_log(console)
+    group = begin_group(specs, command, experiment.out)
+    to_do = [replace(spec, group=group.id) for spec in to_do]
+    tracker = Tracker(experiment.out, console)
     if finished:
         console.print(f"{len(finished)} of {len(specs)} runs are done already (--force repeats them)")
         for spec, result in finished:
-            log(result, run_folder(experiment.out, spec))
+            tracker.send(result, run_folder(experiment.out, spec))
     results = [result for _, result in finished]
     try:
         with GridDisplay(console, len(to_do)) as display:
@@ -48,15 +52,19 @@ def run_grid_command(experiment: Experiment, slots: Slots, *, force: bool, conso
                 display.show(event)
                 if event.result is not None:
                     results.append(event.result)
-                    log(event.result, run_folder(experiment.out, event.spec))
+                    tracker.send(event.result, run_folder(experiment.out, event.spec))
 
             run_grid(to_do, experiment.out, slots, on_event)
     except KeyboardInterrupt:
         console.print(f"interrupted: {len(results)} of {len(specs)} runs have ended; the same command does the rest")
         return EXIT_INTERRUPTED
+    finally:
+        tracker.finish()
     order = {spec.run_id: number for number, spec in enumerate(specs)}
-    _print_tables(method_tables(sorted(results, key=lambda result: order[result.run_id])), console)
-    console.print("browse:  [bold]mlflow ui[/]   tables:  [bold]python -m bench report --format latex[/]")
+    tables = method_tables(sorted(results, key=lambda result: order[result.run_id]))
+    print_tables([main_table([table]) for table in tables], console)
+    console.print("tables:  [bold]python -m bench report --format latex[/]")
+    console.print(f"browse:  [bold]{escape(describe_browsing(tracking.default_uri()))}[/]", soft_wrap=True)
     failed = [result.run_id for result in results if result.status in (Status.FAILED, Status.DIVERGED, Status.OOM)]
     for run_id in failed:
         record = escape(str(experiment.out / "runs" / run_id / RESULT_FILE))
@@ -78,22 +86,20 @@ def plan_command(experiment: Experiment, console: Console) -> None:
     console.print(table)
 
 
-def report_command(format: str, dataset: str | None, out: Path | None, *, allow_mixed: bool, console: Console) -> None:
-    """Print, or write to a file, the tables of all results in the tracking store."""
-    results = tracking.open_store().load_results(dataset)
-    if not results:
-        what = f"no result of '{dataset}'" if dataset else "no result"
-        raise ValueError(f"report: the tracking store holds {what} yet (make some with `python -m bench run`)")
-    tables = method_tables(_in_registry_order(results), allow_mixed=allow_mixed)
-    if format == "terminal":
-        with out.open("w") if out else nullcontext() as stream:
-            _print_tables(tables, Console(file=stream, width=200) if stream else console)
-        return
-    text = "\n".join({"markdown": format_markdown, "latex": format_latex}[format](table) for table in tables)
-    if out is None:
-        console.out(text, highlight=False)
-    else:
-        out.write_text(text)
+def sync_command(out: Path, console: Console) -> int:
+    """Send to MLflow what it lacks of the results in the run folders; return the exit code."""
+    uri = tracking.default_uri()
+    moved = tracking.repair_moved(uri)
+    tally = sync(tracking.open_store(uri), out)
+    if moved:
+        console.print(f"the store was moved: the files of {', '.join(moved)} are looked for beside it", markup=False)
+    for run_id in tally.sent:
+        console.print(f"sent {run_id}", markup=False, soft_wrap=True)
+    console.print(f"sent {len(tally.sent)} of {tally.n_results} results to {uri}", markup=False, soft_wrap=True)
+    for problem in tally.problems:
+        console.print(f"[red]problem:[/] {escape(problem)}", soft_wrap=True)
+    console.print(f"browse:  [bold]{escape(describe_browsing(uri))}[/]", soft_wrap=True)
+    return EXIT_FAILED_RUNS if tally.problems else EXIT_DONE
 
 
 def ui_command(port: int) -> int:
@@ -138,40 +144,3 @@ def _case_progress(console: Console) -> Iterator[Callable[[str, int, int], None]
             progress.update(tasks[what], completed=done)
 
         yield on_case
-
-
-def _open_log(console: Console) -> Callable[[RunResult, Path], None]:
-    """Return a function that sends a result to MLflow, and says so once if MLflow is out of reach."""
-    store: tracking.Store | None = None
-
-    def give_up(error: tracking.TrackingError) -> None:
-        nonlocal store
-        store = None
-        console.print(
-            f"[yellow]tracking: {escape(str(error))}; results stay in their folders, repeat the command later[/]"
-        )
-
-    def log(result: RunResult, folder: Path) -> None:
-        if store is not None:
-            try:
-                store.log_result(result, folder)
-            except tracking.TrackingError as error:
-                give_up(error)
-
-    try:
-        store = tracking.open_store()
-    except tracking.TrackingError as error:
-        give_up(error)
-    return log
-
-
-def _print_tables(tables: Sequence[MethodTable], console: Console) -> None:
-    for table in tables:
-        console.print()
-        console.print(build_terminal_table(table))
-
-
-def _in_registry_order(results: Sequence[RunResult]) -> list[RunResult]:
-    """Sort as `run` would lay the runs out, so that a report reads the same whatever ended first."""
-    names = methods.names()
-    return sorted(results, key=lambda r: (r.dataset, r.backbone, names.index(r.method), r.label, r.fold, r.seed))
