@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, TaskID
 from rich.table import Table
 
-import datasets
 from bench import tracking
-from bench.display import GridDisplay, describe_spec
+from bench.display import GridDisplay, case_progress, describe_spec
 from bench.experiment import Experiment, lay_out, prepare_data
 from bench.groups import begin_group
 from bench.local_store import describe_browsing
@@ -33,7 +29,7 @@ EXIT_DONE, EXIT_FAILED_RUNS, EXIT_INTERRUPTED = 0, 1, 130
 def run_grid_command(experiment: Experiment, slots: Slots, command: str, *, force: bool, console: Console) -> int:
     """Carry out a grid, from the data to the printed table; return the exit code. ``command`` is what was typed."""
     _say_what_is_missing(experiment, console)
-    with _case_progress(console) as on_case:
+    with case_progress(console) as on_case:
         specs = lay_out(experiment, on_case)
         finished, to_do = ([], specs) if force else split_finished(specs, experiment.out)
         prepare_data(to_do, experiment.out, on_case)
@@ -74,7 +70,7 @@ def run_grid_command(experiment: Experiment, slots: Slots, command: str, *, forc
 
 def plan_command(experiment: Experiment, console: Console) -> None:
     """Print the cells of the grid with their state."""
-    with _case_progress(console) as on_case:
+    with case_progress(console) as on_case:
         specs = lay_out(experiment, on_case)
     finished, to_do = split_finished(specs, experiment.out)
     states = {spec.run_id: result.status.value for spec, result in finished}
@@ -112,35 +108,8 @@ def ui_command(port: int) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def data_demo_command(name: str, out: Path, cases: int, seed: int, *, full_size: bool, console: Console) -> None:
-    """Write phantoms into a folder."""
-    from datasets.phantom import DEMO_SHAPE, FULL_SHAPE, write_phantoms
-
-    datasets.check_name(name)
-    shape = FULL_SHAPE if full_size else DEMO_SHAPE
-    with _case_progress(console) as on_case:
-        write_phantoms(
-            name, out, cases, seed=seed, shape=shape, on_case=lambda done, total: on_case("writing", done, total)
-        )
-    console.print(f"wrote {cases} synthetic cases; use them with --datasets {name} --data-root {out}")
-
-
 def _say_what_is_missing(experiment: Experiment, console: Console) -> None:
     if experiment.phantom is not None:
         console.print("[yellow]no --data-root: the data are SYNTHETIC phantoms, not patients[/]")
     if experiment.protocol.model.weights == "none":
         console.print("[yellow]weights: none, the backbone starts from random numbers[/]")
-
-
-@contextmanager
-def _case_progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each thing that goes case by case; it appears only when there is something to do."""
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def on_case(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done)
-
-        yield on_case

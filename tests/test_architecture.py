@@ -57,7 +57,7 @@ ROOMS = [
     {"bench.trial", "bench.inventory"},
     {"bench.runner"},
     {"bench.experiment", "bench.reporting", "bench.display", "bench.publishing", "bench.listing", "bench.guide"},
-    {"bench.commands"},
+    {"bench.commands", "bench.data_commands"},
     {"bench.cli"},
     {"bench.__main__"},
 ]
