@@ -13,7 +13,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 
 from datasets.base import Case, DataError
-from datasets.reading import READ_ERRORS
+from datasets.nifti import READ_ERRORS
 
 PEAK_FACTOR = 4  # bytes that a worker holds at its peak, over the float32 size of the case
 WORTH_A_POOL = 256 << 20  # bytes below which starting processes takes longer than the work

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.reading import Geometry
+from datasets.geometry import Geometry
 
 Shape = tuple[int, int, int]
 SpacingMm = tuple[float, float, float]
@@ -28,12 +28,6 @@ class Frame:
     size: Shape  # of the box, in voxels of the file
     shape: Shape  # of the prepared arrays
 
-    @property
-    def full_shape(self) -> Shape:
-        """The shape (D, H, W) of the file's grid."""
-        d, h, w = (int(size) for size in self.geometry.to_canonical(np.empty(self.geometry.shape, dtype=bool)).shape)
-        return d, h, w
-
     def cut(self, array: np.ndarray) -> np.ndarray:
         """Return a view of the box, of an array (..., D, H, W) on the file's grid."""
         d, h, w = (slice(first, first + size) for first, size in zip(self.start, self.size, strict=True))
@@ -41,7 +35,7 @@ class Frame:
 
     def restore(self, classes: np.ndarray) -> np.ndarray:
         """Return a prepared class map (D, H, W) on the file's grid, uint8; outside the box it is background."""
-        full = np.zeros(self.full_shape, dtype=np.uint8)
+        full = np.zeros(self.geometry.canonical_shape, dtype=np.uint8)
         self.cut(full)[:] = resample_classes(np.asarray(classes), self.size)
         return full
 
@@ -74,8 +68,7 @@ def place_frame(geometry: Geometry, body: np.ndarray | None, spacing_mm: Spacing
 
     With ``spacing_mm`` the prepared shape is the nearest that gives it; the true spacing is the box's extent over it.
     """
-    whole = Frame(geometry, (0, 0, 0), (0, 0, 0), (0, 0, 0)).full_shape
-    start, size = find_box(body) if body is not None and body.any() else ((0, 0, 0), whole)
+    start, size = find_box(body) if body is not None and body.any() else ((0, 0, 0), geometry.canonical_shape)
     return Frame(geometry, start, size, resampled_shape(size, geometry.spacing_mm, spacing_mm))
 
 

@@ -24,10 +24,11 @@ from filelock import FileLock
 from datasets.base import BadCasesError, Case, DataError, Dataset, DatasetInfo, Problem
 from datasets.capacity import check_room, choose_workers, estimate
 from datasets.frame import SLICES_AT_ONCE, Frame, SpacingMm, place_frame, resample_classes, resample_image
+from datasets.geometry import Geometry
 from datasets.intensity import find_body, scale_mri, to_int16
 from datasets.pool import run_in_processes
 from datasets.prepared import FOREGROUND, IMAGE, LABEL, RECORD, REFERENCE, SAMPLE, PreparedCase
-from datasets.reading import Geometry, read_image, read_label
+from datasets.reading import read_image, read_label
 
 PREPARATION_VERSION = 3
 MAX_FOREGROUND = 10_000  # voxels a class that are kept to centre patches on, and of all classes to fit a window to
