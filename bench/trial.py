@@ -19,7 +19,6 @@ import methods
 from bench import cost
 from bench.evaluation import Predict, build_predictor, mean_dice, score_cases
 from bench.models import apply_method, build_segmenter
-from bench.models.execution import Execution, set_execution
 from bench.models.segmenter import Segmenter
 from bench.provenance import describe_machine, describe_run
 from bench.results import Cost, RunResult, Status
@@ -30,6 +29,7 @@ from datasets.patches import PatchDataset
 from datasets.preprocessing import PreparedCase, prepare
 from datasets.splits import split_cases
 from methods.base import Method, MissingRole
+from methods.execution import Execution, set_execution
 from reports.figures import draw_overlay
 
 OVERLAY_FILE = "overlay.png"

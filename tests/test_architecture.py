@@ -36,7 +36,14 @@ ALLOWED = {
     "methods": ("methods",),
     "datasets": ("datasets",),
     "reports": ("reports", "bench.results"),
-    "bench.models": ("bench.models", "methods.base", "methods.settings", "methods.sites", "methods.surgery"),
+    "bench.models": (
+        "bench.models",
+        "methods.base",
+        "methods.execution",
+        "methods.settings",
+        "methods.sites",
+        "methods.surgery",
+    ),
 }
 FORBIDDEN = {"bench.training": ("datasets", "methods"), "bench.results": OURS, "bench.spec": OURS}
 
