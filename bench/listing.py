@@ -73,11 +73,13 @@ def _counts_table(setting: Setting, counts: list[MethodCount]) -> Table:
 
 
 def _datasets_table() -> Table:
-    table = _table("data sets", "name", "title", "channels", "regions", "files looked for", "reference")
+    table = _table("data sets", "name", "release", "channels", "regions", "files looked for", "reference")
     for name in datasets.names():
-        info = datasets.get(name).info
-        regions = ", ".join(region.name for region in info.regions)
-        table.add_row(name, info.title, ", ".join(info.channels), regions, escape(info.layout), info.reference)
+        kind = datasets.get(name)
+        for release in kind.releases:
+            regions = ", ".join(region.name for region in release.regions)
+            channels = ", ".join(release.channels)
+            table.add_row(name, release.title, channels, regions, escape(release.layout), kind.reference)
     return table
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import datasets
 import methods
 from bench.spec import RunSpec
+from datasets.base import DataError, Dataset
 
 if TYPE_CHECKING:
     from methods.base import Method
@@ -37,7 +38,7 @@ def describe_machine(device: str, threads: int) -> dict[str, Any]:
 
 def describe_run(spec: RunSpec, method: Method) -> dict[str, Any]:
     """Return the fields of a result that are known before the run."""
-    dataset_class = datasets.get(spec.dataset)
+    dataset = datasets.get(spec.dataset)(spec.root)
     return {
         "run_id": spec.run_id,
         "method": spec.method.name,
@@ -50,9 +51,17 @@ def describe_run(spec: RunSpec, method: Method) -> dict[str, Any]:
         "seed": spec.seed,
         "protocol_id": spec.protocol_id,
         "protocol": spec.protocol_record(),
-        "synthetic": dataset_class(spec.root).synthetic,
-        "regions": tuple(region.name for region in dataset_class.info.regions),
+        "synthetic": dataset.synthetic,
+        "regions": _name_regions(dataset),
     }
+
+
+def _name_regions(dataset: Dataset) -> tuple[str, ...]:
+    """Return what is scored; nothing where the data are gone, which is how the run will end."""
+    try:
+        return tuple(region.name for region in dataset.info.regions)
+    except DataError:
+        return ()
 
 
 def _git(*arguments: str) -> str | None:

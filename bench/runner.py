@@ -1,23 +1,16 @@
-"""The grid, one child process a run: what is done is recognised, what fails is recorded, what is killed is repeated.
-
-Children come from a fork server that has imported the heavy libraries once, so that a run starts in well under a
-second. A child that dies takes nothing with it; a parent that dies takes its children along.
-"""
+"""The grid, one child process a run: what is done is recognised, what fails is recorded, what is killed is repeated."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import methods
+from bench.children import Child, start_child
 from bench.provenance import describe_run
 from bench.results import RunResult, Status, read_result
 from bench.spec import Place, RunSpec, SpecError
@@ -90,81 +83,59 @@ def run_grid(specs: Sequence[RunSpec], out: Path, slots: Slots, on_event: Callab
     ``on_event`` is called in this process; a run's last event brings its result. On KeyboardInterrupt the children are
     ended and the interrupt goes on upwards; what was finished is on disk.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bench.trial"])
     waiting = list(reversed(specs))
     free = list(reversed(slots.devices))
-    active: dict[Connection, _Child] = {}
+    active: dict[Connection, _Run] = {}
     try:
         while waiting or active:
             while waiting and free:
-                child = _start(context, waiting.pop(), out, free.pop(), slots)
-                active[child.messages] = child
-                on_event(Event(child.spec, "start"))
+                run = _start(waiting.pop(), out, free.pop(), slots)
+                active[run.child.messages] = run
+                on_event(Event(run.spec, "start"))
             for connection in wait(list(active)):
                 assert isinstance(connection, Connection)
-                child = active[connection]
+                run = active[connection]
                 try:
-                    on_event(Event(child.spec, *connection.recv()))
-                except EOFError:  # the child has closed its end: it is over, one way or the other
+                    on_event(Event(run.spec, *connection.recv()))
+                except EOFError:
                     del active[connection]
-                    free.append(child.place.device)
-                    on_event(Event(child.spec, "end", result=_collect(child)))
+                    free.append(run.place.device)
+                    on_event(Event(run.spec, "end", result=_collect(run)))
     finally:
-        for child in active.values():
-            child.process.terminate()
-            child.process.join()
+        for run in active.values():
+            run.child.stop()
 
 
 @dataclass(frozen=True)
-class _Child:
+class _Run:
     spec: RunSpec
     place: Place
-    process: BaseProcess
-    messages: Connection
+    child: Child
 
 
-def _start(
-    context: multiprocessing.context.ForkServerContext, spec: RunSpec, out: Path, device: str, slots: Slots
-) -> _Child:
+def _start(spec: RunSpec, out: Path, device: str, slots: Slots) -> _Run:
     folder = run_folder(out, spec)
     shutil.rmtree(folder, ignore_errors=True)
     place = Place(folder, out / "cache", device, slots.threads, slots.checkpointing, slots.slices_per_chunk)
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child_main, args=(spec, place, sender), name=spec.run_id)
-    process.start()
-    sender.close()  # now only the child holds the sending end, and its death closes it
-    return _Child(spec, place, process, receiver)
+    return _Run(spec, place, start_child("bench.runner:run_in_child", spec, place, name=spec.run_id))
 
 
-def _child_main(spec: RunSpec, place: Place, messages: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+def run_in_child(spec: RunSpec, place: Place, send: Callable[[tuple[str, int, int]], None]) -> None:
+    """Carry out a run in this process; what it says goes to ``send``."""
     from bench.trial import run_trial  # heavy: the fork server has it already, and the parent never needs it
 
-    run_trial(spec, place, lambda phase, done, total: messages.send((phase, done, total)))
+    run_trial(spec, place, lambda phase, done, total: send((phase, done, total)))
 
 
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
-
-
-def _collect(child: _Child) -> RunResult:
+def _collect(run: _Run) -> RunResult:
     """Return what the ended child left behind, or the record of its death, which is then written in its place."""
-    child.process.join()
-    child.messages.close()
-    result = read_result(child.place.folder)
+    end = run.child.describe_end()
+    run.child.messages.close()
+    result = read_result(run.place.folder)
     if result is not None:
         return result
-    code = child.process.exitcode
-    cause = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
-    hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-    method = methods.build(child.spec.method.name, dict(child.spec.method.settings))
-    result = RunResult(
-        status=Status.FAILED, reason=f"the run's process {cause}{hint}", **describe_run(child.spec, method)
-    )
-    result.write(child.place.folder)
+    method = methods.build(run.spec.method.name, dict(run.spec.method.settings))
+    reason = f"the run's process {end}"
+    result = RunResult(status=Status.FAILED, reason=reason, **describe_run(run.spec, method))
+    result.write(run.place.folder)
     return result

@@ -9,9 +9,12 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
+from math import inf
 from pathlib import Path
 from typing import Any, get_type_hints
 
+SAMPLERS = ("tpe", "gp", "random", "cmaes", "qmc")
+PRUNERS = ("median", "wilcoxon", "none")
 PROTOCOL_VERSION = 1  # raise when a change of code changes results under the same settings
 
 
@@ -28,6 +31,7 @@ class DataSpec:
     foreground_frac: float = field(default=0.5, metadata={"help": "fraction of patches centred on a foreground voxel"})
     n_folds: int = field(default=5, metadata={"help": "folds of the patient-level cross-validation"})
     val_frac: float = field(default=0.2, metadata={"help": "fraction of the training patients kept for selection"})
+    exclude: str = field(default="", metadata={"help": "preset of cases to leave out, such as nnunet2019 (KiTS19)"})
 
 
 @dataclass(frozen=True)
@@ -52,21 +56,52 @@ class TrainSpec:
     epochs: int = field(default=30, metadata={"help": "passes of data.patches_per_epoch patches"})
     batch: int = field(default=2, metadata={"help": "patches per optimiser step"})
     optimizer: str = field(default="adamw", metadata={"help": "adamw | adam (amsgrad, as in Med-Tuning)"})
-    lr: float = field(default=1e-3, metadata={"help": "peak learning rate"})
-    weight_decay: float = field(default=1e-2, metadata={"help": "weight decay"})
-    warmup_frac: float = field(default=0.1, metadata={"help": "fraction of the steps with a rising learning rate"})
+    lr: float = field(default=1e-3, metadata={"help": "peak learning rate", "search": (1e-4, 3e-2, "log")})
+    weight_decay: float = field(default=1e-2, metadata={"help": "weight decay", "search": (1e-6, 1e-1, "log")})
+    warmup_frac: float = field(
+        default=0.1,
+        metadata={"help": "fraction of the steps with a rising learning rate", "search": (0.0, 0.3, "linear")},
+    )
     clip_norm: float = field(default=1.0, metadata={"help": "largest gradient norm"})
     val_every: int = field(default=5, metadata={"help": "epochs between inner validations"})
     max_steps: int = field(default=0, metadata={"help": "stop after this many steps; 0 = all epochs"})
     precision: str = field(default="32-true", metadata={"help": "32-true | bf16-mixed | 16-mixed"})
 
 
+EMPTY_POLICY_NAMES = ("dataset", "brats", "brats2023", "kits", "lits", "nnunet", "monai", "medtuning")
+
+
 @dataclass(frozen=True)
 class EvalSpec:
-    """How a whole volume is segmented."""
+    """How a whole volume is segmented and scored."""
 
     overlap: float = field(default=0.25, metadata={"help": "overlap of sliding windows, fraction of the patch"})
     flips: bool = field(default=False, metadata={"help": "average the prediction over the 8 mirrored volumes"})
+    hd95: str = field(
+        default="max", metadata={"help": "95th-percentile Hausdorff distance: max of both directions | pooled (medpy)"}
+    )
+    nsd_tolerance_mm: float = field(default=0.0, metadata={"help": "of the surface Dice; 0 = the data set's own"})
+    empty_policy: str = field(
+        default="dataset", metadata={"help": f"scores of empty masks: {' | '.join(EMPTY_POLICY_NAMES)}"}
+    )
+    et_min_vox: str = field(
+        default="0",
+        metadata={"help": "BraTS: also score with less enhancing tumour than so many voxels taken as core: N | auto"},
+    )
+
+
+@dataclass(frozen=True)
+class TuneSpec:
+    """The budget that every method gets before its final runs; all zero where nothing is tuned."""
+
+    trials: int = field(default=0, metadata={"help": "trials a method"})
+    budget_s: float = field(default=0.0, metadata={"help": "seconds of fit a method, instead of a number of trials"})
+    epochs: int = field(default=0, metadata={"help": "epochs of a trial; 0 = train.epochs"})
+    sampler: str = field(default="tpe", metadata={"help": "tpe | gp | random | cmaes | qmc"})
+    pruner: str = field(default="median", metadata={"help": "median | wilcoxon | none"})
+    objectives: str = field(default="dice", metadata={"help": "dice | dice,params (a Pareto front)"})
+    per_fold: bool = field(default=False, metadata={"help": "one study a fold; otherwise the first fold's is reused"})
+    seed: int = field(default=0, metadata={"help": "of the sampler and of the trials"})
 
 
 @dataclass(frozen=True)
@@ -77,6 +112,7 @@ class Protocol:
     model: ModelSpec = ModelSpec()
     train: TrainSpec = TrainSpec()
     eval: EvalSpec = EvalSpec()
+    tune: TuneSpec = TuneSpec()
     version: int = PROTOCOL_VERSION
 
     def __post_init__(self) -> None:
@@ -112,6 +148,28 @@ class Protocol:
                 self.train.precision,
             ),
             "eval.overlap": (0 <= self.eval.overlap < 1, "in [0, 1)", self.eval.overlap),
+            "eval.hd95": (self.eval.hd95 in ("max", "pooled"), "max or pooled", self.eval.hd95),
+            "eval.nsd_tolerance_mm": (0 <= self.eval.nsd_tolerance_mm < inf, ">= 0", self.eval.nsd_tolerance_mm),
+            "eval.empty_policy": (
+                self.eval.empty_policy in EMPTY_POLICY_NAMES,
+                f"one of {', '.join(EMPTY_POLICY_NAMES)}",
+                self.eval.empty_policy,
+            ),
+            "eval.et_min_vox": (
+                self.eval.et_min_vox == "auto" or self.eval.et_min_vox.isdecimal(),
+                "auto or a number of voxels",
+                self.eval.et_min_vox,
+            ),
+            "tune.trials": (self.tune.trials >= 0, ">= 0", self.tune.trials),
+            "tune.budget_s": (self.tune.budget_s >= 0, ">= 0", self.tune.budget_s),
+            "tune.epochs": (self.tune.epochs >= 0, ">= 0", self.tune.epochs),
+            "tune.sampler": (self.tune.sampler in SAMPLERS, f"one of {', '.join(SAMPLERS)}", self.tune.sampler),
+            "tune.pruner": (self.tune.pruner in PRUNERS, f"one of {', '.join(PRUNERS)}", self.tune.pruner),
+            "tune.objectives": (
+                self.tune.objectives in ("dice", "dice,params"),
+                "dice or dice,params",
+                self.tune.objectives,
+            ),
         }
         for name, (holds, rule, value) in checks.items():
             if not holds:
@@ -136,6 +194,9 @@ class RunSpec:
     """One cell of the grid. ``root`` is where the data lie; what they are is ``fingerprint``.
 
     ``weights_sha256`` is what the file of weights is, if ``protocol.model.weights`` is a path, which only says where.
+    ``chosen`` are fields of the protocol that a tuning study has set for this method, and ``study`` says which: methods
+    that had the same budget are compared with the values that each has chosen.
+    ``left_out`` are the cases that cannot be used, each with the reason.
     """
 
     method: MethodSpec
@@ -146,11 +207,22 @@ class RunSpec:
     protocol: Protocol
     root: Path
     weights_sha256: str = ""
+    chosen: tuple[tuple[str, str], ...] = ()
+    study: str = ""  # "name#trial"
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def own_protocol(self) -> Protocol:
+        """The protocol with the values that tuning has chosen for this run's method."""
+        protocol = self.protocol
+        for key, value in self.chosen:
+            protocol = override(protocol, f"{key}={value}")
+        return protocol
 
     @property
     def run_id(self) -> str:
         """A readable name that is equal exactly for runs that must give the same result."""
-        cell = [str(self.method), self.dataset, self.fold, self.seed, self.protocol_id]
+        cell = [str(self.method), self.dataset, self.fold, self.seed, self.protocol_id, *self.chosen]
         slug = str(self.method).replace("[", "-").replace("]", "").replace(",", "-")
         return f"{self.dataset}-{slug}-f{self.fold}-s{self.seed}-{digest(cell)}"
 
@@ -162,6 +234,8 @@ class RunSpec:
     def protocol_record(self) -> dict[str, Any]:
         """Return the protocol as nested plain data, with the data it is applied to."""
         record = asdict(self.protocol) | {"dataset": {"name": self.dataset, "fingerprint": self.fingerprint}}
+        if self.left_out:
+            record["dataset"]["left_out"] = [case for case, _ in self.left_out]
         if self.weights_sha256:
             record["model"]["weights"] = f"sha256:{self.weights_sha256}"
         return record
@@ -219,7 +293,7 @@ def override(protocol: Protocol, assignment: str) -> Protocol:
     return replace(protocol, **{section: replace(part, **{name: value})})
 
 
-SECTIONS = ("data", "model", "train", "eval")
+SECTIONS = ("data", "model", "train", "eval", "tune")
 
 
 def _parse(text: str, kind: Any, key: str) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datasets.base import Dataset
+    from datasets.released import ReleasedDataset
 
 DATASETS = {
     "brats": "datasets.brats:Brats",
@@ -30,22 +31,22 @@ def check_name(name: str) -> None:
         raise ValueError(f"unknown data set '{name}'{hint}; available: {', '.join(names())}")
 
 
-def get(name: str) -> type[Dataset]:
+def get(name: str) -> type[ReleasedDataset]:
     """Return the class of a data set.
 
     Raises: ValueError with the nearest name if there is none.
     """
     check_name(name)
     module, _, attribute = DATASETS[name].partition(":")
-    found: type[Dataset] = getattr(import_module(module), attribute)
+    found: type[ReleasedDataset] = getattr(import_module(module), attribute)
     return found
 
 
 def build(name: str, root: Path) -> Dataset:
     """Return the data set below a folder that holds at least one of its cases.
 
-    Raises: ValueError for an unknown name; DataError if the folder is missing, holds no case, or a case lacks a file.
+    Raises: ValueError for an unknown name; DataError if the folder is missing, holds no case, or mixes releases.
     """
     dataset = get(name)(Path(root))
-    dataset.find_cases()
+    _ = dataset.discovery
     return dataset

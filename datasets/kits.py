@@ -1,53 +1,84 @@
-"""KiTS19: contrast-enhanced CT of kidneys with a tumour.
+"""KiTS: contrast-enhanced CT of kidneys with a tumour, stored (z, y, x) from head to feet.
 
-Layout: ``case_00000/{imaging,segmentation}.nii[.gz]`` at any depth; cases 00210-00299 have no segmentation. Files are
-stored (z, y, x). Intensities are clipped and scaled with the constants of MLPerf's KiTS19 benchmark (mlcommons/
-training): clip range, mean and standard deviation in Hounsfield units.
+KiTS19 is contained in KiTS21, and that in KiTS23; cysts are kidney in the first and a class in the other two.
+Intensities are clipped and scaled with the constants of MLPerf's KiTS19 benchmark (mlcommons/training): clip range,
+mean and standard deviation in Hounsfield units.
 """
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
-from datasets.base import Case, DataError, Dataset, DatasetInfo, Region
-from datasets.discovery import group_files
+from datasets.base import Region, Release
+from datasets.released import ReleasedDataset
 
-FILE = re.compile(r"(?:^|/)(?P<case>case_\d{5})/(?P<role>imaging|segmentation)\.nii(?:\.gz)?$")
 CLIP_HU, MEAN_HU, STD_HU = (-79.0, 304.0), 101.0, 76.9
+CLONE_HINT = "; a clone of the repository holds labels alone until its download script has run"
+MASSES = (Region("kidney_and_masses", (1, 2, 3)), Region("masses", (2, 3)), Region("tumour", (2,)))
+FAULTY_2019 = frozenset(f"case_{number:05d}" for number in (15, 23, 37, 68, 125, 133))
+
+KITS19 = Release(
+    name="kits19",
+    title="KiTS19",
+    files=(
+        re.compile(r"(?:^|/)case_(?P<number>\d+)/(?P<role>imaging|segmentation)\.nii(?:\.gz)?$"),
+        # the volumes as the imaging repository has them: flat, beside a clone with the labels
+        re.compile(r"(?:^|/)(?P<role>images)/case_(?P<number>\d+)\.nii(?:\.gz)?$"),
+    ),
+    case_id="case_{number:05d}",
+    patient_id="case_{number:05d}",
+    channels={"ct": ("imaging", "images")},
+    label_roles=("segmentation",),
+    classes=("background", "kidney", "tumour"),
+    label_values=(0, 1, 2),
+    regions=(Region("kidney", (1, 2)), Region("tumour", (2,))),
+    layout="case_00000/{imaging,segmentation}.nii[.gz] at any depth",
+    clue=re.compile(r"(?i)kits-?_?(?:20)?19|(?:^|/)kits\.json$"),
+    expects_label=re.compile(r"^case_00(?:[01]\d\d|20\d) "),
+    no_image_hint=CLONE_HINT,
+    orientation="IPL",
+    exclude={"nnunet2019": FAULTY_2019},  # Isensee's list of doubtful labels, four of them mended since
+)
+KITS23 = replace(
+    KITS19,
+    name="kits23",
+    title="KiTS23",
+    classes=("background", "kidney", "tumour", "cyst"),
+    label_values=(0, 1, 2, 3),
+    regions=MASSES,
+    clue=re.compile(r"(?i)kits-?_?(?:20)?23|(?:^|/)case_\d+/instances/|(?:^|/)case_00[3-9]\d\d/"),
+    expects_label=re.compile(r"^case_00(?:[0-2]\d\d|4\d\d|5[0-7]\d|58[0-8]) "),
+    exclude={},
+)
+KITS21 = replace(
+    KITS23,
+    name="kits21",
+    title="KiTS21 (majority vote)",
+    files=(
+        re.compile(r"(?:^|/)case_(?P<number>\d+)/(?P<role>imaging|aggregated_MAJ_seg)\.nii(?:\.gz)?$"),
+        re.compile(r"(?:^|/)(?P<role>images)/case_(?P<number>\d+)\.nii(?:\.gz)?$"),
+    ),
+    label_roles=("aggregated_maj_seg",),
+    layout="case_00000/{imaging,aggregated_MAJ_seg}.nii[.gz] at any depth",
+    clue=re.compile(r"(?i)kits-?_?(?:20)?21|(?:^|/)aggregated_(?:OR|AND|MAJ)_seg"),
+    expects_label=re.compile(r"^case_00[0-2]\d\d "),
+)
 
 
-class Kits(Dataset):
-    """KiTS19 (210 labelled cases, about 512 x 512 in plane, slices of 0.5 to 5 mm)."""
+class Kits(ReleasedDataset):
+    """Kidneys; about 512 x 512 in plane, slices of 0.5 to 5 mm."""
 
-    info: ClassVar[DatasetInfo] = DatasetInfo(
-        name="kits",
-        title="KiTS19",
-        reference="Heller et al. 2021, Medical Image Analysis 67:101821",
-        modality="CT",
-        channels=("ct",),
-        classes=("background", "kidney", "tumour"),
-        label_values=(0, 1, 2),
-        regions=(Region("kidney", (1, 2)), Region("tumour", (2,))),
-        layout="case_00000/{imaging,segmentation}.nii[.gz] at any depth",
+    name: ClassVar[str] = "kits"
+    title: ClassVar[str] = "KiTS"
+    reference: ClassVar[str] = (
+        "Heller et al. 2021, Medical Image Analysis 67:101821; Heller et al. 2023, arXiv 2307.01984"
     )
-
-    def find_cases(self) -> list[Case]:
-        """Return all cases; those without a segmentation have no label."""
-        groups = group_files(self.info, self.root, FILE)
-        return [self._build_case(case, files) for case, files in sorted(groups.items())]
-
-    def _build_case(self, case: str, files: dict[str, Path]) -> Case:
-        if "imaging" not in files:
-            folder = files["segmentation"].parent
-            raise DataError(
-                f"kits: case {case} has no imaging volume (looked for imaging.nii[.gz] in {folder}; "
-                "a clone of the KiTS19 repository holds labels alone until its download script has run)"
-            )
-        return Case(id=case, patient=case, images={"ct": files["imaging"]}, label=files.get("segmentation"))
+    modality: ClassVar[str] = "CT"
+    releases: ClassVar[tuple[Release, ...]] = (KITS19, KITS21, KITS23)
 
     def normalise(self, image: np.ndarray) -> np.ndarray:
         """Return clipped Hounsfield units with the mean and standard deviation of the foreground taken out."""

@@ -1,51 +1,73 @@
-"""LiTS: contrast-enhanced CT of livers with lesions.
+"""LiTS: contrast-enhanced CT of livers with lesions, as published and as task 3 of the Medical Segmentation Decathlon.
 
-Layout: ``volume-0.nii[.gz]`` and ``segmentation-0.nii[.gz]`` at any depth, paired on the number wherever they lie;
-``test-volume-0.nii`` has no label. Segmentations without a volume are common in partial copies and are passed over.
-Intensities are clipped and scaled with foreground constants that circulate for this data set.
+Volumes are paired with their labels on the number, wherever they lie; ``test-volume-0.nii`` has no label. Volumes 28 to
+47 carry no spacing: their headers say 1 mm and the identity. Intensities are clipped and scaled with foreground
+constants that circulate for this data set.
 """
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
-from datasets.base import Case, DataError, Dataset, DatasetInfo, Region
-from datasets.discovery import group_files
+from datasets.base import Region, Release
+from datasets.released import ReleasedDataset
 
-FILE = re.compile(r"(?:^|/)(?P<role>volume|segmentation|test-volume)-(?P<case>\d+)\.nii(?:\.gz)?$")
 CLIP_HU, MEAN_HU, STD_HU = (-20.0, 210.0), 99.40, 39.36
+UNSCALED = range(28, 48)  # they come from another collection, without their geometry
+
+LITS = Release(
+    name="lits",
+    title="LiTS",
+    files=(re.compile(r"(?:^|/)(?P<test>test-)?(?P<role>volume|segmentation)-(?P<number>\d+)\.nii(?:\.gz)?$"),),
+    case_id="{test}volume-{number}",
+    patient_id="{test}volume-{number}",
+    channels={"ct": ("volume",)},
+    label_roles=("segmentation",),
+    classes=("background", "liver", "tumour"),
+    label_values=(0, 1, 2),
+    regions=(Region("liver", (1, 2)), Region("tumour", (2,))),
+    layout="volume-0.nii[.gz] and segmentation-0.nii[.gz] at any depth",
+    expects_label=re.compile(r"^volume-\d+ "),
+    orphan_labels=True,
+    spacing_unknown=frozenset(f"volume-{number}" for number in UNSCALED),
+    exclude={"3dircadb": frozenset(f"volume-{number}" for number in UNSCALED)},
+)
+LITS_KAGGLE = replace(
+    LITS,
+    name="lits-kaggle",
+    title="LiTS (Kaggle parts)",
+    layout="volume_pt1/volume-0.nii[.gz] and segmentations/segmentation-0.nii[.gz]",
+    clue=re.compile(r"(?:^|/)volume_pt\d+/"),
+)
+MSD03 = replace(
+    LITS,
+    name="msd03",
+    title="MSD Task03 Liver",
+    files=(re.compile(r"(?:^|/)(?P<role>imagesTr|imagesTs|labelsTr)/liver_(?P<number>\d+)\.nii(?:\.gz)?$"),),
+    case_id="liver_{number}",
+    patient_id="liver_{number}",
+    channels={"ct": ("imagestr", "imagests")},
+    label_roles=("labelstr",),
+    layout="imagesTr/liver_0.nii.gz and labelsTr/liver_0.nii.gz",
+    expects_label=re.compile("imagesTr/"),
+    orphan_labels=False,
+    spacing_unknown=frozenset(f"liver_{number}" for number in UNSCALED),
+    exclude={"3dircadb": frozenset(f"liver_{number}" for number in UNSCALED)},
+)
 
 
-class Lits(Dataset):
-    """LiTS (131 labelled cases, 512 x 512 in plane, 42 to 1026 slices)."""
+class Lits(ReleasedDataset):
+    """Livers; 512 x 512 in plane, 42 to 1026 slices."""
 
-    info: ClassVar[DatasetInfo] = DatasetInfo(
-        name="lits",
-        title="LiTS",
-        reference="Bilic et al. 2023, Medical Image Analysis 84:102680",
-        modality="CT",
-        channels=("ct",),
-        classes=("background", "liver", "tumour"),
-        label_values=(0, 1, 2),
-        regions=(Region("liver", (1, 2)), Region("tumour", (2,))),
-        layout="volume-0.nii[.gz] and segmentation-0.nii[.gz] at any depth",
-    )
-
-    def find_cases(self) -> list[Case]:
-        """Return the volumes of the training part, with their label if it is there, and of the test part."""
-        cases = []
-        for files in group_files(self.info, self.root, FILE).values():
-            if "volume" in files:
-                cases.append(_build_case(files["volume"], files.get("segmentation")))
-            if "test-volume" in files:
-                cases.append(_build_case(files["test-volume"], None))
-        if not cases:
-            raise DataError(f"lits: segmentations but no volume below {self.root} (looked for {self.info.layout})")
-        return sorted(cases, key=lambda case: case.id)
+    name: ClassVar[str] = "lits"
+    title: ClassVar[str] = "LiTS"
+    reference: ClassVar[str] = "Bilic et al. 2023, Medical Image Analysis 84:102680"
+    modality: ClassVar[str] = "CT"
+    releases: ClassVar[tuple[Release, ...]] = (LITS, LITS_KAGGLE, MSD03)
 
     def normalise(self, image: np.ndarray) -> np.ndarray:
         """Return clipped Hounsfield units with the mean and standard deviation of the foreground taken out."""
@@ -53,8 +75,3 @@ class Lits(Dataset):
         scaled -= MEAN_HU
         scaled /= STD_HU
         return scaled
-
-
-def _build_case(volume: Path, label: Path | None) -> Case:
-    case = volume.name.partition(".")[0]
-    return Case(id=case, patient=case, images={"ct": volume}, label=label)

@@ -16,7 +16,7 @@ import numpy as np
 import datasets
 from datasets.base import SYNTHETIC_MARKER, SYNTHETIC_PLAN, DataError
 from datasets.phantom_anatomy import DRAWERS, Patient
-from datasets.phantom_files import LAYOUTS, write_bytes, write_patient
+from datasets.phantom_files import DEFAULT_RELEASE, LAYOUTS, write_bytes, write_patient
 from datasets.phantom_shapes import Grid, Shape
 
 GENERATOR, GENERATOR_VERSION = "datasets.phantom", 1
@@ -40,7 +40,7 @@ def write_phantoms(
 
     Raises: ValueError for an unknown data set or a number out of range; DataError if the root holds anything else.
     """
-    info = datasets.get(name).info
+    info = datasets.get(name).describe(DEFAULT_RELEASE[name])
     shape = shape or DEMO_SHAPE
     if n_cases < 1 or min(shape) < MIN_SIZE:
         raise ValueError(f"phantom: n_cases must be >= 1 and sizes >= {MIN_SIZE}, got {n_cases} and {shape}")

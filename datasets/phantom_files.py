@@ -40,6 +40,7 @@ def _name_lits(index: int) -> tuple[str, ...]:
     return tuple(f"{role}-{index}.nii" for role in ("volume", "segmentation"))
 
 
+DEFAULT_RELEASE = {"brats": "brats2020", "kits": "kits19", "lits": "lits"}
 LAYOUTS = {
     "brats": Layout(_name_brats, lambda index: "LPS", (1.0, 1.0, 1.0)),
     "kits": Layout(_name_kits, lambda index: "IPL", (3.0, 0.78125, 0.78125)),

@@ -26,10 +26,10 @@ from uuid import uuid4
 
 import numpy as np
 
-from datasets.base import Case, DataError, Dataset
+from datasets.base import BadCasesError, Case, DataError, Dataset, Problem
 from datasets.reading import Geometry, read_image, read_label
 
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 MAX_FOREGROUND = 10_000  # voxels a class that are kept to centre patches on
 IMAGE, LABEL, FOREGROUND, RECORD = "image.npy", "label.npy", "foreground.npy", "case.json"
 
@@ -45,6 +45,7 @@ class PreparedCase:
     spacing_mm: tuple[float, float, float]  # (D, H, W) order
     shape: tuple[int, int, int]  # (D, H, W)
     n_foreground: tuple[int, ...]  # sampled voxels of class 1, 2, ...; empty without a label
+    spacing_known: bool = True  # False: the file says 1 mm, which is not so; lengths in mm mean nothing
 
     def image(self) -> np.memmap[Any, np.dtype[np.float16]]:
         """Return the normalised channels, float16 (C, D, H, W), read from disk as they are touched."""
@@ -75,21 +76,20 @@ def prepare(
 
     ``on_case`` hears how many are done. May run in several processes at once on one cache.
 
-    Raises: DataError that names all cases whose files are unusable, after the others have been prepared.
+    Raises: BadCasesError that names all cases whose files are unusable, after the others have been prepared.
     """
     home = cache / dataset.info.name
     home.mkdir(parents=True, exist_ok=True)
     prepared: list[PreparedCase] = []
-    problems: list[str] = []
+    problems: list[Problem] = []
     for number, case in enumerate(cases, start=1):
         try:
             prepared.append(_prepare_case(dataset, case, home))
         except DataError as error:
-            problems.append(str(error))
+            problems.append(Problem(case.id, str(error)))
         on_case(number, len(cases))
     if problems:
-        listed = "".join(f"\n  {problem}" for problem in problems)
-        raise DataError(f"{dataset.info.name}: {len(problems)} of {len(cases)} cases cannot be used:{listed}")
+        raise BadCasesError(f"{dataset.info.name}: {dataset.root}", problems)
     return prepared
 
 
@@ -117,6 +117,7 @@ def _prepare_case(dataset: Dataset, case: Case, home: Path) -> PreparedCase:
         spacing_mm=tuple(record["spacing_mm"]),
         shape=tuple(record["shape"]),
         n_foreground=tuple(record["n_foreground"]),
+        spacing_known=record["spacing_known"],
     )
 
 
@@ -147,6 +148,7 @@ def _build_record(
         "shape": list(shape),
         "spacing_mm": list(geometry.spacing_mm),
         "n_foreground": n_foreground,
+        "spacing_known": case.spacing_known or geometry.spacing_mm != (1.0, 1.0, 1.0),
         "stored_shape": list(geometry.shape),
         "stored_affine": geometry.affine.tolist(),
         "stored_orientation": geometry.orientation.tolist(),
@@ -170,9 +172,11 @@ def _publish(part: Path, folder: Path) -> None:
 
 
 def _case_key(dataset: Dataset, case: Case) -> str:
-    files = [*case.images.values(), *([case.label] if case.label else [])]
+    files = [*dict.fromkeys(case.images.values()), *([case.label] if case.label else [])]
     times = [path.stat().st_mtime_ns for path in files]
-    return _hash([dataset.info.name, PREPARATION_VERSION, _describe_files(case, dataset.root), times])[:12]
+    return _hash(
+        [dataset.info.name, dataset.info.release, PREPARATION_VERSION, _describe_files(case, dataset.root), times]
+    )[:12]
 
 
 def _describe_files(case: Case, root: Path) -> list[list[str | int]]:

@@ -8,7 +8,8 @@ from math import isnan
 
 import pandas as pd
 
-from reports.summary import MEAN, MethodTable
+from reports.summary import MethodTable
+from reports.tidy import MEAN
 
 MISSING = "–"
 BEST, SECOND = 1, 2

@@ -15,7 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import Bbox
 
-from reports.summary import MEAN, MethodTable
+from reports.summary import MethodTable
+from reports.tidy import MEAN
 
 # Okabe & Ito's palette, which the colour-blind can tell apart, in an order that also differs in brightness.
 COLOURS = ("#D55E00", "#56B4E9", "#F0E442", "#CC79A7", "#009E73", "#0072B2")

@@ -5,16 +5,15 @@ Numbers are aggregated here and nowhere else; the formats only print what they g
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from textwrap import shorten
 
 import numpy as np
 import pandas as pd
 
 from bench.results import RunResult, Status, flatten
-
-MEAN = "mean"  # stands in a region's place for the mean over the regions
+from reports.tidy import MEAN, case_table
 
 
 @dataclass(frozen=True)
@@ -36,29 +35,6 @@ class MethodTable:
     mixed: bool  # more than one protocol: nothing in here may be ranked
     caption: tuple[str, ...]  # sentences
     notes: tuple[str, ...]  # one sentence for each run that has no numbers
-
-
-def case_table(results: Iterable[RunResult]) -> pd.DataFrame:
-    """Return one row per run, case and region: the primary result, from which all else is computed.
-
-    ``method`` is the label with the settings; ``dice`` is a fraction.
-    """
-    rows = [
-        {
-            "dataset": result.dataset,
-            "backbone": result.backbone,
-            "weights": result.weights,
-            "protocol_id": result.protocol_id,
-            "synthetic": result.synthetic,
-            "method": result.label,
-            "fold": result.fold,
-            "seed": result.seed,
-            **asdict(score),
-        }
-        for result in results
-        for score in result.cases
-    ]
-    return pd.DataFrame(rows)
 
 
 def method_tables(results: Sequence[RunResult], *, allow_mixed: bool = False) -> list[MethodTable]:

@@ -86,7 +86,8 @@ def _convolve_resized(x: torch.Tensor, weight: torch.Tensor, size: Sequence[int]
     if 4 * n_cells > size[0] * size[1]:
         return F.conv2d(_resize(x, size), weight, padding=1)
     each = F.conv2d(x, weight.permute(0, 2, 3, 1).reshape(-1, weight.shape[1], 1, 1))  # (n, outputs * taps, b, b)
-    unit = torch.eye(n_cells, dtype=torch.float32, device=x.device).reshape(n_cells, 1, *x.shape[-2:])
+    exact = torch.promote_types(x.dtype, torch.float32)
+    unit = torch.eye(n_cells, dtype=exact, device=x.device).reshape(n_cells, 1, *x.shape[-2:])
     shifted = F.unfold(_resize(unit, size), weight.shape[-2:], padding=1)  # (b * b, taps, h * w)
     spread = shifted.transpose(0, 1).reshape(taps * n_cells, -1).to(each.dtype)
     return (each.reshape(len(x), -1, taps * n_cells) @ spread).reshape(len(x), -1, *size)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from datasets.base import DataError
-from datasets.brats import Brats
+from datasets.brats import BRATS2020, Brats
 from datasets.kits import Kits
 from datasets.lits import Lits
 
@@ -59,7 +59,8 @@ def test_brats_names_the_missing_modality(tmp_path: Path) -> None:
     touch(tmp_path, *brats_files("BraTS20_Training_007"))
     folder = tmp_path / "BraTS20_Training_007"
     (folder / "BraTS20_Training_007_t1ce.nii.gz").unlink()
-    sentence = f"brats: case BraTS20_Training_007 has no t1ce volume (looked for *_t1ce.nii[.gz] in {folder})"
+    sentence = "brats: case BraTS20_Training_007 has no t1ce volume "
+    sentence += f"in {folder} (looked for {BRATS2020.layout})"
     with pytest.raises(DataError) as caught:
         Brats(tmp_path).find_cases()
     assert str(caught.value) == sentence
@@ -72,26 +73,33 @@ def test_kits_lists_unlabelled_cases_and_names_missing_images(tmp_path: Path) ->
     assert [(case.id, case.label is None) for case in cases] == [("case_00001", False), ("case_00210", True)]
     shutil.rmtree(tmp_path / "data" / "case_00001")
     touch(tmp_path, "data/case_00002/segmentation.nii.gz")
-    with pytest.raises(DataError, match=r"kits: case case_00002 has no imaging volume \(looked for imaging.*download"):
+    with pytest.raises(
+        DataError, match=r"kits: case case_00002 has no ct volume in .*case_00002 \(looked for .*imaging.*download"
+    ):
         Kits(tmp_path).find_cases()
 
 
 def test_lits_pairs_on_the_number_across_folders(tmp_path: Path) -> None:
     touch(tmp_path, "pt1/volume-2.nii", "pt2/volume-10.nii.gz", "test/test-volume-2.nii")
-    touch(tmp_path, "segmentations/segmentation-2.nii", "segmentations/segmentation-99.nii")
+    touch(
+        tmp_path,
+        "segmentations/segmentation-10.nii",
+        "segmentations/segmentation-2.nii",
+        "segmentations/segmentation-99.nii",
+    )
     cases = Lits(tmp_path).find_cases()
     assert [case.id for case in cases] == ["test-volume-2", "volume-10", "volume-2"]  # as strings: folds depend on it
     labels = {case.id: case.label for case in cases}
     assert labels == {
         "test-volume-2": None,
-        "volume-10": None,
+        "volume-10": tmp_path / "segmentations" / "segmentation-10.nii",
         "volume-2": tmp_path / "segmentations" / "segmentation-2.nii",
     }
 
 
 def test_lits_says_when_only_labels_are_there(tmp_path: Path) -> None:
     touch(tmp_path, "segmentations/segmentation-2.nii")
-    with pytest.raises(DataError, match="lits: segmentations but no volume below"):
+    with pytest.raises(DataError, match="lits: labels but no volume below"):
         Lits(tmp_path).find_cases()
 
 

@@ -12,6 +12,7 @@ import datasets
 from datasets import phantom
 from datasets.base import SYNTHETIC_MARKER, SYNTHETIC_PLAN, DataError
 from datasets.phantom import draw_patient, write_phantoms
+from datasets.phantom_files import DEFAULT_RELEASE
 from datasets.preprocessing import prepare
 
 SMALL = (16, 32, 32)
@@ -51,7 +52,7 @@ def test_layout_is_that_of_the_release(
 ) -> None:
     write_phantoms(name, tmp_path, 1, shape=(16, 20, 24))
     assert set(hash_files(tmp_path)) == {*files, SYNTHETIC_MARKER}
-    values = datasets.get(name).info.label_values
+    values = datasets.get(name).describe(DEFAULT_RELEASE[name]).label_values
     for file in files:
         image = nib.load(tmp_path / file)
         assert nib.aff2axcodes(image.affine) == tuple(codes)
@@ -74,7 +75,7 @@ def test_same_call_same_bytes(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", datasets.names())
 def test_every_case_has_every_class(name: str) -> None:
-    n_classes = len(datasets.get(name).info.classes)
+    n_classes = len(datasets.get(name).describe(DEFAULT_RELEASE[name]).classes)
     for index in range(12):
         patient = draw_patient(name, index)
         counts = np.bincount(patient.classes.ravel(), minlength=n_classes)

@@ -30,7 +30,7 @@ def test_every_orientation_reads_the_same(codes: str, tmp_path: Path, save: Save
     read, geometry = read_image(case)
     assert read.dtype == np.float32
     np.testing.assert_array_equal(read[0], image)
-    np.testing.assert_array_equal(read_label(case, Kits.info, geometry), label)
+    np.testing.assert_array_equal(read_label(case, Kits.describe("kits19"), geometry), label)
     assert geometry.spacing_mm == SPACING_MM
     stored = np.asanyarray(nib.load(tmp_path / "l.nii.gz").dataobj)
     np.testing.assert_array_equal(geometry.to_stored(label), stored)
@@ -56,7 +56,7 @@ def test_label_lies_on_the_images_grid_whatever_its_header_says(
     stored = np.asanyarray(nib.load(image_path).dataobj).astype(np.uint8)
     nib.save(nib.Nifti1Image(stored, np.eye(4)), tmp_path / "l.nii")
     case = make_case(image_path, tmp_path / "l.nii")
-    np.testing.assert_array_equal(read_label(case, Kits.info, read_image(case)[1]), label)
+    np.testing.assert_array_equal(read_label(case, Kits.describe("kits19"), read_image(case)[1]), label)
 
 
 def test_scaled_and_trailing_axis_volumes_are_understood(tmp_path: Path) -> None:
@@ -75,11 +75,11 @@ def test_float_labels_are_rounded_and_others_refused(tmp_path: Path, save: Save)
     image_path = save(tmp_path / "i.nii", np.zeros(SHAPE, dtype=np.int16))
     case = make_case(image_path, save(tmp_path / "l.nii", label))
     _, geometry = read_image(case)
-    assert np.unique(read_label(case, Kits.info, geometry)).tolist() == [0, 1, 2]
+    assert np.unique(read_label(case, Kits.describe("kits19"), geometry)).tolist() == [0, 1, 2]
     label[3], label[4, 0, 0], label[4, 0, 1] = 1.4, 7, np.nan
     case = make_case(image_path, save(tmp_path / "bad.nii", label))
     with pytest.raises(DataError, match=rf"{tmp_path}/bad.nii: label of case c1 may hold 0, 1, 2, found 1.4, 7, nan"):
-        read_label(case, Kits.info, geometry)
+        read_label(case, Kits.describe("kits19"), geometry)
 
 
 def test_shapes_must_agree(tmp_path: Path, save: Save) -> None:
@@ -87,7 +87,7 @@ def test_shapes_must_agree(tmp_path: Path, save: Save) -> None:
     label = save(tmp_path / "l.nii", np.zeros((6, 8, 9), dtype=np.uint8), "RAS")
     case = make_case(image, label)
     with pytest.raises(DataError, match=r"l.nii: label of case c1 has shape \(9, 8, 6\), its image \(10, 8, 6\)"):
-        read_label(case, Kits.info, read_image(case)[1])
+        read_label(case, Kits.describe("kits19"), read_image(case)[1])
 
 
 @pytest.mark.parametrize(

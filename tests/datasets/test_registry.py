@@ -14,12 +14,16 @@ ROOT = Path(__file__).parents[2]
 
 def test_names_are_sorted_and_classes_carry_their_name() -> None:
     assert datasets.names() == ["brats", "kits", "lits"]
-    assert [datasets.get(name).info.name for name in datasets.names()] == datasets.names()
+    assert [datasets.get(name).name for name in datasets.names()] == datasets.names()
 
 
-@pytest.mark.parametrize("name", datasets.names())
-def test_info_is_consistent(name: str) -> None:
-    info = datasets.get(name).info
+RELEASES = [(name, release.name) for name in datasets.names() for release in datasets.get(name).releases]
+
+
+@pytest.mark.parametrize(("name", "release"), RELEASES)
+def test_info_is_consistent(name: str, release: str) -> None:
+    info = datasets.get(name).describe(release)
+    assert (info.name, info.release) == (name, release)
     assert len(info.classes) == len(info.label_values) == len(set(info.label_values))
     assert info.classes[0] == "background"
     assert info.label_values[0] == 0

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from bench.results import RunResult
 from reports.figures import draw_dice_vs_parameters, draw_overlay
-from reports.summary import MEAN, method_tables
+from reports.summary import method_tables
+from reports.tidy import MEAN
 
 CLASSES = ("background", "necrosis", "oedema", "enhancing")
 

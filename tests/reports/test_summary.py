@@ -7,7 +7,8 @@ import pytest
 
 from bench.results import RunResult, Status
 from reports.cells import BEST, SECOND, Column, build_columns
-from reports.summary import MEAN, MethodTable, case_table, method_tables
+from reports.summary import MethodTable, method_tables
+from reports.tidy import MEAN, case_table
 
 
 def only_table(results: list[RunResult], **options: bool) -> MethodTable:
