@@ -119,6 +119,20 @@ def sync(out: Annotated[Path, typer.Option(help="What `run` wrote to.")] = Path(
     raise typer.Exit(sync_command(out, Console()))
 
 
+@app.command()
+def check(
+    method: Annotated[str, typer.Argument(help="A method's name, or your own as package.module:Class.")],
+    backbone: Annotated[str, typer.Option(help="Comma list of backbones to put it into.")] = "tiny_vit,tiny_swin",
+) -> None:
+    """Check that a method is what it says: start, parameter count, what stays frozen, gradients, saving, merging.
+
+    Exit code: 0 everything holds, 1 something does not, 2 bad input.
+    """
+    from bench.check import check_command
+
+    raise typer.Exit(check_command(method, backbone, Console()))
+
+
 @app.command("list")
 def list_(
     registry: Annotated[Registry, typer.Argument(help="What to list.")],

@@ -173,5 +173,10 @@ def _print_tables(tables: Sequence[MethodTable], console: Console) -> None:
 
 def _in_registry_order(results: Sequence[RunResult]) -> list[RunResult]:
     """Sort as `run` would lay the runs out, so that a report reads the same whatever ended first."""
-    names = methods.names()
-    return sorted(results, key=lambda r: (r.dataset, r.backbone, names.index(r.method), r.label, r.fold, r.seed))
+    order = {name: number for number, name in enumerate(methods.names())}  # a user's own methods come last
+
+    def key(result: RunResult) -> tuple[str, str, int, str, int, int]:
+        number = order.get(result.method, len(order))
+        return result.dataset, result.backbone, number, result.label, result.fold, result.seed
+
+    return sorted(results, key=key)

@@ -225,7 +225,7 @@ class RunSpec:
     def run_id(self) -> str:
         """A readable name that is equal exactly for runs that must give the same result."""
         cell = [str(self.method), self.dataset, self.fold, self.seed, self.protocol_id, *self.chosen]
-        slug = str(self.method).replace("[", "-").replace("]", "").replace(",", "-")
+        slug = str(self.method).replace("[", "-").replace("]", "").replace(",", "-").replace(":", "-")
         return f"{self.dataset}-{slug}-f{self.fold}-s{self.seed}-{digest(cell)}"
 
     @property
