@@ -19,7 +19,7 @@ from bench import tracking
 from bench.display import GridDisplay, describe_spec
 from bench.experiment import Experiment, lay_out, prepare_data
 from bench.results import RESULT_FILE, RunResult, Status
-from bench.runner import Event, Slots, run_folder, run_grid, split_finished
+from bench.runner import Event, Slots, adopt_ended, run_folder, run_grid, split_finished
 from reports.latex import format_latex
 from reports.markdown import format_markdown
 from reports.summary import MethodTable, method_tables
@@ -33,6 +33,7 @@ def run_grid_command(experiment: Experiment, slots: Slots, *, force: bool, conso
     _say_what_is_missing(experiment, console)
     with _case_progress(console) as on_case:
         specs = lay_out(experiment, on_case)
+        adopt_ended(specs, experiment.out)
         finished, to_do = ([], specs) if force else split_finished(specs, experiment.out)
         prepare_data(to_do, experiment.out, on_case)
     log = _open_log(console)

@@ -19,7 +19,7 @@ from bench.fold import build_training_data, load_fold
 from bench.network import build_model, execute_as, put_method
 from bench.provenance import describe_machine, describe_run
 from bench.restore import check_reloaded, compare_reloaded
-from bench.results import Cost, RunResult, Status
+from bench.results import Cost, RunResult, Status, to_plain
 from bench.scoring import OVERLAY_FILE, score_held_out
 from bench.spec import Place, RunSpec, derive_seed
 from bench.training import DivergedError, fit
@@ -41,6 +41,7 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
     ending: Facts = {"status": Status.DONE, "reason": ""}
     try:
         for found in _carry_out(spec, method, place, on_progress):
+            to_plain(found, "result")  # what cannot be stored ends the run here, and the rest is kept
             facts |= found
     except MissingRole as error:
         ending = {"status": Status.SKIPPED, "reason": str(error)}
