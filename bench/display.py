@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from bench.results import RunResult, Status
 from bench.runner import Event
 from bench.spec import RunSpec
+from reports.aggregates import mean_defined
 
 STYLES = {
     Status.DONE: "green",
@@ -83,5 +84,5 @@ def describe_result(result: RunResult) -> str:
     head = f"[{STYLES[result.status]}]{result.status:<8}[/] {where}"
     if result.status is not Status.DONE or result.cost is None:
         return f"{head}: {escape(result.reason)}"
-    scores = [row.dice for row in result.cases]
-    return f"{head}: Dice {100 * sum(scores) / len(scores):.1f} % in {result.cost.fit_s + result.cost.score_s:.0f} s"
+    dice = mean_defined(row.dice for row in result.cases).value
+    return f"{head}: Dice {100 * dice:.1f} % in {result.cost.fit_s + result.cost.score_s:.0f} s"

@@ -63,6 +63,17 @@ class CaseScore:
 
 
 @dataclass(frozen=True)
+class PostProcessing:
+    """The scores of a region with predictions of fewer than ``min_vox`` voxels taken as none; see `RunResult.cases`
+    for those without."""
+
+    region: str
+    min_vox: int
+    tried: tuple[tuple[int, Number], ...]  # candidates with their mean Dice on the inner validation cases; none if given
+    cases: tuple[CaseScore, ...]
+
+
+@dataclass(frozen=True)
 class EpochRecord:
     """One line of the learning curve; ``val_dice`` is None in epochs without validation."""
 
@@ -152,6 +163,8 @@ class RunResult:
     synthetic: bool
     regions: tuple[str, ...] = ()
     cases: tuple[CaseScore, ...] = ()
+    empty_policy: str = ""  # by which the scores of empty masks were decided
+    postprocessing: PostProcessing | None = None
     curve: tuple[EpochRecord, ...] = ()
     best_epoch: int | None = None
     cost: Cost | None = None
