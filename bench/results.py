@@ -69,7 +69,7 @@ class PostProcessing:
 
     region: str
     min_vox: int
-    tried: tuple[tuple[int, Number], ...]  # candidates with their mean Dice on the inner validation cases; none if given
+    tried: tuple[tuple[int, Number], ...]  # candidates, each with its mean Dice on the inner validation cases
     cases: tuple[CaseScore, ...]
 
 
