@@ -12,7 +12,7 @@ import datasets
 from bench.evaluation import Predict, mean_dice
 from bench.firewall import HeldOut
 from bench.sources import find_used
-from bench.spec import RunSpec, derive_seed
+from bench.spec import RunSpec
 from bench.training import Batch, TrainingData
 from datasets.base import Case, Dataset
 from datasets.patches import PatchDataset
@@ -54,7 +54,7 @@ def build_training_data(
         train,
         options.patch,
         options.patches_per_epoch,
-        seed=derive_seed("data", spec.dataset, spec.fold, spec.seed),
+        seed=spec.seeds["data"],
         foreground_frac=options.foreground_frac,
         augment=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -19,11 +20,11 @@ from bench.fold import build_training_data, load_fold
 from bench.metrics import Scoring
 from bench.network import build_model, execute_as, put_method
 from bench.postprocessing import choose_cutoff
-from bench.provenance import describe_machine, describe_run
+from bench.provenance import describe_end, describe_machine, describe_run
 from bench.restore import check_reloaded, compare_reloaded
 from bench.results import Cost, RunResult, Status, to_plain
 from bench.scoring import OVERLAY_FILE, score_held_out
-from bench.spec import Place, RunSpec, derive_seed
+from bench.spec import Place, RunSpec
 from bench.training import DivergedError, fit
 from methods.base import Method, MissingRole
 
@@ -37,6 +38,7 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
     Whatever happens is recorded, with all that was found out before: a method that the backbone cannot host ends
     ``skipped``, a loss that is no number ``diverged``, any other exception ``failed`` with its traceback.
     """
+    started = time.perf_counter()
     place.folder.mkdir(parents=True, exist_ok=True)
     method = methods.build(spec.method.name, dict(spec.method.settings))
     facts = describe_run(spec, method)
@@ -52,6 +54,7 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
     except Exception as error:  # the run's failure is its result; the grid goes on
         reason = f"{type(error).__name__}: {error}"
         ending = {"status": Status.FAILED, "reason": reason, "traceback": traceback.format_exc()}
+    facts["provenance"] = facts.get("provenance", {}) | describe_end(started)
     result = RunResult(**facts | ending, test_reads=count_reads(place.folder))
     result.write(place.folder)
     return result
@@ -59,7 +62,7 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
 
 def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progress) -> Iterator[Facts]:
     """Yield what becomes known of a run, phase after phase."""
-    machine = describe_machine(place.device, place.threads)
+    machine = describe_machine(place.device, place.threads) | {"seeds": spec.seeds}
     yield {"provenance": machine}
     torch.set_num_threads(place.threads)
     protocol = spec.own_protocol
@@ -78,7 +81,7 @@ def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progres
     execute_as(model, place)
     counts = cost.count_parameters(model)
 
-    torch.manual_seed(derive_seed("train", spec.seed))
+    torch.manual_seed(spec.seeds["train"])
     predict = build_predictor(model, protocol.data.patch, protocol.eval, fabric)
     data = build_training_data(spec, fold.train, fold.val, fold.dataset, predict)
     fitted = fit(model, data, protocol.train, fabric, on_progress)
