@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -50,6 +52,7 @@ class Registry(StrEnum):
 @takes_request
 def run(
     request: Request,
+    context: typer.Context,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Runs at once; default: one a GPU, on a CPU one a core, at most 4.")
@@ -75,7 +78,7 @@ def run(
     from bench.runner import choose_slots
 
     slots = replace(choose_slots(device, jobs), checkpointing=checkpointing, slices_per_chunk=slices_per_chunk)
-    raise typer.Exit(run_grid_command(experiment, slots, force=force, console=Console()))
+    raise typer.Exit(run_grid_command(experiment, slots, context.obj, force=force, console=Console()))
 
 
 @app.command()
@@ -101,6 +104,19 @@ def report(
     from bench.commands import report_command
 
     report_command(format.value, dataset, out, allow_mixed=allow_mixed, console=Console())
+
+
+@app.command()
+def sync(out: Annotated[Path, typer.Option(help="What `run` wrote to.")] = Path("results")) -> None:
+    """Send to MLflow every result in the run folders that it lacks.
+
+    After the tracking server was away, after mlflow.db was lost, after the folder was moved.
+
+    Exit code: 0 all are there, 1 some result cannot be read, 2 the store cannot be reached.
+    """
+    from bench.commands import sync_command
+
+    raise typer.Exit(sync_command(out, Console()))
 
 
 @app.command("list")
@@ -175,7 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; bad input is one sentence on stderr and 2."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        app(args=arguments)
+        typed = sys.argv[1:] if arguments is None else arguments
+        app(args=typed, obj=shlex.join(["python", "-m", "bench", *typed]))
     except SystemExit as ended:
         return int(ended.code or 0)
     except ValueError as error:

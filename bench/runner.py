@@ -12,6 +12,7 @@ import methods
 from bench.attempt import begin_attempt, end_attempt
 from bench.children import Child, start_child
 from bench.firewall import count_reads, read_selection
+from bench.groups import RUNS
 from bench.provenance import describe_run
 from bench.results import RunResult, Status, read_result
 from bench.spec import Place, RunSpec, SpecError
@@ -81,7 +82,7 @@ def adopt_ended(specs: Sequence[RunSpec], out: Path) -> None:
 
 def run_folder(out: Path, spec: RunSpec) -> Path:
     """Return the folder of a run."""
-    return out / "runs" / spec.run_id
+    return out / RUNS / spec.run_id
 
 
 def run_grid(specs: Sequence[RunSpec], out: Path, slots: Slots, on_event: Callable[[Event], None]) -> None:

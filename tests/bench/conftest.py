@@ -1,5 +1,8 @@
+"""Small data and runs for tests, and stores: MLflow takes seconds to make its tables, so the file is copied."""
+
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +11,7 @@ import pytest
 
 from bench.results import RunResult
 from bench.spec import DataSpec, MethodSpec, ModelSpec, Place, Protocol, RunSpec, TrainSpec
+from bench.tracking import open_store
 from bench.trial import run_trial
 from datasets.phantom import write_phantoms
 
@@ -44,3 +48,23 @@ def make_run(phantoms: Path) -> Callable[..., RunSpec]:
 def carry_out(prepared: Path) -> Callable[[RunSpec, Path], RunResult]:
     """Return a function that carries out a run in a folder, on the CPU."""
     return lambda spec, folder: run_trial(spec, Place(folder, prepared, "cpu", threads=1), lambda *message: None)
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store's file, to be copied and not to be written."""
+    file = tmp_path_factory.mktemp("template") / "mlflow.db"
+    open_store(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def new_store(database: Path) -> Callable[[Path], str]:
+    """Put an empty store into a folder and return its URI."""
+
+    def make(folder: Path) -> str:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(database, folder / "mlflow.db")
+        return f"sqlite:///{folder}/mlflow.db"
+
+    return make

@@ -171,7 +171,9 @@ def test_weights_that_were_moved_are_found_and_others_refused(pretrained, tmp_pa
     assert torch.equal(logits(restored), logits(trained))
     assert found.run_id == spec.run_id
     other = pretrained("other.safetensors", 1)
-    with pytest.raises(DeltaError, match=rf"was trained on weights with SHA-256 {file_sha256(moved)[:12]}, got .* from"):
+    with pytest.raises(
+        DeltaError, match=rf"was trained on weights with SHA-256 {file_sha256(moved)[:12]}, got .* from"
+    ):
         load_run(tmp_path, "cpu", weights=str(other))
     with pytest.raises(DeltaError, match="got none from 'none'"):
         load_run(tmp_path, "cpu", weights="none")

@@ -74,7 +74,9 @@ def test_the_file_is_strictly_valid_json(tmp_path):
 @pytest.mark.parametrize("value", [math.inf, -math.inf])
 def test_an_infinite_number_is_refused_by_name(value, tmp_path):
     result = replace(FULL, cost=replace(FULL.cost, train_step=replace(TIMING, iqr_s=value)))
-    with pytest.raises(ValueError, match=rf"^result\.cost\.train_step\.iqr_s: must be a finite number or nan, got {value}"):
+    with pytest.raises(
+        ValueError, match=rf"^result\.cost\.train_step\.iqr_s: must be a finite number or nan, got {value}"
+    ):
         result.write(tmp_path)
     assert not list(tmp_path.iterdir())
 
