@@ -166,6 +166,16 @@ def list_(
 
 
 @app.command()
+def schema() -> None:
+    """Print the JSON schema of result.json, which every run leaves in its folder."""
+    import json
+
+    from bench.results import describe_schema
+
+    typer.echo(json.dumps(describe_schema(), indent=1))
+
+
+@app.command()
 def ui(port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000) -> None:
     """Open the MLflow UI on the store that `run` writes to."""
     from bench.commands import ui_command

@@ -12,7 +12,6 @@ import pytest
 from bench.results import RunResult
 from bench.spec import DataSpec, MethodSpec, ModelSpec, Place, Protocol, RunSpec, TrainSpec
 from bench.tracking import open_store
-from bench.trial import run_trial
 from datasets.phantom import write_phantoms
 
 PATCH = (4, 32, 32)
@@ -47,6 +46,8 @@ def make_run(phantoms: Path) -> Callable[..., RunSpec]:
 @pytest.fixture
 def carry_out(prepared: Path) -> Callable[[RunSpec, Path], RunResult]:
     """Return a function that carries out a run in a folder, on the CPU."""
+    from bench.trial import run_trial  # heavy, and few tests need it
+
     return lambda spec, folder: run_trial(spec, Place(folder, prepared, "cpu", threads=1), lambda *message: None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -109,10 +110,9 @@ def test_ending_can_be_cut_off_anywhere(tmp_path, monkeypatch, n_moves):
 
     with monkeypatch.context() as cut:
         cut.setattr(Path, "replace", replace)
-        with pytest.raises(PowerCut):
-            for _ in range(9):  # more steps than there are, so that the last parameter ends as well
-                end_attempt(tmp_path)
-                raise PowerCut
+        with suppress(PowerCut):  # beyond the last move there is nothing to cut off
+            end_attempt(tmp_path)
+    assert (count == n_moves) or n_moves > 6
     end_attempt(tmp_path)
     assert label_in(tmp_path) == "second"
     assert (tmp_path / "delta.safetensors").read_text() == "second"
