@@ -57,8 +57,8 @@ ROOMS = [
     {"bench.trial", "bench.inventory"},
     {"bench.attempt"},
     {"bench.runner"},
-    {"bench.experiment", "bench.display", "bench.publishing", "bench.listing", "bench.guide"},
-    {"bench.commands"},
+    {"bench.experiment", "bench.reporting", "bench.display", "bench.publishing", "bench.listing", "bench.guide"},
+    {"bench.commands", "bench.data_commands"},
     {"bench.cli"},
     {"bench.__main__"},
 ]
