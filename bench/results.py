@@ -78,7 +78,7 @@ class EpochRecord:
     """One line of the learning curve; ``val_dice`` is None in epochs without validation."""
 
     epoch: int
-    train_loss: float
+    train_loss: Number  # mean over the steps of the epoch
     learning_rate: float
     val_dice: float | None
 
