@@ -9,11 +9,12 @@ from pathlib import Path
 
 import datasets
 import methods
-from bench.grid import DataSource, expand, parse_methods, parse_names, parse_numbers
+from bench.grid import expand, parse_methods, parse_names, parse_numbers
 from bench.models import registry
 from bench.models.pretraining import is_path
 from bench.presets import PhantomSpec, get_preset
 from bench.request import Request
+from bench.sources import check_exclude, find_used, look_up
 from bench.spec import MethodSpec, Protocol, RunSpec, SpecError, override
 
 OnCase = Callable[[str, int, int], None]  # what is going on, cases done, cases in all
@@ -30,6 +31,7 @@ class Experiment:
     protocol: Protocol
     phantom: PhantomSpec | None  # the data are to be made, because none were given
     out: Path
+    skip_bad_cases: bool = False
 
 
 def read_request(request: Request) -> Experiment:
@@ -51,13 +53,23 @@ def read_request(request: Request) -> Experiment:
     seeds = parse_numbers(request.seeds, "--seeds")
     built = [methods.build(spec.name, dict(spec.settings)) for spec in asked]  # last: the first step that imports torch
     method_specs = dict.fromkeys(MethodSpec(method.info.name, methods.changed_settings(method)) for method in built)
-    return Experiment(tuple(method_specs), roots, tuple(folds), tuple(seeds), protocol, phantom, request.out)
+    return Experiment(
+        tuple(method_specs),
+        roots,
+        tuple(folds),
+        tuple(seeds),
+        protocol,
+        phantom,
+        request.out,
+        skip_bad_cases=request.skip_bad_cases,
+    )
 
 
 def lay_out(experiment: Experiment, on_case: OnCase) -> list[RunSpec]:
     """Return the cells of the grid; gets the weights first, and writes phantoms if the experiment has no data.
 
-    Raises: DataError if a root does not hold the data set; ValueError if the weights cannot be had or read.
+    Raises: DataError if a root does not hold the data set, or holds cases that cannot be used, unless the experiment
+    skips them; ValueError if the weights cannot be had or read.
     """
     model = experiment.protocol.model
     sha256 = registry.check_weights(model.backbone, model.weights, experiment.protocol.data.patch[1:])
@@ -65,7 +77,9 @@ def lay_out(experiment: Experiment, on_case: OnCase) -> list[RunSpec]:
     for name, root in experiment.roots.items():
         if experiment.phantom is not None:
             _write_phantoms(name, root, experiment.phantom, on_case)
-        sources.append(_look_up(name, root))
+        on_read = partial(on_case, f"reading {name}")
+        sources.append(look_up(name, root, experiment.out / "cache", on_read, skip=experiment.skip_bad_cases))
+    check_exclude(experiment.protocol.data.exclude, experiment.roots)
     of_file = sha256 if is_path(model.weights) else ""
     return expand(experiment.methods, sources, experiment.folds, experiment.seeds, experiment.protocol, of_file)
 
@@ -74,9 +88,9 @@ def prepare_data(specs: Sequence[RunSpec], out: Path, on_case: OnCase) -> None:
     """Bring the cases of all data sets into the form that is read during training; what is there already is kept."""
     from datasets.preprocessing import prepare
 
-    for name, root in {spec.dataset: spec.root for spec in specs}.items():
-        dataset = datasets.build(name, root)
-        prepare(dataset, dataset.find_labelled(), out / "cache", partial(on_case, f"preparing {name}"))
+    for spec in {spec.dataset: spec for spec in specs}.values():
+        dataset = datasets.build(spec.dataset, spec.root)
+        prepare(dataset, find_used(dataset, spec), out / "cache", partial(on_case, f"preparing {spec.dataset}"))
 
 
 def _build_protocol(protocol: Protocol, request: Request) -> Protocol:
@@ -122,9 +136,3 @@ def _write_phantoms(name: str, root: Path, phantom: PhantomSpec, on_case: OnCase
         shape=phantom.shape,
         on_case=partial(on_case, f"writing {name} phantoms"),
     )
-
-
-def _look_up(name: str, root: Path) -> DataSource:
-    from datasets.preprocessing import fingerprint
-
-    return DataSource(name, root, fingerprint(datasets.build(name, root).find_cases(), root))

@@ -14,11 +14,12 @@ from bench.spec import MethodSpec, Protocol, RunSpec, SpecError
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set on disk: its name, where it lies, and the fingerprint of what lies there."""
+    """A data set on disk: its name, where it lies, the fingerprint of what is used of it, and what cannot be used."""
 
     name: str
     root: Path
     fingerprint: str
+    left_out: tuple[tuple[str, str], ...] = ()  # case and reason
 
 
 def expand(
@@ -32,7 +33,17 @@ def expand(
     """Return every cell of the grid, data set by data set, the methods in the order given."""
     cells = product(sources, folds, seeds, method_specs)
     return [
-        RunSpec(method, source.name, source.fingerprint, fold, seed, protocol, source.root, weights_sha256)
+        RunSpec(
+            method,
+            source.name,
+            source.fingerprint,
+            fold,
+            seed,
+            protocol,
+            source.root,
+            weights_sha256,
+            left_out=source.left_out,
+        )
         for source, fold, seed, method in cells
     ]
 

@@ -38,6 +38,9 @@ class Request:
     set: Annotated[
         list[str] | None, typer.Option(help="Any field of the protocol, as in --set train.lr=3e-4 (repeatable).")
     ] = None
+    skip_bad_cases: Annotated[
+        bool, typer.Option("--skip-bad-cases", help="Leave out cases that cannot be used, and record them.")
+    ] = False
     out: Annotated[Path, typer.Option(help="Where runs, phantoms and prepared data are kept.")] = Path("results")
 
 

@@ -30,6 +30,7 @@ class DataSpec:
     foreground_frac: float = field(default=0.5, metadata={"help": "fraction of patches centred on a foreground voxel"})
     n_folds: int = field(default=5, metadata={"help": "folds of the patient-level cross-validation"})
     val_frac: float = field(default=0.2, metadata={"help": "fraction of the training patients kept for selection"})
+    exclude: str = field(default="", metadata={"help": "preset of cases to leave out, such as nnunet2019 (KiTS19)"})
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,7 @@ class RunSpec:
     ``weights_sha256`` is what the file of weights is, if ``protocol.model.weights`` is a path, which only says where.
     ``chosen`` are fields of the protocol that a tuning study has set for this method, and ``study`` says which: methods
     that had the same budget are compared with the values that each has chosen.
+    ``left_out`` are the cases that cannot be used, each with the reason.
     """
 
     method: MethodSpec
@@ -180,6 +182,7 @@ class RunSpec:
     weights_sha256: str = ""
     chosen: tuple[tuple[str, str], ...] = ()
     study: str = ""  # "name#trial"
+    left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def own_protocol(self) -> Protocol:
@@ -204,6 +207,8 @@ class RunSpec:
     def protocol_record(self) -> dict[str, Any]:
         """Return the protocol as nested plain data, with the data it is applied to."""
         record = asdict(self.protocol) | {"dataset": {"name": self.dataset, "fingerprint": self.fingerprint}}
+        if self.left_out:
+            record["dataset"]["left_out"] = [case for case, _ in self.left_out]
         if self.weights_sha256:
             record["model"]["weights"] = f"sha256:{self.weights_sha256}"
         return record

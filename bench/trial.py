@@ -23,6 +23,7 @@ from bench.models.execution import Execution, set_execution
 from bench.models.segmenter import Segmenter
 from bench.provenance import describe_machine, describe_run
 from bench.results import Cost, RunResult, Status
+from bench.sources import find_used
 from bench.spec import Place, RunSpec, derive_seed
 from bench.training import Batch, DivergedError, TrainingData, fit
 from datasets.base import Dataset, DatasetInfo
@@ -130,7 +131,7 @@ def build_fabric(device: str, precision: str) -> Fabric:
 def load_fold(spec: RunSpec, cache: Path) -> FoldData:
     """Return the prepared cases of the run's fold; cases without a label are left out."""
     dataset = datasets.build(spec.dataset, spec.root)
-    labelled = dataset.find_labelled()
+    labelled = find_used(dataset, spec)
     prepared = {case.id: case for case in prepare(dataset, labelled, cache)}
     options = spec.protocol.data
     split = split_cases(labelled, spec.fold, n_folds=options.n_folds, val_frac=options.val_frac)

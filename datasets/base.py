@@ -102,6 +102,26 @@ class Problem:
     is_warning: bool = False  # the case can be used all the same
 
 
+class NoCasesError(DataError):
+    """There is no case of the data set below the root."""
+
+
+class BadCasesError(DataError):
+    """Some cases cannot be used; ``problems`` has one entry for each thing that is wrong with one."""
+
+    def __init__(self, where: str, problems: Collection[Problem]) -> None:
+        self.where = where
+        self.problems = tuple(problems)
+        messages = [problem.message for problem in self.problems]
+        n_cases = len({problem.case for problem in self.problems})
+        heading = f"{where}: {n_cases} cases cannot be used (--skip-bad-cases leaves them out):"
+        super().__init__(messages[0] if len(messages) == 1 else "\n  ".join([heading, *messages]))
+
+    def __reduce__(self) -> tuple[type[BadCasesError], tuple[str, tuple[Problem, ...]]]:
+        """Let the error travel between processes; an exception is pickled by its message otherwise."""
+        return BadCasesError, (self.where, self.problems)
+
+
 @dataclass(frozen=True)
 class Discovery:
     """What lies below a root, by the names of the files; header and voxels have not been read."""
@@ -116,6 +136,11 @@ class Discovery:
     def unlabelled(self) -> tuple[Case, ...]:
         """The cases whose label is not there: good for prediction only."""
         return tuple(case for case in self.cases if case.label is None)
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """What keeps cases from being used."""
+        return tuple(problem for problem in self.problems if not problem.is_warning)
 
 
 class Dataset(ABC):
@@ -154,12 +179,12 @@ class Dataset(ABC):
 
         Cases in ``left_out`` are passed over, whatever is wrong with them.
 
-        Raises: DataError as `discover`; one that lists every other case with a file missing, doubled or empty.
+        Raises: DataError as `discover`; BadCasesError for all other cases with a file missing, doubled or empty.
         """
         found = self.discovery
-        wrong = [each for each in found.problems if not each.is_warning and each.case not in left_out]
+        wrong = [each for each in found.errors if each.case not in left_out]
         if wrong:
-            raise DataError(list_problems(f"{self.info.name}: {self.root}", wrong))
+            raise BadCasesError(f"{self.info.name}: {self.root}", wrong)
         return [case for case in found.cases if case.id not in left_out]
 
     def find_labelled(self, exclude: str = "", left_out: Collection[str] = ()) -> list[Case]:
@@ -176,11 +201,3 @@ class Dataset(ABC):
     @abstractmethod
     def normalise(self, image: np.ndarray) -> np.ndarray:
         """Return the intensities as the model sees them; float32 (C, D, H, W) to the same."""
-
-
-def list_problems(where: str, problems: Collection[Problem]) -> str:
-    """Return one sentence for one problem, a list with a heading for several."""
-    if len(problems) == 1:
-        return next(iter(problems)).message
-    listed = "".join(f"\n  {problem.message}" for problem in problems)
-    return f"{where}: {len(problems)} problems:{listed}"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.base import Case, DataError, Discovery, Problem, Release
+from datasets.base import Case, DataError, Discovery, NoCasesError, Problem, Release
 from datasets.grades import read_grades
 
 CLUTTER = (".", "_")  # macOS leaves ._name.nii.gz beside each file of a copied folder
@@ -42,7 +42,7 @@ def discover_release(name: str, root: Path, releases: Sequence[Release]) -> Disc
     ranked = sorted(releases, key=lambda each: (-len(hits[each.name]), not _has_clue(each, hints)))
     best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
     if not hits[best.name]:
-        raise DataError(f"{name}: no case below {root} (looked for {layouts})")
+        raise NoCasesError(f"{name}: no case below {root} (looked for {layouts})")
     _check_unmixed(name, root, best, hits, releases)
     grades = read_grades(file for file in files if file.name.lower().startswith("name_mapping"))
     cases, problems = _build_cases(name, root, best, hits[best.name], grades)
@@ -115,8 +115,9 @@ def _build_cases(
         where = f"{name}: case {case_id}"
         for channel in release.channels:
             if channel not in images:
-                hint = f"looked for {release.layout} in {group[0].path.parent}{release.no_image_hint}"
-                wrong.append(Problem(case_id, f"{where} has no {channel} volume ({hint})"))
+                hint = f"looked for {release.layout}{release.no_image_hint}"
+                text = f"{where} has no {channel} volume in {group[0].path.parent} ({hint})"
+                wrong.append(Problem(case_id, text))
         label = files.get("")
         if label is None and images and _must_be_labelled(release, root, case_id, next(iter(images.values()))):
             hint = f"looked for {release.layout}; a case of this part of {release.title} has one: fetch it again"
@@ -138,7 +139,7 @@ def _build_cases(
             )
         )
     if not cases and not problems:
-        raise DataError(f"{name}: labels but no volume below {root} (looked for {release.layout})")
+        raise NoCasesError(f"{name}: labels but no volume below {root} (looked for {release.layout})")
     return cases, problems
 
 

@@ -26,7 +26,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from datasets.base import Case, DataError, Dataset
+from datasets.base import BadCasesError, Case, DataError, Dataset, Problem
 from datasets.reading import Geometry, read_image, read_label
 
 PREPARATION_VERSION = 2
@@ -76,21 +76,20 @@ def prepare(
 
     ``on_case`` hears how many are done. May run in several processes at once on one cache.
 
-    Raises: DataError that names all cases whose files are unusable, after the others have been prepared.
+    Raises: BadCasesError that names all cases whose files are unusable, after the others have been prepared.
     """
     home = cache / dataset.info.name
     home.mkdir(parents=True, exist_ok=True)
     prepared: list[PreparedCase] = []
-    problems: list[str] = []
+    problems: list[Problem] = []
     for number, case in enumerate(cases, start=1):
         try:
             prepared.append(_prepare_case(dataset, case, home))
         except DataError as error:
-            problems.append(str(error))
+            problems.append(Problem(case.id, str(error)))
         on_case(number, len(cases))
     if problems:
-        listed = "".join(f"\n  {problem}" for problem in problems)
-        raise DataError(f"{dataset.info.name}: {len(problems)} of {len(cases)} cases cannot be used:{listed}")
+        raise BadCasesError(f"{dataset.info.name}: {dataset.root}", problems)
     return prepared
 
 

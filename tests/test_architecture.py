@@ -24,6 +24,7 @@ ROOMS = [
         "bench.tracking",
         "bench.provenance",
         "bench.grid",
+        "bench.sources",
         "bench.search",
         "bench.study",
         "bench.tuning",

@@ -60,7 +60,7 @@ def test_brats_names_the_missing_modality(tmp_path: Path) -> None:
     folder = tmp_path / "BraTS20_Training_007"
     (folder / "BraTS20_Training_007_t1ce.nii.gz").unlink()
     sentence = "brats: case BraTS20_Training_007 has no t1ce volume "
-    sentence += f"(looked for {BRATS2020.layout} in {folder})"
+    sentence += f"in {folder} (looked for {BRATS2020.layout})"
     with pytest.raises(DataError) as caught:
         Brats(tmp_path).find_cases()
     assert str(caught.value) == sentence
@@ -73,7 +73,9 @@ def test_kits_lists_unlabelled_cases_and_names_missing_images(tmp_path: Path) ->
     assert [(case.id, case.label is None) for case in cases] == [("case_00001", False), ("case_00210", True)]
     shutil.rmtree(tmp_path / "data" / "case_00001")
     touch(tmp_path, "data/case_00002/segmentation.nii.gz")
-    with pytest.raises(DataError, match=r"kits: case case_00002 has no ct volume \(looked for .*imaging.*download"):
+    with pytest.raises(
+        DataError, match=r"kits: case case_00002 has no ct volume in .*case_00002 \(looked for .*imaging.*download"
+    ):
         Kits(tmp_path).find_cases()
 
 

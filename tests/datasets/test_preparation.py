@@ -124,7 +124,7 @@ def test_all_unusable_cases_are_named_at_once(brats_root: Path, tmp_path: Path) 
     with pytest.raises(DataError) as caught:
         prepare(dataset, cases, tmp_path / "cache")
     lines = str(caught.value).splitlines()
-    assert lines[0] == "brats: 2 of 6 cases cannot be used:"
+    assert lines[0] == f"brats: {brats_root}: 2 cases cannot be used (--skip-bad-cases leaves them out):"
     assert [str(cases[1].images["t1"]) in lines[1], str(label) in lines[2], len(lines)] == [True, True, 3]
     assert len(list((tmp_path / "cache" / "brats").iterdir())) == 4
 
