@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from math import nan
@@ -16,7 +16,7 @@ from bench.provenance import describe_run
 from bench.results import Status
 from bench.runner import Slots
 from bench.search import Value, build_space, split_values
-from bench.spec import MethodSpec, Place, RunSpec, SpecError
+from bench.spec import MethodSpec, Place, RunSpec
 from bench.study import FIT_S, STATUS, StudySpec, open_storage, open_study
 from bench.study_record import StudyRecord, TrialRecord
 from bench.tuning import Evaluate, Outcome, Report, tune
@@ -31,6 +31,11 @@ class StudyPlan:
     spec: StudySpec
     run: RunSpec
     folder: Path
+
+    def trial_run(self, values: Mapping[str, Value]) -> RunSpec:
+        """Return the run of a trial, with as many epochs as the budget gives it."""
+        run, epochs = vary(self.run, values), self.spec.tune.epochs
+        return replace(run, chosen=(*run.chosen, ("train.epochs", str(epochs)))) if epochs else run
 
 
 @dataclass(frozen=True)
@@ -67,23 +72,12 @@ def plan_studies(
     return list(plans.values())
 
 
-def vary(run: RunSpec, values: dict[str, Value]) -> RunSpec:
+def vary(run: RunSpec, values: Mapping[str, Value]) -> RunSpec:
     """Return the run with a trial's values in place of its defaults."""
     own, shared = split_values(values)
     method = methods.build(run.method.name, dict(run.method.settings) | own)
     chosen = tuple((key, str(value)) for key, value in sorted(shared.items()))
     return replace(run, method=MethodSpec(run.method.name, methods.changed_settings(method)), chosen=chosen)
-
-
-def choose(spec: RunSpec, record: StudyRecord) -> RunSpec:
-    """Return a final run with the best values of its study.
-
-    Raises: SpecError if no trial has ended well.
-    """
-    best = record.best
-    if best is None:
-        raise SpecError(f"study {record.name}: no trial has ended well, so there is nothing to choose")
-    return replace(vary(spec, best.values), study=f"{record.name}#{best.number}")
 
 
 def run_studies(
@@ -158,7 +152,7 @@ def build_record(plan: StudyPlan, study: object) -> StudyRecord:
         )
     return StudyRecord(
         name=plan.spec.name,
-        method=facts["label"],
+        method=str(run.method),
         dataset=run.dataset,
         backbone=facts["backbone"],
         weights=facts["weights"],
@@ -194,7 +188,8 @@ class _Crew:
                 folder, self.out / "cache", device, slots.threads, slots.checkpointing, slots.slices_per_chunk
             )
             say(TrialEvent(plan, number, values))
-            child = start_child("bench.inner:run_inner", vary(plan.run, values), place, name=f"trial {number}")
+            run = plan.trial_run(values)
+            child = start_child("bench.inner:run_inner", run, place, name=f"trial {number}")
             self.active.add(child)
             try:
                 return self._follow(child, report, lambda epochs: say(TrialEvent(plan, number, values, epochs)))
