@@ -44,6 +44,7 @@ class Fit:
 
     curve: tuple[EpochRecord, ...]
     best_epoch: int
+    best_val_dice: float
     fit_s: float  # training steps and inner validation, in seconds
 
 
@@ -87,7 +88,7 @@ def fit(
         curve.append(EpochRecord(epoch, sum(losses) / len(losses), float(schedule.get_last_lr()[0]), val_dice))
         on_progress("fit", epoch + 1, epochs)
     load_delta(model, best_state)
-    return Fit(tuple(curve), best_epoch, time.perf_counter() - started)
+    return Fit(tuple(curve), best_epoch, best_dice, time.perf_counter() - started)
 
 
 def build_optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:

@@ -14,8 +14,24 @@ FILES = sorted(file for name in OURS for file in (ROOT / name).rglob("*.py"))
 
 # From the lowest room to the highest; a module may import from its own room and from those below it.
 ROOMS = [
-    {"bench", "bench.results", "bench.study_record", "bench.spec", "bench.children", "methods", "datasets", "reports"},
-    {"bench.models", "bench.metrics", "bench.presets", "bench.request"},
+    {
+        "bench",
+        "bench.children",
+        "bench.durable",
+        "bench.results",
+        "bench.spec",
+        "bench.study_record",
+        "methods",
+        "datasets",
+        "reports",
+    },
+    {
+        "bench.models",
+        "bench.firewall",
+        "bench.metrics",
+        "bench.presets",
+        "bench.request",
+    },
     {
         "bench.training",
         "bench.evaluation",
@@ -29,6 +45,8 @@ ROOMS = [
         "bench.study",
         "bench.tuning",
     },
+    {"bench.delta_file", "bench.fold", "bench.network", "bench.scoring"},
+    {"bench.restore"},
     {"bench.trial", "bench.inventory"},
     {"bench.runner"},
     {"bench.experiment", "bench.display", "bench.listing", "bench.guide"},

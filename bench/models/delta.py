@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 import torch
@@ -34,6 +35,22 @@ def load_delta(model: Segmenter, state: Mapping[str, torch.Tensor]) -> None:
             raise ValueError(f"load_delta: {len(found)} tensors are {problem}: {listed} (another method or backbone?)")
     for name, tensor in present.items():
         tensor.copy_(state[name])
+
+
+def frozen_state(model: Segmenter) -> dict[str, torch.Tensor]:
+    """Return the tensors that are not in the delta, uncopied: what a rebuilt network must have by itself."""
+    kept = _find_delta(model).keys()
+    return {name: tensor for name, tensor in model.state_dict().items() if name not in kept}
+
+
+def hash_tensors(state: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 of names, types, shapes and bytes, whatever the order and the device."""
+    sha = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
 
 
 def _find_delta(model: Segmenter) -> dict[str, torch.Tensor]:

@@ -25,8 +25,8 @@ from bench.models.pretraining import TABLE, LoadedWeights
 from bench.models.swin import SwinBackbone
 from bench.models.vit import ViTBackbone
 from bench.models.weights import load_weights
+from bench.network import build_model
 from bench.spec import DataSpec, MethodSpec, ModelSpec, Protocol, RunSpec
-from bench.trial import build_model
 
 WIDTH, HEADS, DEPTH, PATCH = 32, 4, 4, 8
 SIZE = (32, 48)
@@ -379,8 +379,9 @@ def test_a_run_refuses_a_file_that_is_another_by_now(tmp_path):
     run = RunSpec(MethodSpec("linear"), "brats", "abc", 0, 0, protocol, tmp_path, "0" * 64)
     info = datasets.get("brats").describe("brats2020")
     with pytest.raises(ValueError, match=r"vit\.safetensors' has changed since the run was planned"):
-        build_model(run, info)
-    loaded = build_model(replace(run, weights_sha256=file_sha256(tmp_path / "vit.safetensors")), info).backbone.loaded
+        build_model(run, len(info.channels), len(info.classes))
+    same = replace(run, weights_sha256=file_sha256(tmp_path / "vit.safetensors"))
+    loaded = build_model(same, len(info.channels), len(info.classes)).backbone.loaded
     assert loaded is not None
     assert loaded.name == "vit.safetensors"
 

@@ -1,0 +1,72 @@
+"""The cases of a run's fold: those to train and to select on in the open, the held-out ones behind the firewall."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch.utils.data import DataLoader
+
+import datasets
+from bench.evaluation import Predict, mean_dice
+from bench.firewall import HeldOut
+from bench.sources import find_used
+from bench.spec import RunSpec, derive_seed
+from bench.training import Batch, TrainingData
+from datasets.base import Case, Dataset
+from datasets.patches import PatchDataset
+from datasets.preprocessing import PreparedCase, prepare
+from datasets.splits import split_cases
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The cases of one fold; ``train`` and ``val`` are prepared, the held-out ones are not looked at yet."""
+
+    dataset: Dataset
+    train: tuple[PreparedCase, ...]
+    val: tuple[PreparedCase, ...]
+    held_out: HeldOut[PreparedCase]
+    split_hash: str
+
+
+def load_fold(spec: RunSpec, cache: Path, folder: Path) -> Fold:
+    """Return the fold of a run that writes into ``folder``; cases without a label are left out."""
+    dataset = datasets.build(spec.dataset, spec.root)
+    labelled = find_used(dataset, spec)
+    options = spec.protocol.data
+    split = split_cases(labelled, spec.fold, n_folds=options.n_folds, val_frac=options.val_frac)
+
+    def load(ids: Sequence[str]) -> tuple[PreparedCase, ...]:
+        return tuple(prepare(dataset, _pick(labelled, ids), cache))
+
+    held_out = HeldOut(folder, lambda: load(split.test))
+    return Fold(dataset, load(split.train), load(split.val), held_out, split.hash)
+
+
+def build_training_data(
+    spec: RunSpec, train: Sequence[PreparedCase], val: Sequence[PreparedCase], dataset: Dataset, predict: Predict
+) -> TrainingData:
+    """Return what training sees: patches of ``train``, and the Dice on ``val`` to select the epoch by."""
+    options = spec.protocol.data
+    patches = PatchDataset(
+        train,
+        options.patch,
+        options.patches_per_epoch,
+        seed=derive_seed("data", spec.dataset, spec.fold, spec.seed),
+        foreground_frac=options.foreground_frac,
+        augment=True,
+    )
+    loader = DataLoader(patches, batch_size=spec.own_protocol.train.batch)
+
+    def draw_epoch(epoch: int) -> Iterable[Batch]:
+        patches.set_epoch(epoch)
+        return loader
+
+    return TrainingData(draw_epoch, len(loader), lambda: mean_dice(predict, val, dataset.info))
+
+
+def _pick(cases: Sequence[Case], ids: Sequence[str]) -> list[Case]:
+    by_id = {case.id: case for case in cases}
+    return [by_id[case_id] for case_id in ids]

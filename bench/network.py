@@ -1,0 +1,48 @@
+"""The network of a run, from its spec: the same in training, in the reload check and when a delta is restored."""
+
+from __future__ import annotations
+
+from bench.models import apply_method, build_segmenter
+from bench.models.execution import Execution, set_execution
+from bench.models.segmenter import Segmenter
+from bench.spec import Place, RunSpec, derive_seed
+from methods.base import Method
+
+
+def build_model(spec: RunSpec, in_channels: int, n_classes: int) -> Segmenter:
+    """Return the segmenter that the method goes into: equal for every method of a seed.
+
+    Raises: ValueError if the weights cannot be had or read, or are others than those of the spec.
+    """
+    options = spec.protocol.model
+    model = build_segmenter(
+        options.backbone,
+        options.weights,
+        in_channels=in_channels,
+        n_classes=n_classes,
+        patch=spec.protocol.data.patch,
+        seed=derive_seed("model", spec.seed),
+    )
+    if spec.weights_sha256 and model.backbone.loaded and model.backbone.loaded.sha256 != spec.weights_sha256:
+        raise ValueError(f"weights: '{options.weights}' has changed since the run was planned")
+    return model
+
+
+def put_method(model: Segmenter, spec: RunSpec, method: Method) -> None:
+    """Freeze the backbone and put the run's method into it.
+
+    Raises: MissingRole if the backbone cannot host the method; ValueError if a setting does not fit it.
+    """
+    options = spec.protocol.model
+    apply_method(
+        model,
+        method,
+        seed=derive_seed("method", spec.seed),
+        also_train=options.also_train,
+        backbone_mode=options.backbone_mode,
+    )
+
+
+def execute_as(model: Segmenter, place: Place) -> None:
+    """Let the network compute in the way that the place asks for, which changes memory and time but no result."""
+    set_execution(model, Execution(place.checkpointing, place.slices_per_chunk))
