@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 import methods
 from bench.children import Child, start_child
@@ -18,8 +19,12 @@ from bench.runner import Slots
 from bench.search import Value, build_space, split_values
 from bench.spec import MethodSpec, Place, RunSpec
 from bench.study import FIT_S, STATUS, StudySpec, open_storage, open_study
+from bench.study_pictures import draw_study
 from bench.study_record import StudyRecord, TrialRecord
 from bench.tuning import Evaluate, Outcome, Report, tune
+
+if TYPE_CHECKING:
+    from optuna import Study
 
 TUNING = "tuning"  # folder below --out
 
@@ -40,12 +45,12 @@ class StudyPlan:
 
 @dataclass(frozen=True)
 class TrialEvent:
-    """A trial began (``outcome`` is None), told of an epoch (``epochs`` of them done), or ended."""
+    """A trial began (``outcome`` is None), was validated (``validations`` times so far), or ended."""
 
     plan: StudyPlan
     number: int
     values: dict[str, Value]
-    epochs: int = 0
+    validations: int = 0
     outcome: Outcome | None = None
 
 
@@ -114,6 +119,7 @@ def run_studies(
             tune(study, plan.spec, evaluate, plan.folder / "lock", lambda *ended: say(_ended(plan, *ended)))
             record = build_record(plan, study)
             record.write(plan.folder)
+            draw_study(study, plan.folder)
             return record
         finally:
             devices.put(device)
@@ -129,13 +135,13 @@ def run_studies(
         return [future.result() for future in futures]
 
 
-def build_record(plan: StudyPlan, study: object) -> StudyRecord:
+def build_record(plan: StudyPlan, study: Study) -> StudyRecord:
     """Return what the study has come to so far."""
     run = plan.run
     method = methods.build(run.method.name, dict(run.method.settings))
     facts = describe_run(run, method)
     trials = []
-    for trial in study.get_trials(deepcopy=False):  # type: ignore[attr-defined]  # Optuna's; typed where it is made
+    for trial in study.get_trials(deepcopy=False):
         told = trial.user_attrs
         status = told.get(STATUS, "running")
         dice = trial.values[0] if trial.values and status == Status.DONE else None
@@ -192,23 +198,23 @@ class _Crew:
             child = start_child("bench.inner:run_inner", run, place, name=f"trial {number}")
             self.active.add(child)
             try:
-                return self._follow(child, report, lambda epochs: say(TrialEvent(plan, number, values, epochs)))
+                return self._follow(child, report, lambda done: say(TrialEvent(plan, number, values, done)))
             finally:
                 self.active.discard(child)
                 child.messages.close()
 
         return evaluate
 
-    def _follow(self, child: Child, report: Report, on_epoch: Callable[[int], None]) -> Outcome:
+    def _follow(self, child: Child, report: Report, on_validation: Callable[[int], None]) -> Outcome:
         dices: tuple[float, ...] = ()
         try:
             while True:
                 kind, *content = child.messages.recv()
                 if kind == "end":
                     return Outcome(*content)
-                epoch, dices, params_tuned, fit_s = content
-                on_epoch(epoch + 1)
-                if report(epoch, dices):
+                number, dices, params_tuned, fit_s = content
+                on_validation(number + 1)
+                if report(number, dices):
                     child.stop()
                     return Outcome(Status.DONE, sum(dices) / len(dices), params_tuned, fit_s, pruned=True)
         except EOFError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import count
 from math import nan
 from typing import Any
 
@@ -27,8 +28,8 @@ from methods.base import MissingRole
 def run_inner(spec: RunSpec, place: Place, send: Callable[[tuple[Any, ...]], None]) -> None:
     """Carry out a trial in this process.
 
-    Sends ("epoch", number, Dice of each inner validation case, tuned parameters, seconds of fit) at every validation, and
-    at last ("end", status, Dice at the best epoch, tuned parameters, seconds of fit, reason).
+    Sends ("validation", number, Dice of each inner validation case, tuned parameters, seconds of fit) every time, and at
+    last ("end", status, Dice at the best epoch, tuned parameters, seconds of fit, reason).
     """
     torch.set_num_threads(place.threads)
     protocol = spec.own_protocol
@@ -37,9 +38,10 @@ def run_inner(spec: RunSpec, place: Place, send: Callable[[tuple[Any, ...]], Non
     info = fold.dataset.info
     model = build_model(spec, len(info.channels), len(info.classes))
     n_tuned, started = 0, time.perf_counter()
+    numbers = count()
 
-    def on_validation(epoch: int, dices: tuple[float, ...]) -> None:
-        send(("epoch", epoch, dices, n_tuned, time.perf_counter() - started))
+    def on_validation(dices: tuple[float, ...]) -> None:
+        send(("validation", next(numbers), dices, n_tuned, time.perf_counter() - started))
 
     def end(status: Status, dice: float, reason: str = "") -> None:
         send(("end", status, dice, n_tuned, time.perf_counter() - started, reason))
@@ -50,15 +52,14 @@ def run_inner(spec: RunSpec, place: Place, send: Callable[[tuple[Any, ...]], Non
         n_tuned = cost.count_parameters(model).tuned
         torch.manual_seed(derive_seed("train", spec.seed))
         predict = build_predictor(model, protocol.data.patch, protocol.eval, fabric)
-        data = build_training_data(spec, fold.train, fold.val, fold.dataset, predict)
+        data = build_training_data(spec, fold.train, fold.val, fold.dataset, predict, on_validation)
         started = time.perf_counter()
-        fitted = fit(model, data, protocol.train, fabric, lambda phase, done, total: None, on_validation)
+        fitted = fit(model, data, protocol.train, fabric, lambda phase, done, total: None)
     except MissingRole as error:
         end(Status.SKIPPED, nan, str(error))
     except DivergedError as error:
         end(Status.DIVERGED, nan, str(error))
     except Exception as error:  # the trial's failure is its outcome; the study goes on
-        status = Status.OOM if cost.is_out_of_memory(error) else Status.FAILED
-        end(status, nan, f"{type(error).__name__}: {error}")
+        end(Status.FAILED, nan, f"{type(error).__name__}: {error}")
     else:
         end(Status.DONE, fitted.best_val_dice)

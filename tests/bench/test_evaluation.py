@@ -6,7 +6,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from bench.evaluation import MIRRORS, build_predictor, mean_dice, score_cases
+from bench.evaluation import MIRRORS, build_predictor, mean_dices, score_cases
 from bench.spec import EvalSpec
 from datasets.brats import Brats
 
@@ -86,7 +86,7 @@ def test_a_perfect_prediction_scores_one_for_every_case_and_region():
     assert all(score.dice == 1 and score.hd95_mm == 0 for score in scores)
     assert [done for done, _ in heard] == [1, 2]
     assert all((found == case.classes).all() for (_, found), case in zip(heard, cases, strict=True))
-    assert mean_dice(predictor(Threshold()), cases, Brats.describe("brats2020")) == 1
+    assert mean_dices(predictor(Threshold()), cases, Brats.describe("brats2020")) == (1, 1)
 
 
 def test_mean_dice_is_the_mean_of_what_scoring_reports():
@@ -95,6 +95,5 @@ def test_mean_dice_is_the_mean_of_what_scoring_reports():
     wrong.image = case.image  # the model sees one thing, the reference says another
     scores = score_cases(predictor(Threshold()), [wrong], Brats.describe("brats2020"))
     assert 0 < np.mean([score.dice for score in scores]) < 1
-    assert mean_dice(predictor(Threshold()), [wrong], Brats.describe("brats2020")) == pytest.approx(
-        np.mean([score.dice for score in scores])
-    )
+    means = mean_dices(predictor(Threshold()), [wrong], Brats.describe("brats2020"))
+    assert means == pytest.approx((np.mean([score.dice for score in scores]),))
