@@ -119,7 +119,6 @@ def run_studies(
             tune(study, plan.spec, evaluate, plan.folder / "lock", lambda *ended: say(_ended(plan, *ended)))
             record = build_record(plan, study)
             record.write(plan.folder)
-            draw_study(study, plan.folder)
             return record
         finally:
             devices.put(device)
@@ -132,7 +131,10 @@ def run_studies(
             pool.shutdown(wait=False, cancel_futures=True)
             crew.stop()
             raise
-        return [future.result() for future in futures]
+        records = [future.result() for future in futures]
+    for plan in plans:  # here, because pyplot wants a single thread
+        draw_study(open_study(opened, plan.spec), plan.folder)
+    return records
 
 
 def build_record(plan: StudyPlan, study: Study) -> StudyRecord:

@@ -9,11 +9,10 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, astuple, fields
 from datetime import datetime
-from math import isfinite
 from pathlib import Path
-from statistics import fmean
 
 from bench.results import CaseScore, RunResult, Status, flatten
+from reports.aggregates import aggregate_regions, mean_defined
 
 CASE_FILE = "per_case.csv"
 PICTURES = ("overlay.png",)  # sent if the run has left them in its folder
@@ -58,15 +57,14 @@ def params(result: RunResult) -> dict[str, str]:
 
 def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
     """Yield (name, value, step): the headline numbers at step 0 and the curves at their epochs."""
-    dices = {region: [row.dice for row in result.cases if row.region == region] for region in result.regions}
-    for region, values in dices.items():
-        distances = [row.hd95_mm for row in result.cases if row.region == region and isfinite(row.hd95_mm)]
-        if values:
-            yield f"dice/{region}", fmean(values), 0
-        if distances:
-            yield f"hd95_mm/{region}", fmean(distances), 0
-    if result.cases:
-        yield "dice/mean", fmean(row.dice for row in result.cases), 0
+    for aggregate in aggregate_regions(result.cases):
+        for name in ("dice", "hd95_mm", "nsd"):
+            mean = getattr(aggregate, name).all
+            if mean.n:
+                yield f"{name}/{aggregate.region}", mean.value, 0
+    overall = mean_defined(row.dice for row in result.cases)
+    if overall.n:
+        yield "dice/mean", overall.value, 0
     if result.cost is not None:
         yield "params/tuned", result.cost.params_tuned, 0
         yield "params/other", result.cost.params_other, 0

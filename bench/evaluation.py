@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from monai.inferers import sliding_window_inference
 from torch import nn
 
-from bench.metrics import dice, region_mask, score_case
+from bench.metrics import Scoring, dice, region_mask, score_case
 from bench.results import CaseScore
 from bench.spec import EvalSpec
 from datasets.base import DatasetInfo
@@ -60,20 +60,33 @@ def build_predictor(model: nn.Module, patch: tuple[int, int, int], spec: EvalSpe
 def score_cases(
     predict: Predict,
     cases: Sequence[PreparedCase],
-    info: DatasetInfo,
+    scoring: Scoring,
     on_case: Callable[[int, np.ndarray], None] = lambda done, prediction: None,
 ) -> list[CaseScore]:
     """Score every case; ``on_case`` hears how many are done, and gets the newest class map (D, H, W)."""
     scores: list[CaseScore] = []
     for number, case in enumerate(cases, start=1):
         prediction = predict(case.image())
-        scores += score_case(case.id, prediction, np.asarray(case.label()), info, case.spacing_mm)
+        spacing_mm = case.spacing_mm if case.spacing_known else None
+        scores += score_case(case.id, prediction, np.asarray(case.label()), spacing_mm, scoring)
         on_case(number, prediction)
     return scores
 
 
+def score_overlaps(predict: Predict, cases: Sequence[PreparedCase], scoring: Scoring) -> list[CaseScore]:
+    """Score every case without the slower distances, which are nan."""
+    pairs = ((case, predict(case.image()), np.asarray(case.label())) for case in cases)
+    return [
+        row for case, predicted, reference in pairs for row in score_case(case.id, predicted, reference, None, scoring)
+    ]
+
+
 def mean_dices(predict: Predict, cases: Sequence[PreparedCase], info: DatasetInfo) -> tuple[float, ...]:
-    """Return each case's Dice averaged over the regions, without the slower surface distances."""
+    """Return each case's Dice averaged over the regions, without the slower surface distances.
+
+    This is for selection, which needs a number for every case: masks that are both empty agree (1), whatever the policy
+    of the scores.
+    """
     means = []
     for case in cases:
         predicted, reference = predict(case.image()), np.asarray(case.label())

@@ -1,74 +1,65 @@
-"""Dice and the 95th-percentile Hausdorff distance per case and region, with every empty mask decided in one table.
+"""The scores of one case: overlap, surface distances and volumes per region, empty masks decided by a named policy.
 
-The Hausdorff distance is the larger of the two directed 95th percentiles (linear interpolation) between the 6-connected
-surfaces, in mm. Other tools pool the two directions or weight by surface area; their numbers differ, so a table must
-name this variant.
-
-Reference: Taha & Hanbury 2015, BMC Medical Imaging 15:29.
+Dice is 2 |A and B| / (|A| + |B|) of voxel counts. `bench.surfaces` has the two surface metrics, `bench.policies` what
+holds where a mask is empty. Where the spacing of a case is not known, all that is measured in mm is nan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan, prod
 
 import numpy as np
-from scipy import ndimage
 
+from bench.policies import EMPTY_POLICIES, EmptyPolicy, Outcome, choose_policy, choose_tolerance_mm
 from bench.results import CaseScore
+from bench.spec import EvalSpec
+from bench.surfaces import Spacing, bounding_box, hausdorff_95, surface_dice
 from datasets.base import DatasetInfo, Region
 
-FACES = ndimage.generate_binary_structure(rank=3, connectivity=1)
+MM3_PER_ML = 1000.0
 
 
 @dataclass(frozen=True)
-class EmptyPolicy:
-    """What the Hausdorff distance is where a mask is empty. Dice needs no policy: 1 if both are empty, 0 if one is."""
+class Scoring:
+    """What is scored and by which rules; equal for all cases of a data set."""
 
-    hd95_both_empty_mm: float
-    hd95_one_empty_mm: float
+    info: DatasetInfo
+    spec: EvalSpec
 
+    @property
+    def policy_name(self) -> str:
+        """The rule for empty masks: the data set's, or the one that the protocol names."""
+        return choose_policy(self.info, self.spec.empty_policy)
 
-UNDEFINED = EmptyPolicy(hd95_both_empty_mm=float("nan"), hd95_one_empty_mm=float("nan"))
+    @property
+    def policy(self) -> EmptyPolicy:
+        """The rule itself."""
+        return EMPTY_POLICIES[self.policy_name]
 
-EMPTY_POLICIES = {
-    # The challenge's rule up to 2022: a miss costs the diagonal of its 240 x 240 x 155 mm volumes.
-    "brats": EmptyPolicy(hd95_both_empty_mm=0.0, hd95_one_empty_mm=373.12866),
-    # These challenges rank no Hausdorff distance, and volumes of all sizes offer no penalty: Dice 0 carries the miss.
-    "kits": UNDEFINED,
-    "lits": UNDEFINED,
-}
+    def tolerance_mm(self, region: str, spacing_mm: Spacing) -> float:
+        """Return the tolerance of the surface Dice for a region of a case."""
+        return self.spec.nsd_tolerance_mm or choose_tolerance_mm(self.info, region, spacing_mm)
 
 
 def score_case(
-    case_id: str,
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    info: DatasetInfo,
-    spacing_mm: tuple[float, float, float],
+    case_id: str, prediction: np.ndarray, reference: np.ndarray, spacing_mm: Spacing | None, scoring: Scoring
 ) -> list[CaseScore]:
-    """Return one score per region of ``info``.
+    """Return one score per region.
 
-    ``prediction`` and ``reference`` are maps of training classes, integers (D, H, W). The empty policy is the
-    data set's entry in `EMPTY_POLICIES`; a data set that has none leaves the distance to an empty mask undefined (nan).
+    ``prediction`` and ``reference`` are maps of training classes, integers (D, H, W), background 0; the spacing is
+    (D, H, W), None if it is not known.
 
     Raises: ValueError if the shapes differ or a spacing is not positive.
     """
-    policy = EMPTY_POLICIES.get(info.name, UNDEFINED)
-    scores = []
-    for region in info.regions:
-        predicted, wanted = region_mask(prediction, region), region_mask(reference, region)
-        scores.append(
-            CaseScore(
-                case=case_id,
-                region=region.name,
-                dice=dice(predicted, wanted),
-                hd95_mm=hausdorff_95(predicted, wanted, spacing_mm, policy),
-                n_reference_vox=int(np.count_nonzero(wanted)),
-                n_predicted_vox=int(np.count_nonzero(predicted)),
-            )
-        )
-    return scores
+    _check_shapes(prediction, reference)
+    if spacing_mm is not None and not (len(spacing_mm) == 3 and all(0 < step < np.inf for step in spacing_mm)):
+        raise ValueError(f"metrics: spacing must be three positive lengths in mm, got {tuple(spacing_mm)}")
+    box = bounding_box((prediction != 0) | (reference != 0))
+    prediction, reference = prediction[box], reference[box]
+    return [
+        _score_region(case_id, region, prediction, reference, spacing_mm, scoring) for region in scoring.info.regions
+    ]
 
 
 def region_mask(class_map: np.ndarray, region: Region) -> np.ndarray:
@@ -86,39 +77,49 @@ def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
     return 2 * np.count_nonzero(prediction & reference) / total if total else 1.0
 
 
-def hausdorff_95(
+def _score_region(
+    case_id: str,
+    region: Region,
     prediction: np.ndarray,
     reference: np.ndarray,
-    spacing_mm: Sequence[float],
-    policy: EmptyPolicy = UNDEFINED,
-) -> float:
-    """Return the larger of the two directed 95th-percentile surface distances, in mm.
-
-    Masks are boolean (D, H, W), spacing is (D, H, W). Empty masks follow ``policy``. Voxels at the edge of the volume
-    count as surface. Takes time and memory in proportion to the bounding box of both masks together.
-
-    Raises: ValueError if the shapes differ or a spacing is not positive.
-    """
-    _check_shapes(prediction, reference)
-    if len(spacing_mm) != 3 or not all(step > 0 for step in spacing_mm):
-        raise ValueError(f"hd95: spacing must be three positive lengths in mm, got {tuple(spacing_mm)}")
-    n_empty = (not prediction.any()) + (not reference.any())
-    if n_empty:
-        return policy.hd95_both_empty_mm if n_empty == 2 else policy.hd95_one_empty_mm
-    # Outside this box there is no object, which is also what the erosion assumes beyond its edge: it needs no padding.
-    box = ndimage.find_objects((prediction | reference).astype(np.uint8))[0]
-    predicted, wanted = _surface(prediction[box]), _surface(reference[box])
-    return max(_directed_95(predicted, wanted, spacing_mm), _directed_95(wanted, predicted, spacing_mm))
-
-
-def _surface(mask: np.ndarray) -> np.ndarray:
-    surface: np.ndarray = mask & ~ndimage.binary_erosion(mask, FACES, border_value=0)
-    return surface
+    spacing_mm: Spacing | None,
+    scoring: Scoring,
+) -> CaseScore:
+    predicted, wanted = region_mask(prediction, region), region_mask(reference, region)
+    n_predicted, n_wanted, n_common = (int(mask.sum()) for mask in (predicted, wanted, predicted & wanted))
+    tolerance_mm = nan if spacing_mm is None else scoring.tolerance_mm(region.name, spacing_mm)
+    outcome = scoring.policy.decide(n_wanted, n_predicted)
+    if outcome is None:
+        outcome = _measure(predicted, wanted, spacing_mm, tolerance_mm, scoring.spec.hd95)
+    voxel_ml = nan if spacing_mm is None else prod(spacing_mm) / MM3_PER_ML
+    return CaseScore(
+        case=case_id,
+        region=region.name,
+        dice=outcome.dice,
+        hd95_mm=nan if spacing_mm is None else outcome.hd95_mm,
+        n_reference_vox=n_wanted,
+        n_predicted_vox=n_predicted,
+        n_common_vox=n_common,
+        nsd=nan if spacing_mm is None else outcome.nsd,
+        nsd_tolerance_mm=tolerance_mm,
+        reference_ml=n_wanted * voxel_ml,
+        predicted_ml=n_predicted * voxel_ml,
+    )
 
 
-def _directed_95(start: np.ndarray, end: np.ndarray, spacing_mm: Sequence[float]) -> float:
-    distance_mm = ndimage.distance_transform_edt(~end, sampling=spacing_mm)
-    return float(np.percentile(distance_mm[start], 95))
+def _measure(
+    predicted: np.ndarray, wanted: np.ndarray, spacing_mm: Spacing | None, tolerance_mm: float, variant: str
+) -> Outcome:
+    overlap = dice(predicted, wanted)
+    if spacing_mm is None:
+        return Outcome(overlap, nan, nan)
+    box = bounding_box(predicted | wanted)  # outside there is no object, and the surfaces need no margin
+    predicted, wanted = predicted[box], wanted[box]
+    return Outcome(
+        dice=overlap,
+        hd95_mm=hausdorff_95(predicted, wanted, spacing_mm, variant),
+        nsd=surface_dice(predicted, wanted, spacing_mm, tolerance_mm),
+    )
 
 
 def _check_shapes(prediction: np.ndarray, reference: np.ndarray) -> None:

@@ -43,6 +43,17 @@ class CaseScore:
 
 
 @dataclass(frozen=True)
+class PostProcessing:
+    """The scores of a region with predictions of fewer than ``min_vox`` voxels taken as none; see `RunResult.cases`
+    for those without."""
+
+    region: str
+    min_vox: int
+    tried: tuple[tuple[int, float], ...]  # candidates with their mean Dice on the inner validation cases; none if given
+    cases: tuple[CaseScore, ...]
+
+
+@dataclass(frozen=True)
 class EpochRecord:
     """One line of the learning curve; ``val_dice`` is None in epochs without validation."""
 
@@ -132,6 +143,8 @@ class RunResult:
     synthetic: bool
     regions: tuple[str, ...] = ()
     cases: tuple[CaseScore, ...] = ()
+    empty_policy: str = ""  # by which the scores of empty masks were decided
+    postprocessing: PostProcessing | None = None
     curve: tuple[EpochRecord, ...] = ()
     best_epoch: int | None = None
     cost: Cost | None = None
@@ -171,9 +184,15 @@ class RunResult:
         raw["status"] = Status(raw["status"])
         raw["regions"] = tuple(raw["regions"])
         raw["cases"] = tuple(CaseScore(**row) for row in raw["cases"])
+        raw["postprocessing"] = _read_postprocessing(raw["postprocessing"]) if raw["postprocessing"] else None
         raw["curve"] = tuple(EpochRecord(**row) for row in raw["curve"])
         raw["cost"] = _read_cost(raw["cost"]) if raw["cost"] else None
         return RunResult(**raw)
+
+
+def _read_postprocessing(raw: dict[str, Any]) -> PostProcessing:
+    tried = tuple((count, dice) for count, dice in raw["tried"])
+    return PostProcessing(**(raw | {"tried": tried, "cases": tuple(CaseScore(**row) for row in raw["cases"])}))
 
 
 def _read_cost(raw: dict[str, Any]) -> Cost:

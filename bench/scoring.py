@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.evaluation import Predict, score_cases
+from bench.metrics import Scoring
 from bench.results import CaseScore
-from datasets.base import Dataset, DatasetInfo
+from datasets.base import DatasetInfo
 from datasets.preprocessing import PreparedCase
 from reports.figures import draw_overlay
 
@@ -29,7 +30,7 @@ class Scored:
 def score_held_out(
     predict: Predict,
     cases: Sequence[PreparedCase],
-    dataset: Dataset,
+    scoring: Scoring,
     picture: Path,
     title: str,
     on_case: Callable[[int, int], None],
@@ -40,10 +41,9 @@ def score_held_out(
     def show(done: int, prediction: np.ndarray) -> None:
         on_case(done, len(cases))
         if done == 1:
-            name = f"{title}{' (SYNTHETIC)' if dataset.synthetic else ''}"
-            _save_overlay(picture, cases[0], prediction, dataset.info, name)
+            _save_overlay(picture, cases[0], prediction, scoring.info, title)
 
-    scores = score_cases(predict, cases, dataset.info, show)
+    scores = score_cases(predict, cases, scoring, show)
     return Scored(tuple(scores), time.perf_counter() - started)
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
+from math import inf
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -67,12 +68,26 @@ class TrainSpec:
     precision: str = field(default="32-true", metadata={"help": "32-true | bf16-mixed | 16-mixed"})
 
 
+EMPTY_POLICY_NAMES = ("dataset", "brats", "brats2023", "kits", "lits", "nnunet", "monai", "medtuning")
+
+
 @dataclass(frozen=True)
 class EvalSpec:
-    """How a whole volume is segmented."""
+    """How a whole volume is segmented and scored."""
 
     overlap: float = field(default=0.25, metadata={"help": "overlap of sliding windows, fraction of the patch"})
     flips: bool = field(default=False, metadata={"help": "average the prediction over the 8 mirrored volumes"})
+    hd95: str = field(
+        default="max", metadata={"help": "95th-percentile Hausdorff distance: max of both directions | pooled (medpy)"}
+    )
+    nsd_tolerance_mm: float = field(default=0.0, metadata={"help": "of the surface Dice; 0 = the data set's own"})
+    empty_policy: str = field(
+        default="dataset", metadata={"help": f"scores of empty masks: {' | '.join(EMPTY_POLICY_NAMES)}"}
+    )
+    et_min_vox: str = field(
+        default="0",
+        metadata={"help": "BraTS: also score with less enhancing tumour than so many voxels taken as core: N | auto"},
+    )
 
 
 @dataclass(frozen=True)
@@ -133,6 +148,18 @@ class Protocol:
                 self.train.precision,
             ),
             "eval.overlap": (0 <= self.eval.overlap < 1, "in [0, 1)", self.eval.overlap),
+            "eval.hd95": (self.eval.hd95 in ("max", "pooled"), "max or pooled", self.eval.hd95),
+            "eval.nsd_tolerance_mm": (0 <= self.eval.nsd_tolerance_mm < inf, ">= 0", self.eval.nsd_tolerance_mm),
+            "eval.empty_policy": (
+                self.eval.empty_policy in EMPTY_POLICY_NAMES,
+                f"one of {', '.join(EMPTY_POLICY_NAMES)}",
+                self.eval.empty_policy,
+            ),
+            "eval.et_min_vox": (
+                self.eval.et_min_vox == "auto" or self.eval.et_min_vox.isdecimal(),
+                "auto or a number of voxels",
+                self.eval.et_min_vox,
+            ),
             "tune.trials": (self.tune.trials >= 0, ">= 0", self.tune.trials),
             "tune.budget_s": (self.tune.budget_s >= 0, ">= 0", self.tune.budget_s),
             "tune.epochs": (self.tune.epochs >= 0, ">= 0", self.tune.epochs),

@@ -62,7 +62,11 @@ def _log_trial(store: Store, experiment: str, parent: str, record: StudyRecord, 
     run = store.client.create_run(experiment, run_name=f"trial {trial.number}", tags=tags)
     for key, value in trial.values.items():
         store.client.log_param(run.info.run_id, key, value)
-    for key, number in {"dice/inner": trial.dice, "time/fit_s": trial.fit_s, "params/tuned": trial.params_tuned}.items():
+    for key, number in {
+        "dice/inner": trial.dice,
+        "time/fit_s": trial.fit_s,
+        "params/tuned": trial.params_tuned,
+    }.items():
         if number is not None:
             store.client.log_metric(run.info.run_id, key, number)
     ended_well = trial.status in ("done", "pruned")

@@ -13,10 +13,12 @@ from lightning_fabric import Fabric
 import methods
 from bench import cost
 from bench.delta_file import DELTA_FILE, write_delta
-from bench.evaluation import build_predictor
+from bench.evaluation import build_predictor, score_overlaps
 from bench.firewall import count_reads, write_selection
 from bench.fold import build_training_data, load_fold
+from bench.metrics import Scoring
 from bench.network import build_model, execute_as, put_method
+from bench.postprocessing import choose_cutoff
 from bench.provenance import describe_machine, describe_run
 from bench.restore import check_reloaded, compare_reloaded
 from bench.results import Cost, RunResult, Status
@@ -88,16 +90,19 @@ def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progres
     yield {"reload_max_abs_diff": difference}
     check_reloaded(difference, fabric.device)
 
+    scoring = Scoring(info, protocol.eval)
+    cutoff = choose_cutoff(scoring, lambda: score_overlaps(predict, fold.val, scoring))
+    yield {"empty_policy": scoring.policy_name}
     cases = fold.held_out.open(chosen_sha256)
     scored = score_held_out(
         predict,
         cases,
-        fold.dataset,
+        scoring,
         place.folder / OVERLAY_FILE,
-        methods.label(method),
+        f"{methods.label(method)}{' (SYNTHETIC)' if fold.dataset.synthetic else ''}",
         lambda done, total: on_progress("score", done, total),
     )
-    yield {"cases": scored.cases}
+    yield {"cases": scored.cases, "postprocessing": cutoff.apply(scored.cases) if cutoff else None}
     yield {
         "cost": Cost(
             params_total=counts.total,

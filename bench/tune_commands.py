@@ -11,12 +11,12 @@ from rich.console import Console
 from bench import tracking
 from bench.campaign import TUNING, StudyPlan, plan_studies, run_studies
 from bench.commands import EXIT_DONE, EXIT_FAILED_RUNS, EXIT_INTERRUPTED, case_progress, say_what_is_missing
-from bench.display import StudyDisplay
 from bench.experiment import Experiment, lay_out
 from bench.request import TuneRequest
 from bench.runner import Slots
 from bench.search import check_owners
 from bench.spec import RunSpec, SpecError
+from bench.study_display import StudyDisplay
 from bench.study_record import StudyRecord
 from bench.tuned import apply_tuned, find_tuned, read_toml, take_best, write_toml
 from reports.terminal import build_terminal_table

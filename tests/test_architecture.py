@@ -25,6 +25,8 @@ ROOMS = [
         "datasets",
         "reports",
     },
+    {"bench.surfels", "bench.policies"},
+    {"bench.surfaces"},
     {
         "bench.models",
         "bench.firewall",
@@ -35,6 +37,7 @@ ROOMS = [
     {
         "bench.training",
         "bench.evaluation",
+        "bench.postprocessing",
         "bench.cost",
         "bench.entries",
         "bench.tracking",

@@ -6,11 +6,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from bench.evaluation import MIRRORS, build_predictor, mean_dices, score_cases
+from bench.evaluation import MIRRORS, build_predictor, mean_dices, score_cases, score_overlaps
+from bench.metrics import Scoring
 from bench.spec import EvalSpec
 from datasets.brats import Brats
 
 PATCH = (4, 8, 8)
+SCORING = Scoring(Brats.describe("brats2020"), EvalSpec())
 
 
 class Threshold(nn.Module):
@@ -36,6 +38,7 @@ class FakeCase:
     id: str
     classes: np.ndarray
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    spacing_known: bool = True
 
     def image(self) -> np.ndarray:
         return np.stack([self.classes.astype(np.float16)] * 4)
@@ -79,21 +82,35 @@ def test_there_are_eight_different_mirrors():
 def test_a_perfect_prediction_scores_one_for_every_case_and_region():
     cases = [make_case("a", (6, 10, 9)), make_case("b", (4, 8, 8), seed=1)]
     heard = []
-    scores = score_cases(
-        predictor(Threshold()), cases, Brats.describe("brats2020"), lambda done, found: heard.append((done, found))
-    )
+    scores = score_cases(predictor(Threshold()), cases, SCORING, lambda done, found: heard.append((done, found)))
     assert [(score.case, score.region) for score in scores] == [(c, r) for c in "ab" for r in ("WT", "TC", "ET")]
     assert all(score.dice == 1 and score.hd95_mm == 0 for score in scores)
     assert [done for done, _ in heard] == [1, 2]
     assert all((found == case.classes).all() for (_, found), case in zip(heard, cases, strict=True))
-    assert mean_dices(predictor(Threshold()), cases, Brats.describe("brats2020")) == (1, 1)
+    assert mean_dices(predictor(Threshold()), cases, SCORING.info) == (1, 1)
+
+
+def test_a_case_of_unknown_spacing_has_no_millimetres():
+    case = make_case("a", (6, 10, 9))
+    case.spacing_known = False
+    for row in score_cases(predictor(Threshold()), [case], SCORING):
+        assert row.dice == 1
+        assert np.isnan([row.hd95_mm, row.nsd, row.reference_ml]).all()
+
+
+def test_overlaps_are_those_of_the_full_scores():
+    case = make_case("a", (6, 10, 9))
+    quick = score_overlaps(predictor(Threshold()), [case], SCORING)
+    full = score_cases(predictor(Threshold()), [case], SCORING)
+    assert [(row.dice, row.n_common_vox) for row in quick] == [(row.dice, row.n_common_vox) for row in full]
+    assert np.isnan([row.hd95_mm for row in quick]).all()
 
 
 def test_mean_dice_is_the_mean_of_what_scoring_reports():
     case = make_case("a", (6, 10, 9))
     wrong = FakeCase("b", np.where(case.classes == 3, 2, case.classes).astype(np.uint8))
     wrong.image = case.image  # the model sees one thing, the reference says another
-    scores = score_cases(predictor(Threshold()), [wrong], Brats.describe("brats2020"))
+    scores = score_cases(predictor(Threshold()), [wrong], SCORING)
     assert 0 < np.mean([score.dice for score in scores]) < 1
-    means = mean_dices(predictor(Threshold()), [wrong], Brats.describe("brats2020"))
-    assert means == pytest.approx((np.mean([score.dice for score in scores]),))
+    expected = np.mean([score.dice for score in scores])
+    assert mean_dices(predictor(Threshold()), [wrong], SCORING.info) == pytest.approx((expected,))

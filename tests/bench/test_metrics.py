@@ -1,35 +1,29 @@
-"""Scores: cases that can be computed by hand first, then an independent library."""
+"""Scores of a case: overlap by hand and against a library, volumes, empty masks, unknown spacing."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from bench.metrics import EMPTY_POLICIES, UNDEFINED, EmptyPolicy, dice, hausdorff_95, region_mask, score_case
-from datasets.base import DatasetInfo, Region
+from bench.metrics import Scoring, dice, region_mask, score_case
+from bench.policies import EMPTY_POLICIES, LEAST_TOLERANCE_MM, choose_policy, choose_tolerance_mm
+from bench.spec import EMPTY_POLICY_NAMES, EvalSpec, Protocol, SpecError
+from datasets import DATASETS, get
+from datasets.brats import Brats
+from datasets.kits import Kits
 
 SHAPE = (12, 16, 20)
 ISOTROPIC = (1.0, 1.0, 1.0)
-SPACING_MM = (3.0, 0.5, 0.8)
-INFO = DatasetInfo(
-    name="brats",
-    title="",
-    reference="",
-    modality="",
-    channels=("t1",),
-    classes=("background", "core", "oedema", "rim"),
-    label_values=(0, 1, 2, 4),
-    regions=(Region("WT", (1, 2, 3)), Region("TC", (1, 3)), Region("ET", (3,))),
-    layout="",
-)
+INFO = Brats.describe("brats2020")
+SCORING = Scoring(INFO, EvalSpec())
+NOTHING = np.zeros(SHAPE, dtype=np.uint8)
 
 
-def box(
-    start: tuple[int, int, int], size: tuple[int, int, int] = (1, 1, 1), shape: tuple[int, ...] = SHAPE
-) -> np.ndarray:
+def box(corner, size=(1, 1, 1), shape=SHAPE) -> np.ndarray:
     mask = np.zeros(shape, dtype=bool)
-    mask[tuple(slice(low, low + length) for low, length in zip(start, size, strict=True))] = True
+    mask[tuple(slice(start, start + length) for start, length in zip(corner, size, strict=True))] = True
     return mask
 
 
@@ -48,143 +42,187 @@ EMPTY = np.zeros(SHAPE, dtype=bool)
         (box((0, 0, 0)), EMPTY, 0.0),
     ],
 )
-def test_dice_by_hand(prediction: np.ndarray, reference: np.ndarray, expected: float) -> None:
+def test_dice_by_hand(prediction, reference, expected):
     assert dice(prediction, reference) == expected
 
 
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
+def test_dice_agrees_with_monai():
+    import torch
+    from monai.metrics import compute_dice
+
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        fields = [ndimage.gaussian_filter(rng.normal(size=SHAPE), sigma=1.5) for _ in range(2)]
+        masks = [field > np.quantile(field, rng.uniform(0.5, 0.99)) for field in fields]
+        one, two = (torch.from_numpy(mask)[None, None].float() for mask in masks)
+        expected = compute_dice(one, two, include_background=True, ignore_empty=False).item()
+        assert dice(*masks) == dice(*masks[::-1]) == pytest.approx(expected, abs=1e-6)
+        assert 0 <= dice(*masks) <= 1
+        assert dice(masks[0], masks[0]) == 1
+
+
+def test_region_mask_joins_classes():
+    class_map = np.array([[[0, 1, 2, 3]]], dtype=np.uint8)
+    assert region_mask(class_map, INFO.regions[0]).tolist() == [[[False, True, True, True]]]
+    assert region_mask(class_map, INFO.regions[1]).tolist() == [[[False, True, False, True]]]
+
+
+def test_scores_of_a_case():
+    reference = NOTHING.copy()
+    reference[2:6, 2:6, 2:6] = 2
+    prediction = reference.copy()
+    prediction[4, 4, 4] = 3  # an enhancing rim that is not there
+    whole, core, rim = score_case("p1", prediction, reference, (2.0, 0.5, 0.5), SCORING)
+    assert [score.region for score in (whole, core, rim)] == ["WT", "TC", "ET"]
+    assert (whole.case, whole.dice, whole.hd95_mm, whole.nsd, whole.nsd_tolerance_mm) == ("p1", 1.0, 0.0, 1.0, 2.0)
+    assert (whole.n_reference_vox, whole.n_predicted_vox, whole.n_common_vox) == (64, 64, 64)
+    assert (whole.reference_ml, whole.predicted_ml) == (0.032, 0.032)  # 64 voxels of 0.5 mm3
+    assert (rim.dice, rim.hd95_mm, rim.nsd) == (0.0, 373.12866, 0.0)
+    assert (rim.n_reference_vox, rim.n_predicted_vox, rim.n_common_vox) == (0, 1, 0)
+    assert (rim.reference_ml, rim.predicted_ml) == (0.0, 0.0005)
+
+
+def test_scores_do_not_depend_on_where_in_the_volume_the_object_is():
+    rng = np.random.default_rng(0)
+    reference, prediction = (rng.integers(0, 4, (5, 6, 7)).astype(np.uint8) for _ in range(2))
+    small = score_case("a", prediction, reference, (1.0, 2.0, 3.0), SCORING)
+    padded = [np.pad(each, ((3, 9), (0, 4), (7, 1))) for each in (prediction, reference)]
+    large = score_case("a", *padded, (1.0, 2.0, 3.0), SCORING)
+    assert [replace(row, nsd=0.0) for row in small] == [replace(row, nsd=0.0) for row in large]
+    assert [row.nsd for row in small] == pytest.approx([row.nsd for row in large], abs=1e-12)
+
+
+def test_the_protocol_chooses_variant_and_tolerance():
+    reference, prediction = NOTHING.copy(), NOTHING.copy()
+    reference[3, 3, 0:20], prediction[3, 3, 0] = 3, 3  # distances 0..19 one way, 0 the other
+    whole = score_case("a", prediction, reference, ISOTROPIC, SCORING)[0]
+    assert whole.hd95_mm == pytest.approx(0.95 * 19)
+    pooled = score_case("a", prediction, reference, ISOTROPIC, Scoring(INFO, EvalSpec(hd95="pooled")))[0]
+    assert pooled.hd95_mm == pytest.approx(0.95 * 20 - 1)  # one more 0 among them
+    wide = score_case("a", prediction, reference, ISOTROPIC, Scoring(INFO, EvalSpec(nsd_tolerance_mm=19.0)))[0]
+    assert (wide.nsd, wide.nsd_tolerance_mm) == (1.0, 19.0)
+    assert whole.nsd < 0.5
+    assert whole.nsd_tolerance_mm == 1.0
+
+
+@pytest.mark.parametrize("asked", ["dataset", "nnunet"])
+def test_unknown_spacing_leaves_all_millimetres_undefined(asked):
+    reference = NOTHING.copy()
+    reference[2:6, 2:6, 2:6] = 2
+    rows = score_case("a", reference, reference, None, Scoring(INFO, EvalSpec(empty_policy=asked)))
+    assert rows[0].dice == 1
+    assert rows[0].n_common_vox == 64
+    for row in rows:  # also where a policy has a distance for empty masks
+        lengths = (row.hd95_mm, row.nsd, row.nsd_tolerance_mm, row.reference_ml, row.predicted_ml)
+        assert all(math.isnan(value) for value in lengths)
+
+
+def full_and_empty(policy: str) -> dict[str, tuple[float, float, float]]:
+    """Score the three ways of being empty under a policy, as ET of BraTS."""
+    full = NOTHING.copy()
+    full[1, 1, 1] = 3
+    scoring = Scoring(INFO, EvalSpec(empty_policy=policy))
+    pairs = {"both": (NOTHING, NOTHING), "miss": (NOTHING, full), "alarm": (full, NOTHING)}
+    rows = {name: score_case("a", *pair, ISOTROPIC, scoring)[2] for name, pair in pairs.items()}
+    return {name: (row.dice, row.hd95_mm, row.nsd) for name, row in rows.items()}
+
+
+NAN = math.nan
+
+
 @pytest.mark.parametrize(
-    ("prediction", "reference", "spacing_mm", "expected_mm"),
+    ("policy", "both", "miss", "alarm"),
     [
-        (box((3, 3, 3)), box((3, 3, 3)), ISOTROPIC, 0.0),
-        (box((3, 3, 3)), box((3, 3, 5)), ISOTROPIC, 2.0),  # two voxels apart
-        (box((3, 3, 3)), box((4, 3, 3)), SPACING_MM, 3.0),  # one slice apart
-        (box((3, 3, 3)), box((3, 5, 3)), SPACING_MM, 1.0),
-        (box((3, 3, 3)), box((3, 3, 5)), SPACING_MM, 1.6),
-        (box((2, 4, 4), (4, 4, 4)), box((3, 4, 4), (4, 4, 4)), SPACING_MM, 3.0),  # shifted cubes
-        (box((0, 0, 0)), box((0, 0, 2)), ISOTROPIC, 2.0),  # at the edge of the volume
-        (box((0, 0, 0), SHAPE), box((0, 0, 0), SHAPE), ISOTROPIC, 0.0),  # the whole volume: its faces are surface
-        (box((0, 0, 0), (12, 16, 20)), box((0, 0, 0), (12, 16, 19)), ISOTROPIC, 1.0),
+        ("dataset", (1, 0, 1), (0, 373.12866, 0), (0, 373.12866, 0)),
+        ("brats", (1, 0, 1), (0, 373.12866, 0), (0, 373.12866, 0)),
+        ("brats2023", (1, 0, 1), (0, 374, 0), (0, 374, 0)),
+        ("kits", (1, NAN, 1), (0, NAN, 0), (0, NAN, 0)),
+        ("lits", (1, NAN, 1), (0, NAN, 0), (0, NAN, 0)),
+        ("nnunet", (NAN, NAN, NAN), (0, NAN, 0), (0, NAN, 0)),
+        ("monai", (NAN, NAN, NAN), (0, NAN, 0), (NAN, NAN, NAN)),
+        ("medtuning", (1, NAN, NAN), (0, NAN, NAN), (0, NAN, NAN)),
     ],
 )
-def test_hausdorff_by_hand(
-    prediction: np.ndarray, reference: np.ndarray, spacing_mm: tuple[float, float, float], expected_mm: float
-) -> None:
-    assert hausdorff_95(prediction, reference, spacing_mm) == pytest.approx(expected_mm, abs=1e-12)
+def test_empty_masks_follow_the_policy(policy, both, miss, alarm):
+    np.testing.assert_equal(full_and_empty(policy), {"both": both, "miss": miss, "alarm": alarm})
 
 
-def test_opposite_corner_voxels() -> None:
-    shape = (8, 8, 8)
-    distance_mm = hausdorff_95(box((0, 0, 0), shape=shape), box((7, 7, 7), shape=shape), ISOTROPIC)
-    assert distance_mm == pytest.approx(7 * math.sqrt(3))
+@pytest.mark.filterwarnings("ignore::UserWarning")  # MONAI warns of empty masks
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
+def test_the_monai_policy_is_what_monai_does():
+    import torch
+    from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
+
+    full = torch.zeros(1, 1, *SHAPE)
+    full[0, 0, 1, 1, 1] = 1
+    pairs = {"both": (full * 0, full * 0), "miss": (full * 0, full), "alarm": (full, full * 0)}
+    ours = full_and_empty("monai")
+    for name, (one, two) in pairs.items():
+        theirs = (
+            compute_dice(one, two, include_background=True).item(),
+            compute_hausdorff_distance(one, two, include_background=True, percentile=95).item(),
+            compute_surface_dice(one, two, [1.0], include_background=True, use_subvoxels=True).item(),
+        )
+        if name == "alarm":
+            assert theirs[2] == 0.0  # their surface Dice counts what is predicted where nothing is; their Dice does not
+            theirs = (*theirs[:2], math.nan)
+        np.testing.assert_equal(ours[name], theirs)
 
 
-def test_percentile_of_a_row_of_voxels() -> None:
-    """A row of 21 against its first voxel: distances 0..20 one way, 0 the other; the 95th percentile of 0..20 is 19."""
-    shape = (1, 1, 21)
-    row, first = box((0, 0, 0), shape, shape), box((0, 0, 0), shape=shape)
-    assert hausdorff_95(row, first, ISOTROPIC) == pytest.approx(19.0)
-    assert hausdorff_95(row, first, (1.0, 1.0, 0.5)) == pytest.approx(9.5)
+def test_the_names_of_the_protocol_are_those_of_the_table():
+    assert set(EMPTY_POLICY_NAMES) == {"dataset", *EMPTY_POLICIES}
+    assert EMPTY_POLICIES["brats"].prediction_empty.hd95_mm == pytest.approx(math.hypot(240, 240, 155), abs=1e-5)
 
 
-def test_the_inside_is_no_surface() -> None:
-    full = box((1, 1, 1), (9, 9, 9))
-    shell = full & ~box((2, 2, 2), (7, 7, 7))
-    assert dice(shell, full) < 0.7
-    assert hausdorff_95(shell, full, SPACING_MM) == 0.0
+def test_every_release_has_a_policy_of_its_own_kind():
+    infos = [get(name).describe(release.name) for name in DATASETS for release in get(name).releases]
+    found = {info.release: choose_policy(info) for info in infos}
+    assert len(found) >= 14
+    assert {name for name, policy in found.items() if policy == "brats2023"} == {"brats2023", "brats2024"}
+    assert {name for name, policy in found.items() if policy == "kits"} == {"kits19", "kits21", "kits23"}
+    assert {name for name, policy in found.items() if policy == "lits"} == {"lits", "lits-kaggle", "msd03"}
+    assert found["brats2020"] == found["msd01"] == "brats"
+    assert choose_policy(replace(INFO, name="mine", release="")) == "kits"
+    assert choose_policy(INFO, "nnunet") == "nnunet"
 
 
-@pytest.mark.parametrize("policy", [EMPTY_POLICIES["brats"], UNDEFINED, EmptyPolicy(1.0, 2.0)])
-def test_empty_masks_follow_the_policy(policy: EmptyPolicy) -> None:
-    full = box((1, 1, 1))
-    for prediction, reference in ((EMPTY, full), (full, EMPTY)):
-        np.testing.assert_equal(hausdorff_95(prediction, reference, ISOTROPIC, policy), policy.hd95_one_empty_mm)
-    np.testing.assert_equal(hausdorff_95(EMPTY, EMPTY, ISOTROPIC, policy), policy.hd95_both_empty_mm)
-
-
-def test_policies_of_the_data_sets() -> None:
-    assert EMPTY_POLICIES["brats"].hd95_both_empty_mm == 0.0
-    assert EMPTY_POLICIES["brats"].hd95_one_empty_mm == pytest.approx(math.hypot(240, 240, 155), abs=1e-5)
-    for name in ("kits", "lits"):
-        assert math.isnan(EMPTY_POLICIES[name].hd95_both_empty_mm)
-        assert math.isnan(EMPTY_POLICIES[name].hd95_one_empty_mm)
+def test_tolerances():
+    coarse = (5.0, 0.7, 0.7)
+    for release in ("kits19", "kits21", "kits23"):
+        info = Kits.describe(release)
+        tolerances = {region.name: choose_tolerance_mm(info, region.name, coarse) for region in info.regions}
+        assert tolerances["tumour"] == pytest.approx(1.1498, abs=1e-4)
+        assert next(iter(tolerances.values())) == pytest.approx(1.0331, abs=1e-4)
+        assert tolerances.get("masses", 1.1329) == pytest.approx(1.1329, abs=1e-4)
+    assert choose_tolerance_mm(INFO, "ET", ISOTROPIC) == LEAST_TOLERANCE_MM
+    assert choose_tolerance_mm(INFO, "ET", coarse) == 5.0
 
 
 @pytest.mark.parametrize("spacing_mm", [(1.0, 1.0), (1.0, 0.0, 1.0), (1.0, -1.0, 1.0), (math.nan, 1.0, 1.0)])
-def test_bad_spacing_is_refused(spacing_mm: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="hd95: spacing must be three positive lengths in mm, got"):
-        hausdorff_95(EMPTY, EMPTY, spacing_mm)
+def test_bad_spacing_is_refused(spacing_mm):
+    with pytest.raises(ValueError, match="metrics: spacing must be three positive lengths in mm, got"):
+        score_case("a", NOTHING, NOTHING, spacing_mm, SCORING)
 
 
-def test_different_shapes_are_refused() -> None:
-    for score in (dice, lambda one, two: hausdorff_95(one, two, ISOTROPIC)):
+def test_different_shapes_are_refused():
+    for score in (dice, lambda one, two: score_case("a", one, two, ISOTROPIC, SCORING)):
         with pytest.raises(ValueError, match="equal shape, got"):
             score(EMPTY, EMPTY[1:])
         with pytest.raises(ValueError, match="equal shape, got"):
             score(EMPTY[0], EMPTY[0])
 
 
-def blobs(seed: int) -> np.ndarray:
-    """A few smooth blobs, some of which touch the edge of the volume."""
-    rng = np.random.default_rng(seed)
-    field = ndimage.gaussian_filter(rng.normal(size=SHAPE), sigma=rng.uniform(0.8, 2.0))
-    mask: np.ndarray = field > np.quantile(field, rng.uniform(0.7, 0.99))
-    return mask
-
-
-PAIRS = [(blobs(2 * seed), blobs(2 * seed + 1)) for seed in range(50)]
-
-
-@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI warns of its own call
-def test_agreement_with_monai() -> None:
-    import torch
-    from monai.metrics import compute_dice, compute_hausdorff_distance
-
-    rng = np.random.default_rng(0)
-    for prediction, reference in PAIRS:
-        spacing_mm = tuple(rng.uniform(0.4, 5.0, size=3))
-        one, two = (torch.from_numpy(mask)[None, None].float() for mask in (prediction, reference))
-        expected_mm = compute_hausdorff_distance(
-            one, two, include_background=True, percentile=95, spacing=list(spacing_mm)
-        ).item()
-        assert expected_mm > 0
-        assert hausdorff_95(prediction, reference, spacing_mm) == pytest.approx(expected_mm, rel=1e-4)
-        expected = compute_dice(one, two, include_background=True, ignore_empty=False).item()
-        assert dice(prediction, reference) == pytest.approx(expected, abs=1e-6)
-
-
-def test_symmetry_and_scaling() -> None:
-    for prediction, reference in PAIRS[:10]:
-        distance_mm = hausdorff_95(prediction, reference, SPACING_MM)
-        assert hausdorff_95(reference, prediction, SPACING_MM) == distance_mm
-        doubled = tuple(2 * step for step in SPACING_MM)
-        assert hausdorff_95(prediction, reference, doubled) == pytest.approx(2 * distance_mm)
-        flipped = hausdorff_95(prediction[::-1, :, ::-1], reference[::-1, :, ::-1], SPACING_MM)
-        assert flipped == pytest.approx(distance_mm)
-        moved = [np.pad(mask, ((5, 1), (0, 3), (2, 2))) for mask in (prediction, reference)]
-        assert hausdorff_95(*moved, SPACING_MM) == distance_mm
-
-
-def test_region_mask_joins_classes() -> None:
-    class_map = np.array([[[0, 1, 2, 3]]], dtype=np.uint8)
-    assert region_mask(class_map, INFO.regions[0]).tolist() == [[[False, True, True, True]]]
-    assert region_mask(class_map, INFO.regions[1]).tolist() == [[[False, True, False, True]]]
-
-
-def test_scores_of_a_case() -> None:
-    reference = np.zeros(SHAPE, dtype=np.uint8)
-    reference[2:6, 2:6, 2:6] = 2
-    prediction = reference.copy()
-    prediction[4, 4, 4] = 3  # an enhancing rim that is not there
-    whole, core, rim = score_case("p1", prediction, reference, INFO, ISOTROPIC)
-    assert [score.region for score in (whole, core, rim)] == ["WT", "TC", "ET"]
-    assert (whole.case, whole.dice, whole.hd95_mm) == ("p1", 1.0, 0.0)
-    assert (whole.n_reference_vox, whole.n_predicted_vox) == (64, 64)
-    assert (rim.dice, rim.hd95_mm, rim.n_reference_vox, rim.n_predicted_vox) == (0.0, 373.12866, 0, 1)
-
-
-def test_a_data_set_without_a_policy_leaves_the_distance_undefined() -> None:
-    info = DatasetInfo(**{**vars(INFO), "name": "mine"})
-    empty = np.zeros(SHAPE, dtype=np.uint8)
-    scores = score_case("p1", empty, empty, info, ISOTROPIC)
-    assert len(scores) == 3
-    assert all(score.dice == 1.0 and math.isnan(score.hd95_mm) for score in scores)
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("hd95", "min"),
+        ("empty_policy", "bratz"),
+        ("et_min_vox", "-1"),
+        ("et_min_vox", "some"),
+        ("nsd_tolerance_mm", -1.0),
+    ],
+)
+def test_the_protocol_names_a_bad_setting(field, value):
+    with pytest.raises(SpecError, match=rf"eval\.{field}: must be .*, got {value}"):
+        Protocol(eval=EvalSpec(**{field: value}))
