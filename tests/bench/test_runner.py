@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.results import RunResult, Status
 from bench.request import ComputeRequest
+from bench.results import RunResult, Status
 from bench.runner import choose_slots, run_folder, split_finished
 from bench.spec import MethodSpec, Protocol, RunSpec, SpecError
 
