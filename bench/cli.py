@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -54,6 +56,7 @@ def run(
     request: Request,
     compute: ComputeRequest,
     tuning: TuneRequest,
+    context: typer.Context,
     force: Annotated[bool, typer.Option("--force", help="Repeat runs that are done.")] = False,
     tune: Annotated[
         int, typer.Option(min=0, help="Tune each method first, with so many trials, and run with the best.")
@@ -74,7 +77,8 @@ def run(
     if (tune > 0) + tuned + (settings is not None) > 1:
         raise ValueError("run: --tune, --tuned and --settings exclude each other, got more than one")
     if tune:
-        request = replace(request, set=[*(request.set or ()), f"tune.trials={tune}"])
+        per_fold = f"tune.per_fold={str(tuning.tune_per_fold).lower()}"
+        request = replace(request, set=[*(request.set or ()), f"tune.trials={tune}", per_fold])
     experiment = read_request(request)  # a misspelt name is answered before the heavy imports below
     from bench.commands import run_grid_command
     from bench.runner import choose_slots
@@ -82,7 +86,7 @@ def run(
 
     slots = choose_slots(compute)
     with_values = partial(choose_values, experiment, tuning, slots, tuned=tuned, settings=settings)
-    raise typer.Exit(run_grid_command(experiment, slots, with_values, force=force, console=Console()))
+    raise typer.Exit(run_grid_command(experiment, slots, context.obj, with_values, force=force, console=Console()))
 
 
 @app.command()
@@ -152,6 +156,19 @@ def report(
     from bench.commands import report_command
 
     report_command(format.value, dataset, out, allow_mixed=allow_mixed, console=Console())
+
+
+@app.command()
+def sync(out: Annotated[Path, typer.Option(help="What `run` wrote to.")] = Path("results")) -> None:
+    """Send to MLflow every result in the run folders that it lacks.
+
+    After the tracking server was away, after mlflow.db was lost, after the folder was moved.
+
+    Exit code: 0 all are there, 1 some result cannot be read, 2 the store cannot be reached.
+    """
+    from bench.commands import sync_command
+
+    raise typer.Exit(sync_command(out, Console()))
 
 
 @app.command("list")
@@ -226,7 +243,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; bad input is one sentence on stderr and 2."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        app(args=arguments)
+        typed = sys.argv[1:] if arguments is None else arguments
+        app(args=typed, obj=shlex.join(["python", "-m", "bench", *typed]))
     except SystemExit as ended:
         return int(ended.code or 0)
     except ValueError as error:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -18,8 +19,12 @@ import methods
 from bench import tracking
 from bench.display import GridDisplay, describe_spec
 from bench.experiment import Experiment, lay_out, prepare_data
+from bench.groups import begin_group
+from bench.local_store import describe_browsing
+from bench.publishing import Tracker, sync
 from bench.results import RESULT_FILE, RunResult, Status
 from bench.runner import Event, Slots, run_folder, run_grid, split_finished
+from bench.spec import RunSpec
 from reports.latex import format_latex
 from reports.markdown import format_markdown
 from reports.summary import MethodTable, method_tables
@@ -28,18 +33,37 @@ from reports.terminal import build_terminal_table
 EXIT_DONE, EXIT_FAILED_RUNS, EXIT_INTERRUPTED = 0, 1, 130
 
 
-def run_grid_command(experiment: Experiment, slots: Slots, *, force: bool, console: Console) -> int:
-    """Carry out a grid, from the data to the printed table; return the exit code."""
-    _say_what_is_missing(experiment, console)
-    with _case_progress(console) as on_case:
+def run_grid_command(
+    experiment: Experiment,
+    slots: Slots,
+    command: str,
+    with_values: Callable[[Sequence[RunSpec], Console], Sequence[RunSpec]],
+    *,
+    force: bool,
+    console: Console,
+) -> int:
+    """Carry out a grid, from the data to the printed table; return the exit code.
+
+    ``command`` is what was typed; ``with_values`` returns the runs with tuned values, if they are to have any.
+    """
+    say_what_is_missing(experiment, console)
+    with case_progress(console) as on_case:
         specs = lay_out(experiment, on_case)
+    try:
+        specs = list(with_values(specs, console))
+    except KeyboardInterrupt:
+        console.print("interrupted while tuning: the trials that have ended are kept; the same command does the rest")
+        return EXIT_INTERRUPTED
+    with case_progress(console) as on_case:
         finished, to_do = ([], specs) if force else split_finished(specs, experiment.out)
         prepare_data(to_do, experiment.out, on_case)
-    log = _open_log(console)
+    group = begin_group(specs, command, experiment.out)
+    to_do = [replace(spec, group=group.id) for spec in to_do]
+    tracker = Tracker(experiment.out, console)
     if finished:
         console.print(f"{len(finished)} of {len(specs)} runs are done already (--force repeats them)")
         for spec, result in finished:
-            log(result, run_folder(experiment.out, spec))
+            tracker.send(result, run_folder(experiment.out, spec))
     results = [result for _, result in finished]
     try:
         with GridDisplay(console, len(to_do)) as display:
@@ -48,15 +72,18 @@ def run_grid_command(experiment: Experiment, slots: Slots, *, force: bool, conso
                 display.show(event)
                 if event.result is not None:
                     results.append(event.result)
-                    log(event.result, run_folder(experiment.out, event.spec))
+                    tracker.send(event.result, run_folder(experiment.out, event.spec))
 
             run_grid(to_do, experiment.out, slots, on_event)
     except KeyboardInterrupt:
         console.print(f"interrupted: {len(results)} of {len(specs)} runs have ended; the same command does the rest")
         return EXIT_INTERRUPTED
+    finally:
+        tracker.finish()
     order = {spec.run_id: number for number, spec in enumerate(specs)}
     _print_tables(method_tables(sorted(results, key=lambda result: order[result.run_id])), console)
-    console.print("browse:  [bold]mlflow ui[/]   tables:  [bold]python -m bench report --format latex[/]")
+    console.print("tables:  [bold]python -m bench report --format latex[/]")
+    console.print(f"browse:  [bold]{escape(describe_browsing(tracking.default_uri()))}[/]", soft_wrap=True)
     failed = [result.run_id for result in results if result.status in (Status.FAILED, Status.DIVERGED, Status.OOM)]
     for run_id in failed:
         record = escape(str(experiment.out / "runs" / run_id / RESULT_FILE))
@@ -66,7 +93,7 @@ def run_grid_command(experiment: Experiment, slots: Slots, *, force: bool, conso
 
 def plan_command(experiment: Experiment, console: Console) -> None:
     """Print the cells of the grid with their state."""
-    with _case_progress(console) as on_case:
+    with case_progress(console) as on_case:
         specs = lay_out(experiment, on_case)
     finished, to_do = split_finished(specs, experiment.out)
     states = {spec.run_id: result.status.value for spec, result in finished}
@@ -96,6 +123,22 @@ def report_command(format: str, dataset: str | None, out: Path | None, *, allow_
         out.write_text(text)
 
 
+def sync_command(out: Path, console: Console) -> int:
+    """Send to MLflow what it lacks of the results in the run folders; return the exit code."""
+    uri = tracking.default_uri()
+    moved = tracking.repair_moved(uri)
+    tally = sync(tracking.open_store(uri), out)
+    if moved:
+        console.print(f"the store was moved: the files of {', '.join(moved)} are looked for beside it", markup=False)
+    for run_id in tally.sent:
+        console.print(f"sent {run_id}", markup=False, soft_wrap=True)
+    console.print(f"sent {len(tally.sent)} of {tally.n_results} results to {uri}", markup=False, soft_wrap=True)
+    for problem in tally.problems:
+        console.print(f"[red]problem:[/] {escape(problem)}", soft_wrap=True)
+    console.print(f"browse:  [bold]{escape(describe_browsing(uri))}[/]", soft_wrap=True)
+    return EXIT_FAILED_RUNS if tally.problems else EXIT_DONE
+
+
 def ui_command(port: int) -> int:
     """Serve the MLflow UI until Ctrl-C; return its exit code."""
     uri = tracking.default_uri()
@@ -112,14 +155,14 @@ def data_demo_command(name: str, out: Path, cases: int, seed: int, *, full_size:
 
     datasets.check_name(name)
     shape = FULL_SHAPE if full_size else DEMO_SHAPE
-    with _case_progress(console) as on_case:
+    with case_progress(console) as on_case:
         write_phantoms(
             name, out, cases, seed=seed, shape=shape, on_case=lambda done, total: on_case("writing", done, total)
         )
     console.print(f"wrote {cases} synthetic cases; use them with --datasets {name} --data-root {out}")
 
 
-def _say_what_is_missing(experiment: Experiment, console: Console) -> None:
+def say_what_is_missing(experiment: Experiment, console: Console) -> None:
     if experiment.phantom is not None:
         console.print("[yellow]no --data-root: the data are SYNTHETIC phantoms, not patients[/]")
     if experiment.protocol.model.weights == "none":
@@ -127,7 +170,7 @@ def _say_what_is_missing(experiment: Experiment, console: Console) -> None:
 
 
 @contextmanager
-def _case_progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+def case_progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
     """A bar for each thing that goes case by case; it appears only when there is something to do."""
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
         tasks: dict[str, TaskID] = {}
@@ -138,31 +181,6 @@ def _case_progress(console: Console) -> Iterator[Callable[[str, int, int], None]
             progress.update(tasks[what], completed=done)
 
         yield on_case
-
-
-def _open_log(console: Console) -> Callable[[RunResult, Path], None]:
-    """Return a function that sends a result to MLflow, and says so once if MLflow is out of reach."""
-    store: tracking.Store | None = None
-
-    def give_up(error: tracking.TrackingError) -> None:
-        nonlocal store
-        store = None
-        console.print(
-            f"[yellow]tracking: {escape(str(error))}; results stay in their folders, repeat the command later[/]"
-        )
-
-    def log(result: RunResult, folder: Path) -> None:
-        if store is not None:
-            try:
-                store.log_result(result, folder)
-            except tracking.TrackingError as error:
-                give_up(error)
-
-    try:
-        store = tracking.open_store()
-    except tracking.TrackingError as error:
-        give_up(error)
-    return log
 
 
 def _print_tables(tables: Sequence[MethodTable], console: Console) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import shutil
@@ -14,10 +13,32 @@ from pathlib import Path
 from bench.results import CaseScore, RunResult, Status, flatten
 from reports.aggregates import aggregate_regions, mean_defined
 
-CASE_FILE = "per_case.csv"
-PICTURES = ("overlay.png",)  # sent if the run has left them in its folder
-DIGEST_TAG = "medtuning.digest"  # hash of the result; runs of other projects do not have it
+CASE_FILE = "per_case.json"
+TRACEBACK_FILE = "traceback.txt"
+DIGEST_TAG = "medtuning.digest"  # hash of the result; runs of other projects do not have it, parent runs neither
+GROUP_TAG = "medtuning.group"  # of a parent run: the id of its command
+PARENT_TAG = "mlflow.parentRunId"
+TABLES_TAG = "mlflow.loggedArtifacts"  # which JSON files the UI shows as tables
+TUNING = "tuning/"  # begins the names of experiments with tuning trials, which are no results
 SYNTHETIC_NOTE = "SYNTHETIC phantoms, not patient data: these numbers say nothing about a method's clinical use."
+
+# The headline numbers of `results.Cost`, by their place in it.
+COSTS = {
+    "params_tuned": "params/tuned",
+    "params_other": "params/other",
+    "params_tuned_frac": "params/tuned_frac",
+    "compute.forward_gmac": "compute/forward_gmac",
+    "compute.training_gmac": "compute/training_gmac",
+    "peak_memory_mib": "memory/peak_mib",
+    "memory.peak_mib": "memory/step_peak_mib",
+    "memory.saved_for_backward_mib": "memory/saved_for_backward_mib",
+    "fit_s": "time/fit_s",
+    "train_step.median_s": "time/train_step_s",
+    "inference.median_s": "time/inference_s",
+    "merged.inference.median_s": "time/inference_merged_s",
+    "energy_j": "energy/fit_j",
+    "delta_mib": "storage/delta_mib",
+}
 
 # A skipped run did nothing wrong, but it has no numbers either: FINISHED is kept for runs that have.
 MLFLOW_STATUS = {
@@ -36,15 +57,19 @@ def run_name(result: RunResult) -> str:
 
 def tags(result: RunResult) -> dict[str, str]:
     """Return what runs are found and filtered by, and a note that is seen first; empty values are left out."""
-    names = ("run_id", "status", "reason", "method", "dataset", "backbone", "weights", "fold", "seed", "protocol_id")
+    names = ("run_id", "status", "reason", "method", "label", "dataset", "backbone", "weights", "fold", "seed")
     notes = [SYNTHETIC_NOTE] if result.synthetic else []
     if result.reason:
         notes.append(f"{result.status}: {result.reason}")
-    found = {name: str(getattr(result, name)) for name in names} | {
+    commit = str(result.provenance.get("git_commit") or "")
+    found = {name: str(getattr(result, name)) for name in (*names, "protocol_id", "study", "group")} | {
         "synthetic": str(result.synthetic).lower(),
-        "git_commit": str(result.provenance.get("git_commit") or ""),
+        "device": str(result.provenance.get("device") or ""),
+        "git_commit": commit,
+        "mlflow.source.git.commit": commit,
         "mlflow.note.content": " ".join(notes),
         DIGEST_TAG: hashlib.sha256(json.dumps(asdict(result), sort_keys=True).encode()).hexdigest(),
+        TABLES_TAG: json.dumps([{"path": CASE_FILE, "type": "table"}]) if result.cases else "",
     }
     return {name: value for name, value in found.items() if value}
 
@@ -56,23 +81,23 @@ def params(result: RunResult) -> dict[str, str]:
 
 
 def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
-    """Yield (name, value, step): the headline numbers at step 0 and the curves at their epochs."""
-    for aggregate in aggregate_regions(result.cases):
-        for name in ("dice", "hd95_mm", "nsd"):
+    """Yield (name, value, step): the headline numbers (of the chosen epoch, not the last) at step 0, the curves."""
+    for name in ("dice", "hd95_mm", "nsd"):
+        for aggregate in aggregate_regions(result.cases):
             mean = getattr(aggregate, name).all
             if mean.n:
                 yield f"{name}/{aggregate.region}", mean.value, 0
-    overall = mean_defined(row.dice for row in result.cases)
-    if overall.n:
-        yield "dice/mean", overall.value, 0
-    if result.cost is not None:
-        yield "params/tuned", result.cost.params_tuned, 0
-        yield "params/other", result.cost.params_other, 0
-        yield "params/tuned_frac", result.cost.params_tuned_frac, 0
-        yield "time/fit_s", result.cost.fit_s, 0
-        yield "memory/peak_mib", result.cost.peak_memory_mib, 0
+        overall = mean_defined(getattr(row, name) for row in result.cases)
+        if overall.n:
+            yield f"{name}/mean", overall.value, 0
     if result.best_epoch is not None:
         yield "best_epoch", result.best_epoch, 0
+        chosen = [record.val_dice for record in result.curve if record.epoch == result.best_epoch]
+        if chosen and chosen[0] is not None:
+            yield "best_val_dice", chosen[0], 0
+    if result.cost is not None:
+        found = flatten(asdict(result.cost))
+        yield from ((name, found[key], 0) for key, name in COSTS.items() if found.get(key) is not None)
     for record in result.curve:
         yield "train/loss", record.train_loss, record.epoch
         yield "train/lr", record.learning_rate, record.epoch
@@ -80,21 +105,26 @@ def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
             yield "val/dice", record.val_dice, record.epoch
 
 
+def milliseconds(moment: str) -> int:
+    """Return an ISO 8601 time as MLflow counts it."""
+    return int(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
 def times_ms(result: RunResult) -> tuple[int, int]:
     """Return when the run began and ended, as far as it says; else now."""
-    started = result.provenance.get("started_at")
-    start_s = (datetime.fromisoformat(started) if started else datetime.now()).timestamp()
+    start_ms = milliseconds(result.provenance.get("started_at") or datetime.now().isoformat())
     length_s = result.cost.fit_s + result.cost.score_s if result.cost else 0.0
-    return int(start_s * 1000), int((start_s + length_s) * 1000)
+    return start_ms, start_ms + int(length_s * 1000)
 
 
 def write_artifacts(target: Path, result: RunResult, folder: Path) -> None:
     """Write the result, its table of cases and the pictures that lie in the run's ``folder`` into ``target``."""
     result.write(target)
-    with (target / CASE_FILE).open("w", newline="") as stream:
-        table = csv.writer(stream)
-        table.writerow(column.name for column in fields(CaseScore))
-        table.writerows(astuple(row) for row in result.cases)
-    for name in PICTURES:
-        if (folder / name).is_file():
-            shutil.copy(folder / name, target)
+    if result.cases:
+        columns = [column.name for column in fields(CaseScore)]
+        rows = [[None if value != value else value for value in astuple(row)] for row in result.cases]
+        (target / CASE_FILE).write_text(json.dumps({"columns": columns, "data": rows}))  # what the UI shows as a table
+    if result.traceback:
+        (target / TRACEBACK_FILE).write_text(result.traceback)
+    for picture in folder.glob("*.png"):
+        shutil.copy(picture, target)

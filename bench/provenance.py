@@ -52,6 +52,7 @@ def describe_run(spec: RunSpec, method: Method) -> dict[str, Any]:
         "protocol_id": spec.protocol_id,
         "protocol": spec.protocol_record(),
         "synthetic": dataset.synthetic,
+        "group": spec.group,
         "regions": _name_regions(dataset),
     }
 

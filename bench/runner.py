@@ -11,6 +11,7 @@ from pathlib import Path
 
 import methods
 from bench.children import Child, start_child
+from bench.groups import RUNS
 from bench.provenance import describe_run
 from bench.request import ComputeRequest
 from bench.results import RunResult, Status, read_result
@@ -76,7 +77,7 @@ def split_finished(specs: Sequence[RunSpec], out: Path) -> tuple[list[tuple[RunS
 
 def run_folder(out: Path, spec: RunSpec) -> Path:
     """Return the folder of a run."""
-    return out / "runs" / spec.run_id
+    return out / RUNS / spec.run_id
 
 
 def run_grid(specs: Sequence[RunSpec], out: Path, slots: Slots, on_event: Callable[[Event], None]) -> None:

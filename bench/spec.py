@@ -197,6 +197,7 @@ class RunSpec:
     ``chosen`` are fields of the protocol that a tuning study has set for this method, and ``study`` says which: methods
     that had the same budget are compared with the values that each has chosen.
     ``left_out`` are the cases that cannot be used, each with the reason.
+    ``group`` is the command that asked for the run; it has no influence on the result, as ``root`` has none.
     """
 
     method: MethodSpec
@@ -210,6 +211,7 @@ class RunSpec:
     chosen: tuple[tuple[str, str], ...] = ()
     study: str = ""  # "name#trial"
     left_out: tuple[tuple[str, str], ...] = ()
+    group: str = ""
 
     @property
     def own_protocol(self) -> Protocol:

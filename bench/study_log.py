@@ -14,13 +14,13 @@ from dataclasses import asdict
 from pathlib import Path
 from shutil import copy
 
+from bench.entries import TUNING
 from bench.results import flatten
 from bench.study_pictures import PREFIX
 from bench.study_record import STUDY_FILE, StudyRecord, TrialRecord
 from bench.tracking import Store, reaching
 
 STUDY_TAG, DIGEST_TAG = "medtuning.study", "medtuning.study_digest"
-EXPERIMENT = "tuning/"  # in front of the study's name
 
 
 def log_study(store: Store, record: StudyRecord, folder: Path) -> None:
@@ -30,7 +30,7 @@ def log_study(store: Store, record: StudyRecord, folder: Path) -> None:
     """
     digest = hashlib.sha256(json.dumps(asdict(record), sort_keys=True).encode()).hexdigest()
     with reaching(store.uri):
-        experiment = store.find_experiment(EXPERIMENT + record.name)
+        experiment = store.find_experiment(TUNING + record.name)
         found = store.client.search_runs([experiment], f"tags.`{STUDY_TAG}` = '{record.name}'", max_results=1000)
         if any(run.data.tags.get(DIGEST_TAG) == digest for run in found):
             return

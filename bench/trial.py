@@ -25,6 +25,7 @@ from bench.results import Cost, RunResult, Status
 from bench.scoring import OVERLAY_FILE, score_held_out
 from bench.spec import Place, RunSpec, derive_seed
 from bench.training import DivergedError, fit
+from bench.usage import record_usage
 from methods.base import Method, MissingRole
 
 Progress = Callable[[str, int, int], None]  # phase ("fit" or "score"), how much is done, of how much
@@ -42,8 +43,9 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
     facts = describe_run(spec, method)
     ending: Facts = {"status": Status.DONE, "reason": ""}
     try:
-        for found in _carry_out(spec, method, place, on_progress):
-            facts |= found
+        with record_usage(place.folder, place.device):
+            for found in _carry_out(spec, method, place, on_progress):
+                facts |= found
     except MissingRole as error:
         ending = {"status": Status.SKIPPED, "reason": str(error)}
     except DivergedError as error:

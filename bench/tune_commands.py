@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import tracking
 from bench.campaign import TUNING, StudyPlan, plan_studies, run_studies
 from bench.commands import EXIT_DONE, EXIT_FAILED_RUNS, EXIT_INTERRUPTED, case_progress, say_what_is_missing
 from bench.experiment import Experiment, lay_out
+from bench.publishing import Tracker
 from bench.request import TuneRequest
 from bench.runner import Slots
 from bench.search import check_owners
@@ -94,7 +94,7 @@ def _tune(
     console.print(f"tuning {len(plans)} methods x data sets, {budget} each, in {storage}", soft_wrap=True)
     with StudyDisplay(console, plans) as display:
         records = run_studies(plans, storage, experiment.out, slots, display.show)
-    publish = tracking.open_study_log(console)
+    tracker = Tracker(experiment.out, console)
     for plan, record in zip(plans, records, strict=True):
-        publish(record, plan.folder)
+        tracker.send_study(record, plan.folder)
     return records

@@ -5,6 +5,7 @@ Numbers are aggregated here and nowhere else; the formats only print what they g
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import shorten
@@ -54,13 +55,17 @@ def method_tables(results: Sequence[RunResult], *, allow_mixed: bool = False) ->
 
 def describe_difference(results: Sequence[RunResult]) -> str:
     """Return in words in which fields the protocols of the results differ; empty if there is only one protocol."""
-    protocols = {result.protocol_id: flatten(result.protocol) for result in results}
+    # The records count, not only their hashes: a record may have been edited, or hashed by another version.
+    protocols = {json.dumps([each.protocol_id, each.protocol], sort_keys=True): each for each in results}
     if len(protocols) == 1:
         return ""
-    fields = dict.fromkeys(key for protocol in protocols.values() for key in protocol)
-    values = {key: [protocol.get(key) for protocol in protocols.values()] for key in fields}
-    differing = [f"{key} ({', '.join(map(str, row))})" for key, row in values.items() if any(v != row[0] for v in row)]
-    return f"{len(protocols)} ({', '.join(protocols)}) that differ in {', '.join(differing)}"
+    ids = dict.fromkeys(each.protocol_id for each in protocols.values())
+    records = [flatten(each.protocol) | {"protocol_id": each.protocol_id} for each in protocols.values()]
+    values = {key: [record.get(key) for record in records] for key in dict.fromkeys(key for r in records for key in r)}
+    words = {key: ", ".join(dict.fromkeys(map(str, row))) for key, row in values.items()}
+    differing = [key for key, row in values.items() if any(value != row[0] for value in row) and key != "protocol_id"]
+    named = ", ".join(f"{key} ({words[key]})" for key in differing or ["protocol_id"])
+    return f"{len(protocols)} ({', '.join(ids)}) that differ in {named}"
 
 
 def _split(results: Sequence[RunResult], *names: str) -> list[list[RunResult]]:

@@ -1,6 +1,6 @@
 """The way of a result into an MLflow store and back."""
 
-import csv
+import json
 import math
 import os
 import socket
@@ -114,12 +114,14 @@ def test_headline_numbers_and_curves(store: Store, result: RunResult, tmp_path: 
             "dice/mean": 0.475,
             "hd95_mm/WT": 4.0,
             "hd95_mm/ET": 4.0,  # the mean of what is defined
+            "hd95_mm/mean": 4.0,
             "params/tuned": 20,
             "params/other": 0,
             "params/tuned_frac": 0.02,
             "time/fit_s": 12.5,
             "memory/peak_mib": 512.0,
             "best_epoch": 3,
+            "best_val_dice": 0.3,
         }
     )
     curve = store.client.get_metric_history(run.info.run_id, "val/dice")
@@ -148,12 +150,15 @@ def test_files(store: Store, result: RunResult, tmp_path: Path) -> None:
     store.log_result(result, tmp_path)
     (run,) = find_runs(store, result.dataset)
     names = {file.path for file in store.client.list_artifacts(run.info.run_id)}
-    assert names == {"result.json", "per_case.csv", "overlay.png"}
+    assert names == {"result.json", "per_case.json", "overlay.png"}
     assert artifact(store, run, "overlay.png", tmp_path).read_bytes() == OVERLAY
-    rows = list(csv.DictReader(artifact(store, run, "per_case.csv", tmp_path).read_text().splitlines()))
-    assert [(row["case"], row["region"], float(row["dice"])) for row in rows] == [
+    table = json.loads(artifact(store, run, "per_case.json", tmp_path).read_text())
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    assert [(row["case"], row["region"], row["dice"]) for row in rows] == [
         (row.case, row.region, row.dice) for row in CASES
     ]
+    assert rows[-1]["hd95_mm"] is None  # nan is no JSON
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [{"path": "per_case.json", "type": "table"}]
     database = Path(store.uri.removeprefix("sqlite:///"))
     assert len(list((database.parent / "mlruns").glob("*/*/artifacts/result.json"))) >= 1
 
