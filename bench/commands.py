@@ -163,6 +163,7 @@ def data_demo_command(name: str, out: Path, cases: int, seed: int, *, full_size:
 
 
 def say_what_is_missing(experiment: Experiment, console: Console) -> None:
+    """Say where neither the data nor the weights are real."""
     if experiment.phantom is not None:
         console.print("[yellow]no --data-root: the data are SYNTHETIC phantoms, not patients[/]")
     if experiment.protocol.model.weights == "none":
