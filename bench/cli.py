@@ -30,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-data_app = typer.Typer(help="Write example data.", no_args_is_help=True)
+data_app = typer.Typer(help="Check data, write example data.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 
@@ -40,6 +40,28 @@ class Format(StrEnum):
     TERMINAL = "terminal"
     MARKDOWN = "markdown"
     LATEX = "latex"
+    CSV = "csv"
+
+
+class Kind(StrEnum):
+    """Which tables ``report`` makes."""
+
+    MAIN = "main"
+    EFFICIENCY = "efficiency"
+    ABLATION = "ablation"
+    PRETRAINING = "pretraining"
+    KSHOT = "kshot"
+    GAP = "gap"
+    COMPARISON = "comparison"
+    ALL = "all"
+
+
+class Spread(StrEnum):
+    """What the ± of ``report`` is over."""
+
+    AUTO = "auto"
+    CASES = "cases"
+    RUNS = "runs"
 
 
 class Registry(StrEnum):
@@ -148,14 +170,47 @@ def plan(request: Request) -> None:
 @app.command()
 def report(
     format: Annotated[Format, typer.Option(help="What to print.")] = Format.TERMINAL,
+    kind: Annotated[Kind, typer.Option(help="Which tables; all: every kind there is something for.")] = Kind.MAIN,
     dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
+    versus: Annotated[str, typer.Option(help="Test every method against this one.")] = "",
+    spread: Annotated[
+        Spread, typer.Option(help="± over cases or over runs (folds and seeds); auto: runs where there are several.")
+    ] = Spread.AUTO,
+    methods: Annotated[str, typer.Option(help="Only these methods, in this order: a comma list.")] = "",
+    columns: Annotated[str, typer.Option(help="Only these columns: dice, dice/WT, hd95_mm, tuned_m, ...")] = "",
+    name: Annotated[list[str] | None, typer.Option(help="Print a method so: lora=LoRA (repeatable).")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help='Rows under a heading: "Adapters=adaptformer,med_adapter" (repeatable).')
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="CSV of published numbers to put beside ours: dataset,method,quantity,value.")
+    ] = None,
+    per_dataset: Annotated[
+        bool, typer.Option("--per-dataset", help="A main table for each data set instead of all side by side.")
+    ] = False,
+    macros: Annotated[bool, typer.Option("--macros", help="LaTeX commands for the numbers instead of tables.")] = False,
+    intersection: Annotated[
+        bool, typer.Option("--intersection", help="Compare on the cases that all methods have.")
+    ] = False,
     allow_mixed: Annotated[bool, typer.Option("--allow-mixed", help="Let different protocols into one table.")] = False,
 ) -> None:
-    """Print the tables of everything that MLflow holds."""
-    from bench.commands import report_command
+    """Print the tables of everything that MLflow holds: Markdown, CSV, or LaTeX that goes into a paper as it is."""
+    from bench.reporting import ReportRequest, read_view, report_command
 
-    report_command(format.value, dataset, out, allow_mixed=allow_mixed, console=Console())
+    request = ReportRequest(
+        format=format.value,
+        kind=kind.value,
+        dataset=dataset,
+        versus=versus,
+        spread=spread.value,
+        allow_mixed=allow_mixed,
+        intersection=intersection,
+        macros=macros,
+        per_dataset=per_dataset,
+        view=read_view(methods, columns, name or [], group or [], reference),
+    )
+    report_command(request, out, Console())
 
 
 @app.command()
@@ -228,15 +283,37 @@ def ui(port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000) 
 @data_app.command("demo")
 def data_demo(
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    dataset: Annotated[str, typer.Option(help="brats, kits or lits.")] = "brats",
+    dataset: Annotated[str | None, typer.Option(help="brats (default), kits or lits.")] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(help="A release: brats2019, brats2023, msd01, kits23, lits-kaggle, ..."),
+    ] = None,
     cases: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
     seed: Annotated[int, typer.Option(help="Other seeds give other volumes.")] = 0,
     full_size: Annotated[bool, typer.Option("--full-size", help="155x240x240 voxels instead of 32x64x64.")] = False,
 ) -> None:
     """Write synthetic volumes in the real data set's files and folders."""
-    from bench.commands import data_demo_command
+    from bench.data_commands import demo_command
 
-    data_demo_command(dataset, out, cases, seed, full_size=full_size, console=Console())
+    demo_command(dataset, layout, out, cases, seed, full_size=full_size, console=Console())
+
+
+@data_app.command("check")
+def data_check(
+    data_root: Annotated[Path, typer.Option(help="Folder of the data, as it was downloaded.")],
+    datasets: Annotated[
+        str | None, typer.Option("--datasets", help="Comma list of brats, kits, lits; default: all that are there.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes that read; 0: one a core.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Read every byte of a data set and list everything that is wrong with it.
+
+    Exit code: 0 all cases can be used (warnings do not count), 1 some cannot, 2 bad input.
+    """
+    from bench.data_commands import check_command
+
+    raise typer.Exit(check_command(data_root, datasets, jobs, as_json=json, console=Console()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

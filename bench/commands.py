@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, TaskID
 from rich.table import Table
 
-import datasets
-import methods
 from bench import tracking
-from bench.display import GridDisplay, describe_spec
+from bench.display import GridDisplay, case_progress, describe_spec
 from bench.experiment import Experiment, lay_out, prepare_data
 from bench.groups import begin_group
 from bench.local_store import describe_browsing
 from bench.publishing import Tracker, sync
-from bench.results import RESULT_FILE, RunResult, Status
+from bench.reporting import print_tables
+from bench.results import RESULT_FILE, Status
 from bench.runner import Event, Slots, run_folder, run_grid, split_finished
 from bench.spec import RunSpec
-from reports.latex import format_latex
-from reports.markdown import format_markdown
-from reports.summary import MethodTable, method_tables
-from reports.terminal import build_terminal_table
+from reports.main_table import main_table
+from reports.summary import method_tables
 
 EXIT_DONE, EXIT_FAILED_RUNS, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -81,7 +76,8 @@ def run_grid_command(
     finally:
         tracker.finish()
     order = {spec.run_id: number for number, spec in enumerate(specs)}
-    _print_tables(method_tables(sorted(results, key=lambda result: order[result.run_id])), console)
+    tables = method_tables(sorted(results, key=lambda result: order[result.run_id]))
+    print_tables([main_table([table]) for table in tables], console)
     console.print("tables:  [bold]python -m bench report --format latex[/]")
     console.print(f"browse:  [bold]{escape(describe_browsing(tracking.default_uri()))}[/]", soft_wrap=True)
     failed = [result.run_id for result in results if result.status in (Status.FAILED, Status.DIVERGED, Status.OOM)]
@@ -103,24 +99,6 @@ def plan_command(experiment: Experiment, console: Console) -> None:
     for spec in specs:
         table.add_row(describe_spec(spec), states.get(spec.run_id, "to do"), escape(spec.run_id))
     console.print(table)
-
-
-def report_command(format: str, dataset: str | None, out: Path | None, *, allow_mixed: bool, console: Console) -> None:
-    """Print, or write to a file, the tables of all results in the tracking store."""
-    results = tracking.open_store().load_results(dataset)
-    if not results:
-        what = f"no result of '{dataset}'" if dataset else "no result"
-        raise ValueError(f"report: the tracking store holds {what} yet (make some with `python -m bench run`)")
-    tables = method_tables(_in_registry_order(results), allow_mixed=allow_mixed)
-    if format == "terminal":
-        with out.open("w") if out else nullcontext() as stream:
-            _print_tables(tables, Console(file=stream, width=200) if stream else console)
-        return
-    text = "\n".join({"markdown": format_markdown, "latex": format_latex}[format](table) for table in tables)
-    if out is None:
-        console.out(text, highlight=False)
-    else:
-        out.write_text(text)
 
 
 def sync_command(out: Path, console: Console) -> int:
@@ -149,48 +127,9 @@ def ui_command(port: int) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def data_demo_command(name: str, out: Path, cases: int, seed: int, *, full_size: bool, console: Console) -> None:
-    """Write phantoms into a folder."""
-    from datasets.phantom import DEMO_SHAPE, FULL_SHAPE, write_phantoms
-
-    datasets.check_name(name)
-    shape = FULL_SHAPE if full_size else DEMO_SHAPE
-    with case_progress(console) as on_case:
-        write_phantoms(
-            name, out, cases, seed=seed, shape=shape, on_case=lambda done, total: on_case("writing", done, total)
-        )
-    console.print(f"wrote {cases} synthetic cases; use them with --datasets {name} --data-root {out}")
-
-
 def say_what_is_missing(experiment: Experiment, console: Console) -> None:
     """Say where neither the data nor the weights are real."""
     if experiment.phantom is not None:
         console.print("[yellow]no --data-root: the data are SYNTHETIC phantoms, not patients[/]")
     if experiment.protocol.model.weights == "none":
         console.print("[yellow]weights: none, the backbone starts from random numbers[/]")
-
-
-@contextmanager
-def case_progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each thing that goes case by case; it appears only when there is something to do."""
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def on_case(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done)
-
-        yield on_case
-
-
-def _print_tables(tables: Sequence[MethodTable], console: Console) -> None:
-    for table in tables:
-        console.print()
-        console.print(build_terminal_table(table))
-
-
-def _in_registry_order(results: Sequence[RunResult]) -> list[RunResult]:
-    """Sort as `run` would lay the runs out, so that a report reads the same whatever ended first."""
-    names = methods.names()
-    return sorted(results, key=lambda r: (r.dataset, r.backbone, names.index(r.method), r.label, r.fold, r.seed))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -86,3 +88,17 @@ def describe_result(result: RunResult) -> str:
         return f"{head}: {escape(result.reason)}"
     dice = mean_defined(row.dice for row in result.cases).value
     return f"{head}: Dice {100 * dice:.1f} % in {result.cost.fit_s + result.cost.score_s:.0f} s"
+
+
+@contextmanager
+def case_progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each thing that goes case by case; it appears only when there is something to do."""
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def on_case(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done)
+
+        yield on_case

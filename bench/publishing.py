@@ -15,6 +15,7 @@ from bench.results import RESULT_FILE, RunResult, read_result
 from bench.study_log import log_study
 from bench.study_record import StudyRecord
 from bench.tracking import Store, TrackingError, open_store
+from reports.main_table import main_tables
 from reports.markdown import format_markdown
 from reports.summary import method_tables
 
@@ -54,7 +55,7 @@ class Publisher:
             assert group is not None
             read = [read_folder(self.out / RUNS / run_id)[0] for run_id in group.runs[dataset]]
             results = [result for result in read if result is not None]
-            tables = method_tables(results, allow_mixed=True)
+            tables = main_tables(method_tables(results, allow_mixed=True))
             self.store.close_group(parent, group, results, "\n".join(map(format_markdown, tables)))
 
     def _find_parent(self, result: RunResult) -> str:

@@ -88,7 +88,7 @@ def _distances_mm(
 
     Both ways are exact; a tree is faster by far for thin surfaces in a large box, a distance transform for dense ones.
     """
-    origins, targets = np.argwhere(start), np.argwhere(end)
+    origins, targets = _voxels(start), _voxels(end)
     if VOXELS_PER_SEARCH * (len(origins) + len(targets)) > start.size:
         transform: np.ndarray = distance_transform_edt(~end, sampling=spacing_mm)[start]
         return transform
@@ -96,3 +96,8 @@ def _distances_mm(
     tree = KDTree(targets * np.asarray(spacing_mm), balanced_tree=False, compact_nodes=False)
     distances: np.ndarray = tree.query(origins * np.asarray(spacing_mm), distance_upper_bound=limit_mm)[0]
     return distances
+
+
+def _voxels(mask: np.ndarray) -> np.ndarray:
+    """Return the indices (n, 3) of what is set; np.argwhere gives the same, several times slower."""
+    return np.stack(np.unravel_index(np.flatnonzero(mask), mask.shape), axis=1)

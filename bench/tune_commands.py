@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.campaign import TUNING, StudyPlan, plan_studies, run_studies
-from bench.commands import EXIT_DONE, EXIT_FAILED_RUNS, EXIT_INTERRUPTED, case_progress, say_what_is_missing
+from bench.commands import EXIT_DONE, EXIT_FAILED_RUNS, EXIT_INTERRUPTED, say_what_is_missing
+from bench.display import case_progress
 from bench.experiment import Experiment, lay_out
 from bench.publishing import Tracker
 from bench.request import TuneRequest

@@ -16,10 +16,11 @@ import numpy as np
 import datasets
 from datasets.base import SYNTHETIC_MARKER, SYNTHETIC_PLAN, DataError
 from datasets.phantom_anatomy import DRAWERS, Patient
-from datasets.phantom_files import DEFAULT_RELEASE, LAYOUTS, write_bytes, write_patient
+from datasets.phantom_files import write_bytes, write_patient
+from datasets.phantom_layouts import DEFAULT_LAYOUT, get_layout
 from datasets.phantom_shapes import Grid, Shape
 
-GENERATOR, GENERATOR_VERSION = "datasets.phantom", 1
+GENERATOR, GENERATOR_VERSION = "datasets.phantom", 2
 DEMO_SHAPE: Shape = (32, 64, 64)
 FULL_SHAPE: Shape = (155, 240, 240)
 MIN_SIZE = 16  # voxels along each axis; below it the smallest structures vanish
@@ -32,15 +33,22 @@ def write_phantoms(
     seed: int = 0,
     shape: Shape | None = None,
     on_case: Callable[[int, int], None] = lambda done, total: None,
+    layout: str | None = None,
 ) -> None:
     """Write ``n_cases`` synthetic cases of a data set below ``root``; what an interrupted call left is completed.
 
-    ``shape`` is (D, H, W) in voxels, `DEMO_SHAPE` if None; ``on_case`` hears how many cases are done. A root that was
+    ``layout`` names one of `datasets.phantom_layouts`, None: the data set's default. ``shape`` is (D, H, W) in voxels,
+    `DEMO_SHAPE` if None; ``on_case`` hears how many cases are done. A root that was
     completed with the same numbers before is left as it is; a larger ``n_cases`` adds cases to it.
 
     Raises: ValueError for an unknown data set or a number out of range; DataError if the root holds anything else.
     """
-    info = datasets.get(name).describe(DEFAULT_RELEASE[name])
+    kind = datasets.get(name)
+    layout = layout or DEFAULT_LAYOUT[name]
+    files = get_layout(layout)
+    if files.dataset != name:
+        raise ValueError(f"phantom: layout '{layout}' is one of {files.dataset}, got data set {name}")
+    release = next(each for each in kind.releases if each.name == files.release)
     shape = shape or DEMO_SHAPE
     if n_cases < 1 or min(shape) < MIN_SIZE:
         raise ValueError(f"phantom: n_cases must be >= 1 and sizes >= {MIN_SIZE}, got {n_cases} and {shape}")
@@ -48,6 +56,7 @@ def write_phantoms(
         "generator": GENERATOR,
         "version": GENERATOR_VERSION,
         "dataset": name,
+        "layout": layout,
         "n_cases": n_cases,
         "seed": seed,
         "shape": list(shape),
@@ -55,9 +64,11 @@ def write_phantoms(
     if _open_root(root, plan):
         return
     for index in range(n_cases):
-        if not all((root / name_).is_file() for name_ in LAYOUTS[name].files(index)):
-            write_patient(draw_patient(name, index, seed, shape), info, root, index)
+        if not all((root / file).is_file() for file in files.files(index)):
+            write_patient(draw_patient(name, index, seed, shape), files, release, kind.modality, root, index)
         on_case(index + 1, n_cases)
+    for file, text in files.beside(n_cases).items():
+        write_bytes(root / file, text.encode())
     (root / SYNTHETIC_PLAN).replace(root / SYNTHETIC_MARKER)
 
 

@@ -27,7 +27,8 @@ from uuid import uuid4
 import numpy as np
 
 from datasets.base import BadCasesError, Case, DataError, Dataset, Problem
-from datasets.reading import Geometry, read_image, read_label
+from datasets.geometry import Geometry
+from datasets.reading import read_image, read_label
 
 PREPARATION_VERSION = 2
 MAX_FOREGROUND = 10_000  # voxels a class that are kept to centre patches on

@@ -1,140 +1,116 @@
 """From NIfTI files to arrays (D, H, W) in one orientation.
 
 D runs over axial slices from feet to head, H from back to front, W from left to right (RAS, transposed). The image
-decides: its affine gives orientation and spacing, and the label lies on its grid. Some releases carry labels with a
-wrong header, and turning those by their own header would tear image and label apart.
+decides: its affine gives orientation and spacing, and everything else of the case lies on its grid.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
-from nibabel.affines import voxel_sizes
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 
 from datasets.base import Case, DataError, DatasetInfo
+from datasets.geometry import Geometry, align_images, align_label, read_geometry
+from datasets.nifti import VolumeFile, open_volume
+from datasets.values import Range, UnknownValues, classify
 
-READ_ERRORS = (EOFError, zlib.error, OSError, ImageFileError, HeaderDataError)
-SPACING_TOLERANCE_MM = 1e-3
-LABEL_TOLERANCE = 1e-3
-UNKNOWN_CLASS = 255
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """How an array lies in its file; enough to write a prediction back onto the file's grid."""
-
-    shape: tuple[int, int, int]  # as stored
-    affine: np.ndarray  # (4, 4), voxel index as stored to mm RAS
-    orientation: np.ndarray  # (3, 2), nibabel's: for each stored axis the RAS axis and its sign
-    spacing_mm: tuple[float, float, float]  # in (D, H, W) order
-
-    def to_canonical(self, array: np.ndarray) -> np.ndarray:
-        """Return a view (D, H, W) of an array as stored."""
-        canonical: np.ndarray = nib.apply_orientation(array, self.orientation)
-        return canonical.transpose(2, 1, 0)
-
-    def to_stored(self, array: np.ndarray) -> np.ndarray:
-        """Undo `to_canonical`."""
-        ras = nib.io_orientation(np.eye(4))
-        back = nib.orientations.ornt_transform(ras, self.orientation)
-        stored: np.ndarray = nib.apply_orientation(array.transpose(2, 1, 0), back)
-        return stored
+log = logging.getLogger(__name__)
 
 
 def read_image(case: Case) -> tuple[np.ndarray, Geometry]:
-    """Return all channels of a case, float32 (C, D, H, W), and the geometry that they share.
+    """Return all channels of a case, float32 (C, D, H, W), and the geometry of the first.
 
     Raises: DataError naming the file if one cannot be read, holds NaN or inf, or lies on another grid than the first.
     """
-    image = np.empty(0, dtype=np.float32)
-    first: Geometry | None = None
-    for index, path in enumerate(case.images.values()):
-        stored, geometry = _read_file(path, lambda proxy: np.asarray(proxy, dtype=np.float32))
-        if first is None:
-            first = geometry
-            image = np.empty((len(case.images), *geometry.to_canonical(stored).shape), dtype=np.float32)
-        _check_same_grid(case, path, geometry, first)
-        image[index] = first.to_canonical(stored)
-        if not np.isfinite(image[index]).all():
-            raise DataError(f"{path}: intensities must be finite, found NaN or infinity in case {case.id}")
-    assert first is not None, "a case has at least one channel"
+    files = {path: open_image(case, path) for path in dict.fromkeys(case.images.values())}
+    grids, warnings = align_images(case, {path: geometry_of(volume) for path, volume in files.items()})
+    for warning in warnings:
+        log.warning(warning)
+    first = grids[next(iter(files))]
+    image = np.empty((len(case.images), *first.canonical_shape), dtype=np.float32)
+    for path, volume in files.items():
+        stored = _read_finite(case, volume)
+        for index, each in enumerate(case.images.values()):
+            if each == path:
+                image[index] = grids[path].to_canonical(stored[..., case.stack[index]] if case.stack else stored)
     return image, first
 
 
 def read_label(case: Case, info: DatasetInfo, geometry: Geometry) -> np.ndarray:
-    """Return the class map of a case, uint8 (D, H, W), taken on the image's grid.
+    """Return the class map of a case, uint8 (D, H, W), on the image's grid.
 
-    Raises: DataError naming case and file if the shape is not the image's, or a value is none of ``info.label_values``.
+    Raises: DataError naming case and file if it lies on another grid, or a value is none of ``info.label_values``.
+    """
+    volume, grid, warning = open_label(case, geometry)
+    if warning:
+        log.warning(warning)
+    classes = np.empty(int(np.prod(volume.shape)), dtype=np.uint8)
+    unknown = UnknownValues()
+    start = 0
+    for block in volume.blocks():
+        part = classes[start : start + block.size]
+        part[:] = classify(block, info)
+        unknown.see(block, part)
+        start += block.size
+    unknown.check(volume.path, case.id, info)
+    return np.ascontiguousarray(grid.to_canonical(classes.reshape(volume.shape, order="F")))
+
+
+def open_image(case: Case, path: Path) -> VolumeFile:
+    """Read the header of an image.
+
+    Raises: DataError if the file cannot be read, or if its axes are not those of a case of this data set.
+    """
+    volume = open_volume(path, case.id)
+    if case.stack and volume.shape[3:] != (len(case.stack),):
+        n_channels = len(case.stack)
+        raise DataError(
+            f"{path}: file of case {case.id} must have {n_channels} channels on a 4th axis, got shape {volume.shape}"
+        )
+    if not case.stack:
+        _check_axes(volume)
+    return volume
+
+
+def open_label(case: Case, geometry: Geometry | None) -> tuple[VolumeFile, Geometry, str]:
+    """Read the header of a label; return with it the grid to read it on, and a warning if the header is wrong.
+
+    Without the geometry of an image the label is taken as its own header says.
+
+    Raises: DataError as `open_volume` and `align_label`.
     """
     assert case.label is not None, "only labelled cases have a class map"
-    values, label_geometry = _read_file(case.label, _read_label_values)
-    if label_geometry.shape != geometry.shape:
-        raise DataError(
-            f"{case.label}: label of case {case.id} has shape {label_geometry.shape}, its image {geometry.shape}"
-        )
-    classes = np.full(values.shape, UNKNOWN_CLASS, dtype=np.uint8)
-    for index, value in enumerate(info.label_values):
-        is_float = values.dtype.kind == "f"
-        classes[np.abs(values - value) < LABEL_TOLERANCE if is_float else values == value] = index
-    unknown = values[classes == UNKNOWN_CLASS]
-    if unknown.size:
-        found = ", ".join(f"{value:g}" for value in np.unique(unknown)[:5])
-        allowed = ", ".join(str(value) for value in info.label_values)
-        raise DataError(f"{case.label}: label of case {case.id} may hold {allowed}, found {found}")
-    return np.ascontiguousarray(geometry.to_canonical(classes))
+    volume = open_volume(case.label, case.id)
+    _check_axes(volume)
+    own = geometry_of(volume)
+    return volume, *(align_label(case, case.label, own, geometry) if geometry else (own, ""))
 
 
-def _read_label_values(proxy: nib.arrayproxy.ArrayProxy) -> np.ndarray:
-    """Keep integers as they are on disk: a float32 copy of a large label map is a gigabyte."""
-    integers = proxy.dtype.kind in "iu" and (proxy.slope, proxy.inter) == (1, 0)
-    return np.asanyarray(proxy) if integers else np.asarray(proxy, dtype=np.float32)
+def geometry_of(volume: VolumeFile) -> Geometry:
+    """Return how a volume lies in space.
 
-
-def _read_file(path: Path, read: Callable[[nib.arrayproxy.ArrayProxy], np.ndarray]) -> tuple[np.ndarray, Geometry]:
-    try:
-        image = nib.load(path)
-        array = read(image.dataobj)
-    except READ_ERRORS as error:
-        size = path.stat().st_size if path.exists() else 0
-        reason = str(error).split("\n")[0]
-        raise DataError(f"{path}: cannot be read ({reason}; {size} bytes; fetch the file again)") from error
-    while array.ndim > 3 and array.shape[-1] == 1:  # some tools leave trailing axes of one
-        array = array[..., 0]
-    if array.ndim != 3:
-        raise DataError(f"{path}: a volume has 3 axes, got shape {array.shape}")
-    return array, read_geometry(path, array.shape, image.affine)
-
-
-def read_geometry(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> Geometry:
-    """Return how an array of three axes lies in space by its affine; ``path`` is for the error.
-
-    Raises: DataError if the affine is no map with an inverse.
+    Raises: DataError if its affine is no map with an inverse.
     """
-    lengths = voxel_sizes(affine)
-    if not (np.isfinite(affine).all() and (lengths > 0).all()):
-        raise DataError(f"{path}: the affine must be finite with positive voxel sizes, got sizes {lengths.tolist()} mm")
-    orientation = nib.io_orientation(affine)
-    if np.isnan(orientation).any():
-        raise DataError(f"{path}: the affine maps two axes onto one, got {affine.tolist()}")
-    canonical = np.empty(3)
-    canonical[orientation[:, 0].astype(int)] = lengths
-    x, y, z = (float(value) for value in canonical.round(6))
-    return Geometry((shape[0], shape[1], shape[2]), affine, orientation, (z, y, x))
+    return read_geometry(volume.path, volume.shape[:3], volume.affine)
 
 
-def _check_same_grid(case: Case, path: Path, geometry: Geometry, first: Geometry) -> None:
-    where = f"{path}: case {case.id} needs all volumes on one grid"
-    if geometry.shape != first.shape:
-        raise DataError(f"{where}, got shape {geometry.shape} beside {first.shape}")
-    if not np.allclose(geometry.spacing_mm, first.spacing_mm, atol=SPACING_TOLERANCE_MM):
-        raise DataError(f"{where}, got spacing {geometry.spacing_mm} mm beside {first.spacing_mm} mm")
-    if not np.array_equal(geometry.orientation, first.orientation):
-        codes = ["".join(nib.aff2axcodes(each.affine)) for each in (geometry, first)]
-        raise DataError(f"{where}, got orientation {codes[0]} beside {codes[1]}")
+def _read_finite(case: Case, volume: VolumeFile) -> np.ndarray:
+    flat = np.empty(int(np.prod(volume.shape)), dtype=np.float32)
+    found = Range()
+    start = 0
+    for block in volume.blocks():
+        flat[start : start + block.size] = block
+        found.see(block)
+        start += block.size
+    found.check(volume.path, case.id)
+    return flat.reshape(volume.shape, order="F")
+
+
+def _check_axes(volume: VolumeFile) -> None:
+    if len(volume.shape) != 3:
+        hint = "one time point or channel a file; split it"
+        raise DataError(
+            f"{volume.path}: file of case {volume.case} must have 3 axes, got shape {volume.shape} ({hint})"
+        )

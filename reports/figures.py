@@ -96,8 +96,8 @@ def draw_dice_vs_parameters(table: MethodTable) -> Figure:
     """
     rows = table.rows[table.rows["note"] == ""]
     if rows.empty:
-        raise ValueError(f"figure: {table.dataset} on {table.backbone} must have a finished method, got none")
-    shares, dices = rows["tuned_pct"].to_numpy(float), rows[f"dice_pct/{MEAN}"].to_numpy(float)
+        raise ValueError(f"figure: {table.setting} must have a finished method, got none")
+    shares, dices = rows["tuned_pct"].to_numpy(float), rows[f"dice/{MEAN}"].to_numpy(float)
     positive = shares[shares > 0]
     zero_at = 10 ** (np.floor(np.log10(positive.min())) - 1) if positive.size else 0.1
     places = np.where(shares > 0, shares, zero_at)
@@ -112,8 +112,8 @@ def draw_dice_vs_parameters(table: MethodTable) -> Figure:
     axes.set_ylabel("mean Dice (%)")
     axes.grid(visible=True, color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    data = f"{table.dataset} (SYNTHETIC phantoms)" if table.synthetic else table.dataset
-    axes.set_title(f"{data} · {table.backbone}, weights: {table.weights}", fontsize=10)
+    data = f"{table.setting.dataset} (SYNTHETIC phantoms)" if table.synthetic else table.setting.dataset
+    axes.set_title(f"{data} · {table.setting.backbone}, weights: {table.setting.weights}", fontsize=10)
     _label_points(figure, axes, list(rows["method"]), np.stack([places, dices], axis=1))
     return figure
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from reports.cells import BEST, build_columns
-from reports.summary import MethodTable
+from reports.table import BEST, SECOND, TIE_MARK, Cell, Table
 
 
-def format_markdown(table: MethodTable) -> str:
-    """Return the caption, the table (best values in bold) and the notes."""
-    columns = build_columns(table)
-    heads = [_escape(f"{column.group} {column.head}".strip()) for column in columns]
-    lines = [_line(heads), _line(["---", *["---:"] * (len(columns) - 1)])]
-    for index in range(len(table.rows)):
-        cells = [(_escape(column.texts[index]), column.places[index]) for column in columns]
-        lines.append(_line([f"**{text}**" if place == BEST else text for text, place in cells]))
+def format_markdown(table: Table) -> str:
+    """Return the caption, the table (best values in bold, second underlined) and the notes."""
+    heads = [_escape(" ".join(filter(None, column.heads))) for column in table.columns]
+    lines = [_line(heads), _line(["---" if column.words else "---:" for column in table.columns])]
+    for index in range(table.n_rows):
+        if index in table.sections:
+            lines.append(_line([f"*{_escape(table.sections[index])}*", *[""] * (len(heads) - 1)]))
+        lines.append(_line([_cell(column.cells[index]) for column in table.columns]))
     notes = [f"- {_escape(note)}" for note in table.notes]
-    return "\n".join([" ".join(map(_escape, table.caption)), "", *lines, *(["", *notes] if notes else []), ""])
+    runs = ["", "<!-- runs:", *(line.replace("--", "- -") for line in table.comments), "-->"] if table.comments else []
+    caption = " ".join(_escape(sentence) for sentence in table.caption)
+    return "\n".join([caption, "", *lines, *(["", *notes] if notes else []), *runs, ""])
+
+
+def _cell(cell: Cell) -> str:
+    text = _escape(cell.text)
+    text = f"**{text}**" if cell.place == BEST else f"<u>{text}</u>" if cell.place == SECOND else text
+    return f"{text} {TIE_MARK}" if cell.tied else text
 
 
 def _line(cells: list[str]) -> str:

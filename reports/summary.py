@@ -1,55 +1,74 @@
-"""From results to tables: one row per case and region, and one row per method.
+"""From results to one row per method: the comparison of methods in one setting.
 
-Numbers are aggregated here and nowhere else; the formats only print what they get.
+Numbers are aggregated here and nowhere else; tables and figures only show what they get.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import nan
 from textwrap import shorten
 
 import numpy as np
 import pandas as pd
 
 from bench.results import RunResult, Status, flatten
-from reports.tidy import MEAN, case_table
+from reports.quantities import COSTS, SCORES, score_keys
+from reports.statistics import Verdict, find_ties
+from reports.tidy import MEAN, Setting, average_seeds, case_table, check_cases, fold_means, group_by_setting
+
+SPREADS = ("auto", "cases", "runs")
 
 
 @dataclass(frozen=True)
 class MethodTable:
-    """The comparison of methods on one data set and backbone.
+    """The comparison of methods in one setting (data set, backbone, pre-training, shots).
 
-    ``rows`` has one row per method, in the given order, with the columns method, protocol_id, dice_pct/R and
-    dice_pct_sd/R for each region R and for `MEAN`, hd95_mm, hd95_frac (how much of it is defined), n_cases, tuned_m
-    (millions), tuned_pct (of full fine-tuning), fit_s and note. What was not measured is nan; ``note`` is empty where
-    every fold and seed of the table is done.
+    ``rows`` has one row per method, in the given order: method, name, protocol_id, note, n_cases, n_runs, hd95_frac
+    (how much of it is defined), and a mean per key of `score_keys` (in printed units) and of `COSTS`. ``spreads`` has
+    the standard deviations under the same keys. What was not measured is nan; ``note`` is empty where every fold and
+    seed is done. ``verdicts`` has who is tied with the best, per score key; it is empty where nothing may be ranked.
     """
 
-    dataset: str
-    backbone: str
-    weights: str
+    setting: Setting
     synthetic: bool
     regions: tuple[str, ...]
     rows: pd.DataFrame
-    mixed: bool  # more than one protocol: nothing in here may be ranked
-    caption: tuple[str, ...]  # sentences
+    spreads: pd.DataFrame
+    spread_over: str  # "cases" or "runs" (folds and seeds)
+    ranked: tuple[bool, ...]
+    verdicts: dict[str, Verdict]
+    difference: str  # how the protocols differ, if there is more than one
     notes: tuple[str, ...]  # one sentence for each run that has no numbers
+    results: tuple[RunResult, ...]
+
+    @property
+    def mixed(self) -> bool:
+        """Return whether there is more than one protocol: then nothing may be ranked."""
+        return bool(self.difference)
 
 
-def method_tables(results: Sequence[RunResult], *, allow_mixed: bool = False) -> list[MethodTable]:
-    """Return one table per data set, backbone and pre-training, in the given order of the results.
+def method_tables(
+    results: Sequence[RunResult], *, allow_mixed: bool = False, intersection: bool = False, spread: str = "auto"
+) -> list[MethodTable]:
+    """Return one table per setting, in the given order of the results.
 
-    Raises: ValueError if a table would mix protocols and ``allow_mixed`` is not set; it names the fields that differ.
+    ``spread`` says what standard deviations are over: ``cases``, ``runs`` (folds and seeds), or ``auto``: runs where
+    every finished method has more than one, else cases. With ``intersection`` methods are compared on the cases that
+    all have.
+
+    Raises: ValueError if a table would mix protocols and ``allow_mixed`` is not set (it names the fields that differ),
+    if runs of a fold have other cases, or if a score cannot be.
     """
     tables = []
-    for group in _split(results, "dataset", "backbone", "weights"):
+    for setting, group in group_by_setting(check_cases(results, intersection=intersection)).items():
         difference = describe_difference(group)
         if difference and not allow_mixed:
-            where = f"report: {group[0].dataset} on {group[0].backbone}"
+            where = f"report: {setting.dataset} on {setting.backbone}"
             raise ValueError(f"{where} must have one protocol, got {difference} (--allow-mixed puts them in one table)")
-        tables.append(_build_table(group, difference))
+        tables.append(_build_table(setting, group, difference, spread, intersection=intersection))
     return tables
 
 
@@ -68,79 +87,134 @@ def describe_difference(results: Sequence[RunResult]) -> str:
     return f"{len(protocols)} ({', '.join(ids)}) that differ in {named}"
 
 
-def _split(results: Sequence[RunResult], *names: str) -> list[list[RunResult]]:
-    """Group results by some of their fields, in the order in which the groups first appear."""
-    groups: dict[tuple[object, ...], list[RunResult]] = {}
-    for result in results:
-        groups.setdefault(tuple(getattr(result, name) for name in names), []).append(result)
-    return list(groups.values())
-
-
-def _build_table(group: Sequence[RunResult], difference: str) -> MethodTable:
-    first = group[0]
+def _build_table(
+    setting: Setting, group: Sequence[RunResult], difference: str, spread: str, *, intersection: bool
+) -> MethodTable:
     regions = tuple(dict.fromkeys(region for result in group for region in result.regions))
-    cells = {(result.fold, result.seed) for result in group}
-    rows = pd.DataFrame([_build_row(runs, regions, len(cells)) for runs in _split(group, "protocol_id", "label")])
-    notes = [
-        f"{run.label}, fold {run.fold}, seed {run.seed}: {run.status} ({shorten(run.reason, 160)})."
-        for run in group
-        if run.status != Status.DONE
-    ]
+    methods: dict[tuple[str, str], list[RunResult]] = {}
+    for result in group:
+        methods.setdefault((result.protocol_id, result.label), []).append(result)
+    done = {key: [run for run in runs if run.status == Status.DONE] for key, runs in methods.items()}
+    over = spread if spread != "auto" else _choose_spread(done.values())
+    n_cells = len({(result.fold, result.seed) for result in group})
+    protocols = dict.fromkeys(protocol for protocol, _ in methods)
+    scores = {
+        each: _Scores.of([run for runs in done.values() for run in runs if run.protocol_id == each])
+        for each in protocols
+    }
+    rows, spreads = [], []
+    for key, runs in methods.items():
+        means, deviations = _aggregate(key[1], done[key], scores[key[0]], regions, over)
+        rows.append(_describe_runs(runs, len(done[key]), n_cells) | means)
+        spreads.append(deviations)
+    table = pd.DataFrame(rows)
+    ranked = tuple(
+        not difference and (note == "" or (intersection and n > 0))
+        for note, n in zip(table["note"], table["n_cases"], strict=True)
+    )
+    comparable = [label for label, counts in zip(table["method"], ranked, strict=True) if counts]
     return MethodTable(
-        dataset=first.dataset,
-        backbone=first.backbone,
-        weights=first.weights,
+        setting=setting,
         synthetic=any(result.synthetic for result in group),
         regions=regions,
-        rows=rows,
-        mixed=bool(difference),
-        caption=tuple(_describe(group, rows, difference)),
-        notes=tuple(notes),
+        rows=table,
+        spreads=pd.DataFrame(spreads),
+        spread_over=over,
+        ranked=ranked,
+        verdicts={} if difference else _find_verdicts(scores[group[0].protocol_id], comparable, regions),
+        difference=difference,
+        notes=tuple(_explain_ends(group)),
+        results=tuple(group),
     )
 
 
-def _build_row(runs: Sequence[RunResult], regions: Sequence[str], n_cells: int) -> dict[str, object]:
-    """Aggregate the runs of one method: first over the seeds of a case, then over the cases."""
-    done = [run for run in runs if run.status == Status.DONE]
-    row: dict[str, object] = {"method": runs[0].label, "protocol_id": runs[0].protocol_id, "n_cases": 0}
-    if done:
-        scores = case_table(done).groupby(["case", "region"], sort=False)[["dice", "hd95_mm"]].mean()
-        dice_pct = 100 * scores["dice"].unstack("region")[list(regions)]
-        dice_pct[MEAN] = dice_pct.mean(axis="columns")
-        row["n_cases"] = len(dice_pct)
-        row |= {f"dice_pct/{region}": dice_pct[region].mean() for region in dice_pct}
-        row |= {f"dice_pct_sd/{region}": dice_pct[region].std(ddof=1) for region in dice_pct}
-        row |= {"hd95_mm": scores["hd95_mm"].mean(), "hd95_frac": scores["hd95_mm"].notna().mean()}
-    else:
-        missing = [f"{name}/{region}" for name in ("dice_pct", "dice_pct_sd") for region in (*regions, MEAN)]
-        row |= dict.fromkeys([*missing, "hd95_mm", "hd95_frac"], np.nan)
-    costs = [run.cost for run in done if run.cost is not None]
-    row["tuned_m"] = np.mean([cost.params_tuned / 1e6 for cost in costs]) if costs else np.nan
-    row["tuned_pct"] = np.mean([100 * cost.params_tuned_frac for cost in costs]) if costs else np.nan
-    row["fit_s"] = np.mean([cost.fit_s for cost in costs]) if costs else np.nan
-    statuses = dict.fromkeys(str(run.status) for run in runs)
-    partly = f"{len(done)} of {n_cells} runs" if len(done) < n_cells else ""
-    return row | {"note": partly if done else ", ".join(statuses)}
+def _explain_ends(group: Sequence[RunResult]) -> Iterator[str]:
+    """Yield a sentence for the runs without numbers; those of a method that ended alike share one."""
+    ends: dict[tuple[str, str, str], list[RunResult]] = {}
+    for run in group:
+        if run.status != Status.DONE:
+            ends.setdefault((run.label, run.status, run.reason), []).append(run)
+    for (label, status, reason), runs in ends.items():
+        first = runs[0]
+        which = f"fold {first.fold}, seed {first.seed}" if len(runs) == 1 else f"{len(runs)} runs"
+        yield f"{label} on {first.dataset}, {which}: {status} ({shorten(reason, 160)})."
 
 
-def _describe(group: Sequence[RunResult], rows: pd.DataFrame, difference: str) -> Iterator[str]:
-    """Yield the sentences without which the numbers cannot be read."""
-    first = group[0]
-    weights = "none (random initialisation)" if first.weights == "none" else first.weights
-    yield f"PET methods on {first.dataset}; backbone {first.backbone}, weights: {weights}."
-    if any(result.synthetic for result in group):
-        yield "Data: SYNTHETIC phantoms, not patient data."
-    folds, seeds = (sorted({getattr(result, name) for result in group}) for name in ("fold", "seed"))
-    yield (
-        f"{rows['n_cases'].max()} held-out cases; {_count('fold', folds)}, {_count('seed', seeds)}. "
-        "Dice in %: mean ± standard deviation over cases, each case averaged over its seeds first."
-    )
-    lowest = rows["hd95_frac"].min()
-    defined = "" if not lowest < 1 else f", where it is defined (at the least in {lowest:.0%} of them)"
-    yield f"HD95: the larger of the two directed 95th percentiles, mean over cases and regions{defined}."
-    yield "Tuned: parameters trained outside the decoder, in millions and in % of the backbone."
-    yield f"MIXED protocols: {difference}." if difference else f"Protocol {first.protocol_id}."
+def _choose_spread(done: Iterable[Sequence[RunResult]]) -> str:
+    counts = [len(runs) for runs in done if runs]
+    return "runs" if counts and min(counts) > 1 else "cases"
 
 
-def _count(word: str, numbers: Sequence[int]) -> str:
-    return f"{word}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+def _describe_runs(runs: Sequence[RunResult], n_done: int, n_cells: int) -> dict[str, object]:
+    statuses = ", ".join(dict.fromkeys(str(run.status) for run in runs))
+    partly = f"{n_done} of {n_cells} runs" if n_done < n_cells else ""
+    return {
+        "method": runs[0].label,
+        "name": runs[0].method,
+        "protocol_id": runs[0].protocol_id,
+        "note": partly if n_done else statuses,
+        "n_cases": 0,
+        "n_runs": n_done,
+    }
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """The finished runs of one protocol, folded up once for all methods; each is a frame per metric."""
+
+    per_case: dict[str, pd.DataFrame]  # (method, case) x regions
+    per_run: dict[str, pd.DataFrame]  # (method, fold, seed) x regions
+
+    @staticmethod
+    def of(done: Sequence[RunResult]) -> _Scores:
+        scored = [run for run in done if run.cases]
+        if not scored:
+            return _Scores({}, {})
+        table = case_table(scored)
+        return _Scores(
+            {metric: average_seeds(table, metric) for metric in SCORES},
+            {metric: fold_means(table, metric) for metric in SCORES},
+        )
+
+    def methods(self) -> list[str]:
+        return list(self.per_case["dice"].index.unique("method")) if self.per_case else []
+
+
+def _aggregate(
+    label: str, done: Sequence[RunResult], scores: _Scores, regions: tuple[str, ...], over: str
+) -> tuple[dict[str, object], dict[str, float]]:
+    """Return means and standard deviations of one method's finished runs."""
+    keys = score_keys(regions)
+    means: dict[str, object] = dict.fromkeys([*keys, *COSTS, "hd95_frac"], nan)
+    spreads = dict.fromkeys([*keys, *COSTS], nan)
+    for key, cost in COSTS.items():
+        found = [value for run in done if run.cost and (value := cost.read(run.cost)) is not None]
+        if found:
+            means[key] = float(np.mean(found))
+        if cost.timed and len(found) > 1:
+            spreads[key] = float(np.std(found, ddof=1))
+    if label not in scores.methods():
+        return means, spreads
+    for metric in SCORES:
+        per_case = scores.per_case[metric].loc[label]
+        samples = per_case if over == "cases" else scores.per_run[metric].loc[label]
+        average, deviation = pd.Series(per_case.mean()), pd.Series(samples.std(ddof=1))
+        for key, (quantity, region) in keys.items():
+            if quantity.metric == metric and region in per_case:
+                means[key] = quantity.scale * float(average[region])
+                spreads[key] = quantity.scale * float(deviation[region])
+    distances = scores.per_case["hd95_mm"].loc[label].drop(columns=MEAN)
+    return means | {"n_cases": len(distances), "hd95_frac": float(distances.notna().to_numpy().mean())}, spreads
+
+
+def _find_verdicts(scores: _Scores, ranked: Sequence[str], regions: tuple[str, ...]) -> dict[str, Verdict]:
+    """Return who of the methods that may be ranked is tied with the best, for each score that is defined at all."""
+    shown = [label for label in ranked if label in scores.methods()]
+    verdicts = {}
+    for key, (quantity, region) in score_keys(regions).items():
+        if shown:
+            matrix = scores.per_case[quantity.metric][region].unstack("method")[shown].sort_index()
+            defined = matrix.dropna(axis="columns", how="all")
+            if not defined.empty:
+                verdicts[key] = find_ties(defined, largest_first=quantity.largest_first)
+    return verdicts

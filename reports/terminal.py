@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
-from reports.cells import BEST, SECOND, build_columns
-from reports.summary import MethodTable
+from reports.table import BEST, SECOND, TIE_MARK, Column, Table
 
 STYLES = {0: "", BEST: "bold", SECOND: "underline"}
 
 
-def build_terminal_table(table: MethodTable) -> Table:
+def build_terminal_table(table: Table) -> RichTable:
     """Return a Rich table: best values bold, second underlined; the caption and the notes below.
 
     It is set tightly, so that three regions fit into 80 columns; in a narrower terminal cells wrap.
     """
-    shown = Table(
-        title=f"{table.dataset} · {table.backbone}",
+    shown = RichTable(
+        title=table.title,
         title_justify="left",
         caption=Text("\n".join([" ".join(table.caption), *table.notes])),
         caption_justify="left",
@@ -26,12 +25,23 @@ def build_terminal_table(table: MethodTable) -> Table:
         show_edge=False,
         padding=0,
     )
-    columns = build_columns(table)
-    for column in columns:
-        words = column.head in ("Method", "Note")
-        head = f"{column.group}\n{column.head}" if column.group else column.head.replace(" (", "\n(")
-        shown.add_column(Text(head), justify="left" if words else "right", vertical="bottom", overflow="fold")
-    for index in range(len(table.rows)):
-        cells = ((column.texts[index].replace(" ± ", "±"), STYLES[column.places[index]]) for column in columns)
-        shown.add_row(*(Text(text, style=style) for text, style in cells))
+    for column in table.columns:
+        head = Text(_head(column))
+        shown.add_column(head, justify="left" if column.words else "right", vertical="bottom", overflow="fold")
+    for index in range(table.n_rows):
+        if index in table.sections:
+            shown.add_row(Text(table.sections[index], style="italic"))
+        cells = [column.cells[index] for column in table.columns]
+        shown.add_row(
+            *(
+                Text.assemble((cell.text.replace(" ± ", "±"), STYLES[cell.place]), TIE_MARK if cell.tied else "")
+                for cell in cells
+            )
+        )
     return shown
+
+
+def _head(column: Column) -> str:
+    """Return the two lowest headings, one above the other; the data set is in the title."""
+    group, own = ("", *column.heads)[-2:]
+    return f"{group}\n{own}" if group else own.replace(" (", "\n(", 1)

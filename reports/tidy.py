@@ -118,23 +118,34 @@ def score_matrix(results: Sequence[RunResult], metric: str = "dice", region: str
 def check_cases(results: Sequence[RunResult], *, intersection: bool = False) -> list[RunResult]:
     """Return the results with equal cases in the runs of a fold, or refuse them.
 
-    With ``intersection`` each run keeps the cases that all finished runs of its fold and setting have.
+    With ``intersection`` every run keeps the cases that all methods of its setting have, whatever the fold.
 
     Raises: ValueError that lists the cases that some run of a fold lacks.
     """
-    common: dict[tuple[Setting, int], set[str]] = {}
-    for result in results:
-        if result.status == Status.DONE:
-            key, cases = (setting_of(result), result.fold), {score.case for score in result.cases}
-            if key in common and cases != common[key] and not intersection:
-                lacking = ", ".join(sorted(cases ^ common[key]))
-                where = f"report: the methods on {key[0]}, fold {key[1]},"
-                raise ValueError(
-                    f"{where} must have the same cases, got {result.label} and others that differ in {lacking} "
-                    "(--intersection compares on the common ones)"
-                )
-            common[key] = common.get(key, cases) & cases
-    return [_restrict(result, common.get((setting_of(result), result.fold), set())) for result in results]
+    common: dict[Setting, set[str]] = {}
+    for setting, group in group_by_setting(results).items():
+        done = [result for result in group if result.status == Status.DONE]
+        if not intersection:
+            _refuse_unequal_folds(setting, done)
+        by_method: dict[str, set[str]] = {}
+        for result in done:
+            by_method.setdefault(result.label, set()).update(score.case for score in result.cases)
+        common[setting] = set.intersection(*by_method.values()) if by_method else set()
+    if not intersection:
+        return list(results)
+    return [_restrict(result, common[setting_of(result)]) for result in results]
+
+
+def _refuse_unequal_folds(setting: Setting, done: Sequence[RunResult]) -> None:
+    first: dict[tuple[str, int], set[str]] = {}  # runs of other protocols are never compared
+    for result in done:
+        cases = {score.case for score in result.cases}
+        lacking = cases ^ first.setdefault((result.protocol_id, result.fold), cases)
+        if lacking:
+            raise ValueError(
+                f"report: the methods on {setting}, fold {result.fold}, must have the same cases, got {result.label} "
+                f"and others that differ in {', '.join(sorted(lacking))} (--intersection compares on the common ones)"
+            )
 
 
 def _restrict(result: RunResult, cases: set[str]) -> RunResult:
@@ -142,12 +153,12 @@ def _restrict(result: RunResult, cases: set[str]) -> RunResult:
     return result if len(kept) == len(result.cases) else replace(result, cases=kept)
 
 
-def fold_means(results: Sequence[RunResult], metric: str = "dice") -> pd.DataFrame:
+def fold_means(table: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
     """Return one row per (method, fold, seed) and one column per region and for `MEAN`: the mean over its cases."""
-    table = case_table(results)
-    per_case = table.groupby(["method", "fold", "seed", "case", "region"], sort=False)[metric].mean().unstack("region")
+    run = ["method", "fold", "seed"]
+    per_case = table.groupby([*run, "case", "region"], sort=False)[metric].mean().unstack("region")
     wide = per_case[list(dict.fromkeys(table["region"]))]
-    return wide.assign(**{MEAN: wide.mean(axis="columns")}).groupby(["method", "fold", "seed"], sort=False).mean()
+    return wide.assign(**{MEAN: wide.mean(axis="columns")}).groupby(run, sort=False).mean()
 
 
 def common_rows(scores: pd.DataFrame) -> np.ndarray:

@@ -27,7 +27,7 @@ def tuning_table(studies: Sequence[StudyRecord]) -> Table:
         _numbers("gap_pct", ("Inner Dice (%)", "gap"), gaps, 1),
         word_column("trials", "Trials", [_count(study) for study in studies], 2),
         _numbers("fit_h", ("Fit", "h"), hours, 3),
-        word_column("values", "Chosen", [_describe_values(study.best) for study in studies], 2),
+        word_column("values", "Chosen", [_describe_values(study) for study in studies], 2),
     )
     datasets = ", ".join(dict.fromkeys(study.dataset for study in studies))
     return Table(
@@ -74,14 +74,15 @@ def _count(study: StudyRecord) -> str:
     return f"{len(study.trials)}" + (f" ({', '.join(words)})" if words else "")
 
 
-def _describe_values(trial: TrialRecord | None) -> str:
-    if trial is None:
+def _describe_values(study: StudyRecord) -> str:
+    """Return the chosen values that differ from the default."""
+    best = study.best
+    if best is None:
         return MISSING
-    if trial.number == 0:
-        return "the default"
-    texts = {key.removeprefix("method."): value for key, value in trial.values.items()}
-    rounded = {key: f"{value:.2g}" if isinstance(value, float) else str(value) for key, value in texts.items()}
-    return ", ".join(f"{key}={text}" for key, text in rounded.items())
+    default = study.trials[0].values
+    changed = {key.removeprefix("method."): value for key, value in best.values.items() if value != default.get(key)}
+    rounded = {key: f"{value:.2g}" if isinstance(value, float) else str(value) for key, value in changed.items()}
+    return ", ".join(f"{key}={text}" for key, text in rounded.items()) or "the default"
 
 
 def _dice_pct(trial: TrialRecord | None) -> float:

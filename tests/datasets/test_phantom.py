@@ -12,10 +12,11 @@ import datasets
 from datasets import phantom
 from datasets.base import SYNTHETIC_MARKER, SYNTHETIC_PLAN, DataError
 from datasets.phantom import draw_patient, write_phantoms
-from datasets.phantom_files import DEFAULT_RELEASE
+from datasets.phantom_layouts import DEFAULT_LAYOUT
 from datasets.preprocessing import prepare
 
 SMALL = (16, 32, 32)
+BATCH = "media/nas/01_Datasets/CT/LITS/Training Batch 1"
 
 
 def hash_files(root: Path) -> dict[str, str]:
@@ -43,8 +44,9 @@ def test_real_loader_reads_back_what_was_drawn(name: str, tmp_path: Path) -> Non
     [
         ("brats", {f"BraTS20_Training_001/BraTS20_Training_001_{role}.nii.gz" for role in
                    ("flair", "t1", "t1ce", "t2", "seg")}, "LPS", (1.0, 1.0, 1.0)),
-        ("kits", {"case_00000/imaging.nii.gz", "case_00000/segmentation.nii.gz"}, "IPL", (3.0, 0.78125, 0.78125)),
-        ("lits", {"volume-0.nii", "segmentation-0.nii"}, "LPS", (0.765625, 0.765625, 1.0)),
+        ("kits", {"case_00000/imaging.nii.gz", "case_00000/segmentation.nii.gz", "kits.json"}, "IPL",
+         (3.0, 0.78125, 0.78125)),
+        ("lits", {f"{BATCH}/volume-0.nii", f"{BATCH}/segmentation-0.nii"}, "LPS", (0.765625, 0.765625, 1.0)),
     ],
 )  # fmt: skip
 def test_layout_is_that_of_the_release(
@@ -52,8 +54,8 @@ def test_layout_is_that_of_the_release(
 ) -> None:
     write_phantoms(name, tmp_path, 1, shape=(16, 20, 24))
     assert set(hash_files(tmp_path)) == {*files, SYNTHETIC_MARKER}
-    values = datasets.get(name).describe(DEFAULT_RELEASE[name]).label_values
-    for file in files:
+    values = datasets.get(name).describe(DEFAULT_LAYOUT[name]).label_values
+    for file in files - {"kits.json"}:
         image = nib.load(tmp_path / file)
         assert nib.aff2axcodes(image.affine) == tuple(codes)
         np.testing.assert_allclose(image.header.get_zooms(), spacing_mm)
@@ -70,12 +72,13 @@ def test_same_call_same_bytes(name: str, tmp_path: Path) -> None:
         write_phantoms(name, tmp_path / folder, 2, seed=1, shape=SMALL)
     assert hash_files(tmp_path / "a") == hash_files(tmp_path / "b")
     write_phantoms(name, tmp_path / "c", 2, seed=2, shape=SMALL)
-    assert not set(hash_files(tmp_path / "c").values()) & set(hash_files(tmp_path / "a").values())
+    volumes = [{hash_ for file, hash_ in hash_files(tmp_path / each).items() if ".nii" in file} for each in "ac"]
+    assert not volumes[0] & volumes[1]
 
 
 @pytest.mark.parametrize("name", datasets.names())
 def test_every_case_has_every_class(name: str) -> None:
-    n_classes = len(datasets.get(name).describe(DEFAULT_RELEASE[name]).classes)
+    n_classes = len(datasets.get(name).describe(DEFAULT_LAYOUT[name]).classes)
     for index in range(12):
         patient = draw_patient(name, index)
         counts = np.bincount(patient.classes.ravel(), minlength=n_classes)
@@ -127,6 +130,7 @@ def test_more_cases_are_added_and_the_old_ones_kept(tmp_path: Path) -> None:
         "generator": "datasets.phantom",
         "version": phantom.GENERATOR_VERSION,
         "dataset": "lits",
+        "layout": "lits",
         "n_cases": 2,
         "seed": 0,
         "shape": list(SMALL),

@@ -113,7 +113,9 @@ def test_intensities_are_finite(value: float, tmp_path: Path, save: Save) -> Non
     volume = np.zeros(SHAPE, dtype=np.float32)
     volume[1, 2, 3] = value
     path = save(tmp_path / "i.nii", volume)
-    with pytest.raises(DataError, match=r"i\.nii: intensities must be finite, found NaN or infinity in case c1"):
+    with pytest.raises(
+        DataError, match=r"i\.nii: intensities must be finite, found NaN or infinity at 1 of 480 voxels of case c1"
+    ):
         read_image(make_case(path))
 
 
@@ -125,7 +127,9 @@ def test_damaged_files_are_named(
     path = save(tmp_path / f"i.{extension}", rng.integers(0, 1000, (20, 20, 20)).astype(np.int16))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep_frac)])
-    with pytest.raises(DataError, match=re.escape(f"{path}: cannot be read (")):
+    with pytest.raises(
+        DataError, match=rf"{re.escape(str(path))}: file of case c1 (is cut short|is empty|cannot be read)"
+    ):
         read_image(make_case(path))
 
 
@@ -133,14 +137,14 @@ def test_dangling_link_and_plain_file_named_gz_are_named(tmp_path: Path, save: S
     (tmp_path / "gone.nii.gz").symlink_to(tmp_path / "nowhere.nii.gz")
     plain = save(tmp_path / "p.nii", np.zeros(SHAPE, dtype=np.int16)).rename(tmp_path / "p.nii.gz")
     for path in (tmp_path / "gone.nii.gz", plain):
-        with pytest.raises(DataError, match=rf"{path}: cannot be read \("):
+        with pytest.raises(DataError, match=rf"{path}: file of case c1 is (a link to|named .gz but)"):
             read_image(make_case(path))
 
 
 @pytest.mark.parametrize(("shape", "axes"), [((4, 5), "4, 5"), ((4, 5, 6, 2), "4, 5, 6, 2")])
 def test_a_volume_has_three_axes(shape: tuple[int, ...], axes: str, tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(np.zeros(shape, dtype=np.int16), np.eye(4)), tmp_path / "i.nii")
-    with pytest.raises(DataError, match=rf"i.nii: a volume has 3 axes, got shape \({axes}\)"):
+    with pytest.raises(DataError, match=rf"i.nii: file of case c1 must have 3 axes, got shape \({axes}\)"):
         read_image(make_case(tmp_path / "i.nii"))
 
 

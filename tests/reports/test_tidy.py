@@ -93,6 +93,6 @@ def test_settings_are_told_apart_by_shots_too(results: list[RunResult]) -> None:
 def test_means_of_folds_and_seeds(results: list[RunResult]) -> None:
     lora = results[1]
     other = replace(lora, seed=1, cases=tuple(replace(row, dice=row.dice - 0.2) for row in lora.cases))
-    means = fold_means([lora, other])
+    means = fold_means(case_table([lora, other]))
     assert means[MEAN].tolist() == pytest.approx([0.575, 0.375])
     assert np.isclose(means["WT"], [0.7, 0.5]).all()

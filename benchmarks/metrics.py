@@ -1,0 +1,160 @@
+"""All scores of one case, on one core, against MONAI's functions for the same numbers in the same run.
+
+    python -m benchmarks.metrics [--repeat 3] [--skip-ct]
+
+Two synthetic cases: a glioma of three nested regions in 155x240x240 voxels of 1 mm, and a liver with tumours in
+600x512x512 voxels of 1 x 0.77 x 0.77 mm. The prediction is the reference with a moved, ragged outline, a lesion that is
+missed and a small one far away that is not there. Dice, HD95 (max of both directions), surface Dice and volumes of
+every region are computed from the two class maps, as at the end of a run; the time is that of the fastest repetition.
+MONAI computes Dice, HD95 and surface Dice (sub-voxel) of the same regions; the largest difference is printed. Exit code
+1 if it is above 1e-4, or if a case takes longer than its limit (1 s, 15 s).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from bench.metrics import Scoring, region_mask, score_case
+from bench.results import CaseScore
+from bench.spec import EvalSpec
+from datasets.base import DatasetInfo
+from datasets.brats import Brats
+from datasets.lits import Lits
+
+Lengths = tuple[float, float, float]
+LARGEST_DIFFERENCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    name: str
+    info: DatasetInfo
+    spacing_mm: Lengths
+    limit_s: float
+    prediction: np.ndarray
+    reference: np.ndarray
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=3, help="repetitions of each measurement; the fastest counts")
+    parser.add_argument("--skip-ct", action="store_true", help="leave out the large volume")
+    arguments = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(1)
+    passed = [run(build_glioma(), arguments.repeat)]
+    if not arguments.skip_ct:
+        passed.append(run(build_liver(), arguments.repeat))
+    return 0 if all(passed) else 1
+
+
+def run(case: Benchmark, repeat: int) -> bool:
+    """Print the figures of a case; return whether it keeps its limits."""
+    ours_s, rows = fastest(lambda: score_ours(case), repeat)
+    monai_s, expected = fastest(lambda: score_monai(case), repeat)
+    pairs = zip(rows, expected, strict=True)
+    difference = max(abs(getattr(row, name) - value) for row, found in pairs for name, value in found.items())
+    shape = "x".join(map(str, case.reference.shape))
+    print(f"{case.name}, {shape} voxels, {len(rows)} regions, one core")
+    for row in rows:
+        print(
+            f"  {row.region:<8}{row.n_reference_vox:>9} vox  Dice {row.dice:.4f}  HD95 {row.hd95_mm:7.3f} mm  "
+            f"NSD {row.nsd:.4f} at {row.nsd_tolerance_mm:g} mm"
+        )
+    print(f"  ours {ours_s:.2f} s (limit {case.limit_s:g} s), MONAI {monai_s:.2f} s: {monai_s / ours_s:.1f}x")
+    print(f"  largest difference from MONAI {difference:.1e}", flush=True)
+    return ours_s <= case.limit_s and difference <= LARGEST_DIFFERENCE
+
+
+def fastest(measure: Callable[[], list[Any]], repeat: int) -> tuple[float, list[Any]]:
+    seconds, answer = [], []
+    for _ in range(repeat):
+        started = time.perf_counter()
+        answer = measure()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds), answer
+
+
+def score_ours(case: Benchmark) -> list[CaseScore]:
+    scoring = Scoring(case.info, EvalSpec())
+    return score_case("case", case.prediction, case.reference, case.spacing_mm, scoring)
+
+
+def score_monai(case: Benchmark) -> list[dict[str, float]]:
+    import torch
+    from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
+
+    scoring, spacing_mm = Scoring(case.info, EvalSpec()), list(case.spacing_mm)
+    found = []
+    for region in case.info.regions:
+        tolerance_mm = scoring.tolerance_mm(region.name, case.spacing_mm)
+        one, two = (
+            torch.from_numpy(region_mask(classes, region))[None, None] for classes in (case.prediction, case.reference)
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MONAI deprecates an argument that it passes to itself
+            dice = compute_dice(one, two, include_background=True)
+            hd95_mm = compute_hausdorff_distance(one, two, include_background=True, percentile=95, spacing=spacing_mm)
+            nsd = compute_surface_dice(
+                one, two, [tolerance_mm], include_background=True, spacing=spacing_mm, use_subvoxels=True
+            )
+        found.append({"dice": dice.item(), "hd95_mm": hd95_mm.item(), "nsd": nsd.item()})
+    return found
+
+
+def build_glioma() -> Benchmark:
+    """Oedema around a core around an enhancing part, and a second lesion that the prediction misses."""
+    shape, spacing_mm = (155, 240, 240), (1.0, 1.0, 1.0)
+    maps = []
+    for seed, shift in ((0, 0.0), (1, 2.0)):
+        classes = np.zeros(shape, dtype=np.uint8)
+        for label, radius in ((2, 38.0), (1, 24.0), (3, 17.0)):
+            paint(classes, label, (80 + shift, 120, 95 - shift), (radius, 1.3 * radius, radius), seed)
+        maps.append(classes)
+    reference, prediction = maps
+    paint(reference, 2, (60, 150, 170), (6, 6, 6), 2)
+    paint(prediction, 3, (120, 60, 150), (2, 2, 2), 3)
+    return Benchmark("glioma", Brats.describe("brats2020"), spacing_mm, 1.0, prediction, reference)
+
+
+def build_liver() -> Benchmark:
+    """A liver of about 1.6 l with two tumours, one of them missed."""
+    shape, spacing_mm = (600, 512, 512), (1.0, 0.77, 0.77)
+    maps = []
+    for seed, shift in ((0, 0.0), (1, 2.0)):
+        classes = np.zeros(shape, dtype=np.uint8)
+        paint(classes, 1, (380 + shift, 230, 180 - shift), (85, 85, 105), seed)
+        paint(classes, 2, (400 + shift, 230, 170), (22, 28, 28), seed + 2)
+        maps.append(classes)
+    reference, prediction = maps
+    paint(reference, 2, (350, 260, 200), (5, 6, 6), 4)
+    paint(prediction, 2, (90, 120, 400), (3, 4, 4), 5)
+    return Benchmark("liver", Lits.describe("lits"), spacing_mm, 15.0, prediction, reference)
+
+
+def paint(classes: np.ndarray, label: int, centre: Lengths, radii: Lengths, seed: int) -> None:
+    """Fill a ragged ellipsoid (voxels) of a class map in place."""
+    box = tuple(
+        slice(max(0, int(middle - 1.4 * radius)), min(size, int(middle + 1.4 * radius) + 1))
+        for middle, radius, size in zip(centre, radii, classes.shape, strict=True)
+    )
+    part = classes[box]
+    coarse = np.random.default_rng(seed).normal(size=(7, 7, 7))
+    ragged = ndimage.zoom(coarse, [size / 7 for size in part.shape], order=1)
+    grid = np.ogrid[box]
+    distance = sum(((axis - middle) / radius) ** 2 for axis, middle, radius in zip(grid, centre, radii, strict=True))
+    part[distance + 0.25 * ragged < 1] = label
+
+
+if __name__ == "__main__":
+    sys.exit(main())
