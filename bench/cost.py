@@ -1,14 +1,28 @@
-"""What a run needs: parameters and peak memory."""
+"""What a run needs: parameters, multiply-accumulates, memory, time. One protocol for all methods.
+
+Everything is measured after scoring, on the trained network itself, which is then put back bit for bit; so it changes
+no result, and a GPU's peak does not count a copy.
+"""
 
 from __future__ import annotations
 
-import resource
-import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
+from bench.flops import count_compute
+from bench.memory import measure_memory
 from bench.models.segmenter import Segmenter
+from bench.results import Compute, Memory, Merged, Timing
+from bench.timing import time_repeats
+from methods import surgery
+
+if TYPE_CHECKING:
+    from bench.training import Batch, TrainingStep
 
 
 @dataclass(frozen=True)
@@ -26,6 +40,17 @@ class ParameterCount:
     other: int
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What `measure` finds; the names are those of `bench.results.Cost`."""
+
+    compute: Compute
+    memory: Memory
+    train_step: Timing
+    inference: Timing
+    merged: Merged | None
+
+
 def count_parameters(model: Segmenter) -> ParameterCount:
     """Return the exact counts; what trains is what requires a gradient."""
     backbone = sum(parameter.numel() for parameter in model.backbone.parameters())
@@ -35,9 +60,65 @@ def count_parameters(model: Segmenter) -> ParameterCount:
     return ParameterCount(backbone + decoder, backbone=backbone, tuned=trained - other, decoder=decoder, other=other)
 
 
-def peak_memory_mib(device: torch.device) -> float:
-    """Return the most memory used so far: the device allocator's on a GPU, the process's resident set on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+def measure(
+    model: Segmenter, build_step: Callable[[], TrainingStep], batch: Batch, predict_volume: Callable[[], object]
+) -> Measured:
+    """Measure a trained network on its device; weights, buffers, modes and random state are then as before.
+
+    Args:
+        build_step: returns the protocol's training step on the model, with a fresh optimiser.
+        batch: one batch of training patches.
+        predict_volume: predicts one whole volume by the model as it then is.
+    """
+    device = next(model.parameters()).device
+    batch = {name: batch[name].to(device) for name in ("image", "label")}
+    first = {name: tensor[:1] for name, tensor in batch.items()}
+    with preserved(model, device):
+        inference = time_repeats(predict_volume, device)
+        merged = _measure_merged(model, batch["image"], predict_volume) if _merges(model) else None
+        step = build_step()
+        model.train()
+        compute = count_compute(model, first["image"], lambda _: step.backward(step.loss(first)))
+        train_step = time_repeats(lambda: step.update(step.loss(batch)), device)
+        memory = measure_memory(model, step, batch)
+    return Measured(compute, memory, train_step, inference, merged)
+
+
+@contextmanager
+def preserved(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put everything that a training step changes back at the end; gradients are taken away before and after."""
+    changing = [*(parameter for parameter in model.parameters() if parameter.requires_grad), *model.buffers()]
+    before = [tensor.detach().to("cpu", copy=True) for tensor in changing]
+    modes = {module: module.training for module in model.modules()}
+    model.zero_grad()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        model.zero_grad()
+        with torch.no_grad():
+            for tensor, value in zip(changing, before, strict=True):
+                tensor.copy_(value)
+        for module, training in modes.items():
+            module.training = training
+
+
+def _merges(model: Segmenter) -> bool:
+    return any(isinstance(module, surgery.Mergeable) for module in model.backbone.modules())
+
+
+def _measure_merged(model: Segmenter, image: torch.Tensor, predict_volume: Callable[[], object]) -> Merged:
+    """Time inference with the method folded into the frozen weights, and compare the logits of a batch."""
+
+    @torch.inference_mode()
+    def compute_logits() -> torch.Tensor:
+        logits: torch.Tensor = model.eval()(image)
+        return logits.float()
+
+    unmerged = compute_logits()
+    surgery.merge(model.backbone)
+    try:
+        difference = float((compute_logits() - unmerged).abs().max())
+        return Merged(time_repeats(predict_volume, image.device), difference)
+    finally:
+        surgery.unmerge(model.backbone)

@@ -117,7 +117,7 @@ class Cost:
     compute: Compute | None = None
     memory: Memory | None = None
     train_step: Timing | None = None  # one optimiser step on one batch
-    inference: Timing | None = None  # one held-out volume, sliding windows included
+    inference: Timing | None = None  # one inner validation volume, sliding windows and flips included
     merged: Merged | None = None  # None where the method does not merge
     energy_j: float | None = None  # of the device over the fit, where it tells
     delta_mib: float | None = None  # the file of what was trained

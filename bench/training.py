@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -21,6 +22,7 @@ from bench.models.delta import delta_state, load_delta
 from bench.models.segmenter import Segmenter
 from bench.results import EpochRecord
 from bench.spec import TrainSpec
+from bench.timing import synchronize
 
 Batch = dict[str, torch.Tensor]  # "image" (B, C, D, H, W) float32, "label" (B, D, H, W) int64
 
@@ -46,6 +48,36 @@ class Fit:
     best_epoch: int
     best_val_dice: float
     fit_s: float  # training steps and inner validation, in seconds
+    data_wait_s: float  # waiting for patches, which is not in ``fit_s``
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """One optimiser step of the protocol, for training and for measuring it."""
+
+    model: nn.Module  # as Fabric wraps it: its forward pass has the protocol's precision
+    optimizer: Any  # as Fabric wraps it
+    fabric: Fabric
+    clip_norm: float
+    loss_function: nn.Module = field(
+        default_factory=lambda: DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)
+    )
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """Return the loss of a batch that is on the device."""
+        loss: torch.Tensor = self.loss_function(self.model(batch["image"]).float(), batch["label"][:, None])
+        return loss
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Compute the gradients."""
+        self.fabric.backward(loss)
+
+    def update(self, loss: torch.Tensor) -> None:
+        """Compute the gradients, clip them and move the weights."""
+        self.optimizer.zero_grad()
+        self.backward(loss)
+        self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False)
+        self.optimizer.step()
 
 
 def fit(
@@ -55,30 +87,25 @@ def fit(
 
     Raises: DivergedError if the loss is not finite.
     """
-    started = time.perf_counter()
+    started, waited_s = time.perf_counter(), 0.0
     total_steps = min(spec.max_steps or math.inf, spec.epochs * data.steps_per_epoch)
     epochs = math.ceil(total_steps / data.steps_per_epoch)
-    optimizer = build_optimizer(model, spec)
-    schedule = LambdaLR(optimizer, lambda step: lr_factor(step, int(total_steps), spec.warmup_frac))
-    wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
-    loss_function = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)
+    step = build_step(model, spec, fabric)
+    schedule = LambdaLR(step.optimizer.optimizer, lambda number: lr_factor(number, int(total_steps), spec.warmup_frac))
     curve: list[EpochRecord] = []
     best_dice, best_epoch, best_state = -math.inf, 0, delta_state(model)
-    step = 0
+    done = 0
     for epoch in range(epochs):
-        wrapped.train()
+        step.model.train()
         losses = []
-        for batch in data.draw_epoch(epoch):
-            batch = fabric.to_device(batch)
-            loss = loss_function(wrapped(batch["image"]).float(), batch["label"][:, None])
+        for batch, wait_s in _iter_timed(data.draw_epoch(epoch), fabric):
+            loss = step.loss(batch)
             losses.append(_finite(loss, epoch))
-            wrapped_optimizer.zero_grad()
-            fabric.backward(loss)
-            fabric.clip_gradients(wrapped, wrapped_optimizer, max_norm=spec.clip_norm, error_if_nonfinite=False)
-            wrapped_optimizer.step()
+            step.update(loss)
             schedule.step()
-            step += 1
-            if step >= total_steps:
+            waited_s += wait_s
+            done += 1
+            if done >= total_steps:
                 break
         val_dice = None
         if (epoch + 1) % spec.val_every == 0 or epoch == epochs - 1:
@@ -88,7 +115,15 @@ def fit(
         curve.append(EpochRecord(epoch, sum(losses) / len(losses), float(schedule.get_last_lr()[0]), val_dice))
         on_progress("fit", epoch + 1, epochs)
     load_delta(model, best_state)
-    return Fit(tuple(curve), best_epoch, best_dice, time.perf_counter() - started)
+    synchronize(fabric.device)
+    fit_s = time.perf_counter() - started - waited_s
+    return Fit(tuple(curve), best_epoch, best_dice, fit_s, waited_s)
+
+
+def build_step(model: nn.Module, spec: TrainSpec, fabric: Fabric) -> TrainingStep:
+    """Return the protocol's step on everything that requires a gradient, with a fresh optimiser."""
+    wrapped, optimizer = fabric.setup(model, build_optimizer(model, spec))
+    return TrainingStep(wrapped, optimizer, fabric, spec.clip_norm)
 
 
 def build_optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
@@ -105,6 +140,20 @@ def lr_factor(step: int, total_steps: int, warmup_frac: float) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total_steps - warmup)))
+
+
+def _iter_timed(batches: Iterable[Batch], fabric: Fabric) -> Iterator[tuple[Batch, float]]:
+    """Yield batches on the device with the seconds that they kept an idle device waiting."""
+    iterator = iter(batches)
+    while True:
+        synchronize(fabric.device)  # else what the device is still computing would count as waiting
+        started = time.perf_counter()
+        batch = next(iterator, None)
+        if batch is None:
+            return
+        batch = fabric.to_device(batch)
+        synchronize(fabric.device)
+        yield batch, time.perf_counter() - started
 
 
 def _finite(loss: torch.Tensor, epoch: int) -> float:

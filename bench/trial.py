@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from bench.delta_file import DELTA_FILE, write_delta
 from bench.evaluation import build_predictor, score_overlaps
 from bench.firewall import count_reads, write_selection
 from bench.fold import build_training_data, load_fold
+from bench.memory import describe_out_of_memory, is_out_of_memory, peak_memory_mib
 from bench.metrics import Scoring
 from bench.network import build_model, execute_as, put_method
 from bench.postprocessing import choose_cutoff
@@ -24,7 +25,8 @@ from bench.restore import check_reloaded, compare_reloaded
 from bench.results import Cost, RunResult, Status
 from bench.scoring import OVERLAY_FILE, score_held_out
 from bench.spec import Place, RunSpec, derive_seed
-from bench.training import DivergedError, fit
+from bench.timing import metered
+from bench.training import DivergedError, build_step, fit
 from bench.usage import record_usage
 from methods.base import Method, MissingRole
 
@@ -36,7 +38,8 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
     """Carry out a run, write ``result.json`` into its folder and return it.
 
     Whatever happens is recorded, with all that was found out before: a method that the backbone cannot host ends
-    ``skipped``, a loss that is no number ``diverged``, any other exception ``failed`` with its traceback.
+    ``skipped``, a loss that is no number ``diverged``, too little memory ``oom``, any other exception ``failed``; the
+    last two keep their traceback.
     """
     place.folder.mkdir(parents=True, exist_ok=True)
     method = methods.build(spec.method.name, dict(spec.method.settings))
@@ -51,8 +54,10 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
     except DivergedError as error:
         ending = {"status": Status.DIVERGED, "reason": str(error)}
     except Exception as error:  # the run's failure is its result; the grid goes on
-        reason = f"{type(error).__name__}: {error}"
-        ending = {"status": Status.FAILED, "reason": reason, "traceback": traceback.format_exc()}
+        status, reason = Status.FAILED, f"{type(error).__name__}: {error}"
+        if is_out_of_memory(error):
+            status, reason = Status.OOM, describe_out_of_memory(error, place.device)
+        ending = {"status": status, "reason": reason, "traceback": traceback.format_exc()}
     result = RunResult(**facts | ending, test_reads=count_reads(place.folder))
     result.write(place.folder)
     return result
@@ -82,7 +87,8 @@ def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progres
     torch.manual_seed(derive_seed("train", spec.seed))
     predict = build_predictor(model, protocol.data.patch, protocol.eval, fabric)
     data = build_training_data(spec, fold.train, fold.val, fold.dataset, predict)
-    fitted = fit(model, data, protocol.train, fabric, on_progress)
+    with metered(fabric.device) as energy:
+        fitted = fit(model, data, protocol.train, fabric, on_progress)
     yield {"curve": fitted.curve, "best_epoch": fitted.best_epoch}
 
     chosen_sha256 = write_delta(place.folder, model, spec, info)
@@ -105,19 +111,27 @@ def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progres
         lambda done, total: on_progress("score", done, total),
     )
     yield {"cases": scored.cases, "postprocessing": cutoff.apply(scored.cases) if cutoff else None}
-    yield {
-        "cost": Cost(
-            params_total=counts.total,
-            params_tuned=counts.tuned,
-            params_decoder=counts.decoder,
-            params_other=counts.other,
-            params_tuned_frac=counts.tuned / pretrained,
-            fit_s=fitted.fit_s,
-            score_s=scored.score_s,
-            peak_memory_mib=cost.peak_memory_mib(fabric.device),
-            delta_mib=(place.folder / DELTA_FILE).stat().st_size / 2**20,
-        )
-    }
+    costs = Cost(
+        params_total=counts.total,
+        params_tuned=counts.tuned,
+        params_decoder=counts.decoder,
+        params_other=counts.other,
+        params_tuned_frac=counts.tuned / pretrained,
+        fit_s=fitted.fit_s,
+        score_s=scored.score_s,
+        peak_memory_mib=peak_memory_mib(fabric.device),
+        data_wait_s=fitted.data_wait_s,
+        energy_j=energy.joules,
+        delta_mib=(place.folder / DELTA_FILE).stat().st_size / 2**20,
+    )
+    yield {"cost": costs}
+    measured = cost.measure(
+        model,
+        lambda: build_step(model, protocol.train, fabric),
+        next(iter(data.draw_epoch(0))),
+        lambda: predict(fold.val[0].image()),
+    )
+    yield {"cost": replace(costs, **vars(measured))}
 
 
 def build_fabric(device: str, precision: str) -> Fabric:

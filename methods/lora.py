@@ -43,6 +43,7 @@ class Lora(Method):
     alpha: float = setting(8.0, "the update is scaled by alpha / rank", above=0, choices=(8.0, 16.0, 32.0))
     dropout: float = setting(0.0, "dropout before A", at_least=0, below=1, choices=(0.0, 0.1))
     placement: str = setting("qv", "which layers: qv, qkv, qkvo, all", one_of=tuple(PLACEMENTS))
+    blocks: str = setting("all", "which blocks: all, last_half", one_of=("all", "last_half"))
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="lora",
@@ -65,7 +66,7 @@ class Lora(Method):
 
     def inject(self, backbone: HasSites) -> None:
         """Put an update next to every layer of the placement."""
-        for site in find_sites(backbone, *PLACEMENTS[self.placement]):
+        for site in self._chosen(backbone):
             self._check_rank(site)
             n_parts = 3 if site.role is Role.QKV else 1
             adapted = PLACEMENTS[self.placement][site.role]
@@ -84,10 +85,16 @@ class Lora(Method):
     def expected_tuned(self, backbone: HasSites) -> int:
         """Return rank * (inputs + outputs) summed over the adapted parts."""
         total = 0
-        for site in find_sites(backbone, *PLACEMENTS[self.placement]):
+        for site in self._chosen(backbone):
             n_inputs, n_outputs = _features(site)
             total += self.rank * (n_inputs + n_outputs) * len(PLACEMENTS[self.placement][site.role])
         return total
+
+    def _chosen(self, backbone: HasSites) -> list[Site]:
+        """Return the layers of the chosen blocks; in front of the first of them no gradient is needed."""
+        sites = find_sites(backbone, *PLACEMENTS[self.placement])
+        n_blocks = 1 + max(site.index for site in backbone.sites)
+        return [site for site in sites if self.blocks == "all" or 2 * site.index >= n_blocks]
 
     def _check_rank(self, site: Site) -> None:
         if self.rank > site.width:

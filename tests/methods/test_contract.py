@@ -22,6 +22,7 @@ LARGE = ["vit_b16", "swin_t_unet"]  # the paper's: the same promises at full wid
 VARIANTS = [
     ("lora", {"placement": "all", "rank": 2}),
     ("lora", {"placement": "qkvo", "alpha": 2.0, "dropout": 0.2}),
+    ("lora", {"blocks": "last_half"}),
     ("vpt_deep", {"n_prompts": 1, "dropout": 0.5}),
     ("adaptformer", {"bottleneck": 5, "dropout": 0.0}),
     ("med_adapter", {"zero_init": True}),

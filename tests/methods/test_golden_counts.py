@@ -35,6 +35,7 @@ def count(backbone, name, settings):
         ("vpt_deep", {"n_prompts": 10}, 92_160, 44_160),
         ("lora", {"rank": 4}, 147_456, 70_656),
         ("lora", {}, 294_912, 141_312),
+        ("lora", {"blocks": "last_half"}, 147_456, 98_304),  # Swin-T: 8 * 4 * (four of width 384, two of 768)
         ("lora", {"rank": 16}, 589_824, 282_624),
         ("lora", {"placement": "qkvo"}, 589_824, 282_624),
         # rank 8 on query, key and value apart, output, fc1, fc2: 8 * (6 + 2 + 5 + 5) * width, summed over the blocks
