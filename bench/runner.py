@@ -14,6 +14,7 @@ from bench.children import Child, start_child
 from bench.firewall import count_reads, read_selection
 from bench.groups import RUNS
 from bench.provenance import describe_run
+from bench.request import ComputeRequest
 from bench.results import RunResult, Status, read_result
 from bench.spec import Place, RunSpec, SpecError
 
@@ -41,13 +42,14 @@ class Slots:
     slices_per_chunk: int = 0
 
 
-def choose_slots(device: str, jobs: int | None) -> Slots:
+def choose_slots(compute: ComputeRequest) -> Slots:
     """Return where the runs go: ``auto`` takes the GPUs that torch sees, else Apple's, else the CPU.
 
     Raises: SpecError if the device asked for is not there.
     """
     import torch
 
+    device = compute.device
     n_gpus = torch.cuda.device_count()
     kind = device.partition(":")[0]
     present = {"cuda": n_gpus > 0, "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -56,9 +58,9 @@ def choose_slots(device: str, jobs: int | None) -> Slots:
     if not present.get(kind, False) or (device != kind and device not in [f"cuda:{i}" for i in range(n_gpus)]):
         raise SpecError(f"--device: '{device}' is not on this machine (auto, cpu, or one that torch sees)")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jobs = jobs or (n_gpus if device == "cuda" else min(cores, 4) if device == "cpu" else 1)
+    jobs = compute.jobs or (n_gpus if device == "cuda" else min(cores, 4) if device == "cpu" else 1)
     devices = [f"cuda:{slot % n_gpus}" for slot in range(jobs)] if device == "cuda" else [device] * jobs
-    return Slots(tuple(devices), threads=max(1, cores // jobs))
+    return Slots(tuple(devices), max(1, cores // jobs), compute.checkpointing, compute.slices_per_chunk)
 
 
 def split_finished(specs: Sequence[RunSpec], out: Path) -> tuple[list[tuple[RunSpec, RunResult]], list[RunSpec]]:
