@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from bench.models.execution import Execution, set_execution
 from lightning_fabric import Fabric
 from torch import nn
 
@@ -13,6 +12,7 @@ from bench.memory import count_bytes, count_saved_bytes, describe_out_of_memory,
 from bench.models import apply_method, build_segmenter
 from bench.spec import TrainSpec
 from bench.training import build_step
+from methods.execution import Execution, set_execution
 
 PATCH = (2, 32, 32)
 FLOAT = 4  # bytes
