@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,9 +16,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bench.request import Request, takes_request
+from bench.request import ComputeRequest, Request, TuneRequest, takes
 
 EXIT_BAD_INPUT = 2
+DEFAULT_TRIALS = 20
 
 app = typer.Typer(
     help="Compare parameter-efficient tuning methods on volumetric segmentation.\n\n"
@@ -71,21 +73,20 @@ class Registry(StrEnum):
 
 
 @app.command()
-@takes_request
+@takes(Request, ComputeRequest, TuneRequest)
 def run(
     request: Request,
+    compute: ComputeRequest,
+    tuning: TuneRequest,
     context: typer.Context,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs at once; default: one a GPU, on a CPU one a core, at most 4.")
-    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Repeat runs that are done.")] = False,
-    slices_per_chunk: Annotated[
-        int, typer.Option(min=0, help="Slices that go through the backbone at once; 0 = all. Saves memory.")
+    tune: Annotated[
+        int, typer.Option(min=0, help="Tune each method first, with so many trials, and run with the best.")
     ] = 0,
-    checkpointing: Annotated[
-        bool, typer.Option("--checkpointing", help="Compute activations twice instead of keeping them. Saves memory.")
-    ] = False,
+    tuned: Annotated[bool, typer.Option("--tuned", help="Run with the best of the studies below --out.")] = False,
+    settings: Annotated[
+        Path | None, typer.Option(help="Run with the values of this file, written by `tune --export-tuned`.")
+    ] = None,
 ) -> None:
     """Train and score every method on every data set, and print the table.
 
@@ -95,16 +96,67 @@ def run(
     """
     from bench.experiment import read_request
 
+    if (tune > 0) + tuned + (settings is not None) > 1:
+        raise ValueError("run: --tune, --tuned and --settings exclude each other, got more than one")
+    if tune:
+        per_fold = f"tune.per_fold={str(tuning.tune_per_fold).lower()}"
+        request = replace(request, set=[*(request.set or ()), f"tune.trials={tune}", per_fold])
     experiment = read_request(request)  # a misspelt name is answered before the heavy imports below
     from bench.commands import run_grid_command
     from bench.runner import choose_slots
+    from bench.tune_commands import choose_values
 
-    slots = replace(choose_slots(device, jobs), checkpointing=checkpointing, slices_per_chunk=slices_per_chunk)
-    raise typer.Exit(run_grid_command(experiment, slots, context.obj, force=force, console=Console()))
+    slots = choose_slots(compute)
+    with_values = partial(choose_values, experiment, tuning, slots, tuned=tuned, settings=settings)
+    raise typer.Exit(run_grid_command(experiment, slots, context.obj, with_values, force=force, console=Console()))
 
 
 @app.command()
-@takes_request
+@takes(Request, ComputeRequest, TuneRequest)
+def tune(
+    request: Request,
+    compute: ComputeRequest,
+    tuning: TuneRequest,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials for each method; default 20.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Seconds of training for each method instead, as in 90s, 30m or 2h.")
+    ] = None,
+    trial_epochs: Annotated[int, typer.Option(min=0, help="Epochs of a trial; default: those of a run.")] = 0,
+    sampler: Annotated[str, typer.Option(help="tpe, gp, random, cmaes or qmc.")] = "tpe",
+    pruner: Annotated[str, typer.Option(help="median, wilcoxon or none.")] = "median",
+    objectives: Annotated[str, typer.Option(help="dice, or dice,params for a Pareto front.")] = "dice",
+    tune_seed: Annotated[int, typer.Option(help="Seed of the sampler.")] = 0,
+    export_tuned: Annotated[Path | None, typer.Option(help="Write the best values to this TOML file.")] = None,
+) -> None:
+    """Search each method's settings and the shared ones under one budget, on the training part of the fold alone.
+
+    The first trial is the default. What has been tried is not repeated: after Ctrl-C or a power cut, give the same
+    command again; more of them at once share the work. Then: `run --tuned`.
+    """
+    from bench.experiment import read_request
+    from bench.tune_commands import read_budget, tune_command
+
+    if trials is not None and budget is not None:
+        raise ValueError("tune: --trials and --budget exclude each other, got both")
+    fields = {
+        "trials": 0 if budget else trials or DEFAULT_TRIALS,
+        "budget_s": read_budget(budget) if budget else 0.0,
+        "epochs": trial_epochs,
+        "sampler": sampler,
+        "pruner": pruner,
+        "objectives": objectives,
+        "per_fold": str(tuning.tune_per_fold).lower(),
+        "seed": tune_seed,
+    }
+    assignments = [f"tune.{name}={value}" for name, value in fields.items()]
+    experiment = read_request(replace(request, set=[*assignments, *(request.set or ())]))
+    from bench.runner import choose_slots
+
+    raise typer.Exit(tune_command(experiment, tuning, choose_slots(compute), export_tuned, Console()))
+
+
+@app.command()
+@takes(Request)
 def plan(request: Request) -> None:
     """List the runs that `run` would make with the same arguments: what is done, what is to do."""
     from bench.experiment import read_request
@@ -174,6 +226,20 @@ def sync(out: Annotated[Path, typer.Option(help="What `run` wrote to.")] = Path(
     raise typer.Exit(sync_command(out, Console()))
 
 
+@app.command()
+def check(
+    method: Annotated[str, typer.Argument(help="A method's name, or your own as package.module:Class.")],
+    backbone: Annotated[str, typer.Option(help="Comma list of backbones to put it into.")] = "tiny_vit,tiny_swin",
+) -> None:
+    """Check that a method is what it says: start, parameter count, what stays frozen, gradients, saving, merging.
+
+    Exit code: 0 everything holds, 1 something does not, 2 bad input.
+    """
+    from bench.check import check_command
+
+    raise typer.Exit(check_command(method, backbone, Console()))
+
+
 @app.command("list")
 def list_(
     registry: Annotated[Registry, typer.Argument(help="What to list.")],
@@ -218,6 +284,16 @@ def list_(
         from bench.listing import list_command
 
         list_command(registry.value, Console())
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of result.json, which every run leaves in its folder."""
+    import json
+
+    from bench.results import describe_schema
+
+    typer.echo(json.dumps(describe_schema(), indent=1))
 
 
 @app.command()

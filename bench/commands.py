@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,18 +20,37 @@ from bench.local_store import describe_browsing
 from bench.publishing import Tracker, sync
 from bench.reporting import print_tables
 from bench.results import RESULT_FILE, Status
-from bench.runner import Event, Slots, run_folder, run_grid, split_finished
+from bench.runner import Event, Slots, adopt_ended, run_folder, run_grid, split_finished
+from bench.spec import RunSpec
 from reports.main_table import main_table
 from reports.summary import method_tables
 
 EXIT_DONE, EXIT_FAILED_RUNS, EXIT_INTERRUPTED = 0, 1, 130
 
 
-def run_grid_command(experiment: Experiment, slots: Slots, command: str, *, force: bool, console: Console) -> int:
-    """Carry out a grid, from the data to the printed table; return the exit code. ``command`` is what was typed."""
-    _say_what_is_missing(experiment, console)
+def run_grid_command(
+    experiment: Experiment,
+    slots: Slots,
+    command: str,
+    with_values: Callable[[Sequence[RunSpec], Console], Sequence[RunSpec]],
+    *,
+    force: bool,
+    console: Console,
+) -> int:
+    """Carry out a grid, from the data to the printed table; return the exit code.
+
+    ``command`` is what was typed; ``with_values`` returns the runs with tuned values, if they are to have any.
+    """
+    say_what_is_missing(experiment, console)
     with case_progress(console) as on_case:
         specs = lay_out(experiment, on_case)
+    try:
+        specs = list(with_values(specs, console))
+    except KeyboardInterrupt:
+        console.print("interrupted while tuning: the trials that have ended are kept; the same command does the rest")
+        return EXIT_INTERRUPTED
+    with case_progress(console) as on_case:
+        adopt_ended(specs, experiment.out)
         finished, to_do = ([], specs) if force else split_finished(specs, experiment.out)
         prepare_data(to_do, experiment.out, on_case)
     group = begin_group(specs, command, experiment.out)
@@ -108,7 +128,8 @@ def ui_command(port: int) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def _say_what_is_missing(experiment: Experiment, console: Console) -> None:
+def say_what_is_missing(experiment: Experiment, console: Console) -> None:
+    """Say where neither the data nor the weights are real."""
     if experiment.phantom is not None:
         console.print("[yellow]no --data-root: the data are SYNTHETIC phantoms, not patients[/]")
     if experiment.protocol.model.weights == "none":

@@ -85,14 +85,15 @@ def score_overlaps(predict: Predict, cases: Sequence[PreparedCase], scoring: Sco
     ]
 
 
-def mean_dice(predict: Predict, cases: Sequence[PreparedCase], info: DatasetInfo) -> float:
-    """Return the Dice averaged over cases and regions, without the slower surface distances.
+def mean_dices(predict: Predict, cases: Sequence[PreparedCase], info: DatasetInfo) -> tuple[float, ...]:
+    """Return each case's Dice averaged over the regions, without the slower surface distances.
 
     This is for selection, on the prepared grid. It needs a number for every case: masks that are both empty agree (1),
     whatever the policy of the scores.
     """
-    scores = []
+    means = []
     for case in cases:
         predicted, reference = predict(case.image()), np.asarray(case.label())
-        scores += [dice(region_mask(predicted, region), region_mask(reference, region)) for region in info.regions]
-    return float(np.mean(scores))
+        dices = [dice(region_mask(predicted, region), region_mask(reference, region)) for region in info.regions]
+        means.append(float(np.mean(dices)))
+    return tuple(means)

@@ -52,8 +52,12 @@ def read_request(request: Request) -> Experiment:
     roots = {name: _find_root(name, request, single=len(names) == 1) for name in names}
     folds = parse_numbers(request.folds, "--folds", upper=protocol.data.n_folds)
     seeds = parse_numbers(request.seeds, "--seeds")
-    built = [methods.build(spec.name, dict(spec.settings)) for spec in asked]  # last: the first step that imports torch
-    method_specs = dict.fromkeys(MethodSpec(method.info.name, methods.changed_settings(method)) for method in built)
+    from bench.feasibility import check_methods  # the first step that imports torch
+
+    built = [methods.build(spec.name, dict(spec.settings)) for spec in asked]
+    check_methods(built, protocol)
+    pairs = zip(asked, built, strict=True)
+    method_specs = dict.fromkeys(MethodSpec(spec.name, methods.changed_settings(method)) for spec, method in pairs)
     return Experiment(
         tuple(method_specs),
         roots,

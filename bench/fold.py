@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from torch.utils.data import DataLoader
 
 import datasets
-from bench.evaluation import Predict, mean_dice
+from bench.evaluation import Predict, mean_dices
 from bench.firewall import HeldOut
 from bench.sources import find_used, preparation_of, split_of
-from bench.spec import RunSpec, derive_seed
+from bench.spec import RunSpec
 from bench.training import Batch, TrainingData
 from datasets.base import Case, Dataset, DatasetInfo
 from datasets.intensity import fit_window
@@ -58,15 +59,23 @@ def load_fold(spec: RunSpec, cache: Path, folder: Path) -> Fold:
 
 
 def build_training_data(
-    spec: RunSpec, train: Sequence[PreparedCase], val: Sequence[PreparedCase], dataset: Dataset, predict: Predict
+    spec: RunSpec,
+    train: Sequence[PreparedCase],
+    val: Sequence[PreparedCase],
+    dataset: Dataset,
+    predict: Predict,
+    on_validation: Callable[[tuple[float, ...]], None] = lambda dices: None,
 ) -> TrainingData:
-    """Return what training sees: patches of ``train``, and the Dice on ``val`` to select the epoch by."""
+    """Return what training sees: patches of ``train``, and the mean Dice on ``val`` to select the epoch by.
+
+    ``on_validation`` hears the Dice of each case of ``val``, every time.
+    """
     options = spec.protocol.data
     patches = PatchDataset(
         train,
         options.patch,
         options.patches_per_epoch,
-        seed=derive_seed("data", spec.dataset, spec.fold, spec.seed),
+        seed=spec.seeds["data"],
         foreground_frac=options.foreground_frac,
         augment=True,
     )
@@ -76,7 +85,12 @@ def build_training_data(
         patches.set_epoch(epoch)
         return loader
 
-    return TrainingData(draw_epoch, len(loader), lambda: mean_dice(predict, val, dataset.info))
+    def validate() -> float:
+        dices = mean_dices(predict, val, dataset.info)
+        on_validation(dices)
+        return fmean(dices)
+
+    return TrainingData(draw_epoch, len(loader), validate)
 
 
 def _pick(cases: Sequence[Case], ids: Sequence[str]) -> list[Case]:

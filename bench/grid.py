@@ -58,12 +58,13 @@ def expand(
 def parse_methods(text: str) -> list[MethodSpec]:
     """Return the methods that ``--methods`` asks for.
 
-    ``all`` means every registered one; ``lora[rank=4,8]`` means two; several keys in one bracket give their product.
+    ``all`` means every registered one; ``package.module:Class`` is a user's own; ``lora[rank=4,8]`` means two; several
+    keys in one bracket give their product.
     Raises: SpecError if the text cannot be read; ValueError from `methods.get` if a name is unknown.
     """
     found: list[MethodSpec] = []
     for item in split_list(text, "--methods"):
-        match = re.fullmatch(r"(\w+)(?:\[(.*)\])?", item)
+        match = re.fullmatch(r"([\w.]+(?::\w+)?)(?:\[(.*)\])?", item)
         if match is None:
             raise SpecError(f"--methods: cannot read '{item}' (examples: lora, lora[rank=4,8], all)")
         name, inner = match.groups()

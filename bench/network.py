@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bench.models import apply_method, build_segmenter
-from bench.models.execution import Execution, set_execution
 from bench.models.segmenter import Segmenter
-from bench.spec import Place, RunSpec, derive_seed
+from bench.spec import Place, RunSpec
 from methods.base import Method
+from methods.execution import Execution, set_execution
 
 
 def build_model(spec: RunSpec, in_channels: int, n_classes: int) -> Segmenter:
@@ -21,7 +21,7 @@ def build_model(spec: RunSpec, in_channels: int, n_classes: int) -> Segmenter:
         in_channels=in_channels,
         n_classes=n_classes,
         patch=spec.protocol.data.patch,
-        seed=derive_seed("model", spec.seed),
+        seed=spec.seeds["model"],
     )
     if spec.weights_sha256 and model.backbone.loaded and model.backbone.loaded.sha256 != spec.weights_sha256:
         raise ValueError(f"weights: '{options.weights}' has changed since the run was planned")
@@ -37,7 +37,7 @@ def put_method(model: Segmenter, spec: RunSpec, method: Method) -> None:
     apply_method(
         model,
         method,
-        seed=derive_seed("method", spec.seed),
+        seed=spec.seeds["method"],
         also_train=options.also_train,
         backbone_mode=options.backbone_mode,
     )

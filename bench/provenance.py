@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,7 @@ from datasets.base import DataError, Dataset
 if TYPE_CHECKING:
     from methods.base import Method
 
-PACKAGES = ("torch", "timm", "monai", "lightning-fabric", "numpy", "scipy", "nibabel", "mlflow")
+PACKAGES = ("torch", "timm", "monai", "lightning-fabric", "numpy", "scipy", "nibabel", "safetensors", "mlflow")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -31,9 +32,15 @@ def describe_machine(device: str, threads: int) -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: version(name) for name in PACKAGES},
         "device": device,
+        "device_name": _name_device(device),
         "threads": threads,
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started_at": _now(),
     }
+
+
+def describe_end(started: float) -> dict[str, Any]:
+    """Return when a run ended that began at ``started`` on the clock of `time.perf_counter`, and how long it took."""
+    return {"ended_at": _now(), "wall_s": round(time.perf_counter() - started, 3)}
 
 
 def describe_run(spec: RunSpec, method: Method) -> dict[str, Any]:
@@ -72,3 +79,19 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+def _name_device(device: str) -> str:
+    """Return what a GPU or, for anything else, the processor is sold as."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -12,6 +12,8 @@ from rich.markup import escape
 
 from bench.groups import COMMANDS, RUNS, Group, read_group
 from bench.results import RESULT_FILE, RunResult, read_result
+from bench.study_log import log_study
+from bench.study_record import StudyRecord
 from bench.tracking import Store, TrackingError, open_store
 from reports.main_table import main_tables
 from reports.markdown import format_markdown
@@ -83,6 +85,12 @@ class Tracker:
         with self._giving_up():
             if self.publisher is not None:
                 self.publisher.send(result, folder)
+
+    def send_study(self, record: StudyRecord, folder: Path) -> None:
+        """Send the study that lies in ``folder``."""
+        with self._giving_up():
+            if self.publisher is not None:
+                log_study(self.publisher.store, record, folder)
 
     def finish(self) -> None:
         """Write the table of the command."""

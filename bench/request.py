@@ -1,4 +1,4 @@
-"""The arguments that describe an experiment; one dataclass gives `run` and `plan` the same options."""
+"""The arguments that commands share: one dataclass gives each of them the same options."""
 
 from __future__ import annotations
 
@@ -48,22 +48,59 @@ class Request:
     out: Annotated[Path, typer.Option(help="Where runs, phantoms and prepared data are kept.")] = Path("results")
 
 
-def takes_request(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace the command's first parameter, a `Request`, by one option a field."""
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    hints = get_type_hints(Request, include_extras=True)
-    names = [item.name for item in fields(Request)]
-    shared = [
-        inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=hints[item.name])
-        for item in fields(Request)
-    ]
+@dataclass(frozen=True)
+class ComputeRequest:
+    """What was typed about where and how to compute, nothing checked yet."""
 
-    def call(**options: object) -> None:
-        request = Request(**{name: options.pop(name) for name in names})  # type: ignore[arg-type]  # typer checked them
-        command(request, **options)
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at once; default: one a GPU, on a CPU one a core, at most 4.")
+    ] = None
+    slices_per_chunk: Annotated[
+        int, typer.Option(min=0, help="Slices that go through the backbone at once; 0 = all. Saves memory.")
+    ] = 0
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", help="Compute activations twice instead of keeping them. Saves memory.")
+    ] = False
 
-    parameters = shared + [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in own]
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
-    call.__annotations__ = {item.name: item.annotation for item in parameters}
-    call.__name__, call.__doc__ = command.__name__, command.__doc__
-    return call
+
+@dataclass(frozen=True)
+class TuneRequest:
+    """What was typed about tuning, nothing checked yet."""
+
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Optuna storage: a database URL or journal:FILE; default: tuning/optuna.db below --out."),
+    ] = None
+    search: Annotated[
+        list[str] | None,
+        typer.Option(help="Search this instead of what is declared: lora.rank=2..64, train.lr=1e-4,1e-3 (repeatable)."),
+    ] = None
+    study: Annotated[str, typer.Option(help="Put in front of the studies' names, to begin new ones.")] = ""
+    tune_per_fold: Annotated[
+        bool, typer.Option("--tune-per-fold", help="A study for each fold; default: that of the first fold is used.")
+    ] = False
+
+
+def takes(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Replace a command's first parameters, one for each dataclass, by one option a field."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[len(kinds) :]
+        shared = [
+            inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=hint)
+            for kind in kinds
+            for item, hint in zip(fields(kind), get_type_hints(kind, include_extras=True).values(), strict=True)
+        ]
+
+        def call(**options: object) -> None:
+            requests = [kind(**{item.name: options.pop(item.name) for item in fields(kind)}) for kind in kinds]
+            command(*requests, **options)
+
+        parameters = shared + [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in own]
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
+        call.__annotations__ = {item.name: item.annotation for item in parameters}
+        call.__name__, call.__doc__ = command.__name__, command.__doc__
+        return call
+
+    return decorate

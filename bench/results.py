@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
-from math import nan
+from functools import cache
+from math import isinf, isnan, nan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from bench.durable import write_durably
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SCHEMA_VERSION = 2
 RESULT_FILE = "result.json"
+
+
+class _NanAsNull:
+    """Tells pydantic that null stands for nan, for which JSON has no word; pydantic itself is needed to read only."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(lambda x: nan if x is None else x, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number"}, {"type": "null"}]}
+
+
+Number = Annotated[float, _NanAsNull()]  # null in the file where it is nan
 
 
 class Status(StrEnum):
@@ -31,15 +51,15 @@ class CaseScore:
 
     case: str
     region: str
-    dice: float  # fraction in [0, 1]; nan where the empty policy leaves it undefined
-    hd95_mm: float  # nan where the empty policy leaves it undefined, or the spacing is not known
+    dice: Number  # fraction in [0, 1]; nan where the empty policy leaves it undefined
+    hd95_mm: Number  # nan where the empty policy leaves it undefined, or the spacing is not known
     n_reference_vox: int
     n_predicted_vox: int
     n_common_vox: int = 0  # in both masks
-    nsd: float = nan  # normalised surface Dice at ``nsd_tolerance_mm``, fraction in [0, 1]; nan as hd95_mm
-    nsd_tolerance_mm: float = nan
-    reference_ml: float = nan
-    predicted_ml: float = nan
+    nsd: Number = nan  # normalised surface Dice at ``nsd_tolerance_mm``, fraction in [0, 1]; nan as hd95_mm
+    nsd_tolerance_mm: Number = nan
+    reference_ml: Number = nan
+    predicted_ml: Number = nan
 
 
 @dataclass(frozen=True)
@@ -49,7 +69,7 @@ class PostProcessing:
 
     region: str
     min_vox: int
-    tried: tuple[tuple[int, float], ...]  # candidates with their mean Dice on the inner validation cases; none if given
+    tried: tuple[tuple[int, Number], ...]  # candidates, each with its mean Dice on the inner validation cases
     cases: tuple[CaseScore, ...]
 
 
@@ -58,7 +78,7 @@ class EpochRecord:
     """One line of the learning curve; ``val_dice`` is None in epochs without validation."""
 
     epoch: int
-    train_loss: float
+    train_loss: Number  # mean over the steps of the epoch
     learning_rate: float
     val_dice: float | None
 
@@ -160,56 +180,102 @@ class RunResult:
     traceback: str = ""
     schema_version: int = SCHEMA_VERSION
 
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
     def write(self, folder: Path) -> Path:
-        """Write ``result.json`` into ``folder`` so that a power cut leaves either the old file or the new one."""
+        """Write ``result.json`` into ``folder`` so that a power cut leaves either the old file or the new one.
+
+        Raises: ValueError as `to_json`.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        target = folder / RESULT_FILE
-        partial = target.with_suffix(".partial")
-        with partial.open("w") as stream:
-            json.dump(asdict(self), stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(target)
-        return target
+        write_durably(folder / RESULT_FILE, self.to_json())
+        return folder / RESULT_FILE
+
+    def to_json(self) -> str:
+        """Return the text of ``result.json``: strictly valid JSON, in which nan is null.
+
+        Raises: ValueError naming the field if a number is infinite or a value does not fit the schema.
+        """
+        text = json.dumps(to_plain(self, "result"), indent=1, allow_nan=False)
+        _validate(text, "result")  # what is written can be read again
+        return text
 
     @staticmethod
-    def from_json(text: str) -> RunResult:
-        """Return the result that `write` stored.
+    def from_json(text: str, source: str = "result") -> RunResult:
+        """Return the result that `to_json` gave; ``source`` says in errors where the text is from.
 
-        Raises: ValueError if the text is of another schema version.
+        Raises: ValueError if the text is damaged or of another schema version.
         """
-        raw = json.loads(text)
-        if raw.get("schema_version") != SCHEMA_VERSION:
-            raise ValueError(f"result: schema version must be {SCHEMA_VERSION}, got {raw.get('schema_version')}")
-        raw["status"] = Status(raw["status"])
-        raw["regions"] = tuple(raw["regions"])
-        raw["cases"] = tuple(CaseScore(**row) for row in raw["cases"])
-        raw["postprocessing"] = _read_postprocessing(raw["postprocessing"]) if raw["postprocessing"] else None
-        raw["curve"] = tuple(EpochRecord(**row) for row in raw["curve"])
-        raw["cost"] = _read_cost(raw["cost"]) if raw["cost"] else None
-        return RunResult(**raw)
-
-
-def _read_postprocessing(raw: dict[str, Any]) -> PostProcessing:
-    tried = tuple((count, dice) for count, dice in raw["tried"])
-    return PostProcessing(**(raw | {"tried": tried, "cases": tuple(CaseScore(**row) for row in raw["cases"])}))
-
-
-def _read_cost(raw: dict[str, Any]) -> Cost:
-    parts = {"compute": Compute, "memory": Memory, "train_step": Timing, "inference": Timing}
-    read: dict[str, Any] = {name: kind(**raw[name]) for name, kind in parts.items() if raw[name]}
-    if raw["compute"]:
-        read["compute"] = Compute(**(raw["compute"] | {"uncounted": tuple(raw["compute"]["uncounted"])}))
-    if raw["merged"]:
-        merged = raw["merged"]
-        read["merged"] = Merged(Timing(**merged["inference"]), merged["max_abs_diff"])
-    return Cost(**(raw | read))
+        try:
+            raw = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{source}: must be valid JSON, got a damaged file ({error})") from None
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if version != SCHEMA_VERSION:
+            hint = "repeat the run with --force, or read it with the version of this program that wrote it"
+            raise ValueError(f"{source}: schema version must be {SCHEMA_VERSION}, got {version} ({hint})")
+        return _validate(text, source)
 
 
 def read_result(folder: Path) -> RunResult | None:
-    """Return the result in a run's folder, or None if the run has not ended."""
+    """Return the result in a run's folder, or None if the run has not ended.
+
+    Raises: ValueError naming the file if it is damaged or of another schema version.
+    """
     file = folder / RESULT_FILE
-    return RunResult.from_json(file.read_text()) if file.is_file() else None
+    return RunResult.from_json(file.read_text(), str(file)) if file.is_file() else None
+
+
+def to_plain(value: Any, where: str) -> Any:
+    """Return a value, dataclasses included, as JSON knows it: nan becomes None.
+
+    Raises: ValueError naming the place of an infinite number, or of something that is no plain data.
+    """
+    if isinstance(value, float):
+        if isinf(value):
+            raise ValueError(f"{where}: must be a finite number or nan, got {value}")
+        return None if isnan(value) else float(value)
+    if value is None or isinstance(value, str | int):
+        return value
+    if is_dataclass(value):
+        return {item.name: to_plain(getattr(value, item.name), f"{where}.{item.name}") for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_plain(each, f"{where}.{key}") for key, each in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_plain(each, f"{where}[{index}]") for index, each in enumerate(value)]
+    raise ValueError(f"{where}: must be plain data, got {type(value).__name__}")
+
+
+def describe_schema() -> dict[str, Any]:
+    """Return the JSON schema of ``result.json``; every field is always written."""
+    schema: dict[str, Any] = _adapter().json_schema(mode="serialization")
+    for record in (schema, *schema["$defs"].values()):
+        if "properties" in record:
+            record["required"] = list(record["properties"])
+            for each in record["properties"].values():
+                each.pop("title", None)
+                each.pop("default", None)
+    schema["properties"]["schema_version"] = {"const": SCHEMA_VERSION}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
+
+
+def _validate(text: str, source: str) -> RunResult:
+    from pydantic import ValidationError
+
+    try:
+        result: RunResult = _adapter().validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{source}: {where}: {first['msg'].lower()}, got {first['input']!r:.80}") from None
+    return result
+
+
+@cache
+def _adapter() -> TypeAdapter[RunResult]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunResult)
 
 
 def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

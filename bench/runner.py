@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import methods
+from bench.attempt import begin_attempt, end_attempt
 from bench.children import Child, start_child
+from bench.firewall import count_reads, read_selection
 from bench.groups import RUNS
 from bench.provenance import describe_run
+from bench.request import ComputeRequest
 from bench.results import RunResult, Status, read_result
 from bench.spec import Place, RunSpec, SpecError
 
@@ -40,13 +42,14 @@ class Slots:
     slices_per_chunk: int = 0
 
 
-def choose_slots(device: str, jobs: int | None) -> Slots:
+def choose_slots(compute: ComputeRequest) -> Slots:
     """Return where the runs go: ``auto`` takes the GPUs that torch sees, else Apple's, else the CPU.
 
     Raises: SpecError if the device asked for is not there.
     """
     import torch
 
+    device = compute.device
     n_gpus = torch.cuda.device_count()
     kind = device.partition(":")[0]
     present = {"cuda": n_gpus > 0, "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -55,9 +58,9 @@ def choose_slots(device: str, jobs: int | None) -> Slots:
     if not present.get(kind, False) or (device != kind and device not in [f"cuda:{i}" for i in range(n_gpus)]):
         raise SpecError(f"--device: '{device}' is not on this machine (auto, cpu, or one that torch sees)")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jobs = jobs or (n_gpus if device == "cuda" else min(cores, 4) if device == "cpu" else 1)
+    jobs = compute.jobs or (n_gpus if device == "cuda" else min(cores, 4) if device == "cpu" else 1)
     devices = [f"cuda:{slot % n_gpus}" for slot in range(jobs)] if device == "cuda" else [device] * jobs
-    return Slots(tuple(devices), threads=max(1, cores // jobs))
+    return Slots(tuple(devices), max(1, cores // jobs), compute.checkpointing, compute.slices_per_chunk)
 
 
 def split_finished(specs: Sequence[RunSpec], out: Path) -> tuple[list[tuple[RunSpec, RunResult]], list[RunSpec]]:
@@ -71,6 +74,12 @@ def split_finished(specs: Sequence[RunSpec], out: Path) -> tuple[list[tuple[RunS
         else:
             to_do.append(spec)
     return finished, to_do
+
+
+def adopt_ended(specs: Sequence[RunSpec], out: Path) -> None:
+    """Let attempts count whose end nobody was there to see, because the parent was killed at that moment."""
+    for spec in specs:
+        end_attempt(run_folder(out, spec))
 
 
 def run_folder(out: Path, spec: RunSpec) -> Path:
@@ -115,9 +124,8 @@ class _Run:
 
 
 def _start(spec: RunSpec, out: Path, device: str, slots: Slots) -> _Run:
-    folder = run_folder(out, spec)
-    shutil.rmtree(folder, ignore_errors=True)
-    place = Place(folder, out / "cache", device, slots.threads, slots.checkpointing, slots.slices_per_chunk)
+    attempt = begin_attempt(run_folder(out, spec))
+    place = Place(attempt, out / "cache", device, slots.threads, slots.checkpointing, slots.slices_per_chunk)
     return _Run(spec, place, start_child("bench.runner:run_in_child", spec, place, name=spec.run_id))
 
 
@@ -129,14 +137,25 @@ def run_in_child(spec: RunSpec, place: Place, send: Callable[[tuple[str, int, in
 
 
 def _collect(run: _Run) -> RunResult:
-    """Return what the ended child left behind, or the record of its death, which is then written in its place."""
+    """Return what the ended child left behind, or the record of its death; it is the run's result from here on."""
     end = run.child.describe_end()
     run.child.messages.close()
-    result = read_result(run.place.folder)
-    if result is not None:
-        return result
-    method = methods.build(run.spec.method.name, dict(run.spec.method.settings))
-    reason = f"the run's process {end}"
-    result = RunResult(status=Status.FAILED, reason=reason, **describe_run(run.spec, method))
-    result.write(run.place.folder)
+    attempt = run.place.folder
+    result = read_result(attempt)
+    if result is None:
+        result = _record_death(run.spec, attempt, end)
+        result.write(attempt)
+    end_attempt(attempt.parent)
     return result
+
+
+def _record_death(spec: RunSpec, attempt: Path, end: str) -> RunResult:
+    method = methods.build(spec.method.name, dict(spec.method.settings))
+    selection = read_selection(attempt)
+    return RunResult(
+        status=Status.FAILED,
+        reason=f"the run's process {end}",
+        chosen_sha256=selection.chosen_sha256 if selection else "",
+        test_reads=count_reads(attempt),
+        **describe_run(spec, method),
+    )

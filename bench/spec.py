@@ -243,10 +243,20 @@ class RunSpec:
         return protocol
 
     @property
+    def seeds(self) -> dict[str, int]:
+        """The seeds of a run's random streams; methods share all but their own, on purpose."""
+        return {
+            "model": derive_seed("model", self.seed),  # random weights, the decoder
+            "method": derive_seed("method", self.seed),  # what the method inserts
+            "data": derive_seed("data", self.dataset, self.fold, self.seed),  # patches and augmentation
+            "train": derive_seed("train", self.seed),  # dropout
+        }
+
+    @property
     def run_id(self) -> str:
         """A readable name that is equal exactly for runs that must give the same result."""
         cell = [str(self.method), self.dataset, self.fold, self.seed, self.protocol_id, *self.chosen]
-        slug = str(self.method).replace("[", "-").replace("]", "").replace(",", "-")
+        slug = str(self.method).replace("[", "-").replace("]", "").replace(",", "-").replace(":", "-")
         return f"{self.dataset}-{slug}-f{self.fold}-s{self.seed}-{digest(cell)}"
 
     @property

@@ -31,7 +31,7 @@ class StudyRecord:
     """One study: a method on one data set, with the budget that all methods get."""
 
     name: str
-    method: str
+    method: str  # as asked for, such as "lora" or "lora[rank=4]"
     dataset: str
     backbone: str
     weights: str

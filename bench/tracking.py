@@ -64,7 +64,7 @@ def open_store(uri: str | None = None) -> Store:
     from mlflow import MlflowClient
 
     uri = uri or default_uri()
-    with _sentence(uri):
+    with reaching(uri):
         store = Store(uri, MlflowClient(tracking_uri=uri))
         store.client.search_experiments(max_results=1)
     return store
@@ -76,7 +76,7 @@ def repair_moved(uri: str) -> list[str]:
     Raises: TrackingError if the database cannot be written.
     """
     prepare_environment()
-    with _sentence(uri):
+    with reaching(uri):
         return local_store.repair_moved(uri)
 
 
@@ -98,8 +98,8 @@ class Store:
         Raises: TrackingError if the store cannot be reached.
         """
         tags = entries.tags(result) | ({entries.PARENT_TAG: parent} if parent else {})
-        with _sentence(self.uri):
-            place = self._experiment_for(experiment or result.dataset)
+        with reaching(self.uri):
+            place = self.find_experiment(experiment or result.dataset)
             found = self.client.search_runs([place], f"tags.run_id = '{result.run_id}'", max_results=PAGE)
             for run in found:
                 if self._is_whole(run, tags[entries.DIGEST_TAG]):
@@ -122,8 +122,8 @@ class Store:
 
         Raises: TrackingError if the store cannot be reached.
         """
-        with _sentence(self.uri):
-            place = self._experiment_for(dataset)
+        with reaching(self.uri):
+            place = self.find_experiment(dataset)
             found = self.client.search_runs([place], f"tags.`{entries.GROUP_TAG}` = '{group.id}'", max_results=1)
             if found:
                 return str(found[0].info.run_id)
@@ -138,7 +138,7 @@ class Store:
 
         Raises: TrackingError if the store cannot be reached.
         """
-        with _sentence(self.uri):
+        with reaching(self.uri):
             for key, value in parents.summary_tags(group, results, table).items():
                 self.client.set_tag(parent, key, value)
             self.client.log_text(parent, table, parents.SUMMARY_FILE)
@@ -156,7 +156,7 @@ class Store:
         Raises: TrackingError if the store cannot be reached, or does not find its files.
         """
         results = []
-        with _sentence(self.uri), tempfile.TemporaryDirectory() as scratch:
+        with reaching(self.uri), tempfile.TemporaryDirectory() as scratch:
             for run in self._iter_ended_runs(dataset):
                 folder = Path(scratch, run.info.run_id)
                 folder.mkdir()
@@ -193,7 +193,7 @@ class Store:
             yield from page
             token = page.token
 
-    def _experiment_for(self, name: str) -> str:
+    def find_experiment(self, name: str) -> str:
         """Return the id of an experiment, which is made if need be."""
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
@@ -216,7 +216,7 @@ class Store:
 
 
 @contextmanager
-def _sentence(uri: str) -> Iterator[None]:
+def reaching(uri: str) -> Iterator[None]:
     """Turn what MLflow, its database or its network raise into one sentence about the store."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -20,11 +21,11 @@ from bench.memory import describe_out_of_memory, is_out_of_memory, peak_memory_m
 from bench.metrics import Scoring
 from bench.network import build_model, execute_as, put_method
 from bench.postprocessing import choose_cutoff
-from bench.provenance import describe_machine, describe_run
+from bench.provenance import describe_end, describe_machine, describe_run
 from bench.restore import check_reloaded, compare_reloaded
-from bench.results import Cost, RunResult, Status
+from bench.results import Cost, RunResult, Status, to_plain
 from bench.scoring import OVERLAY_FILE, score_held_out
-from bench.spec import Place, RunSpec, derive_seed
+from bench.spec import Place, RunSpec
 from bench.timing import metered
 from bench.training import DivergedError, build_step, fit
 from bench.usage import record_usage
@@ -41,6 +42,7 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
     ``skipped``, a loss that is no number ``diverged``, too little memory ``oom``, any other exception ``failed``; the
     last two keep their traceback.
     """
+    started = time.perf_counter()
     place.folder.mkdir(parents=True, exist_ok=True)
     method = methods.build(spec.method.name, dict(spec.method.settings))
     facts = describe_run(spec, method)
@@ -48,6 +50,7 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
     try:
         with record_usage(place.folder, place.device):
             for found in _carry_out(spec, method, place, on_progress):
+                to_plain(found, "result")  # what cannot be stored ends the run here, and the rest is kept
                 facts |= found
     except MissingRole as error:
         ending = {"status": Status.SKIPPED, "reason": str(error)}
@@ -58,6 +61,7 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
         if is_out_of_memory(error):
             status, reason = Status.OOM, describe_out_of_memory(error, place.device)
         ending = {"status": status, "reason": reason, "traceback": traceback.format_exc()}
+    facts["provenance"] = facts.get("provenance", {}) | describe_end(started)
     result = RunResult(**facts | ending, test_reads=count_reads(place.folder))
     result.write(place.folder)
     return result
@@ -65,7 +69,7 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
 
 def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progress) -> Iterator[Facts]:
     """Yield what becomes known of a run, phase after phase."""
-    machine = describe_machine(place.device, place.threads)
+    machine = describe_machine(place.device, place.threads) | {"seeds": spec.seeds}
     yield {"provenance": machine}
     torch.set_num_threads(place.threads)
     protocol = spec.own_protocol
@@ -85,7 +89,7 @@ def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progres
     execute_as(model, place)
     counts = cost.count_parameters(model)
 
-    torch.manual_seed(derive_seed("train", spec.seed))
+    torch.manual_seed(spec.seeds["train"])
     predict = build_predictor(model, protocol.data.patch, protocol.eval, fabric)
     data = build_training_data(spec, fold.train, fold.val, fold.dataset, predict)
     with metered(fabric.device) as energy:

@@ -46,7 +46,7 @@ class Outcome:
     pruned: bool = False
 
 
-Report = Callable[[int, tuple[float, ...]], bool]  # epoch, Dice of each inner validation case -> stop?
+Report = Callable[[int, tuple[float, ...]], bool]  # number of the validation, Dice of each case -> stop?
 Evaluate = Callable[[int, dict[str, Value], Report], Outcome]  # number of the trial, its values, ...
 
 
@@ -87,19 +87,19 @@ def _carry_out(trial: Trial, spec: StudySpec, evaluate: Evaluate) -> Outcome:
 
 
 def _reporter(trial: Trial, spec: StudySpec) -> Report:
-    """Return what tells the pruner of an epoch: its mean, or for the Wilcoxon test every case of it."""
+    """Return what tells the pruner of a validation: its mean, or for the Wilcoxon test every case of it."""
     pruner, is_default = spec.tune.pruner, trial.number == 0
 
-    def report(epoch: int, dices: tuple[float, ...]) -> bool:
+    def report(validation: int, dices: tuple[float, ...]) -> bool:
         if pruner == "none" or "," in spec.tune.objectives:
             return False
         with warnings.catch_warnings():  # a trial that was taken up again repeats what it has reported
             warnings.filterwarnings("ignore", message="The reported value is ignored")
             if pruner == "wilcoxon":
                 for number, dice in enumerate(dices):
-                    trial.report(dice, step=epoch * len(dices) + number)
+                    trial.report(dice, step=validation * len(dices) + number)
             else:
-                trial.report(sum(dices) / len(dices), step=epoch)
+                trial.report(sum(dices) / len(dices), step=validation)
         return not is_default and trial.should_prune()
 
     return report

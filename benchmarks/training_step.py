@@ -1,15 +1,16 @@
 """Time and peak memory of one training step of every method, relative to full fine-tuning; bf16 against fp32.
 
     python -m benchmarks.training_step [--backbone vit_b16] [--patch 32,128,128] [--steps 5] [--threads 2]
+    python -m benchmarks.training_step --methods med_adapter --patch 128,128,128 --checkpointing --slices-per-chunk 16
 
 One patch of 4 channels and 4 classes; forward, loss, backward and optimiser as in training, random weights. Every row
 is measured in a process of its own, so that peak memory is that row's alone. ``linear + position`` trains the position
 embedding beside the decoder, as the public code of Med-Tuning does for every method: gradients then cross all frozen
 blocks, which is what linear probing otherwise saves.
 
-Peak memory is the resident set of the whole process, the libraries included; ``step`` is what lies above the built
-network. The time is that of the fastest step after a first one that is not counted: what else the machine does can only
-make a step slower.
+Peak memory is the resident set of the whole process, the libraries included; ``network`` is what lies above the
+loaded libraries, ``step`` what lies above the built network. The time is that of the fastest step after a first one
+that is not counted: what else the machine does can only make a step slower.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ BF16_ROWS = ("full", "med_adapter")
 def measure(arguments: argparse.Namespace, row: str, precision: str) -> dict[str, float]:
     """Measure one row in a child process."""
     command = [sys.executable, "-m", "benchmarks.training_step", "--row", row, "--precision", precision]
-    for name in ("backbone", "patch", "steps", "threads"):
-        command += [f"--{name}", str(getattr(arguments, name))]
+    for name in ("backbone", "patch", "steps", "threads", "slices_per_chunk"):
+        command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
+    command += ["--checkpointing"] * arguments.checkpointing
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return figures
@@ -44,9 +46,15 @@ def measure_here(arguments: argparse.Namespace) -> dict[str, float]:
     """Build the row's network in this process, train a few steps and return its figures."""
     import torch
 
+    from methods.execution import Execution, set_execution
+
     torch.set_num_threads(arguments.threads)
     depth, height, width = map(int, arguments.patch.split(","))
+    small = (1, 32, 32)  # a step of it loads all libraries
+    build_step(build("linear", "tiny_vit", small), torch.zeros(1, 4, *small), torch.ones(1, 1, *small), bf16=False)()
+    loaded_mib = resident_mib()
     model = build(arguments.row, arguments.backbone, (depth, height, width))
+    set_execution(model, Execution(arguments.checkpointing, arguments.slices_per_chunk))
     image = torch.randn(1, CHANNELS, depth, height, width)
     label = torch.randint(CLASSES, (1, 1, depth, height, width))
     step = build_step(model, image, label, bf16=arguments.precision == "bf16")
@@ -54,7 +62,8 @@ def measure_here(arguments: argparse.Namespace) -> dict[str, float]:
     step()
     seconds = min(time_s(step) for _ in range(arguments.steps))
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    return {"seconds": seconds, "peak_mib": peak_mib, "step_mib": peak_mib - built_mib}
+    figures = {"seconds": seconds, "peak_mib": peak_mib}
+    return figures | {"network_mib": peak_mib - loaded_mib, "step_mib": peak_mib - built_mib}
 
 
 def build(row: str, backbone: str, patch: tuple[int, int, int]) -> Any:
@@ -115,14 +124,18 @@ def iter_rows(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
 
 def print_table(arguments: argparse.Namespace) -> None:
     print(f"{arguments.backbone}, one patch 4x{arguments.patch.replace(',', 'x')}, {arguments.threads} threads")
-    print(f"{'method':<20}{'precision':<11}{'s/step':>8}{'/ full':>8}{'peak MiB':>10}{'/ full':>8}{'step MiB':>10}")
+    print(
+        f"{'method':<20}{'precision':<11}{'s/step':>8}{'/ full':>8}"
+        f"{'peak MiB':>10}{'/ full':>8}{'network MiB':>13}{'step MiB':>10}"
+    )
     done: dict[tuple[str, str], dict[str, float]] = {}
     for row, precision in iter_rows(arguments):
         done[row, precision] = figures = measure(arguments, row, precision)
         full = done["full", "fp32"]
         print(
             f"{row:<20}{precision:<11}{figures['seconds']:>8.2f}{figures['seconds'] / full['seconds']:>8.2f}"
-            f"{figures['peak_mib']:>10.0f}{figures['peak_mib'] / full['peak_mib']:>8.2f}{figures['step_mib']:>10.0f}",
+            f"{figures['peak_mib']:>10.0f}{figures['peak_mib'] / full['peak_mib']:>8.2f}"
+            f"{figures['network_mib']:>13.0f}{figures['step_mib']:>10.0f}",
             flush=True,
         )
     if (WITH_POSITION, "fp32") in done:
@@ -141,6 +154,8 @@ def main() -> int:
     parser.add_argument("--methods", default="", help="separated by commas; default: all")
     parser.add_argument("--steps", type=int, default=5, help="timed steps of every row; the fastest counts")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--checkpointing", action="store_true", help="as in `bench run`")
+    parser.add_argument("--slices-per-chunk", type=int, default=0, help="as in `bench run`")
     parser.add_argument("--row", default="", help=argparse.SUPPRESS)  # a child's task
     parser.add_argument("--precision", default="fp32", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

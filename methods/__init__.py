@@ -1,4 +1,7 @@
-"""The methods by name. Importing this package is cheap; a method's file is imported when it is asked for."""
+"""The methods by name. Importing this package is cheap; a method's file is imported when it is asked for.
+
+A name with a colon is a user's own method: ``package.module:Class``, importable from where the program was started.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +33,11 @@ def names() -> list[str]:
 
 
 def check_name(name: str) -> str:
-    """Return the name if there is such a method.
+    """Return the name if there is such a method; whether a user's own can be imported is left to `get`.
 
     Raises: ValueError with the nearest known name otherwise.
     """
-    if name not in METHODS:
+    if ":" not in name and name not in METHODS:
         raise ValueError(f"unknown method '{name}'{suggest(name, names())}")
     return name
 
@@ -44,6 +47,8 @@ def get(name: str) -> type[Method]:
 
     Raises: ValueError if there is no such method.
     """
+    if ":" in name:
+        return _import_own(name)
     module, _, attribute = METHODS[check_name(name)].partition(":")
     kind: type[Method] = getattr(import_module(module), attribute)
     return kind
@@ -56,6 +61,29 @@ def build(name: str, given: Mapping[str, Value] | None = None) -> Method:
     """
     kind = get(name)
     return kind(**parse(name, kind, given or {}))
+
+
+def _import_own(path: str) -> type[Method]:
+    """Return a user's own class; what its module raises while it is imported is the user's to see.
+
+    Raises: ValueError if it cannot be found, is no method, or bears the name of a registered one.
+    """
+    from methods.base import Method
+
+    module, _, attribute = path.partition(":")
+    try:
+        kind = getattr(import_module(module), attribute, None)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # something that the module itself imports
+        raise ValueError(
+            f"method '{path}': there is no module '{error.name}' (run from the folder it lies in)"
+        ) from None
+    if not (isinstance(kind, type) and issubclass(kind, Method)):
+        raise ValueError(f"method '{path}': '{attribute}' must be a subclass of methods.base.Method, got {kind!r}")
+    if kind.info.name in METHODS:
+        raise ValueError(f"method '{path}': info.name must be a name of its own, got '{kind.info.name}'")
+    return kind
 
 
 def label(method: Method) -> str:

@@ -22,6 +22,7 @@ starts W_up and its bias at zero, so that the network starts as the frozen one.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -32,6 +33,7 @@ from torch.nn import functional as F
 
 from methods import surgery
 from methods.base import Method, MethodInfo, find_sites, setting
+from methods.execution import Executed
 from methods.sites import HasSites, Role, Site, TokenLayout
 
 KERNELS = (3, 5)
@@ -157,7 +159,7 @@ class AdaptedBlock(nn.Module):
         return y
 
 
-class Adapter(nn.Module):
+class Adapter(Executed):
     """Bottleneck with branches across the slices; prompts in front of the patch tokens pass unchanged."""
 
     def __init__(
@@ -174,15 +176,22 @@ class Adapter(nn.Module):
         """Map tokens (B*D, P+N, E) to the same shape."""
         prompts, patches = self.layout.split(x)
         volume, grid = self.layout.volume, self.layout.volume.grid(self.layout.downsample)
-        z = F.gelu(self.down(patches)).reshape(volume.batch, volume.depth, *grid, -1)  # (B, D, gh, gw, h)
+        z = self.execution.run_slices(self._narrow, patches)  # (B*D, N, h)
+        z = z.reshape(volume.batch, volume.depth, *grid, -1)  # (B, D, gh, gw, h)
         g = self.merge(torch.stack([branch(z) for branch in self.branches]).sum(dim=0))
         if self.link is not None:
             g = self.link(g)
-        y = patches + F.gelu(self.up(z + g)).reshape(patches.shape)
+        y = patches + self.execution.run_slices(self._widen, (z + g).reshape(*patches.shape[:2], -1))
         return torch.cat([prompts, y], dim=1) if prompts.shape[1] else y
 
+    def _narrow(self, x: torch.Tensor) -> torch.Tensor:
+        return F.gelu(self.down(x))
 
-class SeparableConv(nn.Module):
+    def _widen(self, x: torch.Tensor) -> torch.Tensor:
+        return F.gelu(self.up(x))
+
+
+class SeparableConv(Executed):
     """Depthwise convolution within the slices, then along depth; batch norm, ReLU."""
 
     def __init__(self, width: int, kernel: int) -> None:
@@ -193,13 +202,18 @@ class SeparableConv(nn.Module):
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Map (B, D, gh, gw, h) to the same shape; the convolutions work on channels-last views of it."""
-        v = self.in_slice(z.flatten(0, 1).permute(0, 3, 1, 2))  # (B*D, h, gh, gw)
-        v = v.permute(0, 2, 3, 1).reshape(*z.shape[:2], -1, z.shape[-1])  # (B, D, N, h)
-        v = torch.relu(self.norm(self.along_depth(v.permute(0, 3, 1, 2))))  # (B, h, D, N)
+        v = torch.relu(self.norm(self.execution.run(self._convolve, z)))  # (B, h, D, N)
         return v.permute(0, 2, 3, 1).reshape(z.shape)
 
+    def _convolve(self, z: torch.Tensor) -> torch.Tensor:
+        """Map (B, D, gh, gw, h) to (B, h, D, N)."""
+        v = self.in_slice(z.flatten(0, 1).permute(0, 3, 1, 2))  # (B*D, h, gh, gw)
+        v = v.permute(0, 2, 3, 1).reshape(*z.shape[:2], -1, z.shape[-1])  # (B, D, N, h)
+        y: torch.Tensor = self.along_depth(v.permute(0, 3, 1, 2))
+        return y
 
-class DepthFourier(nn.Module):
+
+class DepthFourier(Executed):
     """|IFFT3(w * FFT3(z) + b)| for w and b that depend on the depth frequency alone."""
 
     def __init__(self, depth: int) -> None:
@@ -218,7 +232,11 @@ class DepthFourier(nn.Module):
         if z.shape[1] != depth:
             hint = "one Fourier weight per slice: give patches of the training depth"
             raise ValueError(f"med_adapter: depth must be {depth}, got {z.shape[1]} ({hint})")
-        with torch.autocast(z.device.type, enabled=False):  # complex numbers have no half precision
+        return self.execution.run(self._transform, z)
+
+    def _transform(self, z: torch.Tensor) -> torch.Tensor:
+        depth = len(self.weight)
+        with _without_autocast(z.device.type):  # complex numbers have no half precision
             exact = torch.promote_types(z.dtype, torch.float32)
             kernel, impulse = torch.fft.ifft(torch.stack([self.weight, self.bias]).to(exact))
             circulant = torch.cat([kernel.real[self.offset], kernel.imag[self.offset]])  # (2D, D)
@@ -252,6 +270,11 @@ class StageLink(nn.Module):
         previous = self.memory.features[self.stage - 1]
         t: torch.Tensor = self.transform(previous.flatten(0, 1).permute(0, 3, 1, 2))  # (B*D, h, gh, gw)
         return t.permute(0, 2, 3, 1).reshape(u.shape)
+
+
+def _without_autocast(device: str) -> AbstractContextManager[object]:
+    """Switch autocast off, where the kind of device has it (``meta`` has not)."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def _is_pyramid(backbone: HasSites) -> bool:

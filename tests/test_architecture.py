@@ -55,14 +55,28 @@ ROOMS = [
         "bench.sources",
         "bench.search",
         "bench.study",
+        "bench.study_log",
+        "bench.study_pictures",
         "bench.tuning",
     },
     {"bench.delta_file", "bench.fold", "bench.network", "bench.scoring"},
     {"bench.restore"},
-    {"bench.trial", "bench.inventory"},
-    {"bench.runner"},
-    {"bench.experiment", "bench.reporting", "bench.display", "bench.publishing", "bench.listing", "bench.guide"},
+    {"bench.trial", "bench.inventory", "bench.battery", "bench.feasibility"},
+    {"bench.attempt"},
+    {"bench.inner", "bench.runner"},
+    {"bench.campaign", "bench.tuned"},
+    {
+        "bench.check",
+        "bench.experiment",
+        "bench.reporting",
+        "bench.display",
+        "bench.publishing",
+        "bench.listing",
+        "bench.guide",
+    },
+    {"bench.study_display"},
     {"bench.commands", "bench.data_commands"},
+    {"bench.tune_commands"},
     {"bench.cli"},
     {"bench.__main__"},
 ]
@@ -70,9 +84,17 @@ ALLOWED = {
     "methods": ("methods",),
     "datasets": ("datasets",),
     "reports": ("reports", "bench.results", "bench.study_record"),
-    "bench.models": ("bench.models", "methods.base", "methods.settings", "methods.sites", "methods.surgery"),
+    "bench.results": ("bench.durable",),
+    "bench.models": (
+        "bench.models",
+        "methods.base",
+        "methods.execution",
+        "methods.settings",
+        "methods.sites",
+        "methods.surgery",
+    ),
 }
-FORBIDDEN = {"bench.training": ("datasets", "methods"), "bench.results": OURS, "bench.spec": OURS}
+FORBIDDEN = {"bench.training": ("datasets", "methods"), "bench.spec": OURS}
 
 
 def module_name(file: Path) -> str:

@@ -15,12 +15,12 @@ from typing import Self
 import torch
 from torch import nn
 
-from bench.models.execution import SliceWise
 from bench.models.pretraining import LoadedWeights
+from methods.execution import Executed
 from methods.sites import Role, Site, TokenLayout, VolumeShape
 
 
-class Branch(SliceWise):
+class Branch(Executed):
     """One residual branch on the token stream; its output is added to its input by the block.
 
     What lies in it, inserted modules included, may see a part of the slices, and may run twice; a module around it, or
@@ -33,7 +33,7 @@ class Branch(SliceWise):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map tokens (B*D, P+N, E) to the same shape."""
-        y: torch.Tensor = self.drop_path(self.execution.run(self.transform, x))
+        y: torch.Tensor = self.drop_path(self.execution.run_slices(self.transform, x))
         return y
 
     def transform(self, x: torch.Tensor) -> torch.Tensor:
@@ -42,7 +42,7 @@ class Branch(SliceWise):
         return y
 
 
-class Block(SliceWise):
+class Block(Executed):
     """A transformer block: attention branch, then MLP branch.
 
     With checkpointing a block whose branches are bare keeps nothing but its input; else each branch keeps its own.
@@ -56,7 +56,7 @@ class Block(SliceWise):
         """Map tokens (B*D, P+N, E) to the same shape."""
         attn, mlp = self.attn_branch, self.mlp_branch
         if self.execution.checkpointing and _is_bare(attn) and _is_bare(mlp):
-            return self.execution.run(self._transform, x)
+            return self.execution.run_slices(self._transform, x)
         x = x + attn(x)
         return x + mlp(x)  # type: ignore[no-any-return]  # torch types a module call as Any
 

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from bench.models.backbone import Backbone
-from bench.models.execution import SliceWise
 from bench.models.swin import Stage, SwinBackbone
+from methods.execution import Executed
 
 BLOCKS_PER_STAGE = 2  # one with plain and one with shifted windows
 
@@ -84,7 +84,7 @@ class Expansion(nn.Module):
         return y
 
 
-class Head(SliceWise):
+class Head(Executed):
     """Full resolution, then the classes; at 128 voxels a slice's features are 32 times as large as the slice."""
 
     def __init__(self, width: int, patch_size: int, n_classes: int) -> None:
@@ -94,7 +94,7 @@ class Head(SliceWise):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B*D, h, w, E) to (B*D, H, W, K)."""
-        return self.execution.run(self._classify, x)
+        return self.execution.run_slices(self._classify, x)
 
     def _classify(self, x: torch.Tensor) -> torch.Tensor:
         y: torch.Tensor = self.output(self.expansion(x))

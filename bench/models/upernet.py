@@ -60,10 +60,37 @@ class PyramidPooling(nn.Module):
         self.dropout = nn.Dropout2d(0.1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B*D, E, h, w) to the same shape."""
-        pooled = [_resize(part(x), x.shape[-2:]) for part in self.parts]
-        y: torch.Tensor = self.dropout(self.bottleneck(torch.cat([x, *pooled], dim=1)))
-        return y
+        """Map (B*D, E, h, w) to the same shape.
+
+        The bottleneck's convolution of the concatenation is the sum of its convolutions of the parts: nothing is
+        concatenated, and a map that needs no gradient gets none.
+        """
+        convolution, norm, activation = self.bottleneck
+        assert isinstance(convolution, nn.Conv2d)
+        widths = [x.shape[1], *[(convolution.in_channels - x.shape[1]) // len(BINS)] * len(BINS)]
+        own, *weights = torch.split(convolution.weight, widths, dim=1)
+        y = F.conv2d(x, own, padding=1)
+        for part, weight in zip(self.parts, weights, strict=True):
+            y = y + _convolve_resized(part(x), weight, x.shape[-2:])
+        out: torch.Tensor = self.dropout(activation(norm(y)))
+        return out
+
+
+def _convolve_resized(x: torch.Tensor, weight: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Return the 3x3 convolution (without bias) of x (n, C, b, b) resized to ``size`` (h, w).
+
+    A 1x1 convolution commutes with resizing, so where x is much smaller than the result, each of the nine taps is
+    applied to x, and one constant matrix resizes, shifts and sums.
+    """
+    n_cells, taps = x.shape[-2] * x.shape[-1], weight.shape[-2] * weight.shape[-1]
+    if 4 * n_cells > size[0] * size[1]:
+        return F.conv2d(_resize(x, size), weight, padding=1)
+    each = F.conv2d(x, weight.permute(0, 2, 3, 1).reshape(-1, weight.shape[1], 1, 1))  # (n, outputs * taps, b, b)
+    exact = torch.promote_types(x.dtype, torch.float32)
+    unit = torch.eye(n_cells, dtype=exact, device=x.device).reshape(n_cells, 1, *x.shape[-2:])
+    shifted = F.unfold(_resize(unit, size), weight.shape[-2:], padding=1)  # (b * b, taps, h * w)
+    spread = shifted.transpose(0, 1).reshape(taps * n_cells, -1).to(each.dtype)
+    return (each.reshape(len(x), -1, taps * n_cells) @ spread).reshape(len(x), -1, *size)
 
 
 def build_upernet(backbone: Backbone, n_classes: int) -> UPerNet:

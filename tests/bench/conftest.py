@@ -1,12 +1,54 @@
-"""Stores for tests: MLflow takes seconds to make its tables, so that is done once and the file is copied."""
+"""Small data and runs for tests, and stores: MLflow takes seconds to make its tables, so the file is copied."""
+
+from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bench.results import RunResult
+from bench.spec import DataSpec, MethodSpec, ModelSpec, Place, Protocol, RunSpec, TrainSpec
 from bench.tracking import open_store
+from datasets.phantom import write_phantoms
+
+PATCH = (4, 32, 32)
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with five small synthetic BraTS cases."""
+    root = tmp_path_factory.mktemp("phantoms") / "brats"
+    write_phantoms("brats", root, 5, shape=(16, 32, 32))
+    return root
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the tests share."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def make_run(phantoms: Path) -> Callable[..., RunSpec]:
+    """Return the spec of a run of two training steps."""
+
+    def make(method: str = "lora", backbone: str = "tiny_vit", **fields: object) -> RunSpec:
+        data = DataSpec(patch=PATCH, patches_per_epoch=2, n_folds=3)
+        protocol = Protocol(data, ModelSpec(backbone), TrainSpec(epochs=2, batch=2, val_every=1, lr=1e-2))
+        return replace(RunSpec(MethodSpec(method), "brats", "abc", 0, 0, protocol, phantoms), **fields)
+
+    return make
+
+
+@pytest.fixture
+def carry_out(prepared: Path) -> Callable[[RunSpec, Path], RunResult]:
+    """Return a function that carries out a run in a folder, on the CPU."""
+    from bench.trial import run_trial  # heavy, and few tests need it
+
+    return lambda spec, folder: run_trial(spec, Place(folder, prepared, "cpu", threads=1), lambda *message: None)
 
 
 @pytest.fixture(scope="session")

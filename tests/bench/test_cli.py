@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.cli import main
 
@@ -18,6 +19,10 @@ ROOT = Path(__file__).resolve().parents[2]
         (["run", "--methods", "lroa"], "unknown method 'lroa' (did you mean 'lora'?)"),
         (["run", "--methods", "lora[rnk=4]"], "lora: unknown setting 'rnk' (did you mean 'rank'?)"),
         (["run", "--methods", "lora[rank=0]"], "lora: rank must be >= 1, got 0"),
+        (["run", "--methods", "lora[rank=129]"], "lora: rank must be <= 128, the width of block 0, got 129"),
+        (["plan", "--methods", "med_adapter[ratio=65]"], "med_adapter: ratio must be <= 64, half the width, got 65"),
+        (["run", "--set", "data.patch=16,60,64"], "tiny_vit: slices must be divisible by 8, got 60x64"),
+        (["run", "--backbone", "tiny_swin", "--set", "data.patch=4,48,64"], "must be divisible by 32, got 48x64"),
         (["run", "--methods", "linear", "--datasets", "brat"], "unknown data set 'brat' (did you mean 'brats'?)"),
         (["run", "--preset", "dmo"], "unknown preset 'dmo' (did you mean 'demo'?)"),
         (["run", "--preset", "paper"], "preset 'paper' needs your own data: give --data-root"),
@@ -47,7 +52,45 @@ def test_an_unknown_option_exits_2(capsys):
     assert "No such option" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["report"], ["list"], ["ui"], ["data"], ["data", "demo"]])
+def write_code(path):
+    torch.save({"model": Exploding()}, path)
+
+
+def write_half(path):
+    torch.save({"patch_embed.proj.weight": torch.zeros(128, 3, 8, 8)}, path)
+    path.write_bytes(path.read_bytes()[:700])
+
+
+def write_other(path):
+    torch.save({"patch_embed.proj.weight": torch.zeros(128, 3, 8, 8), "norm.weight": torch.zeros(128)}, path)
+
+
+class Exploding:
+    def __reduce__(self):
+        return exit, ()
+
+
+@pytest.mark.parametrize(
+    ("write", "sentence"),
+    [
+        (write_code, "weights: 'file.pth' must hold tensors only, got pickled code, which is never run"),
+        (write_half, "weights: 'file.pth' is truncated, damaged or no checkpoint"),
+        (write_other, "weights: 'file.pth' is of another architecture than tiny_vit: it lacks pos_embed,"),
+    ],
+)
+def test_a_bad_file_of_weights_is_refused_before_anything_is_made(write, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "file.pth")
+    assert main(["run", "--methods", "linear", "--weights", "file.pth"]) == 2
+    printed = capsys.readouterr().err
+    assert sentence in printed
+    assert len(printed.strip().splitlines()) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["file.pth"]
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["check"], ["plan"], ["report"], ["list"], ["ui"], ["data"], ["data", "demo"]]
+)
 def test_every_command_explains_itself(command, capsys):
     assert main([*command, "--help"]) == 0
     assert "Usage" in capsys.readouterr().out

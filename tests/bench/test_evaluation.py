@@ -6,7 +6,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from bench.evaluation import MIRRORS, build_predictor, mean_dice, score_cases, score_overlaps
+from bench.evaluation import MIRRORS, build_predictor, mean_dices, score_cases, score_overlaps
 from bench.metrics import Scoring
 from bench.spec import EvalSpec
 from datasets.brats import Brats
@@ -93,7 +93,7 @@ def test_a_perfect_prediction_scores_one_for_every_case_and_region():
     assert all(score.dice == 1 and score.hd95_mm == 0 for score in scores)
     assert [done for done, _ in heard] == [1, 2]
     assert all((found == case.classes).all() for (_, found), case in zip(heard, cases, strict=True))
-    assert mean_dice(predictor(Threshold()), cases, SCORING.info) == 1
+    assert mean_dices(predictor(Threshold()), cases, SCORING.info) == (1, 1)
 
 
 def test_a_case_of_unknown_spacing_has_no_millimetres():
@@ -119,4 +119,4 @@ def test_mean_dice_is_the_mean_of_what_scoring_reports():
     scores = score_cases(predictor(Threshold()), [wrong], SCORING)
     assert 0 < np.mean([score.dice for score in scores]) < 1
     expected = np.mean([score.dice for score in scores])
-    assert mean_dice(predictor(Threshold()), [wrong], SCORING.info) == pytest.approx(expected)
+    assert mean_dices(predictor(Threshold()), [wrong], SCORING.info) == pytest.approx((expected,))

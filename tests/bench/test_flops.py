@@ -15,8 +15,8 @@ import methods
 from bench import mac_rules
 from bench.flops import MacCounter, count_compute, count_training, pass_both_ways
 from bench.models import apply_method, build_segmenter
-from bench.models.execution import Execution, set_execution
 from bench.traced_flops import count_forward
+from methods.execution import Execution, set_execution
 
 PATCH = (2, 32, 32)
 TOKENS, WIDTH, BLOCKS = 197, 768, 12  # ViT-B/16 at 224x224, its class token included

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.request import ComputeRequest
 from bench.results import RunResult, Status
 from bench.runner import choose_slots, run_folder, split_finished
 from bench.spec import MethodSpec, Protocol, RunSpec, SpecError
@@ -49,18 +50,18 @@ def test_a_half_written_result_is_no_result(tmp_path):
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "cpu:1", ""])
 def test_a_device_that_is_not_there_is_named(device):
     with pytest.raises(SpecError, match=f"--device: '{device}' is not on this machine"):
-        choose_slots(device, None)
+        choose_slots(ComputeRequest(device))
 
 
 def test_slots_share_the_cores():
-    assert choose_slots("cpu", 3).devices == ("cpu",) * 3
-    assert choose_slots("cpu", 10_000).threads == 1
-    assert choose_slots("cpu", 1).threads >= choose_slots("cpu", 2).threads
+    assert choose_slots(ComputeRequest("cpu", 3)).devices == ("cpu",) * 3
+    assert choose_slots(ComputeRequest("cpu", 10_000)).threads == 1
+    assert choose_slots(ComputeRequest("cpu", 1)).threads >= choose_slots(ComputeRequest("cpu", 2)).threads
 
 
 def test_gpus_are_dealt_out_in_turn(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert choose_slots("auto", None).devices == ("cuda:0", "cuda:1")
-    assert choose_slots("cuda", 3).devices == ("cuda:0", "cuda:1", "cuda:0")
-    assert choose_slots("cuda:1", None).devices == ("cuda:1",)
-    assert choose_slots("cpu", 1).devices == ("cpu",)
+    assert choose_slots(ComputeRequest("auto")).devices == ("cuda:0", "cuda:1")
+    assert choose_slots(ComputeRequest("cuda", 3)).devices == ("cuda:0", "cuda:1", "cuda:0")
+    assert choose_slots(ComputeRequest("cuda:1")).devices == ("cuda:1",)
+    assert choose_slots(ComputeRequest("cpu", 1)).devices == ("cpu",)

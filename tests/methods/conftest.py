@@ -11,14 +11,12 @@ from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 
 import methods
-from bench.models import apply_method, build_segmenter, registry
+from bench.battery import CHANNELS, Gradients, Subject, train
 from bench.models.backbone import Backbone
 from bench.models.segmenter import Segmenter
 from bench.models.swin import SwinBackbone
 from bench.models.vit import ViTBackbone
 from methods.base import Method, apply
-
-DEPTH, CHANNELS, CLASSES = 3, 2, 3
 
 Build = Callable[..., Segmenter]
 
@@ -26,10 +24,6 @@ Build = Callable[..., Segmenter]
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def slice_size(backbone: str) -> int:
-    return max(32, 2 * registry.get(backbone).multiple_of)
 
 
 @pytest.fixture
@@ -41,29 +35,25 @@ def backbone() -> str:
 @pytest.fixture
 def volume(backbone: str) -> torch.Tensor:
     """Two volumes (B, C, D, H, W) for the test's backbone."""
-    size = slice_size(backbone)
-    return torch.randn(2, CHANNELS, DEPTH, size, size, generator=torch.Generator().manual_seed(5))
+    return Subject(methods.build("linear"), backbone).make_volume()
 
 
 @pytest.fixture(scope="session")
 def plain() -> Build:
     """Builds a network without a method."""
 
-    def build(backbone: str, seed: int = 0) -> Segmenter:
-        patch = (DEPTH, slice_size(backbone), slice_size(backbone))
-        return build_segmenter(backbone, "none", in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=seed)
+    def build(backbone: str) -> Segmenter:
+        return Subject(methods.build("linear"), backbone).build_plain()
 
     return build
 
 
 @pytest.fixture(scope="session")
-def tuned(plain: Build) -> Build:
+def tuned() -> Build:
     """Builds a network with a method in it."""
 
     def build(backbone: str, method: Method, seed: int = 0) -> Segmenter:
-        model = plain(backbone)
-        apply_method(model, method, seed)
-        return model
+        return Subject(method, backbone).build_tuned(seed)
 
     return build
 
@@ -73,25 +63,8 @@ def make() -> Callable[..., Method]:
     return lambda name, **settings: methods.build(name, settings)
 
 
-def train(model: Segmenter, volume: torch.Tensor, n_steps: int) -> list[dict[str, torch.Tensor | None]]:
-    """Take steps with a large learning rate; return the gradients of what trains in the backbone, step by step."""
-    generator = torch.Generator().manual_seed(1)
-    target = torch.randint(CLASSES, (len(volume), *volume.shape[2:]), generator=generator)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.1)
-    model.train()
-    history = []
-    for _ in range(n_steps):
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(volume), target).backward()
-        history.append(
-            {name: None if p.grad is None else p.grad.clone() for name, p in model.tuned_parameters().items()}
-        )
-        optimizer.step()
-    return history
-
-
 @pytest.fixture(scope="session")
-def train_steps() -> Callable[..., list[dict[str, torch.Tensor | None]]]:
+def train_steps() -> Callable[..., list[Gradients]]:
     return train
 
 

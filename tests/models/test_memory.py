@@ -9,7 +9,7 @@ from torch import nn
 import methods
 from bench.models import apply_method, build_segmenter
 from bench.models.backbone import Branch
-from bench.models.execution import Execution, set_execution
+from methods.execution import Execution, set_execution
 from methods.sites import Role
 
 DEPTH = 4

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from bench.models import build_segmenter, registry
-from bench.models.upernet import UPerNet
+from bench.models.upernet import PyramidPooling, UPerNet
 
 
 def n_parameters(*modules):
@@ -80,6 +80,23 @@ def test_equals_the_definition_in_evaluation_mode():
     fused = conv_norm_relu(decoder.fuse, torch.cat([resize(x, maps[0]) for x in smooth], dim=1))
     expected = F.interpolate(decoder.head(fused), size=(64, 96), mode="bilinear")
     torch.testing.assert_close(decoder(maps, (64, 96)), expected)
+
+
+@pytest.mark.parametrize("size", [(2, 3), (8, 8), (9, 14)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_pooling_equals_the_convolution_of_the_concatenation(size):
+    """Small maps are resized before the convolution and large ones within it; output and gradients are the same."""
+    torch.manual_seed(0)
+    pooling = PyramidPooling(32).eval().double()
+    x = torch.randn(2, 32, *size, dtype=torch.float64, requires_grad=True)
+    resized = [F.interpolate(part(x), size=size, mode="bilinear") for part in pooling.parts]
+    expected = pooling.bottleneck(torch.cat([x, *resized], dim=1))
+    leaves = [x, *pooling.parameters()]
+    weights = torch.randn_like(expected)
+    gradients = [torch.autograd.grad((y * weights).sum(), leaves) for y in (expected, pooling(x))]
+    torch.testing.assert_close(pooling(x), expected, rtol=1e-10, atol=1e-12)
+    for theirs, ours in zip(*gradients, strict=True):
+        assert theirs.any()
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
 
 
 def test_every_backbone_names_its_decoder():

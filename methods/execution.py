@@ -1,7 +1,8 @@
-"""How slice-wise modules compute: all slices at once or in chunks, keeping activations or computing them again.
+"""How modules compute: all slices at once or in chunks, keeping activations or computing them again.
 
-Neither changes results, but for the last bits of a float. Only modules that treat every slice for itself may be
-`SliceWise`; what sees a whole volume, or keeps statistics (batch norm), stays outside and so runs once, on all slices.
+Neither changes results, but for the last bits of a float, and for one thing: what draws random numbers inside a
+function that runs in chunks (LoRA's dropout) draws other ones than for all slices at once, of the same distribution.
+Only what treats every slice for itself may run in chunks; what keeps statistics (batch norm) must run only once.
 """
 
 from __future__ import annotations
@@ -30,24 +31,27 @@ class Execution:
         if self.slices_per_chunk < 0:
             raise ValueError(f"execution: slices_per_chunk must be >= 0, got {self.slices_per_chunk} (0 = all at once)")
 
-    def run(self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    def run_slices(self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         """Return ``function(x)`` for x (slices, ...), a function that treats every slice for itself."""
         chunks = torch.split(x, self.slices_per_chunk) if self.slices_per_chunk else (x,)
-        if self.checkpointing and torch.is_grad_enabled():
-            parts = [checkpoint(function, chunk, use_reentrant=False) for chunk in chunks]
-        else:
-            parts = [function(chunk) for chunk in chunks]
+        parts = [self.run(function, chunk) for chunk in chunks]
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
+    def run(self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        """Return ``function(x)``, computed at once; the function leaves nothing behind and may run twice."""
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(function, x, use_reentrant=False)
+        return function(x)
 
-class SliceWise(nn.Module):
-    """A module that treats every slice for itself, and runs as its ``execution`` says."""
+
+class Executed(nn.Module):
+    """A module that runs as its ``execution`` says."""
 
     execution = Execution()
 
 
 def set_execution(model: nn.Module, execution: Execution) -> None:
-    """Let every slice-wise module of a network run in this way."""
+    """Let every module of a network that can run in this way."""
     for module in model.modules():
-        if isinstance(module, SliceWise):
+        if isinstance(module, Executed):
             module.execution = execution

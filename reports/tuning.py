@@ -1,0 +1,93 @@
+"""The table of tuning: what each method had by default, what it came to, what that cost, and which values it chose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import nan
+
+from bench.study_record import StudyRecord, TrialRecord
+from reports.table import MISSING, Column, Table, make_slug, number_cell, word_column
+
+
+def tuning_table(studies: Sequence[StudyRecord]) -> Table:
+    """Return one row for each study, in the given order.
+
+    Dice is that of the inner validation cases, on which the values were chosen: it is an optimistic number, and the
+    held-out Dice of the final runs is the one to quote.
+    """
+    n_datasets = len({study.dataset for study in studies})
+    names = [f"{study.method} · {study.dataset}" if n_datasets > 1 else study.method for study in studies]
+    defaults, bests = [_dice_pct(study.default) for study in studies], [_dice_pct(study.best) for study in studies]
+    gaps = [best - default for best, default in zip(bests, defaults, strict=True)]
+    hours = [study.fit_s / 3600 for study in studies]
+    columns = (
+        word_column("method", "Method", names, 2),
+        _numbers("default_pct", ("Inner Dice (%)", "default"), defaults, 1),
+        _numbers("tuned_pct", ("Inner Dice (%)", "tuned"), bests, 1),
+        _numbers("gap_pct", ("Inner Dice (%)", "gap"), gaps, 1),
+        word_column("trials", "Trials", [_count(study) for study in studies], 2),
+        _numbers("fit_h", ("Fit", "h"), hours, 3),
+        word_column("values", "Chosen", [_describe_values(study) for study in studies], 2),
+    )
+    datasets = ", ".join(dict.fromkeys(study.dataset for study in studies))
+    return Table(
+        kind="tuning",
+        slug=make_slug("tuning", datasets, studies[0].backbone, studies[0].weights),
+        title=f"tuning · {datasets} · {studies[0].backbone}",
+        columns=columns,
+        caption=tuple(_caption(studies)),
+        notes=tuple(_failures(studies)),
+        comments=tuple(f"study {study.name}, fold {study.fold}" for study in studies),
+    )
+
+
+def _caption(studies: Sequence[StudyRecord]) -> list[str]:
+    tune = studies[0].tune
+    amount = f"{tune['budget_s']:.0f} s of fit" if tune["budget_s"] else f"{tune['trials']} trials"
+    epochs = f", {tune['epochs']} epochs a trial" if tune["epochs"] else ""
+    reuse = "each fold has its own study" if tune["per_fold"] else f"fold {studies[0].fold} is tuned on for all folds"
+    sentences = [
+        f"Equal budget: {amount} a method{epochs} ({tune['sampler']}, pruning: {tune['pruner']}); {reuse}.",
+        "Inner Dice is of the validation cases inside the training part, on which the values were chosen.",
+    ]
+    synthetic = {study.synthetic for study in studies}
+    if True in synthetic:
+        sentences.insert(0, "SYNTHETIC phantoms, not patients.")
+    if any(study.weights == "none" for study in studies):
+        sentences.append("Backbone with random weights.")
+    return sentences
+
+
+def _failures(studies: Sequence[StudyRecord]) -> list[str]:
+    return [
+        f"{study.method}, trial {trial.number}: {trial.status}: {trial.reason}"
+        for study in studies
+        for trial in study.trials
+        if trial.status in ("failed", "diverged", "oom")
+    ]
+
+
+def _count(study: StudyRecord) -> str:
+    pruned = sum(trial.status == "pruned" for trial in study.trials)
+    bad = sum(trial.status in ("failed", "diverged", "oom") for trial in study.trials)
+    words = [f"{number} {word}" for number, word in ((pruned, "pruned"), (bad, "bad")) if number]
+    return f"{len(study.trials)}" + (f" ({', '.join(words)})" if words else "")
+
+
+def _describe_values(study: StudyRecord) -> str:
+    """Return the chosen values that differ from the default."""
+    best = study.best
+    if best is None:
+        return MISSING
+    default = study.trials[0].values
+    changed = {key.removeprefix("method."): value for key, value in best.values.items() if value != default.get(key)}
+    rounded = {key: f"{value:.2g}" if isinstance(value, float) else str(value) for key, value in changed.items()}
+    return ", ".join(f"{key}={text}" for key, text in rounded.items()) or "the default"
+
+
+def _dice_pct(trial: TrialRecord | None) -> float:
+    return nan if trial is None or trial.dice is None else 100 * trial.dice
+
+
+def _numbers(key: str, heads: tuple[str, str], values: Sequence[float], digits: int) -> Column:
+    return Column(key, heads, tuple(number_cell(value, digits) for value in values))
