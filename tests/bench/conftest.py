@@ -44,11 +44,14 @@ def make_run(phantoms: Path) -> Callable[..., RunSpec]:
 
 
 @pytest.fixture
-def carry_out(prepared: Path) -> Callable[[RunSpec, Path], RunResult]:
-    """Return a function that carries out a run in a folder, on the CPU."""
+def carry_out(prepared: Path) -> Callable[..., RunResult]:
+    """Return a function that carries out a run in a folder, on the CPU, with the shared cache unless one is given."""
     from bench.trial import run_trial  # heavy, and few tests need it
 
-    return lambda spec, folder: run_trial(spec, Place(folder, prepared, "cpu", threads=1), lambda *message: None)
+    def carry(spec: RunSpec, folder: Path, cache: Path = prepared) -> RunResult:
+        return run_trial(spec, Place(folder, cache, "cpu", threads=1), lambda *message: None)
+
+    return carry
 
 
 @pytest.fixture(scope="session")

@@ -58,15 +58,15 @@ def watched(monkeypatch, make_run, tmp_path):
 
     for name in ("image", "label", "foreground"):
         watch(preprocessing.PreparedCase, name)
-    watch(preprocessing, "_prepare_case")
+    watch(preprocessing, "prepare_case")
     return reads
 
 
 def test_no_held_out_case_is_touched_before_the_choice(watched, make_run, carry_out, tmp_path):
-    result = carry_out(make_run(), tmp_path)
+    result = carry_out(make_run(), tmp_path, tmp_path / "cache")  # an empty one: what is prepared is not read again
     assert result.status is Status.DONE, result.traceback
     assert {case for _, case in watched} == set(split_of(make_run()).test)
-    assert {name for name, _ in watched} >= {"_prepare_case", "image", "label"}
+    assert {name for name, _ in watched} >= {"prepare_case", "image", "label"}
 
 
 def test_the_watch_catches_a_run_that_looks_too_early(watched, make_run, carry_out, tmp_path, monkeypatch):

@@ -31,7 +31,13 @@ def test_bad_input_is_one_sentence(name, given, sentence):
 
 def test_text_becomes_the_type_of_the_field():
     lora = methods.build("lora", {"rank": "4", "alpha": "16", "placement": "qkv"})
-    assert methods.settings(lora) == {"rank": 4, "alpha": 16.0, "dropout": 0.0, "placement": "qkv"}
+    assert methods.settings(lora) == {
+        "rank": 4,
+        "alpha": 16.0,
+        "dropout": 0.0,
+        "placement": "qkv",
+        "blocks": "all",
+    }
     assert lora == methods.build("lora", {"rank": 4, "alpha": 16, "placement": "qkv"})
     assert [methods.build("med_adapter", {"fourier": text}).fourier for text in ("False", "0", "true")] == [
         False,

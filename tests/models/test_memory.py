@@ -152,7 +152,7 @@ def test_how_it_computes_is_no_part_of_what_a_run_is(monkeypatch):
 
     calls = []
 
-    def record(experiment, slots, **_):
+    def record(experiment, slots, *_, **__):
         calls.append((experiment.protocol, slots))
         return 0
 
