@@ -28,6 +28,7 @@ class Kind(StrEnum):
     PRETRAINING = "pretraining"
     KSHOT = "kshot"
     GAP = "gap"
+    TUNING = "tuning"
     COMPARISON = "comparison"
     ALL = "all"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def read_request(request: Request) -> Experiment:
     preset = get_preset(request.preset or ("quick" if request.data_root is not None else "demo"))
     if preset.phantom is None and request.data_root is None:
         raise SpecError(f"preset '{request.preset}' needs your own data: give --data-root (or use --preset demo)")
-    protocol = _build_protocol(preset.protocol, request)
+    protocol = _limit_trials(_build_protocol(preset.protocol, request), preset.trial_epochs)
     phantom = preset.phantom if request.data_root is None else None
     roots = {name: _find_root(name, request, single=len(names) == 1) for name in names}
     folds = parse_numbers(request.folds, "--folds", upper=protocol.data.n_folds)
@@ -116,6 +116,14 @@ def _build_protocol(protocol: Protocol, request: Request) -> Protocol:
     for assignment in request.set or ():
         protocol = override(protocol, assignment)
     registry.check_fit(protocol.model.backbone, protocol.model.weights, protocol.data.patch[1:])
+    return protocol
+
+
+def _limit_trials(protocol: Protocol, epochs: int) -> Protocol:
+    """Return the protocol with the epochs a trial that the preset gives, where there is tuning and nothing is said."""
+    tune = protocol.tune
+    if (tune.trials or tune.budget_s) and not tune.epochs and epochs < protocol.train.epochs:
+        return replace(protocol, tune=replace(tune, epochs=epochs))
     return protocol
 
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from bench.groups import COMMANDS, RUNS, Group, read_group
 from bench.results import RESULT_FILE, RunResult, read_result
 from bench.study_log import log_study
-from bench.study_record import StudyRecord
+from bench.study_record import STUDIES, STUDY_FILE, StudyRecord, read_study
 from bench.tracking import Store, TrackingError, open_store
 from reports.main_table import main_tables
 from reports.markdown import format_markdown
@@ -22,7 +22,7 @@ from reports.summary import method_tables
 
 @dataclass(frozen=True)
 class Tally:
-    """What `sync` did: the ids of the runs that it sent, of how many, and what is wrong, in one sentence each."""
+    """What `sync` did: the ids of what it sent, of how many runs and studies, and what is wrong, a sentence each."""
 
     sent: tuple[str, ...]
     n_results: int
@@ -118,16 +118,25 @@ def read_folder(folder: Path) -> tuple[RunResult | None, str]:
 
 
 def sync(store: Store, out: Path) -> Tally:
-    """Send every result below ``out`` that the store lacks.
+    """Send every result and every study below ``out`` that the store lacks.
 
     Raises: ValueError if there is no result; TrackingError if the store cannot be reached.
     """
     folders = sorted(file.parent for file in (out / RUNS).glob(f"*/{RESULT_FILE}"))
-    if not folders:
+    studies = sorted((out / STUDIES).glob(f"*/{STUDY_FILE}"))
+    if not folders and not studies:
         raise ValueError(
             f"sync: {out / RUNS} must hold the folders of runs, got none (--out names what `run` wrote to)"
         )
     publisher, sent, problems = Publisher(store, out), [], []
+    for file in studies:
+        try:
+            study = read_study(file)
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            problems.append(" ".join(str(error).split()))
+            continue
+        if log_study(store, study, file.parent):
+            sent.append(f"study {study.name}")
     for folder in folders:
         result, problem = read_folder(folder)
         if result is None:
@@ -137,4 +146,4 @@ def sync(store: Store, out: Path) -> Tally:
     publisher.finish()
     lost = [group_id for group_id, group in publisher.groups.items() if group is None]
     problems += [f"{out / COMMANDS}: must hold {name}.json, got none (its runs have no parent run)" for name in lost]
-    return Tally(tuple(sent), len(folders), tuple(problems))
+    return Tally(tuple(sent), len(folders) + len(studies), tuple(problems))

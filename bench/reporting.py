@@ -15,6 +15,7 @@ import methods
 from bench import tracking
 from bench.grid import split_list
 from bench.results import RunResult
+from bench.study_log import load_studies
 from reports.comparison import comparison_tables
 from reports.kinds import KINDS
 from reports.latex import format_latex
@@ -26,10 +27,11 @@ from reports.spreadsheet import format_csv
 from reports.summary import MethodTable, method_tables
 from reports.table import Table
 from reports.terminal import build_terminal_table
+from reports.tuning import tuning_tables
 from reports.view import View, apply_view, select_methods
 
 FORMATS: dict[str, Callable[[Table], str]] = {"latex": format_latex, "markdown": format_markdown, "csv": format_csv}
-ALL = "all"
+ALL, TUNING = "all", "tuning"
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,12 @@ def report_command(request: ReportRequest, out: Path | None, console: Console) -
     Raises: ValueError in one sentence if there is nothing to report, or what there is cannot be compared; nothing is
     written then.
     """
-    results = load_results(request)
-    if request.format == "terminal" and not request.macros:
-        tables = build_tables(results, request, per_dataset=True)
+    narrow = request.format == "terminal" and not request.macros
+    tables = collect_tables(request, per_dataset=narrow or request.per_dataset)
+    if narrow:
         with out.open("w") if out else nullcontext() as stream:
             print_tables(tables, Console(file=stream, width=200) if stream else console)
         return
-    tables = build_tables(results, request, per_dataset=request.per_dataset)
     text = format_macros(tables) if request.macros else "\n".join(map(FORMATS[request.format], tables))
     if out is None:
         console.out(text, highlight=False)
@@ -103,6 +104,18 @@ def load_results(request: ReportRequest) -> list[RunResult]:
         what = f"no result of '{request.dataset}'" if request.dataset else "no result"
         raise ValueError(f"report: the tracking store holds {what} yet (make some with `python -m bench run`)")
     return select_methods(_in_registry_order(results), request.view)
+
+
+def collect_tables(request: ReportRequest, *, per_dataset: bool) -> list[Table]:
+    """Return the tables of the request's kind: of results, of tuning studies, or of both.
+
+    Raises: ValueError if the store has nothing for them.
+    """
+    studies = load_studies(tracking.open_store(), request.dataset) if request.kind in (ALL, TUNING) else []
+    if request.kind == TUNING and not studies:
+        raise ValueError("report: the tracking store holds no tuning study yet (make some with `python -m bench tune`)")
+    of_results = [] if request.kind == TUNING else build_tables(load_results(request), request, per_dataset=per_dataset)
+    return [*of_results, *tuning_tables(studies)]
 
 
 def build_tables(results: Sequence[RunResult], request: ReportRequest, *, per_dataset: bool) -> list[Table]:
