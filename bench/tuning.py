@@ -93,15 +93,18 @@ def _carry_out(trial: Trial, spec: StudySpec, evaluate: Evaluate) -> Outcome:
 
 
 def _reporter(trial: Trial, spec: StudySpec) -> Report:
-    """Return what tells the pruner of a validation: its mean, or for the Wilcoxon test every case of it."""
-    pruner, is_default = spec.tune.pruner, trial.number == 0
+    """Return what records a validation for the pruner: its mean, or for the Wilcoxon test every case of it.
+
+    Optuna takes no such values where there are two objectives.
+    """
+    is_default = trial.number == 0
 
     def report(validation: int, dices: tuple[float, ...]) -> bool:
-        if pruner == "none" or "," in spec.tune.objectives:
+        if "," in spec.tune.objectives:
             return False
         with warnings.catch_warnings():  # a trial that was taken up again repeats what it has reported
             warnings.filterwarnings("ignore", message="The reported value is ignored")
-            if pruner == "wilcoxon":
+            if spec.tune.pruner == "wilcoxon":
                 for number, dice in enumerate(dices):
                     trial.report(dice, step=validation * len(dices) + number)
             else:

@@ -83,6 +83,38 @@ def test_an_interrupted_study_goes_on_as_if_it_had_not_been(sampler, tmp_path):
     assert suggestions(run(stormy, bowl)) == suggestions(undisturbed)
 
 
+def learning(number, values, report):
+    """A curve of four validations that rises to what `bowl` gives; hopeless ones are stopped."""
+    dice = bowl(number, values, report).dice
+    for validation in range(4):
+        if report(validation, (dice * (validation + 1) / 4,)):
+            return Outcome(Status.DONE, dice, 1, 1.0, pruned=True)
+    return Outcome(Status.DONE, dice, 1, 1.0)
+
+
+def test_a_trial_that_dies_between_validations_leads_to_the_same_trials(tmp_path):
+    spec, calls = study_spec(12), []
+
+    def dies(number, values, report):
+        calls.append(number)
+        if len(calls) == 8:
+            report(0, (bowl(number, values, report).dice / 4,))
+            raise KeyboardInterrupt
+        return learning(number, values, report)
+
+    calm, stormy = open_study(InMemoryStorage(), spec), open_study(InMemoryStorage(), spec)
+    tune(calm, spec, learning, tmp_path / "lock")
+    with pytest.raises(KeyboardInterrupt):
+        tune(stormy, spec, dies, tmp_path / "lock")
+    stormy._storage.set_trial_user_attr(stormy.trials[7]._trial_id, "owner", ["elsewhere", 1, 0.0])
+    stormy._storage.set_trial_user_attr(stormy.trials[7]._trial_id, "beat", 0.0)
+    tune(stormy, spec, learning, tmp_path / "lock")
+    states = [trial.user_attrs["status"] for trial in calm.trials]
+    assert "pruned" in states
+    assert states == [trial.user_attrs["status"] for trial in stormy.trials]
+    assert suggestions(calm) == suggestions(stormy)
+
+
 @pytest.mark.parametrize("uri", ["sqlite:///{}/optuna.db", "journal:{}/optuna.journal"])
 def test_two_workers_share_a_study_without_a_surplus_trial(uri, tmp_path):
     spec, uri = study_spec(6), uri.format(tmp_path)
