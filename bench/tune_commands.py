@@ -19,6 +19,7 @@ from bench.experiment import Experiment, lay_out
 from bench.feasibility import check_methods
 from bench.publishing import Tracker
 from bench.request import TuneRequest
+from bench.results import Status
 from bench.runner import Slots
 from bench.search import build_space, check_owners, split_values
 from bench.spec import RunSpec, SpecError
@@ -64,7 +65,8 @@ def tune_command(
         write_toml(export, [take_best(record) for record in records])
         console.print(f"values: {export}   use them:  [bold]python -m bench run --settings {export}[/]")
     console.print("final runs:  [bold]python -m bench run --tuned[/] with the same methods and data sets")
-    return EXIT_DONE if all(record.best for record in records) else EXIT_FAILED_RUNS
+    failed = [record for record in records if record.best is None and record.trials[0].status != Status.SKIPPED]
+    return EXIT_FAILED_RUNS if failed else EXIT_DONE
 
 
 def choose_values(

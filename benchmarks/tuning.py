@@ -81,7 +81,8 @@ def compare_workers(scratch: Path, root: Path, arguments: argparse.Namespace) ->
 def start(folder: Path, root: Path, arguments: argparse.Namespace, pruner: str) -> subprocess.Popen[str]:
     """Start a process that works on the study in ``folder``, one trial at a time."""
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "bench", "tune", "--methods", arguments.method, "--preset", "demo", "--jobs", "1"]
+    command = [sys.executable, "-m", "bench", "tune", "--methods", arguments.method, "--preset", "demo"]
+    command += ["--jobs", str(os.cpu_count() or 1)]  # one thread each; a process works on a study trial by trial
     command += ["--data-root", str(root), "--trials", str(arguments.trials), "--pruner", pruner]
     command += ["--trial-epochs", str(arguments.epochs), "--set", f"train.val_every={arguments.val_every}"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["--preset", "demo", "--epochs", "2", "--set", "data.patches_per_epoch=2", "--set", "train.val_every=1"]
-SETTINGS = ["--methods", "lora", "--jobs", "1", *TINY]
+SETTINGS = ["--methods", "lora", "--jobs", "2", *TINY]  # a study is worked on by one slot, which gets one thread
 
 
 @pytest.fixture(scope="module")
