@@ -19,6 +19,7 @@ ROOMS = [
         "bench.children",
         "bench.durable",
         "bench.results",
+        "bench.slices",
         "bench.spec",
         "bench.study_record",
         "methods",
@@ -83,7 +84,7 @@ ROOMS = [
 ALLOWED = {
     "methods": ("methods",),
     "datasets": ("datasets",),
-    "reports": ("reports", "bench.results", "bench.study_record"),
+    "reports": ("reports", "bench.results", "bench.slices", "bench.study_record"),
     "bench.results": ("bench.durable",),
     "bench.models": (
         "bench.models",
