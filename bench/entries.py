@@ -119,7 +119,7 @@ def times_ms(result: RunResult) -> tuple[int, int]:
 
 
 def write_artifacts(target: Path, result: RunResult, folder: Path) -> None:
-    """Write the result, its table of cases, the pictures and slices that lie in the run's ``folder`` into ``target``."""
+    """Write the result, its table of cases, and the pictures and slices of the run's ``folder`` into ``target``."""
     result.write(target)
     if result.cases:
         columns = [column.name for column in fields(CaseScore)]

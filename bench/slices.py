@@ -50,7 +50,7 @@ def cut_slices(image: np.ndarray, reference: np.ndarray, prediction: np.ndarray,
 def write_slices(file: Path, cases: Mapping[str, CaseSlices]) -> None:
     """Write the slices of all cases into one compressed file."""
     arrays = {f"{case}/{name}": array for case, found in cases.items() for name, array in vars(found).items()}
-    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(file, **arrays)
 
 
 def read_slices(file: Path, case: str) -> CaseSlices | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bench.results import EpochRecord, RunResult
 from bench.study_record import StudyRecord
@@ -35,6 +36,7 @@ def draw_learning(runs: Sequence[RunResult], looks: Looks) -> Figure:
         _draw_band(lower, label, valid, looks)
     upper.set_ylabel("training loss")
     lower.set(ylabel="inner validation Dice (%)", xlabel="epoch")
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (upper, lower):
         add_grid(axes)
     _add_legend(figure, upper)
@@ -70,7 +72,7 @@ def draw_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Figure:
         axes.step(trials, line, where="post", color=look.colour, linestyle=look.dash, label=study.method)
         axes.plot(trials[:1], line[:1], linestyle="none", markersize=5, **look.point)
     axes.set(xlabel="trial (the first is the default)", ylabel="best inner Dice so far (%)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     add_grid(axes)
     _add_legend(figure, axes)
     return figure
@@ -92,10 +94,8 @@ def draw_kshot(tables: Sequence[MethodTable], looks: Looks) -> Figure:
         spreads = [_first(table.spreads.loc[rows, f"dice/{MEAN}"]) for table, rows in zip(tables, found, strict=True)]
         look, shift = looks[label], 0.3 * (number - (len(labels) - 1) / 2) / max(len(labels) - 1, 1)
         places = np.arange(len(tables)) + shift
-        axes.errorbar(
-            places, means, yerr=spreads, color=look.colour, linestyle=look.dash, linewidth=1, elinewidth=0.6, capsize=1.5,
-            markersize=4, label=label, **look.point,
-        )  # fmt: skip
+        line = {"color": look.colour, "linestyle": look.dash, "linewidth": 1, "label": label}
+        axes.errorbar(places, means, yerr=spreads, elinewidth=0.6, capsize=1.5, markersize=4, **line, **look.point)
     shots = [table.setting.shots for table in tables]
     axes.set_xticks(range(len(tables)), labels=["all" if number is None else str(number) for number in shots])
     axes.set(xlabel="training cases", ylabel="mean Dice (%)")

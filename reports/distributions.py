@@ -55,7 +55,7 @@ def draw_ranks(ranks: Mapping[str, Interval], looks: Looks) -> Figure:
         axes.plot([interval.value], [row], linestyle="none", markersize=6, **look.point)
     _name_rows(axes, order)
     axes.set_xticks(range(1, len(order) + 1))
-    axes.set(xlim=(0.6, len(order) + 0.4), xlabel="rank by mean Dice (1 is best), 95 % bootstrap interval")
+    axes.set(xlim=(0.6, len(order) + 0.4), xlabel="rank by mean Dice, 95 % interval")
     add_grid(axes, "x")
     return figure
 
@@ -79,9 +79,9 @@ def draw_critical_difference(test: Friedman, blocks: str, looks: Looks) -> Figur
     for place, name in enumerate(order):
         left = place < half
         height = first_name + 0.5 * (place if left else k - 1 - place)
-        end, rank = (1 - 0.12 * k if left else k + 0.12 * k), test.mean_ranks[name]
-        axes.plot([rank, rank, end], [0, height, height], color=looks[name].colour, linewidth=0.9)
-        words = f"{name} {rank:.2f}" if left else f"{rank:.2f} {name}"
+        end, mean = (1 - 0.12 * k if left else k + 0.12 * k), test.mean_ranks[name]
+        axes.plot([mean, mean, end], [0, height, height], color=looks[name].colour, linewidth=0.9)
+        words = f"{name} {mean:.2f}" if left else f"{mean:.2f} {name}"
         axes.text(end, height, f" {words} ", ha="right" if left else "left", va="center", fontsize=7)
     for number, clique in enumerate(test.cliques):
         low, high = test.mean_ranks[clique[0]], test.mean_ranks[clique[-1]]

@@ -15,7 +15,7 @@ from bench.study_record import StudyRecord
 from reports.curves import draw_kshot, draw_learning, draw_tuning
 from reports.distributions import draw_cases, draw_critical_difference, draw_ranks
 from reports.panels import draw_panels, pick_cases
-from reports.statistics import TooFewError, bootstrap_ranks, friedman_nemenyi
+from reports.statistics import Friedman, TooFewError, bootstrap_ranks, friedman_nemenyi
 from reports.style import Looks
 from reports.summary import MethodTable
 from reports.table import make_slug
@@ -28,9 +28,11 @@ ReadSlices = Callable[[RunResult, str], CaseSlices | None]  # of a run's case; N
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that can be drawn; ``slug`` names its file, ``case`` is the one it shows, if it is of one."""
+    """A picture that can be drawn; ``slug`` names its file, ``setting`` says under what it stands, ``case`` is the one
+    that it shows, if it is of one."""
 
     slug: str
+    setting: str
     title: str
     caption: str
     draw: Callable[[], Figure] = field(repr=False)
@@ -98,6 +100,7 @@ def _plan_tradeoffs(table: MethodTable, looks: Looks) -> Iterator[Picture]:
             front = "The line is the Pareto front: no other method is better and cheaper."
             yield Picture(
                 _slug(f"dice-{axis.name}", table),
+                str(table.setting),
                 f"Dice against {axis.name}",
                 _describe([table], f"Mean Dice against {axis.name} of methods", front),
                 partial(draw_tradeoff, table, axis, looks),
@@ -109,25 +112,24 @@ def _plan_cases(table: MethodTable, looks: Looks) -> Iterator[Picture]:
     if not scores.empty:
         note = "Density, quartiles, and a point per held-out case, averaged over its seeds."
         caption = _describe([table], "Dice of the cases", note)
-        yield Picture(_slug("cases", table), "Case by case", caption, partial(draw_cases, scores, looks))
+        draw = partial(draw_cases, scores, looks)
+        yield Picture(_slug("cases", table), str(table.setting), "Case by case", caption, draw)
 
 
 def _plan_ranks(table: MethodTable, looks: Looks) -> Iterator[Picture]:
     scores = _ranked_scores(table)
     if scores.shape[1] < 2:
-        raise TooFewError(
-            f"rank intervals on {table.setting} must have two methods, got {', '.join(scores) or 'none'}"
-        )
+        got = ", ".join(map(str, scores.columns)) or "none"
+        raise TooFewError(f"rank intervals on {table.setting} must have two methods, got {got}")
     ranks = bootstrap_ranks(scores)
     caption = _describe([table], "Ranks of methods", "95 % interval of the rank when cases are drawn anew.")
-    yield Picture(_slug("ranks", table), "Ranks", caption, partial(draw_ranks, ranks, looks))
+    yield Picture(_slug("ranks", table), str(table.setting), "Ranks", caption, partial(draw_ranks, ranks, looks))
 
 
 def _plan_differences(tables: Sequence[MethodTable], looks: Looks) -> Iterator[Picture]:
     """Yield the critical-difference diagram over data sets where there are enough, else one for each over its cases."""
     matrices = [_ranked_scores(table) for table in tables]
     means = pd.DataFrame([matrix.mean() for matrix in matrices if not matrix.empty]).dropna(axis="columns")
-    note = "Methods joined by a bar are not told apart by Nemenyi's test at 5 %."
     try:
         test = friedman_nemenyi(means)
     except TooFewError:
@@ -135,16 +137,20 @@ def _plan_differences(tables: Sequence[MethodTable], looks: Looks) -> Iterator[P
             if matrix.shape[1] > 1:
                 test = friedman_nemenyi(matrix)
                 blocks = f"{test.n_blocks} cases of {table.setting.dataset}"
-                yield _plan_diagram([table], _slug("critical-difference", table), test, blocks, note, looks)
+                yield _plan_diagram([table], test, blocks, looks)
         return
-    slug = _slug("critical-difference", tables[0], dataset="all")
-    yield _plan_diagram(tables, slug, test, f"{test.n_blocks} data sets", note, looks)
+    yield _plan_diagram(tables, test, f"{test.n_blocks} data sets", looks)
 
 
-def _plan_diagram(tables, slug, test, blocks, note, looks) -> Picture:  # type: ignore[no-untyped-def]
-    p = f"Friedman over {blocks}: p = {test.p:.2g}."
-    caption = _describe(tables, "Critical-difference diagram of methods", p, note)
-    return Picture(slug, "Critical difference", caption, partial(draw_critical_difference, test, blocks, looks))
+def _plan_diagram(tables: Sequence[MethodTable], test: Friedman, blocks: str, looks: Looks) -> Picture:
+    together = len(tables) > 1
+    slug = _slug("critical-difference", tables[0], dataset="all" if together else None)
+    setting = "all data sets" if together else str(tables[0].setting)
+    note = "Methods joined by a bar are not told apart by Nemenyi's test at 5 %."
+    words = (f"Friedman's test over {blocks}: p = {test.p:.2g}.", note)
+    caption = _describe(tables, "Critical-difference diagram of methods", *words)
+    draw = partial(draw_critical_difference, test, blocks, looks)
+    return Picture(slug, setting, "Critical difference", caption, draw)
 
 
 def _plan_learning(table: MethodTable, looks: Looks) -> Iterator[Picture]:
@@ -152,13 +158,14 @@ def _plan_learning(table: MethodTable, looks: Looks) -> Iterator[Picture]:
     if runs and not table.mixed:
         note = "Mean over folds and seeds; the band is from the lowest to the highest run."
         caption = _describe([table], "Learning curves of methods", note)
-        yield Picture(_slug("learning", table), "Learning curves", caption, partial(draw_learning, runs, looks))
+        draw = partial(draw_learning, runs, looks)
+        yield Picture(_slug("learning", table), str(table.setting), "Learning curves", caption, draw)
 
 
 def _plan_kshot(tables: Sequence[MethodTable], looks: Looks) -> Iterator[Picture]:
     caption = _describe(tables, "Methods by number of training cases", "± standard deviation, as in the table.")
     slug = _slug("kshot", tables[0], shots=False)
-    yield Picture(slug, "Few training cases", caption, partial(draw_kshot, tables, looks))
+    yield Picture(slug, "few training cases", "Few training cases", caption, partial(draw_kshot, tables, looks))
 
 
 def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Iterator[Picture]:
@@ -170,7 +177,7 @@ def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Iterator[Pictu
             f"Tuning on {first.dataset}, fold {first.fold}; backbone {first.backbone}, weights: {first.weights}. "
             f"{synthetic}Dice of inner validation cases, on which the values are chosen: optimistic."
         )
-        yield Picture(slug, "Tuning", caption, partial(draw_tuning, studies, looks))
+        yield Picture(slug, "tuning", f"Tuning on {first.dataset}", caption, partial(draw_tuning, studies, looks))
 
 
 def _plan_panels(table: MethodTable, read_slices: ReadSlices, looks: Looks) -> Iterator[Picture]:
@@ -184,8 +191,10 @@ def _plan_panels(table: MethodTable, read_slices: ReadSlices, looks: Looks) -> I
             if found is not None:
                 slices[str(label)] = found
         if slices:
-            dices = scores.loc[case].to_dict()
-            note = f"Case {case}, the {word} by the mean over methods; slice with most disagreement; Dice (%) of the case."
+            dices = {label: float(scores.at[case, label]) for label in slices}
+            note = (
+                f"Case {case}, the {word} by the mean over methods; slice with most disagreement; Dice (%) of the case."
+            )
             caption = _describe([table], "Contours of methods", note, "White, dashed: the reference.")
             draw = partial(draw_panels, slices, dices, looks)
-            yield Picture(_slug(f"panels-{word}", table), f"The {word} case", caption, draw, case)
+            yield Picture(_slug(f"panels-{word}", table), str(table.setting), f"The {word} case", caption, draw, case)

@@ -27,7 +27,9 @@ def pick_cases(scores: pd.DataFrame) -> dict[str, str]:
         return {}
     places = {"best": len(means) - 1, "median": (len(means) - 1) // 2, "worst": 0}
     cases = {word: str(means.index[place]) for word, place in places.items()}
-    return {word: case for number, (word, case) in enumerate(cases.items()) if case not in list(cases.values())[:number]}
+    return {
+        word: case for number, (word, case) in enumerate(cases.items()) if case not in list(cases.values())[:number]
+    }
 
 
 def draw_panels(slices: Mapping[str, CaseSlices], dices: Mapping[str, float], looks: Looks) -> Figure:

@@ -20,7 +20,7 @@ INK, FAINT = "#262626", "#b5b5b5"  # text and lines; helper lines
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7f7f7f")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -136,9 +136,9 @@ def save_png(figure: Figure) -> bytes:
     return stream.getvalue()
 
 
-def save_svg(figure: Figure) -> str:
+def save_svg(figure: Figure) -> bytes:
     """Return the figure as an ``<svg>`` element without ground, whose ink is the colour of the text around it."""
     stream = StringIO()
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
-    return text[text.index("<svg") :].replace(INK, "currentColor")
+    return text[text.index("<svg") :].replace(INK, "currentColor").encode()

@@ -15,12 +15,8 @@ from reports.style import FAINT, INK, Looks, add_grid, fix_layout, new_figure
 from reports.summary import MethodTable
 from reports.tidy import MEAN
 
-OFFSETS = tuple((x, y) for far in (0, 9, 18) for x, y in ((0, 5 + far), (0, -5 - far), (6 + far, 0), (-6 - far, 0))) + (
-    (6, 5),
-    (-6, 5),
-    (6, -5),
-    (-6, -5),
-)  # points
+AROUND = ((0, 5), (0, -5), (6, 0), (-6, 0), (6, 5), (-6, 5), (6, -5), (-6, -5))
+OFFSETS = (*AROUND, *((scale * x, scale * y) for scale in (2.5, 4.5) for x, y in AROUND))  # points
 
 
 @dataclass(frozen=True)
@@ -34,8 +30,8 @@ class Axis:
 
 
 AXES = (
-    Axis("tuned_pct", "parameters", "tuned parameters outside the decoder (% of the backbone)", logarithmic=True),
-    Axis("training_gflop", "flops", "training, forward and backward (GFLOP a patch)"),
+    Axis("tuned_pct", "parameters", "tuned parameters (% of the backbone)", logarithmic=True),
+    Axis("training_gflop", "flops", "training, GFLOP for one patch"),
     Axis("peak_mib", "memory", "peak memory (MiB)"),
     Axis("fit_s", "time", "training (s)"),
 )

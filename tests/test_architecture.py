@@ -75,7 +75,7 @@ ROOMS = [
         "bench.listing",
         "bench.guide",
     },
-    {"bench.score_command", "bench.study_display"},
+    {"bench.comparing", "bench.portfolio", "bench.score_command", "bench.study_display"},
     {"bench.commands", "bench.data_commands"},
     {"bench.tune_commands"},
     {"bench.cli_data", "bench.cli_report", "bench.cli_run", "bench.cli_score", "bench.cli_show"},
