@@ -30,6 +30,7 @@ app = typer.Typer(
 app.command()(cli_run.run)
 app.command()(cli_run.tune)
 app.command()(cli_run.plan)
+app.command()(cli_run.predict)
 app.command()(cli_report.report)
 app.command()(cli_run.sync)
 app.command()(cli_show.check)

@@ -27,9 +27,12 @@ def data_demo(
 
 
 def data_check(
-    data_root: Annotated[Path, typer.Option(help="Folder of the data, as it was downloaded.")],
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data, as it was downloaded.")] = None,
     datasets: Annotated[
-        str | None, typer.Option("--datasets", help="Comma list of brats, kits, lits; default: all that are there.")
+        str | None,
+        typer.Option(
+            "--datasets", help="Comma list of brats, kits, lits, or datalists (.json); default: all that are there."
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=0, help="Processes that read; 0: one a core.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,

@@ -53,15 +53,12 @@ def demo_command(
     console.print(f"wrote {cases} synthetic cases; use them with --datasets {name} --data-root {out}", soft_wrap=True)
 
 
-def check_command(root: Path, names: str | None, jobs: int, *, as_json: bool, console: Console) -> int:
+def check_command(root: Path | None, names: str | None, jobs: int, *, as_json: bool, console: Console) -> int:
     """Check all data sets below a root; return the exit code.
 
     Raises: ValueError for an unknown data set; DataError if the root holds none, or mixes releases.
     """
-    if names is None:
-        found = _recognise(root)
-    else:
-        found = [datasets.build(name, root) for name in parse_names(names, datasets.names(), "--datasets")]
+    found = _open_all(root, names)
     checks = []
     with case_progress(Console(stderr=True)) as on_case:
         for dataset in found:
@@ -72,6 +69,15 @@ def check_command(root: Path, names: str | None, jobs: int, *, as_json: bool, co
         for check in checks:
             _print_check(check, console)
     return EXIT_DONE if all(check.passed for check in checks) else EXIT_PROBLEMS
+
+
+def _open_all(root: Path | None, names: str | None) -> list[Dataset]:
+    listed = parse_names(names, datasets.names(), "--datasets") if names else []
+    if root is None and not (listed and all(map(datasets.is_datalist, listed))):
+        raise ValueError("data: give --data-root, or datalists alone as --datasets")
+    if root is not None and not listed:
+        return _recognise(root)
+    return [datasets.build(name, Path(name) if datasets.is_datalist(name) else root or Path()) for name in listed]
 
 
 def _recognise(root: Path) -> list[Dataset]:
