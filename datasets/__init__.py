@@ -54,6 +54,10 @@ def build(name: str, root: Path) -> Dataset:
         if there is something wrong with the datalist.
     """
     dataset = open_root(name, root)
+    if is_datalist(root.name) and dataset.info.name in DATASETS:
+        taken = f"name: '{dataset.info.name}' is the name of a public data set"
+        hint = f'give it another "name", or use --datasets {dataset.info.name} --data-root {root.parent}'
+        raise ValueError(f"datalist: {root}: {taken} ({hint})")
     _ = dataset.discovery
     return dataset
 

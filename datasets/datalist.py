@@ -9,7 +9,6 @@ from collections import Counter
 from functools import cached_property
 from pathlib import Path
 
-import datasets
 from datasets.base import Case, DataError, Dataset, DatasetInfo, Discovery, Problem, Region
 from datasets.datalist_file import FOR_PREDICTION, DatalistFile, Entry, TrainingEntry, read_datalist, slug
 from datasets.discovery import check_presence, stem
@@ -35,9 +34,6 @@ class Datalist(Dataset):
         """The facts of the data set."""
         content = self.content
         name = slug(content.name or self.file.stem)
-        if name in datasets.names():
-            hint = f'give it another "name", or use --datasets {name} --data-root {self.root}'
-            raise DataError(f"datalist: {self.file}: name: '{name}' is the name of a public data set ({hint})")
         values = list(content.values)
         groups = content.regions or {title: [value] for value, title in content.values.items() if value != 0}
         return DatasetInfo(
@@ -68,7 +64,7 @@ class Datalist(Dataset):
         content = self.content
         entries: list[Entry] = list(content.training)
         for part in FOR_PREDICTION:
-            entries += [Entry(image=each) if isinstance(each, str) else each for each in getattr(content, part)]
+            entries += getattr(content, part)
         cases = [self._build_case(entry) for entry in entries]
         repeated = [case for case, count in Counter(case.id for case in cases).items() if count > 1]
         if repeated:

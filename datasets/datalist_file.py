@@ -28,6 +28,11 @@ class Entry(BaseModel):
     id: Annotated[str, AfterValidator(_check_id)] = ""  # empty: the name of the (first) image
     patient: str = ""  # empty: the id; cases of one patient stay together
 
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_path(cls, content: object) -> object:
+        return {"image": content} if isinstance(content, str) else content
+
     @property
     def images(self) -> list[str]:
         """The files of the channels."""
@@ -56,7 +61,7 @@ class DatalistFile(BaseModel):
     training: list[TrainingEntry]
     validation: list[Entry] = []
     testing: list[Entry] = []
-    test: list[Entry | str] = []
+    test: list[Entry] = []
 
     @model_validator(mode="after")
     def _check(self) -> DatalistFile:
@@ -110,9 +115,9 @@ def read_datalist(file: Path) -> DatalistFile:
         return DatalistFile.model_validate_json(file.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        place = "".join(f"{part}: " for part in [".".join(str(part) for part in first["loc"])] if part)
-        text = first["msg"].removeprefix("Value error, ")
-        raise DataError(f"{where}: {place}{text} (docs/data.md has an example)") from None
+        place = ".".join(map(str, first["loc"]))
+        text = f"{place}: {first['msg']}" if place else first["msg"]
+        raise DataError(f"{where}: {text.replace('Value error, ', '')} (docs/data.md has an example)") from None
 
 
 def slug(name: str) -> str:
