@@ -100,6 +100,7 @@ def test_a_bad_file_of_weights_is_refused_before_anything_is_made(write, sentenc
         ["ui"],
         ["data"],
         ["data", "demo"],
+        ["score"],
         ["predict"],
         ["data", "splits"],
     ],
