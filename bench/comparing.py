@@ -93,8 +93,7 @@ def _cases_table(one: pd.DataFrame, two: pd.DataFrame) -> Table:
     table.add_column("case", overflow="fold")
     for head in ("A", "B", "B - A"):
         table.add_column(head, justify="right", no_wrap=True)
-    gaps = (two[MEAN] - one[MEAN]).sort_values(kind="stable")
-    for case, gap in gaps.items():
-        values = (one.loc[case, MEAN], two.loc[case, MEAN])
+    pairs = pd.DataFrame({"one": one[MEAN], "two": two[MEAN], "gap": two[MEAN] - one[MEAN]})
+    for case, *values, gap in pairs.sort_values("gap", kind="stable").itertuples(name=None):
         table.add_row(escape(str(case)), *(f"{100 * value:.1f}" for value in values), f"{100 * gap:+.1f}")
     return table

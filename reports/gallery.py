@@ -191,7 +191,7 @@ def _plan_panels(table: MethodTable, read_slices: ReadSlices, looks: Looks) -> I
             if found is not None:
                 slices[str(label)] = found
         if slices:
-            dices = {label: float(scores.at[case, label]) for label in slices}
+            dices = dict(zip(map(str, scores.columns), scores.loc[case].to_numpy(float), strict=True))
             note = (
                 f"Case {case}, the {word} by the mean over methods; slice with most disagreement; Dice (%) of the case."
             )
