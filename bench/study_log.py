@@ -59,20 +59,21 @@ def log_study(store: Store, record: StudyRecord, folder: Path) -> bool:
 
 
 def load_studies(store: Store, dataset: str | None = None) -> list[StudyRecord]:
-    """Return all studies of the store, or those on one data set, in the order of their names.
+    """Return the studies in the store, all or those of one data set, by name; one that was cut off is left out.
 
-    Raises: TrackingError if the store cannot be reached; ValueError if another version wrote a study.
+    Raises: TrackingError if the store cannot be reached.
     """
-    studies = []
+    found = []
     with reaching(store.uri), tempfile.TemporaryDirectory() as scratch:
-        found = [each for each in store.client.search_experiments() if each.name.startswith(TUNING)]
-        wanted = f"tags.`{DIGEST_TAG}` LIKE '%' AND attributes.status = 'FINISHED'"
-        for experiment in sorted(found, key=lambda each: str(each.name)):
-            for run in store.client.search_runs([experiment.experiment_id], wanted, max_results=1):
-                study = read_study(Path(store.client.download_artifacts(run.info.run_id, STUDY_FILE, scratch)))
-                if dataset in (None, study.dataset):
-                    studies.append(study)
-    return studies
+        for experiment in store.client.search_experiments(filter_string=f"name LIKE '{TUNING}%'"):
+            wanted = f"tags.`{DIGEST_TAG}` LIKE '%'"
+            for run in store.client.search_runs([experiment.experiment_id], wanted, max_results=1000):
+                folder = Path(scratch, run.info.run_id)
+                folder.mkdir()
+                file = store.client.download_artifacts(run.info.run_id, STUDY_FILE, str(folder))
+                found.append(read_study(Path(file)))
+    kept = [study for study in found if dataset in (None, study.dataset)]
+    return sorted(kept, key=lambda study: study.name)
 
 
 def _log_trial(store: Store, experiment: str, parent: str, record: StudyRecord, trial: TrialRecord) -> None:

@@ -41,7 +41,7 @@ def front_table(studies: Sequence[StudyRecord]) -> Table:
     )
     return Table(
         kind="front",
-        slug=make_slug("front", *dict.fromkeys(study.dataset for study in studies), studies[0].backbone),
+        slug=_slug("front", studies),
         title=f"Pareto front · {', '.join(dict.fromkeys(study.dataset for study in studies))} · {studies[0].backbone}",
         columns=columns,
         caption=("No other trial of the method has both a higher Dice and fewer parameters.", *_caption(studies)),
@@ -70,7 +70,7 @@ def tuning_table(studies: Sequence[StudyRecord]) -> Table:
     datasets = ", ".join(dict.fromkeys(study.dataset for study in studies))
     return Table(
         kind="tuning",
-        slug=make_slug("tuning", datasets, studies[0].backbone, studies[0].weights),
+        slug=_slug("tuning", studies),
         title=f"tuning · {datasets} · {studies[0].backbone}",
         columns=columns,
         caption=tuple(_caption(studies)),
@@ -110,6 +110,14 @@ def _count(study: StudyRecord) -> str:
     bad = sum(trial.status in BAD for trial in study.trials)
     words = [f"{number} {word}" for number, word in ((pruned, "pruned"), (bad, "bad")) if number]
     return f"{len(study.trials)}" + (f" ({', '.join(words)})" if words else "")
+
+
+def _slug(kind: str, studies: Sequence[StudyRecord]) -> str:
+    """Return a name that no other setting has."""
+    first, datasets = studies[0], ",".join(dict.fromkeys(study.dataset for study in studies))
+    shots = f"shots{first.shots}" if first.shots else ""
+    budget = "-".join(str(first.tune[name]) for name in ("trials", "budget_s", "sampler", "pruner"))
+    return make_slug(kind, datasets, first.backbone, first.weights, f"f{first.fold}", shots, budget)
 
 
 def _name_rows(studies: Sequence[StudyRecord]) -> list[str]:

@@ -25,7 +25,7 @@ from bench.request import Request
         (["tune", "--objectives", "params"], "tune.objectives: must be dice or dice,params, got params"),
         (["run", "--tune", "2", "--tuned"], "run: --tune, --tuned and --settings exclude each other"),
         (["run", "--set", "train.drop_path=half"], "train.drop_path: must be own or in [0, 1), got half"),
-        (["report", "--kind", "tuning"], "report: the tracking store holds no tuning study yet"),
+        (["report", "--kind", "tuning"], "report: the tracking store holds no tuning study"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(arguments, sentence, tmp_path, monkeypatch, capsys):
