@@ -30,6 +30,7 @@ app = typer.Typer(
 app.command()(cli_run.run)
 app.command()(cli_run.tune)
 app.command()(cli_run.plan)
+app.command()(cli_run.predict)
 app.command()(cli_report.report)
 app.command()(cli_run.sync)
 app.command()(cli_score.score)
@@ -38,9 +39,10 @@ app.command("list")(cli_show.list_)
 app.command()(cli_show.schema)
 app.command()(cli_report.ui)
 
-data_app = typer.Typer(help="Check data, write example data.", no_args_is_help=True)
+data_app = typer.Typer(help="Check data, write folds and example data.", no_args_is_help=True)
 data_app.command("demo")(cli_data.data_demo)
 data_app.command("check")(cli_data.data_check)
+data_app.command("splits")(cli_data.data_splits)
 app.add_typer(data_app, name="data")
 
 

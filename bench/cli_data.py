@@ -1,4 +1,4 @@
-"""The commands below ``data``: demo, check."""
+"""The commands below ``data``: demo, check, splits."""
 
 from __future__ import annotations
 
@@ -27,9 +27,12 @@ def data_demo(
 
 
 def data_check(
-    data_root: Annotated[Path, typer.Option(help="Folder of the data, as it was downloaded.")],
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data, as it was downloaded.")] = None,
     datasets: Annotated[
-        str | None, typer.Option("--datasets", help="Comma list of brats, kits, lits; default: all that are there.")
+        str | None,
+        typer.Option(
+            "--datasets", help="Comma list of brats, kits, lits, or datalists (.json); default: all that are there."
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=0, help="Processes that read; 0: one a core.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -41,3 +44,19 @@ def data_check(
     from bench.data_commands import check_command
 
     raise typer.Exit(check_command(data_root, datasets, jobs, as_json=json, console=Console()))
+
+
+def data_splits(
+    datasets: Annotated[str, typer.Option("--datasets", help="brats, kits, lits or a datalist (.json).")],
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data; none for a datalist.")] = None,
+    folds: Annotated[int, typer.Option(min=2, help="How many.")] = 5,
+    exclude: Annotated[str, typer.Option(help="Preset of cases to leave out, such as nnunet2019.")] = "",
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("splits_final.json"),
+) -> None:
+    """Write the folds that runs use, by nnU-Net's rule, as nnU-Net reads them.
+
+    A run takes such a file from the data's folder by itself, or from elsewhere with --set data.splits=FILE.
+    """
+    from bench.data_commands import splits_command
+
+    splits_command(data_root, datasets, folds, exclude, out, Console())

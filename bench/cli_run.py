@@ -1,4 +1,4 @@
-"""The commands that compute: run, tune, plan, sync."""
+"""The commands that compute: run, tune, plan, predict, sync."""
 
 from __future__ import annotations
 
@@ -105,6 +105,34 @@ def plan(request: Request) -> None:
     from bench.commands import plan_command
 
     plan_command(experiment, Console())
+
+
+def predict(
+    run: Annotated[str, typer.Option("--run", help="Id of a run that is done, or its folder.")],
+    input: Annotated[
+        list[str],
+        typer.Option(
+            help="A case: its folder, its volume, its id in the run's data set, or CHANNEL=FILE for each channel."
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="File to write, .nii or .nii.gz.")],
+    out: Annotated[Path, typer.Option(help="What `run` wrote to.")] = Path("results"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    data_root: Annotated[Path | None, typer.Option(help="Where the run's data are now, if they were moved.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Where the file of pre-trained weights is now, if it was moved.")
+    ] = None,
+) -> None:
+    """Segment a case with the network of a run; the file has the input's grid and header, and the release's values."""
+    from bench.predict import find_run, predict_case
+    from bench.runner import choose_slots
+
+    folder = find_run(run, out)
+    place = choose_slots(ComputeRequest(device=device, jobs=1)).devices[0]
+    written = predict_case(folder, input, output, place, data_root, weights)
+    volumes = written.volumes_ml or {}
+    found = ", ".join(f"{region} {size:.1f} ml" for region, size in volumes.items())
+    typer.echo(f"wrote {written.output}: case {written.case}, {found or 'volumes unknown, as the spacing is'}")
 
 
 def sync(out: Annotated[Path, typer.Option(help="What `run` wrote to.")] = Path("results")) -> None:

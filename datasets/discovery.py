@@ -168,7 +168,7 @@ def _choose_files(
             known = min(known, hit.path, key=lambda path: not path.name.endswith(".gz"))
             problems.append(Problem(case_id, f"{where} has {role} twice, with and without .gz; {known} is read", True))
         files[channel] = known or hit.path
-    problems += [problem for path in files.values() for problem in _check_presence(where, case_id, path)]
+    problems += [problem for path in files.values() for problem in check_presence(where, case_id, path)]
     if release.stack:  # the file of the first channel is that of all
         files |= {channel: files[first] for first in files if first for channel in release.channels}
     return files, problems
@@ -181,8 +181,11 @@ def _check_folder(where: str, case_id: str, hit: Hit) -> list[Problem]:
     return [Problem(case_id, f"{where} has a file in the folder of case {folder}: {hit.path} (move it to its own)")]
 
 
-def _check_presence(where: str, case_id: str, path: Path) -> list[Problem]:
-    if not path.exists():
+def check_presence(where: str, case_id: str, path: Path) -> list[Problem]:
+    """Return what is wrong with a file that can be told without reading it."""
+    if not path.exists() and not path.is_symlink():
+        text = f"{where}: no file {path} (fetch it, or mend the path)"
+    elif not path.exists():
         text = f"{where}: {path} is a link to {path.readlink()}, which does not exist (mend the link)"
     elif path.stat().st_size == 0:
         text = f"{where}: {path} is empty, 0 bytes (fetch the file again)"

@@ -68,6 +68,7 @@ ROOMS = [
     {
         "bench.check",
         "bench.experiment",
+        "bench.predict",
         "bench.reporting",
         "bench.display",
         "bench.publishing",
