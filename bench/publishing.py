@@ -58,7 +58,7 @@ class Publisher:
             read = [read_folder(self.out / RUNS / run_id)[0] for run_id in group.runs[dataset]]
             results = [result for result in read if result is not None]
             tables = main_tables(method_tables(results, allow_mixed=True))
-            self.store.close_group(parent, group, results, "\n".join(map(format_markdown, tables)))
+            self.store.close_group(parent, group, results, [format_markdown(table) for table in tables])
 
     def _find_parent(self, result: RunResult) -> str:
         if not result.group:

@@ -139,7 +139,7 @@ def test_experiment_parent_runs_metrics_and_picture_are_there(browser: Any, fold
     see(browser, "linear · brats", "lora · brats")
 
     browser.get(f"{home}/{parent.run_id}")
-    see(browser, "2 of 2 runs have ended", "87.6", "43.2")  # the table of the command
+    see(browser, "2 of 2 runs have ended", "87.6", "43.2")  # the table of the command, before anything is unfolded
 
     browser.get(f"{home}/{runs['lora'].run_id}")
     see(browser, "SYNTHETIC", "dice/WT", "0.876")
