@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.results import CaseScore, RunResult, Status, flatten
+from bench.slices import SLICES_FILE
 from reports.aggregates import aggregate_regions, mean_defined
 
 CASE_FILE = "per_case.json"
@@ -117,7 +118,7 @@ def times_ms(result: RunResult) -> tuple[int, int]:
 
 
 def write_artifacts(target: Path, result: RunResult, folder: Path) -> None:
-    """Write the result, its table of cases and the pictures that lie in the run's ``folder`` into ``target``."""
+    """Write the result, its table of cases, and the pictures and slices of the run's ``folder`` into ``target``."""
     result.write(target)
     if result.cases:
         columns = [column.name for column in fields(CaseScore)]
@@ -125,5 +126,5 @@ def write_artifacts(target: Path, result: RunResult, folder: Path) -> None:
         (target / CASE_FILE).write_text(json.dumps({"columns": columns, "data": rows}))  # what the UI shows as a table
     if result.traceback:
         (target / TRACEBACK_FILE).write_text(result.traceback)
-    for picture in folder.glob("*.png"):
-        shutil.copy(picture, target)
+    for file in [*folder.glob("*.png"), *folder.glob(SLICES_FILE)]:
+        shutil.copy(file, target)

@@ -17,7 +17,7 @@ from shutil import copy
 from bench.entries import TUNING
 from bench.results import flatten
 from bench.study_pictures import PREFIX
-from bench.study_record import STUDY_FILE, StudyRecord, TrialRecord
+from bench.study_record import STUDY_FILE, StudyRecord, TrialRecord, read_study
 from bench.tracking import Store, reaching
 
 STUDY_TAG, DIGEST_TAG = "medtuning.study", "medtuning.study_digest"
@@ -56,6 +56,24 @@ def log_study(store: Store, record: StudyRecord, folder: Path) -> bool:
         store.client.set_tag(parent.info.run_id, DIGEST_TAG, digest)  # last: one without it was cut off
         store.client.set_terminated(parent.info.run_id)
     return True
+
+
+def load_studies(store: Store, dataset: str | None = None) -> list[StudyRecord]:
+    """Return the studies in the store, all or those of one data set, by name; one that was cut off is left out.
+
+    Raises: TrackingError if the store cannot be reached.
+    """
+    found = []
+    with reaching(store.uri), tempfile.TemporaryDirectory() as scratch:
+        for experiment in store.client.search_experiments(filter_string=f"name LIKE '{TUNING}%'"):
+            wanted = f"tags.`{DIGEST_TAG}` LIKE '%'"
+            for run in store.client.search_runs([experiment.experiment_id], wanted, max_results=1000):
+                folder = Path(scratch, run.info.run_id)
+                folder.mkdir()
+                file = store.client.download_artifacts(run.info.run_id, STUDY_FILE, str(folder))
+                found.append(read_study(Path(file)))
+    kept = [study for study in found if dataset in (None, study.dataset)]
+    return sorted(kept, key=lambda study: study.name)
 
 
 def _log_trial(store: Store, experiment: str, parent: str, record: StudyRecord, trial: TrialRecord) -> None:
