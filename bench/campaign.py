@@ -26,7 +26,7 @@ from bench.search import Value, build_space, split_values
 from bench.spec import MethodSpec, Place, RunSpec
 from bench.study import FIT_S, STATUS, StudySpec, open_storage, open_study, storage_errors
 from bench.study_pictures import draw_study
-from bench.study_record import STUDIES, StudyRecord, TrialRecord
+from bench.study_record import TUNING, StudyRecord, TrialRecord
 from bench.tuning import Evaluate, Outcome, Report, tune
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def plan_studies(
             method = methods.build(run.method.name, dict(run.method.settings))
             space = build_space(method, run.protocol, searches)
             study = StudySpec(name, space, run.protocol.tune, describe_protocol(run))
-            plans[name] = StudyPlan(study, run, out / STUDIES / name)
+            plans[name] = StudyPlan(study, run, out / TUNING / name)
     return list(plans.values())
 
 

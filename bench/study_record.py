@@ -9,7 +9,7 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
-STUDIES = "tuning"  # folder below ``--out``, with a folder for each study
+TUNING = "tuning"  # folder below ``--out``, with a folder for each study
 STUDY_FILE = "study.json"
 SCHEMA_VERSION = 2
 

@@ -24,7 +24,7 @@ from bench.runner import Slots
 from bench.search import build_space, check_owners, split_values
 from bench.spec import RunSpec, SpecError
 from bench.study_display import StudyDisplay
-from bench.study_record import STUDIES, StudyRecord
+from bench.study_record import TUNING, StudyRecord
 from bench.tuned import apply_tuned, find_studies, read_toml, take_best, write_toml
 from reports.terminal import build_terminal_table
 from reports.tuning import tuning_tables
@@ -107,13 +107,13 @@ def _tune(
     specs: Sequence[RunSpec], experiment: Experiment, tuning: TuneRequest, slots: Slots, console: Console
 ) -> list[StudyRecord]:
     plans: list[StudyPlan] = plan_studies(specs, experiment.out, tuning.search or (), tuning.study)
-    storage = tuning.storage or f"sqlite:///{(experiment.out / STUDIES / STORAGE).resolve()}"
+    storage = tuning.storage or f"sqlite:///{(experiment.out / TUNING / STORAGE).resolve()}"
     tune = experiment.protocol.tune
     budget = f"{tune.budget_s:.0f} s of fit" if tune.budget_s else f"{tune.trials} trials"
     console.print(f"tuning {len(plans)} methods x data sets, {budget} each, in {storage}", soft_wrap=True)
     with StudyDisplay(console, plans) as display:
         records = run_studies(plans, storage, experiment.out, slots, display.show)
-    with FileLock(experiment.out / STUDIES / LOCK):  # workers that share the studies end at the same time
+    with FileLock(experiment.out / TUNING / LOCK):  # workers that share the studies end at the same time
         tracker = Tracker(experiment.out, console)
         for plan, record in zip(plans, records, strict=True):
             tracker.send_study(record, plan.folder)

@@ -16,7 +16,7 @@ from typing import Any
 from bench.campaign import describe_protocol, name_study, vary
 from bench.spec import RunSpec, SpecError, TuneSpec
 from bench.study import name_difference
-from bench.study_record import STUDIES, STUDY_FILE, StudyRecord, read_study
+from bench.study_record import STUDY_FILE, TUNING, StudyRecord, read_study
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def find_studies(specs: Sequence[RunSpec], out: Path, prefix: str = "") -> list[
     ``prefix`` is what ``--study`` has put in front of the studies' names.
     Raises: SpecError if there are none, or if one was made under another protocol than the runs have.
     """
-    records = [read_study(file) for file in sorted((out / STUDIES).glob(f"*/{STUDY_FILE}"))]
+    records = [read_study(file) for file in sorted((out / TUNING).glob(f"*/{STUDY_FILE}"))]
     found = []
     for record in records:
         name = name_study(record.method, record.dataset, record.backbone, record.fold, record.shots, prefix)
@@ -62,7 +62,7 @@ def find_studies(specs: Sequence[RunSpec], out: Path, prefix: str = "") -> list[
             found.append(record)
     if not found:
         hint = "make some with `python -m bench tune`"
-        raise SpecError(f"--tuned: there is no finished study of these runs in {out / STUDIES} ({hint})")
+        raise SpecError(f"--tuned: there is no finished study of these runs in {out / TUNING} ({hint})")
     return found
 
 

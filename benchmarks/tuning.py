@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 from bench.study import open_storage
-from bench.study_record import STUDIES, STUDY_FILE, StudyRecord, read_study
+from bench.study_record import STUDY_FILE, TUNING, StudyRecord, read_study
 from datasets.phantom import write_phantoms
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,7 +100,7 @@ def finish(process: subprocess.Popen[str]) -> None:
 
 def read_record(folder: Path) -> StudyRecord:
     """Return the one study below a folder."""
-    (file,) = (folder / "results" / STUDIES).glob(f"*/{STUDY_FILE}")
+    (file,) = (folder / "results" / TUNING).glob(f"*/{STUDY_FILE}")
     return read_study(file)
 
 
@@ -108,7 +108,7 @@ def load_trials(folder: Path) -> list:
     """Return Optuna's trials of the one study below a folder."""
     import optuna
 
-    storage = open_storage(f"sqlite:///{folder}/results/{STUDIES}/optuna.db")
+    storage = open_storage(f"sqlite:///{folder}/results/{TUNING}/optuna.db")
     (name,) = optuna.get_all_study_names(storage)
     return optuna.load_study(study_name=name, storage=storage).trials
 

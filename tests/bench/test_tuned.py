@@ -9,7 +9,7 @@ import pytest
 from bench.campaign import describe_protocol, name_study
 from bench.spec import MethodSpec, Protocol, RunSpec, SpecError, TuneSpec, override
 from bench.study_log import load_studies, log_study
-from bench.study_record import STUDIES, StudyRecord, TrialRecord, read_study
+from bench.study_record import TUNING, StudyRecord, TrialRecord, read_study
 from bench.tracking import open_store
 from bench.tuned import apply_tuned, find_studies, read_toml, take_best, write_toml
 
@@ -48,7 +48,7 @@ def make_record(*trials, spec=None, prefix="", tune=TUNED, **fields):
 
 
 def write(record, out):
-    record.write(out / STUDIES / record.name)
+    record.write(out / TUNING / record.name)
 
 
 def test_a_record_reads_back_equal(tmp_path):
