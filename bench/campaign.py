@@ -31,6 +31,7 @@ from bench.tuning import Evaluate, Outcome, Report, tune
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.storages import BaseStorage
 
 LOCK = "lock"  # file in a study's folder, held while a trial is handed out
 
@@ -98,6 +99,20 @@ def vary(run: RunSpec, values: Mapping[str, Value]) -> RunSpec:
     return replace(run, method=MethodSpec(run.method.name, methods.changed_settings(method)), chosen=chosen)
 
 
+def begin_studies(plans: Sequence[StudyPlan], storage: str, out: Path) -> BaseStorage:
+    """Return the storage with every study in it; one that has changed is answered before anything is computed.
+
+    Under a lock: two workers that begin at the same time would both make the database's tables.
+    Raises: SpecError if the storage cannot be used or a study has changed.
+    """
+    (out / TUNING).mkdir(parents=True, exist_ok=True)
+    with FileLock(out / TUNING / LOCK), storage_errors(storage):
+        opened = open_storage(storage)
+        for plan in plans:
+            open_study(opened, plan.spec)
+    return opened
+
+
 def run_studies(
     plans: Sequence[StudyPlan],
     storage: str,
@@ -111,10 +126,7 @@ def run_studies(
     threads, one at a time. On KeyboardInterrupt open trials are left for the next worker.
     Raises: SpecError if the storage cannot be used or a study has changed.
     """
-    opened = open_storage(storage)
-    with storage_errors(storage):
-        for plan in plans:  # a study that has changed is answered before anything is computed
-            open_study(opened, plan.spec)
+    opened = begin_studies(plans, storage, out)
     devices: SimpleQueue[str] = SimpleQueue()
     for device in slots.devices:
         devices.put(device)

@@ -66,7 +66,7 @@ def trials_of(folder: Path) -> list[optuna.trial.FrozenTrial]:
     return optuna.load_study(study_name=study, storage=storage).trials
 
 
-def wait_for_ended(folder: Path, count: int, timeout_s: float = 120) -> None:
+def wait_for_ended(folder: Path, count: int, timeout_s: float = 300) -> None:
     """Return as soon as so many trials have ended and another one is under way."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

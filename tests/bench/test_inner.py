@@ -1,5 +1,6 @@
 """Trials in this process on five small phantoms: what they may read, and how they end."""
 
+import threading
 from dataclasses import dataclass, replace
 
 import pytest
@@ -8,7 +9,7 @@ from optuna.storages import InMemoryStorage
 
 import datasets
 from bench import inner
-from bench.campaign import plan_studies
+from bench.campaign import begin_studies, plan_studies
 from bench.inner import run_inner
 from bench.results import Status
 from bench.sources import split_of
@@ -129,6 +130,22 @@ def test_a_method_without_a_place_in_the_backbone_is_skipped(make_run, try_once,
     monkeypatch.setattr(inner, "put_method", refuse)
     outcome, _ = try_once(make_run(), prepared)
     assert (outcome.status, outcome.reason) == (Status.SKIPPED, "lora needs role 'qkv'")
+
+
+def test_workers_that_begin_at_the_same_time_share_the_new_storage(make_run, tmp_path):
+    plans = plan_studies([make_run(protocol=override(make_run().protocol, "tune.trials=1"))], tmp_path)
+    uri, together, opened = f"sqlite:///{tmp_path / 'optuna.db'}", threading.Barrier(2), []
+
+    def begin():
+        together.wait(timeout=30)
+        opened.append(begin_studies(plans, uri, tmp_path))
+
+    workers = [threading.Thread(target=begin) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [len(storage.get_all_studies()) for storage in opened] == [1, 1]
 
 
 def test_a_trial_trains_with_its_own_values_and_epochs(make_run, tmp_path):
