@@ -71,6 +71,7 @@ def describe_run(spec: RunSpec, method: Method) -> dict[str, Any]:
         "protocol": spec.protocol_record(),
         "synthetic": dataset.synthetic,
         "group": spec.group,
+        "study": spec.study,
         "regions": _name_regions(dataset),
     }
 

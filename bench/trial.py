@@ -69,7 +69,7 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
 
 def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progress) -> Iterator[Facts]:
     """Yield what becomes known of a run, phase after phase."""
-    machine = describe_machine(place.device, place.threads) | {"seeds": spec.seeds}
+    machine = describe_machine(place.device, place.threads) | {"seeds": spec.seeds, "chosen": dict(spec.chosen)}
     yield {"provenance": machine}
     torch.set_num_threads(place.threads)
     protocol = spec.own_protocol

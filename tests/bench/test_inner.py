@@ -11,6 +11,7 @@ import datasets
 from bench import inner
 from bench.campaign import begin_studies, plan_studies
 from bench.inner import run_inner
+from bench.provenance import describe_run
 from bench.results import Status
 from bench.sources import split_of
 from bench.spec import MethodSpec, Place, override
@@ -18,6 +19,7 @@ from bench.study import open_study
 from bench.tuning import Outcome, tune
 from datasets.base import Case
 from datasets.brats import Brats
+from methods import build
 
 
 class SealedError(Exception):
@@ -130,6 +132,11 @@ def test_a_method_without_a_place_in_the_backbone_is_skipped(make_run, try_once,
     monkeypatch.setattr(inner, "put_method", refuse)
     outcome, _ = try_once(make_run(), prepared)
     assert (outcome.status, outcome.reason) == (Status.SKIPPED, "lora needs role 'qkv'")
+
+
+def test_a_final_run_names_the_study_and_the_trial_that_chose_its_settings(make_run):
+    facts = describe_run(make_run(study="brats-lora-tiny_vit-f0#3"), build("lora"))
+    assert facts["study"] == "brats-lora-tiny_vit-f0#3"
 
 
 def test_workers_that_begin_at_the_same_time_share_the_new_storage(make_run, tmp_path):
