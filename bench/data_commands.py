@@ -1,4 +1,4 @@
-"""What `data demo` and `data check` do."""
+"""What the commands below `data` do."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from rich.table import Table
 import datasets
 from bench.display import case_progress
 from bench.grid import parse_names
+from bench.sources import check_exclude
 from datasets.base import Dataset, NoCasesError
 from datasets.checking import Check, check_dataset
+from datasets.split_file import write_split_file
 
 EXIT_DONE, EXIT_PROBLEMS = 0, 1
 MIB = 1 << 20
@@ -53,15 +55,12 @@ def demo_command(
     console.print(f"wrote {cases} synthetic cases; use them with --datasets {name} --data-root {out}", soft_wrap=True)
 
 
-def check_command(root: Path, names: str | None, jobs: int, *, as_json: bool, console: Console) -> int:
+def check_command(root: Path | None, names: str | None, jobs: int, *, as_json: bool, console: Console) -> int:
     """Check all data sets below a root; return the exit code.
 
     Raises: ValueError for an unknown data set; DataError if the root holds none, or mixes releases.
     """
-    if names is None:
-        found = _recognise(root)
-    else:
-        found = [datasets.build(name, root) for name in parse_names(names, datasets.names(), "--datasets")]
+    found = _open_all(root, names)
     checks = []
     with case_progress(Console(stderr=True)) as on_case:
         for dataset in found:
@@ -72,6 +71,30 @@ def check_command(root: Path, names: str | None, jobs: int, *, as_json: bool, co
         for check in checks:
             _print_check(check, console)
     return EXIT_DONE if all(check.passed for check in checks) else EXIT_PROBLEMS
+
+
+def splits_command(root: Path | None, name: str, n_folds: int, exclude: str, out: Path, console: Console) -> None:
+    """Write the folds of a data set's labelled cases to a file.
+
+    Raises: ValueError unless one data set is named that has the preset; DataError if cases are bad or too few, or the
+        file exists.
+    """
+    opened = _open_all(root, name)
+    if len(opened) != 1:
+        raise ValueError(f"--datasets: must be one data set, got {name}")
+    check_exclude(exclude, {opened[0].info.name: opened[0].root if root else Path(name)})
+    cases = opened[0].find_labelled(exclude)
+    write_split_file(out, cases, n_folds)
+    console.print(f"wrote {n_folds} folds of {len(cases)} cases to {out}", soft_wrap=True)
+
+
+def _open_all(root: Path | None, names: str | None) -> list[Dataset]:
+    listed = parse_names(names, datasets.names(), "--datasets") if names else []
+    if root is None and not (listed and all(map(datasets.is_datalist, listed))):
+        raise ValueError("data: give --data-root, or datalists alone as --datasets")
+    if root is not None and not listed:
+        return _recognise(root)
+    return [datasets.build(name, Path(name) if datasets.is_datalist(name) else root or Path()) for name in listed]
 
 
 def _recognise(root: Path) -> list[Dataset]:

@@ -42,14 +42,17 @@ def read_request(request: Request) -> Experiment:
     """
     names = parse_names(request.datasets, datasets.names(), "--datasets")
     for name in names:
-        datasets.check_name(name)
+        if not datasets.is_datalist(name):
+            datasets.check_name(name)
     asked = parse_methods(request.methods)
-    preset = get_preset(request.preset or ("quick" if request.data_root is not None else "demo"))
-    if preset.phantom is None and request.data_root is None:
+    has_data = request.data_root is not None or any(map(datasets.is_datalist, names))
+    preset = get_preset(request.preset or ("quick" if has_data else "demo"))
+    if preset.phantom is None and not has_data:
         raise SpecError(f"preset '{request.preset}' needs your own data: give --data-root (or use --preset demo)")
     protocol = _build_protocol(preset.protocol, request)
-    phantom = preset.phantom if request.data_root is None else None
-    roots = {name: _find_root(name, request, single=len(names) == 1) for name in names}
+    phantom = None if has_data else preset.phantom
+    single = len(names) == 1
+    roots = dict(_find_root(name, request, single=single, phantom=not has_data) for name in names)
     folds = parse_numbers(request.folds, "--folds", upper=protocol.data.n_folds)
     seeds = parse_numbers(request.seeds, "--seeds")
     from bench.feasibility import check_methods  # the first step that imports torch
@@ -119,19 +122,23 @@ def _build_protocol(protocol: Protocol, request: Request) -> Protocol:
     return protocol
 
 
-def _find_root(name: str, request: Request, *, single: bool) -> Path:
-    if request.data_root is None:
-        return request.out / "phantoms" / name
-    for entry in request.data_root:
+def _find_root(name: str, request: Request, *, single: bool, phantom: bool) -> tuple[str, Path]:
+    """Return the data set's name, which a datalist says itself, and where it lies."""
+    if datasets.is_datalist(name):
+        return datasets.open_root(name, Path(name)).info.name, Path(name)
+    if phantom:
+        return name, request.out / "phantoms" / name
+    entries = request.data_root or []
+    for entry in entries:
         key, equals, value = entry.partition("=")
         if equals and key == name:
-            return Path(value)
-    plain = [Path(entry) for entry in request.data_root if "=" not in entry]
+            return name, Path(value)
+    plain = [Path(entry) for entry in entries if "=" not in entry]
     for root in plain:
         if (root / name).is_dir():
-            return root / name
+            return name, root / name
     if plain and single:
-        return plain[0]
+        return name, plain[0]
     raise SpecError(f"--data-root: no folder for '{name}' (give --data-root {name}=/path/to/{name})")
 
 

@@ -45,7 +45,7 @@ def describe_end(started: float) -> dict[str, Any]:
 
 def describe_run(spec: RunSpec, method: Method) -> dict[str, Any]:
     """Return the fields of a result that are known before the run."""
-    dataset = datasets.get(spec.dataset)(spec.root)
+    dataset = datasets.open_root(spec.dataset, spec.root)
     return {
         "run_id": spec.run_id,
         "method": spec.method.name,

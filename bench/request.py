@@ -18,7 +18,9 @@ class Request:
     methods: Annotated[
         str, typer.Option(help='Comma list or "all"; brackets set or sweep: "lora\\[rank=4,8],linear".')
     ] = "all"
-    datasets: Annotated[str, typer.Option(help='Comma list of brats, kits, lits, or "all".')] = "brats"
+    datasets: Annotated[str, typer.Option(help='Comma list of brats, kits, lits and datalists (.json), or "all".')] = (
+        "brats"
+    )
     folds: Annotated[str, typer.Option(help='Held-out folds: "0", "0,2", "0-4" or "all".')] = "0"
     seeds: Annotated[str, typer.Option(help='"0", "0,7" or "0-2".')] = "0"
     shots: Annotated[

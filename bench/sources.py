@@ -43,7 +43,7 @@ def look_up(
     return DataSource(
         name,
         root,
-        fingerprint(dataset.find_cases(reasons), dataset.root),
+        fingerprint(dataset.find_cases(reasons), dataset.root, dataset.meaning),
         tuple(sorted(reasons.items())),
         splits.sha256 if splits else "",
     )

@@ -42,11 +42,33 @@ def get(name: str) -> type[ReleasedDataset]:
     return found
 
 
-def build(name: str, root: Path) -> Dataset:
-    """Return the data set below a folder that holds at least one of its cases.
+def is_datalist(text: str) -> bool:
+    """Return whether a word is not the name of a data set but a file that describes one."""
+    return text.endswith(".json")
 
-    Raises: ValueError for an unknown name; DataError if the folder is missing, holds no case, or mixes releases.
+
+def build(name: str, root: Path) -> Dataset:
+    """Return the data set below a folder that holds at least one of its cases, or that which a datalist describes.
+
+    Raises: ValueError for an unknown name; DataError if the folder is missing, holds no case, or mixes releases, or
+        if there is something wrong with the datalist.
     """
-    dataset = get(name)(Path(root))
+    dataset = open_root(name, root)
+    if is_datalist(root.name) and dataset.info.name in DATASETS:
+        taken = f"name: '{dataset.info.name}' is the name of a public data set"
+        hint = f'give it another "name", or use --datasets {dataset.info.name} --data-root {root.parent}'
+        raise ValueError(f"datalist: {root}: {taken} ({hint})")
     _ = dataset.discovery
     return dataset
+
+
+def open_root(name: str, root: Path) -> Dataset:
+    """Return the data set of a root, which is a folder or a datalist; nothing is read yet.
+
+    Raises: ValueError for an unknown name.
+    """
+    if not is_datalist(root.name):
+        return get(name)(root)
+    from datasets.datalist import Datalist
+
+    return Datalist(root)

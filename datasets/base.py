@@ -154,6 +154,11 @@ class Dataset(ABC):
         return any((self.root / name).is_file() for name in (SYNTHETIC_MARKER, SYNTHETIC_PLAN))
 
     @property
+    def meaning(self) -> str:
+        """What, beside the files, two data sets must share to be the same; a release is told by its files' names."""
+        return ""
+
+    @property
     @abstractmethod
     def info(self) -> DatasetInfo:
         """The facts of what lies below the root.

@@ -49,7 +49,7 @@ def check_dataset(
     """
     found = dataset.discovery
     problems = list(found.problems)
-    if not any(case.label for case in found.cases):
+    if found.cases and not any(case.label for case in found.cases):
         text = f"{dataset.info.name}: {dataset.root} has no labelled case (good for prediction alone)"
         problems.append(Problem("", text, is_warning=True))
     orientation = found.release.orientation if found.release else ""

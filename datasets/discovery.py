@@ -37,9 +37,9 @@ def discover_release(name: str, root: Path, releases: Sequence[Release]) -> Disc
         raise DataError(f"{name}: no folder {root} (looked for {layouts})")
     files = list(iter_files(root))
     paths = {file: file.relative_to(root).as_posix() for file in files}
-    hits = {release.name: list(_find_hits(release, paths)) for release in releases}
+    hits = {release.name: list(find_hits(release, paths)) for release in releases}
     hints = [root.resolve().as_posix(), *paths.values()]
-    ranked = sorted(releases, key=lambda each: (-len(hits[each.name]), not _has_clue(each, hints)))
+    ranked = sorted(releases, key=lambda each: (-len(hits[each.name]), not has_clue(each, hints)))
     best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
     if not hits[best.name]:
         raise NoCasesError(f"{name}: no case below {root} (looked for {layouts})")
@@ -66,7 +66,8 @@ def iter_files(root: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in sorted(files) if not name.startswith(CLUTTER))
 
 
-def _find_hits(release: Release, paths: Mapping[Path, str]) -> Iterator[Hit]:
+def find_hits(release: Release, paths: Mapping[Path, str]) -> Iterator[Hit]:
+    """Yield the files that the release knows; ``paths`` has, for each file, the path that is looked at."""
     for path, relative in paths.items():
         match = next(filter(None, (pattern.search(relative) for pattern in release.files)), None)
         if match is None:
@@ -76,13 +77,14 @@ def _find_hits(release: Release, paths: Mapping[Path, str]) -> Iterator[Hit]:
         yield Hit(path, case, patient, match["role"].lower(), str(groups.get("site", "")))
 
 
-def _has_clue(release: Release, hints: Sequence[str]) -> bool:
+def has_clue(release: Release, hints: Sequence[str]) -> bool:
+    """Whether any of the paths tells this release from others with the same names of files."""
     return release.clue is not None and any(release.clue.search(hint) for hint in hints)
 
 
 def _is_undecided(best: Release, second: Release, hits: Mapping[str, list[Hit]], hints: Sequence[str]) -> bool:
     meanings = [(each.label_values, each.classes, each.regions) for each in (best, second)]
-    equal = len(hits[best.name]) == len(hits[second.name]) and _has_clue(best, hints) == _has_clue(second, hints)
+    equal = len(hits[best.name]) == len(hits[second.name]) and has_clue(best, hints) == has_clue(second, hints)
     return equal and meanings[0] != meanings[1]
 
 
@@ -166,7 +168,7 @@ def _choose_files(
             known = min(known, hit.path, key=lambda path: not path.name.endswith(".gz"))
             problems.append(Problem(case_id, f"{where} has {role} twice, with and without .gz; {known} is read", True))
         files[channel] = known or hit.path
-    problems += [problem for path in files.values() for problem in _check_presence(where, case_id, path)]
+    problems += [problem for path in files.values() for problem in check_presence(where, case_id, path)]
     if release.stack:  # the file of the first channel is that of all
         files |= {channel: files[first] for first in files if first for channel in release.channels}
     return files, problems
@@ -179,8 +181,11 @@ def _check_folder(where: str, case_id: str, hit: Hit) -> list[Problem]:
     return [Problem(case_id, f"{where} has a file in the folder of case {folder}: {hit.path} (move it to its own)")]
 
 
-def _check_presence(where: str, case_id: str, path: Path) -> list[Problem]:
-    if not path.exists():
+def check_presence(where: str, case_id: str, path: Path) -> list[Problem]:
+    """Return what is wrong with a file that can be told without reading it."""
+    if not path.exists() and not path.is_symlink():
+        text = f"{where}: no file {path} (fetch it, or mend the path)"
+    elif not path.exists():
         text = f"{where}: {path} is a link to {path.readlink()}, which does not exist (mend the link)"
     elif path.stat().st_size == 0:
         text = f"{where}: {path} is empty, 0 bytes (fetch the file again)"

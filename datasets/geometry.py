@@ -88,7 +88,7 @@ def align_images(case: Case, grids: Mapping[Path, Geometry]) -> tuple[dict[Path,
     chosen, warnings = dict(grids), []
     for path, grid in grids.items():
         where = f"{path}: case {case.id} needs all volumes on one grid"
-        if _is_same_grid(grid, first):
+        if is_same_grid(grid, first):
             continue
         if grid.canonical_shape != first.canonical_shape:
             raise DataError(f"{where}, got shape {grid.shape} beside {first.shape} (register the volumes)")
@@ -109,7 +109,7 @@ def align_label(case: Case, path: Path, label: Geometry, image: Geometry) -> tup
 
     Raises: DataError naming case and file if shape or spacing is another.
     """
-    if _is_same_grid(label, image):
+    if is_same_grid(label, image):
         return label, ""
     where = f"{path}: label of case {case.id}"
     if label.shape != image.shape:
@@ -122,7 +122,8 @@ def align_label(case: Case, path: Path, label: Geometry, image: Geometry) -> tup
     return image, f"{where} has a header unlike its image's ({label.codes} beside {image.codes}); the image's is taken"
 
 
-def _is_same_grid(one: Geometry, other: Geometry) -> bool:
+def is_same_grid(one: Geometry, other: Geometry) -> bool:
+    """Whether the voxels of both lie at the same places, in whatever order they are stored."""
     if one.canonical_shape != other.canonical_shape:
         return False
     corners = np.array(list(product(*((0, size - 1) for size in reversed(one.canonical_shape)))))

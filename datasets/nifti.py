@@ -23,6 +23,7 @@ from datasets.base import DataError
 
 READ_ERRORS = (EOFError, zlib.error, OSError, ImageFileError, HeaderDataError)
 BLOCK_BYTES = 4 << 20
+SNIFF_BYTES = 1024  # of a file's content, by which nibabel tells what it is
 GZIP_MAGIC, LFS_START = b"\x1f\x8b", b"version https://git-lfs"
 NIFTI_STARTS = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
 
@@ -83,6 +84,8 @@ def open_volume(path: Path, case: str) -> VolumeFile:
         proxy = image.dataobj
     if not hasattr(image.header, "get_qform"):
         raise DataError(f"{where} must be NIfTI, got {type(image).__name__} (convert it)")
+    if proxy.offset < int(image.header["sizeof_hdr"]):
+        raise DataError(f"{where} must hold its voxels after the header, got byte {proxy.offset} (export it again)")
     dtype = np.dtype(proxy.dtype)
     if dtype.kind not in "iufb":
         kind = "complex numbers" if dtype.kind == "c" else "colours"
@@ -130,6 +133,21 @@ def _explain(path: Path, error: BaseException) -> str:
         return "is named .gz but not compressed (rename it to .nii)"
     if not path.name.endswith(".gz") and packed:
         return "is compressed but not named .gz (rename it to .nii.gz)"
+    if isinstance(error, ImageFileError):  # nibabel knows only that it cannot tell what the file is
+        cause = _find_cause(path) if packed else None
+        if cause is None:
+            return f"is no NIfTI volume ({size}; fetch the file again, or convert it)"
+        error = cause
     if isinstance(error, EOFError):
-        return f"is cut short: {error} ({size}; fetch the file again)"
+        return f"is cut short: {str(error).splitlines()[0]} ({size}; fetch the file again)"
     return f"cannot be read ({str(error).splitlines()[0]}; {size}; fetch the file again)"
+
+
+def _find_cause(path: Path) -> BaseException | None:
+    """Return the error of unpacking the start of a gzip file, which nibabel hides."""
+    try:
+        with _open_stream(path) as stream:
+            stream.read(SNIFF_BYTES)
+    except READ_ERRORS as error:
+        return error
+    return None

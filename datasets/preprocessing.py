@@ -128,9 +128,11 @@ def load_prepared(folder: Path, info: DatasetInfo) -> PreparedCase:
     )
 
 
-def fingerprint(cases: Sequence[Case], root: Path) -> str:
+def fingerprint(cases: Sequence[Case], root: Path, meaning: str = "") -> str:
     """Return a short hash of ids, file names and sizes; equal for copies of the data, voxels are not read."""
     listing = [[case.id, *_describe_files(case, root)] for case in cases]
+    if meaning:
+        listing.append([meaning])
     return _hash(listing)[:12]
 
 

@@ -45,9 +45,13 @@ def dice_by_run(folder: Path) -> dict[str, list[tuple[str, str, float]]]:
     return {run["label"]: [(row["case"], row["region"], row["dice"]) for row in run["cases"]] for run in results}
 
 
-def tracked_runs(folder: Path) -> list[tuple[str, str]]:
+def tracked_runs(folder: Path, *, parents: bool = False) -> list[str]:
+    """Return the status of each run in the store; those of the commands that asked for them only if told to."""
+    children = "select run_uuid from tags where key = 'mlflow.parentRunId'"
+    which = f"run_uuid {'not in' if parents else 'in'} ({children})"
     with sqlite3.connect(folder / "mlflow.db") as store:
-        return store.execute("select name, status from runs where lifecycle_stage = 'active'").fetchall()
+        rows = store.execute(f"select status from runs where lifecycle_stage = 'active' and {which}").fetchall()
+    return [status for (status,) in rows]
 
 
 def test_all_methods_are_trained_tracked_printed_and_not_repeated(brats, tmp_path):
@@ -57,7 +61,8 @@ def test_all_methods_are_trained_tracked_printed_and_not_repeated(brats, tmp_pat
     assert set(dice_by_run(tmp_path)) == set(methods.names())
     assert all(name in first.stdout for name in methods.names())
     assert "SYNTHETIC" in first.stdout
-    assert [status for _, status in tracked_runs(tmp_path)] == ["FINISHED"] * len(methods.names())
+    assert tracked_runs(tmp_path) == ["FINISHED"] * len(methods.names())
+    assert tracked_runs(tmp_path, parents=True) == ["FINISHED"]
 
     again = bench(tmp_path, *arguments)
     assert again.returncode == 0
@@ -72,7 +77,8 @@ def test_all_methods_are_trained_tracked_printed_and_not_repeated(brats, tmp_pat
 
 
 def test_a_killed_grid_goes_on_to_the_same_numbers(brats, tmp_path):
-    arguments = ["run", "--methods", "all", "--data-root", str(brats), "--jobs", "2", *TINY]
+    chosen = ["linear", "vpt_deep", "lora", "adaptformer"]
+    arguments = ["run", "--methods", ",".join(chosen), "--data-root", str(brats), "--jobs", "2", *TINY]
     calm, stormy = tmp_path / "calm", tmp_path / "stormy"
     calm.mkdir()
     stormy.mkdir()
@@ -92,7 +98,8 @@ def test_a_killed_grid_goes_on_to_the_same_numbers(brats, tmp_path):
 
     assert bench(stormy, *arguments).returncode == 0
     assert dice_by_run(stormy) == dice_by_run(calm)
-    assert [status for _, status in tracked_runs(stormy)] == ["FINISHED"] * len(methods.names())
+    assert tracked_runs(stormy) == ["FINISHED"] * len(chosen)
+    assert tracked_runs(stormy, parents=True) == ["FINISHED"]
 
 
 def test_ctrl_c_ends_tidily_and_says_how_to_go_on(brats, tmp_path):
@@ -106,15 +113,45 @@ def test_ctrl_c_ends_tidily_and_says_how_to_go_on(brats, tmp_path):
     wait_until(lambda: not descendants(tmp_path), "processes are left behind")
 
 
+FAULTY = """
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from methods import surgery
+from methods.base import find_sites
+from methods.linear import Linear
+from methods.sites import Role
+
+
+class Fault(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        raise RuntimeError("a planted fault")
+
+
+@dataclass(frozen=True)
+class Faulty(Linear):
+    info = replace(Linear.info, name="faulty", roles=(Role.BLOCK,))
+
+    def inject(self, backbone):
+        surgery.wrap(find_sites(backbone, Role.BLOCK)[0], Fault)
+"""
+
+
 def test_one_failing_run_does_not_stop_the_grid(brats, tmp_path):
-    arguments = ["--methods", "lora[rank=4096],linear", "--data-root", str(brats), *TINY]
+    (tmp_path / "own.py").write_text(FAULTY)
+    arguments = ["--methods", "own:Faulty,linear", "--data-root", str(brats), *TINY]
     done = bench(tmp_path, "run", *arguments)
     assert done.returncode == 1
-    results = {run["method"]: run for run in read_results(tmp_path)}
+    results = {run["label"]: run for run in read_results(tmp_path)}
     assert results["linear"]["status"] == "done"
-    assert results["lora"]["status"] == "failed"
-    assert "rank" in results["lora"]["reason"]
-    assert "Traceback" in results["lora"]["traceback"]
+    assert results["faulty"]["status"] == "failed"
+    assert results["faulty"]["reason"] == "RuntimeError: a planted fault"
+    assert "Traceback" in results["faulty"]["traceback"]
     assert "failed" in done.stdout
 
 
@@ -125,7 +162,7 @@ def test_an_unreachable_tracking_server_costs_no_result(brats, tmp_path):
     assert "tracking" in done.stdout
     assert [run["status"] for run in read_results(tmp_path)] == ["done"]
     assert bench(tmp_path, "run", *arguments).returncode == 0  # the server is back
-    assert [status for _, status in tracked_runs(tmp_path)] == ["FINISHED"]
+    assert tracked_runs(tmp_path) == ["FINISHED"]
 
 
 def test_three_data_sets_in_one_grid(tmp_path):

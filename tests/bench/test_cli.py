@@ -89,7 +89,21 @@ def test_a_bad_file_of_weights_is_refused_before_anything_is_made(write, sentenc
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["run"], ["check"], ["plan"], ["report"], ["list"], ["ui"], ["data"], ["data", "demo"]]
+    "command",
+    [
+        [],
+        ["run"],
+        ["check"],
+        ["plan"],
+        ["report"],
+        ["list"],
+        ["ui"],
+        ["data"],
+        ["data", "demo"],
+        ["score"],
+        ["predict"],
+        ["data", "splits"],
+    ],
 )
 def test_every_command_explains_itself(command, capsys):
     assert main([*command, "--help"]) == 0

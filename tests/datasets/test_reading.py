@@ -154,6 +154,7 @@ def test_unusable_affines_are_named(tmp_path: Path) -> None:
     for number, affine in enumerate((flat, parallel)):
         image = nib.Nifti1Image(np.zeros(SHAPE, dtype=np.int16), np.eye(4))
         image.header.set_sform(affine, code=1)
+        image.header["vox_offset"] = 352
         path = tmp_path / f"{number}.nii"
         path.write_bytes(image.header.binaryblock + bytes(4) + image.get_fdata().astype("<i2").tobytes())
         with pytest.raises(DataError, match=rf"{path}: the affine "):

@@ -1,0 +1,92 @@
+"""The commands that read the tracking store: report, ui."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+class Format(StrEnum):
+    """How ``report`` prints."""
+
+    TERMINAL = "terminal"
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+    CSV = "csv"
+
+
+class Kind(StrEnum):
+    """Which tables ``report`` makes."""
+
+    MAIN = "main"
+    EFFICIENCY = "efficiency"
+    ABLATION = "ablation"
+    PRETRAINING = "pretraining"
+    KSHOT = "kshot"
+    GAP = "gap"
+    COMPARISON = "comparison"
+    ALL = "all"
+
+
+class Spread(StrEnum):
+    """What the ± of ``report`` is over."""
+
+    AUTO = "auto"
+    CASES = "cases"
+    RUNS = "runs"
+
+
+def report(
+    format: Annotated[Format, typer.Option(help="What to print.")] = Format.TERMINAL,
+    kind: Annotated[Kind, typer.Option(help="Which tables; all: every kind there is something for.")] = Kind.MAIN,
+    dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
+    versus: Annotated[str, typer.Option(help="Test every method against this one.")] = "",
+    spread: Annotated[
+        Spread, typer.Option(help="± over cases or over runs (folds and seeds); auto: runs where there are several.")
+    ] = Spread.AUTO,
+    methods: Annotated[str, typer.Option(help="Only these methods, in this order: a comma list.")] = "",
+    columns: Annotated[str, typer.Option(help="Only these columns: dice, dice/WT, hd95_mm, tuned_m, ...")] = "",
+    name: Annotated[list[str] | None, typer.Option(help="Print a method so: lora=LoRA (repeatable).")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help='Rows under a heading: "Adapters=adaptformer,med_adapter" (repeatable).')
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="CSV of published numbers to put beside ours: dataset,method,quantity,value.")
+    ] = None,
+    per_dataset: Annotated[
+        bool, typer.Option("--per-dataset", help="A main table for each data set instead of all side by side.")
+    ] = False,
+    macros: Annotated[bool, typer.Option("--macros", help="LaTeX commands for the numbers instead of tables.")] = False,
+    intersection: Annotated[
+        bool, typer.Option("--intersection", help="Compare on the cases that all methods have.")
+    ] = False,
+    allow_mixed: Annotated[bool, typer.Option("--allow-mixed", help="Let different protocols into one table.")] = False,
+) -> None:
+    """Print the tables of everything that MLflow holds: Markdown, CSV, or LaTeX that goes into a paper as it is."""
+    from bench.reporting import ReportRequest, read_view, report_command
+
+    request = ReportRequest(
+        format=format.value,
+        kind=kind.value,
+        dataset=dataset,
+        versus=versus,
+        spread=spread.value,
+        allow_mixed=allow_mixed,
+        intersection=intersection,
+        macros=macros,
+        per_dataset=per_dataset,
+        view=read_view(methods, columns, name or [], group or [], reference),
+    )
+    report_command(request, out, Console())
+
+
+def ui(port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000) -> None:
+    """Open the MLflow UI on the store that `run` writes to."""
+    from bench.commands import ui_command
+
+    raise typer.Exit(ui_command(port))
