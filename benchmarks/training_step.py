@@ -79,13 +79,12 @@ def build(row: str, backbone: str, patch: tuple[int, int, int]) -> Any:
 
 def build_step(model: Any, image: Any, label: Any, *, bf16: bool) -> Callable[[], None]:
     import torch
-    from monai.losses import DiceCELoss
 
     from bench.spec import TrainSpec
-    from bench.training import build_optimizer
+    from bench.training import build_loss, build_optimizer
 
     optimizer = build_optimizer(model, TrainSpec())
-    loss_function = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)
+    loss_function = build_loss()
 
     def step() -> None:
         optimizer.zero_grad()
