@@ -20,13 +20,11 @@ from bench.search import Value, build_space, split_values
 from bench.spec import MethodSpec, Place, RunSpec
 from bench.study import FIT_S, STATUS, StudySpec, open_storage, open_study
 from bench.study_pictures import draw_study
-from bench.study_record import StudyRecord, TrialRecord
+from bench.study_record import TUNING, StudyRecord, TrialRecord
 from bench.tuning import Evaluate, Outcome, Report, tune
 
 if TYPE_CHECKING:
     from optuna import Study
-
-TUNING = "tuning"  # folder below --out
 
 
 @dataclass(frozen=True)

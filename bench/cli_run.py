@@ -136,7 +136,7 @@ def predict(
 
 
 def sync(out: Annotated[Path, typer.Option(help="What `run` wrote to.")] = Path("results")) -> None:
-    """Send to MLflow every result in the run folders that it lacks.
+    """Send to MLflow every result and every tuning study below --out that it lacks.
 
     After the tracking server was away, after mlflow.db was lost, after the folder was moved.
 

@@ -9,6 +9,7 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
+TUNING = "tuning"  # in the folder that ``--out`` names; a folder for each study
 STUDY_FILE = "study.json"
 SCHEMA_VERSION = 1
 

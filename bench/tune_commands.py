@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.campaign import TUNING, StudyPlan, plan_studies, run_studies
+from bench.campaign import StudyPlan, plan_studies, run_studies
 from bench.commands import EXIT_DONE, EXIT_FAILED_RUNS, EXIT_INTERRUPTED, say_what_is_missing
 from bench.display import case_progress
 from bench.experiment import Experiment, lay_out
@@ -18,7 +18,7 @@ from bench.runner import Slots
 from bench.search import check_owners
 from bench.spec import RunSpec, SpecError
 from bench.study_display import StudyDisplay
-from bench.study_record import StudyRecord
+from bench.study_record import TUNING, StudyRecord
 from bench.tuned import apply_tuned, find_tuned, read_toml, take_best, write_toml
 from reports.terminal import build_terminal_table
 from reports.tuning import tuning_table

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.campaign import TUNING, vary
+from bench.campaign import vary
 from bench.spec import RunSpec, SpecError, TuneSpec
-from bench.study_record import STUDY_FILE, StudyRecord, read_study
+from bench.study_record import STUDY_FILE, TUNING, StudyRecord, read_study
 
 
 @dataclass(frozen=True)
