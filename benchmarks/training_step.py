@@ -10,7 +10,8 @@ blocks, which is what linear probing otherwise saves.
 
 Peak memory is the resident set of the whole process, the libraries included; ``network`` is what lies above the
 loaded libraries, ``step`` what lies above the built network. The time is that of the fastest step after a first one
-that is not counted: what else the machine does can only make a step slower.
+that is not counted: what else the machine does can only make a step slower. On a CPU, bf16 is faster than fp32 only if
+it has instructions for it (AVX512-BF16 or AMX); without them it is many times slower.
 """
 
 from __future__ import annotations
