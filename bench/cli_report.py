@@ -1,4 +1,4 @@
-"""The commands that read the tracking store: report, ui."""
+"""The commands that read the tracking store: report, compare, ui."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
     LATEX = "latex"
     CSV = "csv"
+    HTML = "html"
 
 
 class Kind(StrEnum):
@@ -28,6 +29,7 @@ class Kind(StrEnum):
     PRETRAINING = "pretraining"
     KSHOT = "kshot"
     GAP = "gap"
+    TUNING = "tuning"
     COMPARISON = "comparison"
     ALL = "all"
 
@@ -42,9 +44,15 @@ class Spread(StrEnum):
 
 def report(
     format: Annotated[Format, typer.Option(help="What to print.")] = Format.TERMINAL,
-    kind: Annotated[Kind, typer.Option(help="Which tables; all: every kind there is something for.")] = Kind.MAIN,
+    kind: Annotated[
+        Kind | None,
+        typer.Option(help="Which tables; all: every kind there is something for. Default: main; all in HTML."),
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write to this file (with --figures: folder).")] = None,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Tables in all formats, macros, pictures and the page into --out FOLDER.")
+    ] = False,
     versus: Annotated[str, typer.Option(help="Test every method against this one.")] = "",
     spread: Annotated[
         Spread, typer.Option(help="± over cases or over runs (folds and seeds); auto: runs where there are several.")
@@ -67,12 +75,22 @@ def report(
     ] = False,
     allow_mixed: Annotated[bool, typer.Option("--allow-mixed", help="Let different protocols into one table.")] = False,
 ) -> None:
-    """Print the tables of everything that MLflow holds: Markdown, CSV, or LaTeX that goes into a paper as it is."""
+    """Print the tables of everything that MLflow holds: Markdown, CSV, LaTeX that goes into a paper as it is, HTML.
+
+    With [bold]--figures --out report/[/] everything at once: tables, numbers, pictures and a page to open in a browser.
+    """
     from bench.reporting import ReportRequest, read_view, report_command
 
+    whole = figures or format is Format.HTML
+    if figures and (format is not Format.TERMINAL or macros or kind not in (None, Kind.ALL)):
+        raise ValueError(
+            "report: --figures writes every kind in every format, got --format, --kind or --macros as well"
+        )
+    if macros and format is Format.HTML:
+        raise ValueError("report: --macros are LaTeX, got --format html as well")
     request = ReportRequest(
         format=format.value,
-        kind=kind.value,
+        kind=(kind or (Kind.ALL if whole else Kind.MAIN)).value,
         dataset=dataset,
         versus=versus,
         spread=spread.value,
@@ -82,7 +100,22 @@ def report(
         per_dataset=per_dataset,
         view=read_view(methods, columns, name or [], group or [], reference),
     )
-    report_command(request, out, Console())
+    if whole:
+        from bench.portfolio import folder_command, page_command
+
+        (folder_command if figures else page_command)(request, out, Console())
+    else:
+        report_command(request, out, Console())
+
+
+def compare(
+    run_a: Annotated[str, typer.Argument(help="Id of a run, or a part of it that no other run has.")],
+    run_b: Annotated[str, typer.Argument(help="The other run.")],
+) -> None:
+    """Print in what two runs differ (spec, protocol, versions), and the paired difference of Dice on each case."""
+    from bench.comparing import compare_command
+
+    compare_command(run_a, run_b, Console())
 
 
 def ui(port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.results import CaseScore, RunResult, Status, flatten
+from bench.slices import SLICES_FILE
 from reports.aggregates import aggregate_regions, mean_defined
 
 CASE_FILE = "per_case.json"
@@ -111,14 +112,13 @@ def milliseconds(moment: str) -> int:
 
 
 def times_ms(result: RunResult) -> tuple[int, int]:
-    """Return when the run began and ended, as far as it says; else now."""
+    """Return when the run began and ended; a result that does not say when it began is from now."""
     start_ms = milliseconds(result.provenance.get("started_at") or datetime.now().isoformat())
-    length_s = result.cost.fit_s + result.cost.score_s if result.cost else 0.0
-    return start_ms, start_ms + int(length_s * 1000)
+    return start_ms, start_ms + int(1000 * result.provenance.get("wall_s", 0.0))
 
 
 def write_artifacts(target: Path, result: RunResult, folder: Path) -> None:
-    """Write the result, its table of cases and the pictures that lie in the run's ``folder`` into ``target``."""
+    """Write the result, its table of cases, and the pictures and slices of the run's ``folder`` into ``target``."""
     result.write(target)
     if result.cases:
         columns = [column.name for column in fields(CaseScore)]
@@ -126,5 +126,5 @@ def write_artifacts(target: Path, result: RunResult, folder: Path) -> None:
         (target / CASE_FILE).write_text(json.dumps({"columns": columns, "data": rows}))  # what the UI shows as a table
     if result.traceback:
         (target / TRACEBACK_FILE).write_text(result.traceback)
-    for picture in folder.glob("*.png"):
-        shutil.copy(picture, target)
+    for file in [*folder.glob("*.png"), *folder.glob(SLICES_FILE)]:
+        shutil.copy(file, target)

@@ -1,4 +1,4 @@
-"""Scoring the held-out cases of a run, with a picture of the first."""
+"""Scoring the held-out cases of a run, with a picture of the first and slices of all for later ones."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import numpy as np
 from bench.evaluation import Predict, score_cases
 from bench.metrics import Scoring
 from bench.results import CaseScore
+from bench.slices import SLICES_FILE, CaseSlices, cut_slices, write_slices
 from datasets.base import DatasetInfo
 from datasets.prepared import PreparedCase
-from reports.figures import draw_overlay
+from reports.overlay import draw_overlay
 
 OVERLAY_FILE = "overlay.png"
 
@@ -31,19 +32,26 @@ def score_held_out(
     predict: Predict,
     cases: Sequence[PreparedCase],
     scoring: Scoring,
-    picture: Path,
+    folder: Path,
     title: str,
     on_case: Callable[[int, int], None],
 ) -> Scored:
-    """Return the scores; ``picture`` becomes that of the first case, and ``on_case`` hears how many of all are done."""
+    """Return the scores; ``on_case`` hears how many of all cases are done.
+
+    Into ``folder`` go a picture of the first case, named ``title``, and slices of all.
+    """
     started = time.perf_counter()
+    slices: dict[str, CaseSlices] = {}
 
     def show(done: int, prediction: np.ndarray) -> None:
         on_case(done, len(cases))
+        case = cases[done - 1]
+        slices[case.id] = cut_slices(case.image()[0], np.asarray(case.label()), prediction, len(cases))
         if done == 1:
-            _save_overlay(picture, cases[0], prediction, scoring.info, title)
+            _save_overlay(folder / OVERLAY_FILE, case, prediction, scoring.info, title)
 
     scores = score_cases(predict, cases, scoring, show)
+    write_slices(folder / SLICES_FILE, slices)
     return Scored(tuple(scores), time.perf_counter() - started)
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from bench import entries, local_store, parents
 from bench.groups import Group
@@ -131,17 +133,17 @@ class Store:
             run = self.client.create_run(place, start_time=start_ms, tags=tags, run_name=parents.run_name(group))
             return str(run.info.run_id)
 
-    def close_group(self, parent: str, group: Group, results: Sequence[RunResult], table: str) -> None:
-        """Bring a parent run up to date: its note, its table (Markdown), how many runs ended how, and its state.
+    def close_group(self, parent: str, group: Group, results: Sequence[RunResult], tables: Sequence[str]) -> None:
+        """Bring a parent run up to date: its note, its tables (Markdown), how many runs ended how, and its state.
 
         ``results`` are those of the command on one data set, as far as they have ended; at least one.
 
         Raises: TrackingError if the store cannot be reached.
         """
         with reaching(self.uri):
-            for key, value in parents.summary_tags(group, results, table).items():
+            for key, value in parents.summary_tags(group, results, tables).items():
                 self.client.set_tag(parent, key, value)
-            self.client.log_text(parent, table, parents.SUMMARY_FILE)
+            self.client.log_text(parent, "\n".join(tables), parents.SUMMARY_FILE)
             for status in Status:
                 self.client.log_metric(parent, f"runs/{status}", sum(each.status == status for each in results))
             end_ms = max(entries.times_ms(result)[1] for result in results)
@@ -158,18 +160,45 @@ class Store:
         results = []
         with reaching(self.uri), tempfile.TemporaryDirectory() as scratch:
             for run in self._iter_ended_runs(dataset):
-                folder = Path(scratch, run.info.run_id)
-                folder.mkdir()
-                if not self._has_file(run):
+                file = self._find_file(run, RESULT_FILE, Path(scratch))
+                if file is None:
                     rule = (
                         f"run '{run.info.run_name}' must have its {RESULT_FILE}, found none in {run.info.artifact_uri}"
                     )
                     raise TrackingError(f"store {self.uri}: {rule} (`python -m bench sync` sends it again)")
-                self.client.download_artifacts(run.info.run_id, RESULT_FILE, str(folder))
-                result = read_result(folder)
+                result = read_result(file.parent)
                 assert result is not None
                 results.append(result)
         return results
+
+    def fetch_file(self, run_id: str, name: str, scratch: Path) -> Path | None:
+        """Return a file that a run left, in place or copied into ``scratch``; None if the store has none.
+
+        Raises: TrackingError if the store cannot be reached.
+        """
+        with reaching(self.uri):
+            places = [each.experiment_id for each in self.client.search_experiments()]
+            for run in self.client.search_runs(places, f"tags.run_id = '{run_id}'", max_results=PAGE):
+                file = self._find_file(run, name, scratch)
+                if file is not None:
+                    return file
+        return None
+
+    def _find_file(self, run: Run, name: str, scratch: Path) -> Path | None:
+        """Return where an artifact can be read, None if the run has none of that name.
+
+        Files on this machine are read in place: MLflow's client looks their place up anew for each, which takes longer
+        than reading.
+        """
+        place = urlsplit(run.info.artifact_uri)
+        if place.scheme == "file":
+            file = Path(url2pathname(place.path), name)
+            return file if file.is_file() else None
+        if not any(file.path == name for file in self.client.list_artifacts(run.info.run_id)):
+            return None
+        folder = scratch / run.info.run_id
+        folder.mkdir(exist_ok=True)
+        return Path(self.client.download_artifacts(run.info.run_id, name, str(folder)))
 
     def _is_whole(self, run: Run, digest: str) -> bool:
         ended = run.info.status != "RUNNING"
@@ -177,6 +206,18 @@ class Store:
 
     def _has_file(self, run: Run) -> bool:
         return any(file.path == RESULT_FILE for file in self.client.list_artifacts(run.info.run_id))
+
+    def list_datasets(self) -> list[str]:
+        """Return the names of the experiments that hold results.
+
+        Raises: TrackingError if the store cannot be reached.
+        """
+        with reaching(self.uri):
+            return sorted(
+                each.name
+                for each in self.client.search_experiments()
+                if not each.name.startswith(entries.TUNING) and next(self._iter_ended_runs(each.name), None) is not None
+            )
 
     def _iter_ended_runs(self, dataset: str | None) -> Iterator[Run]:
         experiments = [

@@ -24,7 +24,7 @@ from bench.postprocessing import choose_cutoff
 from bench.provenance import describe_end, describe_machine, describe_run
 from bench.restore import check_reloaded, compare_reloaded
 from bench.results import Cost, RunResult, Status, to_plain
-from bench.scoring import OVERLAY_FILE, score_held_out
+from bench.scoring import score_held_out
 from bench.spec import Place, RunSpec
 from bench.timing import metered
 from bench.training import DivergedError, build_step, fit
@@ -111,7 +111,7 @@ def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progres
         predict,
         cases,
         scoring,
-        place.folder / OVERLAY_FILE,
+        place.folder,
         f"{methods.label(method)}{' (SYNTHETIC)' if fold.dataset.synthetic else ''}",
         lambda done, total: on_progress("score", done, total),
     )

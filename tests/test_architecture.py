@@ -19,6 +19,7 @@ ROOMS = [
         "bench.children",
         "bench.durable",
         "bench.results",
+        "bench.slices",
         "bench.spec",
         "bench.study_record",
         "methods",
@@ -75,7 +76,7 @@ ROOMS = [
         "bench.listing",
         "bench.guide",
     },
-    {"bench.score_command", "bench.study_display"},
+    {"bench.comparing", "bench.portfolio", "bench.score_command", "bench.study_display"},
     {"bench.commands", "bench.data_commands"},
     {"bench.tune_commands"},
     {"bench.cli_data", "bench.cli_report", "bench.cli_run", "bench.cli_score", "bench.cli_show"},
@@ -85,7 +86,7 @@ ROOMS = [
 ALLOWED = {
     "methods": ("methods",),
     "datasets": ("datasets",),
-    "reports": ("reports", "bench.results", "bench.study_record"),
+    "reports": ("reports", "bench.results", "bench.slices", "bench.study_record"),
     "bench.results": ("bench.durable",),
     "bench.models": (
         "bench.models",

@@ -1,0 +1,61 @@
+"""What a run keeps of its held-out predictions for later pictures: some slices of every case, of bounded size.
+
+Which slices these are follows from the reference alone, so that the runs of all methods keep the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SLICES_FILE = "slices.npz"
+MOST_SLICES = 8  # of a case
+LONGEST_SIDE = 192  # in pixels; a larger slice is thinned to every second, third, ... pixel
+MOST_PIXELS = 8_000_000  # of a run's images; as many bytes before compression
+
+
+@dataclass(frozen=True)
+class CaseSlices:
+    """Some axial slices of one case on the prepared grid; H runs from back to front."""
+
+    depths: np.ndarray  # (n,), where the slices lie in the prepared volume
+    image: np.ndarray  # uint8 (n, H, W), the first channel between its 1st and 99th percentile
+    reference: np.ndarray  # uint8 (n, H, W), classes
+    prediction: np.ndarray  # uint8 (n, H, W), classes
+
+
+def cut_slices(image: np.ndarray, reference: np.ndarray, prediction: np.ndarray, n_cases: int) -> CaseSlices:
+    """Return slices of a case, evenly spread over those in which the reference is not empty.
+
+    All arrays are (D, H, W). ``n_cases`` is the number of cases among which the run's bound is shared out.
+    """
+    height, width = reference.shape[1:]
+    step = -(-max(height, width) // LONGEST_SIDE)
+    n_pixels = -(-height // step) * -(-width // step)
+    most = int(np.clip(MOST_PIXELS // (n_cases * n_pixels), 1, MOST_SLICES))
+    found = np.flatnonzero(reference.any(axis=(1, 2)))
+    if not found.size:
+        found = np.array([len(reference) // 2])
+    depths = found[np.unique(np.linspace(0, found.size - 1, most + 2)[1:-1].round().astype(int))]
+    kept = (depths, slice(None, None, step), slice(None, None, step))
+    grey = np.asarray(image, dtype=np.float32)[kept]
+    low, high = np.percentile(grey, (1, 99))
+    scaled = np.clip((grey - low) / max(high - low, 1e-6), 0, 1) * 255
+    return CaseSlices(depths, scaled.astype(np.uint8), np.asarray(reference)[kept], np.asarray(prediction)[kept])
+
+
+def write_slices(file: Path, cases: Mapping[str, CaseSlices]) -> None:
+    """Write the slices of all cases into one compressed file."""
+    arrays = {f"{case}/{name}": array for case, found in cases.items() for name, array in vars(found).items()}
+    np.savez_compressed(file, **arrays)
+
+
+def read_slices(file: Path, case: str) -> CaseSlices | None:
+    """Return the slices of one case, or None if the file has none of it; pickled objects are never loaded."""
+    with np.load(file, allow_pickle=False) as arrays:
+        if f"{case}/depths" not in arrays:
+            return None
+        return CaseSlices(*(arrays[f"{case}/{name}"] for name in ("depths", "image", "reference", "prediction")))
