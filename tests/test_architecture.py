@@ -63,7 +63,7 @@ ROOMS = [
     {"bench.delta_file", "bench.fold", "bench.label_files", "bench.network", "bench.scoring"},
     {"bench.restore"},
     {"bench.trial", "bench.inventory", "bench.battery", "bench.feasibility"},
-    {"bench.attempt"},
+    {"bench.attempt", "bench.estimate"},
     {"bench.inner", "bench.runner"},
     {"bench.campaign", "bench.tuned"},
     {
