@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from math import nan
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 import methods
 from bench.children import Child, start_child
@@ -18,15 +24,15 @@ from bench.results import Status
 from bench.runner import Slots
 from bench.search import Value, build_space, split_values
 from bench.spec import MethodSpec, Place, RunSpec
-from bench.study import FIT_S, STATUS, StudySpec, open_storage, open_study
+from bench.study import FIT_S, STATUS, StudySpec, open_storage, open_study, storage_errors
 from bench.study_pictures import draw_study
-from bench.study_record import StudyRecord, TrialRecord
+from bench.study_record import TUNING, StudyRecord, TrialRecord
 from bench.tuning import Evaluate, Outcome, Report, tune
 
 if TYPE_CHECKING:
     from optuna import Study
 
-TUNING = "tuning"  # folder below --out
+LOCK = "lock"  # file in a study's folder, held while a trial is handed out
 
 
 @dataclass(frozen=True)
@@ -67,14 +73,21 @@ def plan_studies(
     for spec in specs:
         fold = spec.fold if spec.protocol.tune.per_fold else first_fold[spec.dataset]
         run = replace(spec, fold=fold, seed=first_seed[spec.dataset])
-        name = _study_name(run, prefix)
+        backbone, shots = run.protocol.model.backbone, run.protocol.data.shots
+        name = name_study(str(run.method), run.dataset, backbone, fold, shots, prefix)
         if name not in plans:
             method = methods.build(run.method.name, dict(run.method.settings))
-            record = run.protocol_record()
-            record["tune"] = {key: record["tune"][key] for key in record["tune"] if key not in ("trials", "budget_s")}
-            study = StudySpec(name, build_space(method, run.protocol, searches), run.protocol.tune, record)
+            space = build_space(method, run.protocol, searches)
+            study = StudySpec(name, space, run.protocol.tune, describe_protocol(run))
             plans[name] = StudyPlan(study, run, out / TUNING / name)
     return list(plans.values())
+
+
+def describe_protocol(run: RunSpec) -> dict[str, Any]:
+    """Return, as plain data, what trials are run under; the size of the budget may grow while a study lasts."""
+    record: dict[str, Any] = json.loads(json.dumps(run.protocol_record()))
+    record["tune"] = {key: value for key, value in record["tune"].items() if key not in ("trials", "budget_s")}
+    return record
 
 
 def vary(run: RunSpec, values: Mapping[str, Value]) -> RunSpec:
@@ -99,8 +112,9 @@ def run_studies(
     Raises: SpecError if the storage cannot be used or a study has changed.
     """
     opened = open_storage(storage)
-    for plan in plans:  # a study that has changed is answered before anything is computed
-        open_study(opened, plan.spec)
+    with storage_errors(storage):
+        for plan in plans:  # a study that has changed is answered before anything is computed
+            open_study(opened, plan.spec)
     devices: SimpleQueue[str] = SimpleQueue()
     for device in slots.devices:
         devices.put(device)
@@ -114,10 +128,12 @@ def run_studies(
     def work(plan: StudyPlan) -> StudyRecord:
         device = devices.get()
         try:
-            study = open_study(open_storage(storage), plan.spec)
             evaluate = crew.evaluator(plan, device, say)
-            tune(study, plan.spec, evaluate, plan.folder / "lock", lambda *ended: say(_ended(plan, *ended)))
-            record = build_record(plan, study)
+            with storage_errors(storage):
+                study = open_study(open_storage(storage), plan.spec)
+                on_trial = partial(_say_ended, plan, say)
+                tune(study, plan.spec, evaluate, plan.folder / LOCK, on_trial, crew.stopped)
+                record = build_record(plan, study)
             record.write(plan.folder)
             return record
         finally:
@@ -133,7 +149,8 @@ def run_studies(
             raise
         records = [future.result() for future in futures]
     for plan in plans:  # here, because pyplot wants a single thread
-        draw_study(open_study(opened, plan.spec), plan.folder)
+        with FileLock(plan.folder / LOCK):
+            draw_study(open_study(opened, plan.spec), plan.folder)
     return records
 
 
@@ -165,9 +182,11 @@ def build_record(plan: StudyPlan, study: Study) -> StudyRecord:
         backbone=facts["backbone"],
         weights=facts["weights"],
         fold=run.fold,
+        shots=run.protocol.data.shots,
         synthetic=facts["synthetic"],
         protocol_id=run.protocol_id,
         tune=run.protocol_record()["tune"],
+        protocol=dict(plan.spec.protocol),
         trials=tuple(trials),
     )
 
@@ -178,11 +197,11 @@ class _Crew:
     def __init__(self, out: Path, slots: Slots) -> None:
         self.out, self.slots = out, slots
         self.active: set[Child] = set()
-        self.stopped = False
+        self.stopped = threading.Event()
 
     def stop(self) -> None:
         """End all children; whoever waits for one is interrupted."""
-        self.stopped = True
+        self.stopped.set()
         for child in list(self.active):
             child.stop()
 
@@ -199,6 +218,8 @@ class _Crew:
             run = plan.trial_run(values)
             child = start_child("bench.inner:run_inner", run, place, name=f"trial {number}")
             self.active.add(child)
+            if self.stopped.is_set():  # meanwhile
+                child.stop()
             try:
                 return self._follow(child, report, lambda done: say(TrialEvent(plan, number, values, done)))
             finally:
@@ -208,7 +229,7 @@ class _Crew:
         return evaluate
 
     def _follow(self, child: Child, report: Report, on_validation: Callable[[int], None]) -> Outcome:
-        dices: tuple[float, ...] = ()
+        started, dices = time.perf_counter(), ()
         try:
             while True:
                 kind, *content = child.messages.recv()
@@ -221,16 +242,18 @@ class _Crew:
                     return Outcome(Status.DONE, sum(dices) / len(dices), params_tuned, fit_s, pruned=True)
         except EOFError:
             end = child.describe_end()
-            if self.stopped:
+            if self.stopped.is_set():
                 raise KeyboardInterrupt from None
-            return Outcome(Status.FAILED, nan, 0, 0.0, f"the trial's process {end}")
+            return Outcome(Status.FAILED, nan, 0, time.perf_counter() - started, f"the trial's process {end}")
 
 
-def _ended(plan: StudyPlan, number: int, values: dict[str, Value], outcome: Outcome) -> TrialEvent:
-    return TrialEvent(plan, number, values, outcome=outcome)
+def _say_ended(
+    plan: StudyPlan, say: Callable[[TrialEvent], None], number: int, values: dict[str, Value], outcome: Outcome
+) -> None:
+    say(TrialEvent(plan, number, values, outcome=outcome))
 
 
-def _study_name(run: RunSpec, prefix: str) -> str:
-    method = str(run.method).replace("[", "-").replace("]", "").replace(",", "-")
-    backbone = run.protocol.model.backbone.replace(":", "-")
-    return f"{prefix}{run.dataset}-{method}-{backbone}-f{run.fold}"
+def name_study(method: str, dataset: str, backbone: str, fold: int, shots: int = 0, prefix: str = "") -> str:
+    """Return a study's name, which is that of its folder, too."""
+    name = f"{prefix}{dataset}-{method}-{backbone}-f{fold}" + (f"-shots{shots}" if shots else "")
+    return re.sub(r"[^\w.]+", "-", name)

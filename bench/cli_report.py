@@ -29,6 +29,7 @@ class Kind(StrEnum):
     PRETRAINING = "pretraining"
     KSHOT = "kshot"
     GAP = "gap"
+    TUNING = "tuning"
     COMPARISON = "comparison"
     ALL = "all"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,13 +42,13 @@ def run(
     if (tune > 0) + tuned + (settings is not None) > 1:
         raise ValueError("run: --tune, --tuned and --settings exclude each other, got more than one")
     if tune:
-        per_fold = f"tune.per_fold={str(tuning.tune_per_fold).lower()}"
-        request = replace(request, set=[*(request.set or ()), f"tune.trials={tune}", per_fold])
+        request = with_budget(request, tuning, {"trials": tune})
     experiment = read_request(request)  # a misspelt name is answered before the heavy imports below
     from bench.commands import run_grid_command
     from bench.runner import choose_slots
-    from bench.tune_commands import choose_values
+    from bench.tune_commands import check_searches, choose_values
 
+    check_searches(experiment, tuning)
     slots = choose_slots(compute)
     with_values = partial(choose_values, experiment, tuning, slots, tuned=tuned, settings=settings)
     raise typer.Exit(run_grid_command(experiment, slots, context.obj, with_values, force=force, console=Console()))
@@ -62,7 +63,6 @@ def tune(
     budget: Annotated[
         str | None, typer.Option(help="Seconds of training for each method instead, as in 90s, 30m or 2h.")
     ] = None,
-    trial_epochs: Annotated[int, typer.Option(min=0, help="Epochs of a trial; default: those of a run.")] = 0,
     sampler: Annotated[str, typer.Option(help="tpe, gp, random, cmaes or qmc.")] = "tpe",
     pruner: Annotated[str, typer.Option(help="median, wilcoxon or none.")] = "median",
     objectives: Annotated[str, typer.Option(help="dice, or dice,params for a Pareto front.")] = "dice",
@@ -75,25 +75,29 @@ def tune(
     command again; more of them at once share the work. Then: `run --tuned`.
     """
     from bench.experiment import read_request
-    from bench.tune_commands import read_budget, tune_command
+    from bench.tune_commands import check_searches, read_budget, tune_command
 
     if trials is not None and budget is not None:
         raise ValueError("tune: --trials and --budget exclude each other, got both")
     fields = {
         "trials": 0 if budget else trials or DEFAULT_TRIALS,
         "budget_s": read_budget(budget) if budget else 0.0,
-        "epochs": trial_epochs,
         "sampler": sampler,
         "pruner": pruner,
         "objectives": objectives,
-        "per_fold": str(tuning.tune_per_fold).lower(),
         "seed": tune_seed,
     }
-    assignments = [f"tune.{name}={value}" for name, value in fields.items()]
-    experiment = read_request(replace(request, set=[*assignments, *(request.set or ())]))
+    experiment = read_request(with_budget(request, tuning, fields))
     from bench.runner import choose_slots
 
+    check_searches(experiment, tuning)
     raise typer.Exit(tune_command(experiment, tuning, choose_slots(compute), export_tuned, Console()))
+
+
+def with_budget(request: Request, tuning: TuneRequest, budget: Mapping[str, object]) -> Request:
+    """Return the request with the budget of its studies as settings of the protocol; what ``--set`` says goes first."""
+    given = {**budget, "per_fold": tuning.tune_per_fold, "epochs": tuning.trial_epochs or 0}
+    return replace(request, set=[*(f"tune.{name}={value}" for name, value in given.items()), *(request.set or ())])
 
 
 @takes(Request)
@@ -136,7 +140,7 @@ def predict(
 
 
 def sync(out: Annotated[Path, typer.Option(help="What `run` wrote to.")] = Path("results")) -> None:
-    """Send to MLflow every result in the run folders that it lacks.
+    """Send to MLflow every result and every tuning study below --out that it lacks.
 
     After the tracking server was away, after mlflow.db was lost, after the folder was moved.
 

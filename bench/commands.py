@@ -111,6 +111,8 @@ def sync_command(out: Path, console: Console) -> int:
         console.print(f"the store was moved: the files of {', '.join(moved)} are looked for beside it", markup=False)
     for run_id in tally.sent:
         console.print(f"sent {run_id}", markup=False, soft_wrap=True)
+    for name in tally.sent_studies:
+        console.print(f"sent study {name}", markup=False, soft_wrap=True)
     console.print(f"sent {len(tally.sent)} of {tally.n_results} results to {uri}", markup=False, soft_wrap=True)
     for problem in tally.problems:
         console.print(f"[red]problem:[/] {escape(problem)}", soft_wrap=True)

@@ -112,10 +112,9 @@ def milliseconds(moment: str) -> int:
 
 
 def times_ms(result: RunResult) -> tuple[int, int]:
-    """Return when the run began and ended, as far as it says; else now."""
+    """Return when the run began and ended; a result that does not say when it began is from now."""
     start_ms = milliseconds(result.provenance.get("started_at") or datetime.now().isoformat())
-    length_s = result.cost.fit_s + result.cost.score_s if result.cost else 0.0
-    return start_ms, start_ms + int(length_s * 1000)
+    return start_ms, start_ms + int(1000 * result.provenance.get("wall_s", 0.0))
 
 
 def write_artifacts(target: Path, result: RunResult, folder: Path) -> None:

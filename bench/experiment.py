@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def read_request(request: Request) -> Experiment:
     preset = get_preset(request.preset or ("quick" if has_data else "demo"))
     if preset.phantom is None and not has_data:
         raise SpecError(f"preset '{request.preset}' needs your own data: give --data-root (or use --preset demo)")
-    protocol = _build_protocol(preset.protocol, request)
+    protocol = _limit_trials(_build_protocol(preset.protocol, request), preset.trial_epochs)
     phantom = None if has_data else preset.phantom
     single = len(names) == 1
     roots = dict(_find_root(name, request, single=single, phantom=not has_data) for name in names)
@@ -119,6 +119,14 @@ def _build_protocol(protocol: Protocol, request: Request) -> Protocol:
     for assignment in request.set or ():
         protocol = override(protocol, assignment)
     registry.check_fit(protocol.model.backbone, protocol.model.weights, protocol.data.patch[1:])
+    return protocol
+
+
+def _limit_trials(protocol: Protocol, epochs: int) -> Protocol:
+    """Return the protocol with the epochs a trial that the preset gives, where there is tuning and nothing is said."""
+    tune = protocol.tune
+    if (tune.trials or tune.budget_s) and not tune.epochs and epochs < protocol.train.epochs:
+        return replace(protocol, tune=replace(tune, epochs=epochs))
     return protocol
 
 

@@ -17,6 +17,7 @@ import methods
 from bench import cost
 from bench.evaluation import build_predictor
 from bench.fold import build_training_data, load_fold
+from bench.memory import describe_out_of_memory, is_out_of_memory
 from bench.network import build_model, execute_as, put_method
 from bench.results import Status
 from bench.spec import Place, RunSpec, derive_seed
@@ -33,10 +34,6 @@ def run_inner(spec: RunSpec, place: Place, send: Callable[[tuple[Any, ...]], Non
     """
     torch.set_num_threads(place.threads)
     protocol = spec.own_protocol
-    fabric = build_fabric(place.device, protocol.train.precision)
-    fold = load_fold(spec, place.cache, place.folder)
-    info = fold.dataset.info
-    model = build_model(spec, len(info.channels), len(info.classes))
     n_tuned, started = 0, time.perf_counter()
     numbers = count()
 
@@ -47,6 +44,9 @@ def run_inner(spec: RunSpec, place: Place, send: Callable[[tuple[Any, ...]], Non
         send(("end", status, dice, n_tuned, time.perf_counter() - started, reason))
 
     try:
+        fabric = build_fabric(place.device, protocol.train.precision)
+        fold = load_fold(spec, place.cache, place.folder)
+        model = build_model(spec, len(fold.info.channels), len(fold.info.classes))
         put_method(model, spec, methods.build(spec.method.name, dict(spec.method.settings)))
         execute_as(model, place)
         n_tuned = cost.count_parameters(model).tuned
@@ -60,6 +60,9 @@ def run_inner(spec: RunSpec, place: Place, send: Callable[[tuple[Any, ...]], Non
     except DivergedError as error:
         end(Status.DIVERGED, nan, str(error))
     except Exception as error:  # the trial's failure is its outcome; the study goes on
-        end(Status.FAILED, nan, f"{type(error).__name__}: {error}")
+        if is_out_of_memory(error):
+            end(Status.OOM, nan, describe_out_of_memory(error, place.device))
+        else:
+            end(Status.FAILED, nan, f"{type(error).__name__}: {error}")
     else:
         end(Status.DONE, fitted.best_val_dice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.models import apply_method, build_segmenter
+from bench.models.backbone import set_drop_path
 from bench.models.segmenter import Segmenter
 from bench.spec import Place, RunSpec
 from methods.base import Method
@@ -25,6 +26,9 @@ def build_model(spec: RunSpec, in_channels: int, n_classes: int) -> Segmenter:
     )
     if spec.weights_sha256 and model.backbone.loaded and model.backbone.loaded.sha256 != spec.weights_sha256:
         raise ValueError(f"weights: '{options.weights}' has changed since the run was planned")
+    drop_path = spec.own_protocol.train.drop_path
+    if drop_path != "own":
+        set_drop_path(model.backbone, float(drop_path))
     return model
 
 

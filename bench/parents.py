@@ -22,11 +22,11 @@ def tags(group: Group, dataset: str) -> dict[str, str]:
     return {GROUP_TAG: group.id, "group": group.id, "dataset": dataset}
 
 
-def summary_tags(group: Group, results: Sequence[RunResult], table: str) -> dict[str, str]:
-    """Return the tags that change as results come: the command and, as the note that is seen first, the table."""
+def summary_tags(group: Group, results: Sequence[RunResult], tables: Sequence[str]) -> dict[str, str]:
+    """Return the tags that change as results come: the command and, as the note that is seen first, the tables."""
     head = f"`{group.command}`\n\n{len(results)} of {len(group.runs[results[0].dataset])} runs have ended."
     return {
-        "mlflow.note.content": f"{head}\n\n{table}",
+        "mlflow.note.content": "\n\n".join([head, *map(_put_caption_last, tables)]),
         "mlflow.runName": run_name(group),
         "command": group.command,
         "protocol_id": ", ".join(dict.fromkeys(result.protocol_id for result in results)),
@@ -40,3 +40,9 @@ def status(group: Group, results: Sequence[RunResult]) -> str:
         return "KILLED"
     bad = (Status.FAILED, Status.DIVERGED, Status.OOM)
     return "FAILED" if any(result.status in bad for result in results) else "FINISHED"
+
+
+def _put_caption_last(table: str) -> str:
+    """Return a table (Markdown) with its caption below: MLflow shows the beginning of a note and folds up the rest."""
+    caption, _, rows = table.partition("\n\n")
+    return f"{rows}\n{caption}"

@@ -26,6 +26,7 @@ from reports.macros import format_macros
 from reports.main_table import main_tables
 from reports.rendering import render
 from reports.style import assign_looks
+from reports.tuning import tuning_tables
 
 SUFFIXES = {"latex": "tex", "markdown": "md", "csv": "csv"}
 TABLES, FIGURES, PAGE, MACROS = "tables", "figures", "index.html", "macros.tex"
@@ -89,7 +90,9 @@ def _build(request: ReportRequest, formats: Sequence[str]) -> Portfolio:
         pictures, undrawn = list_pictures(summaries, studies, slices.read, looks)
     rendered = render(pictures, formats)
     drawn = [(picture, files["svg"].decode()) for picture, files in zip(pictures, rendered, strict=True)]
-    return Portfolio(Page(results, summaries, tables, drawn, [*absent, *undrawn]), pictures, rendered)
+    return Portfolio(
+        Page(results, summaries, [*tables, *tuning_tables(studies)], drawn, [*absent, *undrawn]), pictures, rendered
+    )
 
 
 def _name_files(portfolio: Portfolio) -> dict[str, bytes]:

@@ -22,6 +22,7 @@ class Preset:
     summary: str
     protocol: Protocol
     phantom: PhantomSpec | None = None
+    trial_epochs: int = 0  # of a tuning trial, unless the command says otherwise; 0 = train.epochs
 
 
 PRESETS = {
@@ -29,6 +30,7 @@ PRESETS = {
         "phantom volumes, a tiny ViT, two CPU cores, minutes",
         Protocol(data=DataSpec(patches_per_epoch=10), train=TrainSpec(batch=1)),
         PhantomSpec(n_cases=40, shape=(32, 64, 64)),
+        trial_epochs=10,
     ),
     "quick": Preset(
         "real data, one GPU, hours",

@@ -18,7 +18,18 @@ from datasets.base import DataError, Dataset
 if TYPE_CHECKING:
     from methods.base import Method
 
-PACKAGES = ("torch", "timm", "monai", "lightning-fabric", "numpy", "scipy", "nibabel", "safetensors", "mlflow")
+PACKAGES = (
+    "torch",
+    "timm",
+    "monai",
+    "lightning-fabric",
+    "fvcore",
+    "numpy",
+    "scipy",
+    "nibabel",
+    "safetensors",
+    "mlflow",
+)
 ROOT = Path(__file__).resolve().parent.parent
 
 

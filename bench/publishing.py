@@ -13,7 +13,7 @@ from rich.markup import escape
 from bench.groups import COMMANDS, RUNS, Group, read_group
 from bench.results import RESULT_FILE, RunResult, read_result
 from bench.study_log import log_study
-from bench.study_record import StudyRecord
+from bench.study_record import STUDY_FILE, TUNING, StudyRecord, read_study
 from bench.tracking import Store, TrackingError, open_store
 from reports.main_table import main_tables
 from reports.markdown import format_markdown
@@ -22,10 +22,12 @@ from reports.summary import method_tables
 
 @dataclass(frozen=True)
 class Tally:
-    """What `sync` did: the ids of the runs that it sent, of how many, and what is wrong, in one sentence each."""
+    """What `sync` did: the ids of the runs that it sent, of how many; the names of the studies; and what is wrong, in
+    one sentence each."""
 
     sent: tuple[str, ...]
     n_results: int
+    sent_studies: tuple[str, ...]
     problems: tuple[str, ...]
 
 
@@ -56,7 +58,7 @@ class Publisher:
             read = [read_folder(self.out / RUNS / run_id)[0] for run_id in group.runs[dataset]]
             results = [result for result in read if result is not None]
             tables = main_tables(method_tables(results, allow_mixed=True))
-            self.store.close_group(parent, group, results, "\n".join(map(format_markdown, tables)))
+            self.store.close_group(parent, group, results, [format_markdown(table) for table in tables])
 
     def _find_parent(self, result: RunResult) -> str:
         if not result.group:
@@ -118,12 +120,13 @@ def read_folder(folder: Path) -> tuple[RunResult | None, str]:
 
 
 def sync(store: Store, out: Path) -> Tally:
-    """Send every result below ``out`` that the store lacks.
+    """Send every result and every tuning study below ``out`` that the store lacks.
 
-    Raises: ValueError if there is no result; TrackingError if the store cannot be reached.
+    Raises: ValueError if there is neither; TrackingError if the store cannot be reached.
     """
     folders = sorted(file.parent for file in (out / RUNS).glob(f"*/{RESULT_FILE}"))
-    if not folders:
+    studies = sorted((out / TUNING).glob(f"*/{STUDY_FILE}"))
+    if not folders and not studies:
         raise ValueError(
             f"sync: {out / RUNS} must hold the folders of runs, got none (--out names what `run` wrote to)"
         )
@@ -137,4 +140,14 @@ def sync(store: Store, out: Path) -> Tally:
     publisher.finish()
     lost = [group_id for group_id, group in publisher.groups.items() if group is None]
     problems += [f"{out / COMMANDS}: must hold {name}.json, got none (its runs have no parent run)" for name in lost]
-    return Tally(tuple(sent), len(folders), tuple(problems))
+    sent_studies = []
+    for file in studies:
+        try:
+            record = read_study(file)
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            cause = " ".join(str(error).split())
+            problems.append(f"{file}: must be a study of this version, got {type(error).__name__}: {cause}")
+            continue
+        if log_study(store, record, file.parent):
+            sent_studies.append(record.name)
+    return Tally(tuple(sent), len(folders), tuple(sent_studies), tuple(problems))

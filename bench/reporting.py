@@ -16,6 +16,7 @@ from bench import tracking
 from bench.durable import write_durably
 from bench.grid import split_list
 from bench.results import RunResult
+from bench.study_log import load_studies
 from reports.comparison import comparison_tables
 from reports.kinds import KINDS
 from reports.latex import format_latex
@@ -27,10 +28,11 @@ from reports.spreadsheet import format_csv
 from reports.summary import MethodTable, method_tables
 from reports.table import Table
 from reports.terminal import build_terminal_table
+from reports.tuning import tuning_tables
 from reports.view import View, apply_view, select_methods
 
 FORMATS: dict[str, Callable[[Table], str]] = {"latex": format_latex, "markdown": format_markdown, "csv": format_csv}
-ALL, MAIN = "all", "main"
+MAIN, ALL, TUNING = "main", "all", "tuning"
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ def report_command(request: ReportRequest, out: Path | None, console: Console) -
     written then.
     """
     check_out(out)
-    results = load_results(tracking.open_store(), request)
-    if request.format == "terminal" and not request.macros:
-        tables = build_tables(results, request, per_dataset=True)
+    narrow = request.format == "terminal" and not request.macros
+    tables = collect_tables(request, per_dataset=narrow or request.per_dataset)
+    if narrow:
         if out is None:
             print_tables(tables, console)
             return
@@ -66,7 +68,6 @@ def report_command(request: ReportRequest, out: Path | None, console: Console) -
         print_tables(tables, Console(file=text, width=200))
         write_durably(out, text.getvalue())
         return
-    tables = build_tables(results, request, per_dataset=request.per_dataset)
     written = format_macros(tables) if request.macros else "\n".join(map(FORMATS[request.format], tables))
     if out is None:
         console.out(written, highlight=False)
@@ -118,6 +119,20 @@ def load_results(store: tracking.Store, request: ReportRequest) -> list[RunResul
             raise ValueError(f"report: --dataset must be among {', '.join(known)}, got '{request.dataset}'")
         raise ValueError("report: the tracking store holds no result yet (make some with `python -m bench run`)")
     return select_methods(_in_registry_order(results), request.view)
+
+
+def collect_tables(request: ReportRequest, *, per_dataset: bool) -> list[Table]:
+    """Return the tables of the request's kind: of results, of tuning studies, or of both.
+
+    Raises: ValueError if the store has nothing for them.
+    """
+    store = tracking.open_store()
+    studies = load_studies(store, request.dataset) if request.kind in (ALL, TUNING) else []
+    if request.kind == TUNING:
+        if not studies:
+            raise ValueError("report: the tracking store holds no tuning study (make some with `python -m bench tune`)")
+        return tuning_tables(studies)
+    return [*build_tables(load_results(store, request), request, per_dataset=per_dataset), *tuning_tables(studies)]
 
 
 def build_tables(results: Sequence[RunResult], request: ReportRequest, *, per_dataset: bool) -> list[Table]:

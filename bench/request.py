@@ -79,6 +79,9 @@ class TuneRequest:
         typer.Option(help="Search this instead of what is declared: lora.rank=2..64, train.lr=1e-4,1e-3 (repeatable)."),
     ] = None
     study: Annotated[str, typer.Option(help="Put in front of the studies' names, to begin new ones.")] = ""
+    trial_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of a trial; default: those of a run, 10 for the demo.")
+    ] = None
     tune_per_fold: Annotated[
         bool, typer.Option("--tune-per-fold", help="A study for each fold; default: that of the first fold is used.")
     ] = False

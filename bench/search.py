@@ -1,18 +1,19 @@
 """What tuning may try: one dimension a setting, of the method or of the protocol, each with its default.
 
-A method's dimensions are the ``choices`` declared on its fields, the shared ones the ``search`` ranges declared on the
-protocol's fields; ``--search`` replaces either. The default of every dimension lies inside it, because the first trial
-of every study is the default.
+A method's dimensions are the ``choices`` declared on its fields, the shared ones the ``search`` ranges and the
+``choices`` declared on the protocol's fields; ``--search`` replaces either. The default of every dimension lies inside
+it, because the first trial of every study is the default.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from bench.spec import SECTIONS, Protocol, SpecError, suggest
+from bench.spec import SECTIONS, Protocol, SpecError, override, suggest
 from methods.base import Method
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ class Dimension:
         if not inside:
             raise SpecError(f"--search: {self.key} must include its default {self.default} (trial 0), got {self}")
 
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """What must be a valid setting so that all of the dimension is: every choice, or both ends of the range."""
+        return self.choices or (type(self.default)(self.low), type(self.default)(self.high))
+
     def __str__(self) -> str:
         """Return the form that ``--search`` accepts, without the key."""
         return ",".join(map(str, self.choices)) if self.choices else f"{self.low:g}..{self.high:g}"
@@ -64,10 +70,11 @@ def build_space(method: Method, protocol: Protocol, searches: Iterable[str] = ()
 
     ``searches`` are ``--search`` arguments such as ``lora.rank=2..64`` or ``train.lr=1e-4,1e-3``; those of other
     methods are passed over.
-    Raises: SpecError for a dimension that does not exist, or that leaves its default out.
+    Raises: SpecError for a dimension that does not exist, that leaves its default out, or that reaches beyond what the
+    setting may be.
     """
     name = method.info.name
-    space = {dimension.key: dimension for dimension in [*_method_space(method), *_shared_space(protocol)]}
+    space = {dimension.key: dimension for dimension in [*_method_space(method), *_shared_space(method, protocol)]}
     for search in searches:
         key, equals, text = search.partition("=")
         owner, _, setting = key.partition(".")
@@ -83,6 +90,8 @@ def build_space(method: Method, protocol: Protocol, searches: Iterable[str] = ()
             if setting not in own:
                 raise SpecError(f"--search: {name} has no setting '{setting}'{suggest(setting, list(own))}")
             space[f"method.{setting}"] = _read_dimension(f"method.{setting}", text, own[setting])
+    for dimension in space.values():
+        _check_ends(dimension, method, protocol)
     return tuple(space.values())
 
 
@@ -120,21 +129,36 @@ def _method_space(method: Method) -> list[Dimension]:
     return found
 
 
-def _shared_space(protocol: Protocol) -> list[Dimension]:
+def _shared_space(method: Method, protocol: Protocol) -> list[Dimension]:
     found = []
     for section in SECTIONS:
         part = getattr(protocol, section)
         for item in fields(part):
-            search = item.metadata.get("search")
-            if search is None:
-                continue
-            low, high, scale = search
-            value = getattr(part, item.name)
-            dimension = Dimension(
-                f"{section}.{item.name}", value, (), min(low, value), max(high, value), scale == "log"
-            )
-            found.append(dimension)
+            key, value = f"{section}.{item.name}", getattr(part, item.name)
+            if "search" in item.metadata:
+                low, high, scale = item.metadata["search"]
+                found.append(Dimension(key, value, (), min(low, value), max(high, value), scale == "log"))
+            elif "choices" in item.metadata and _has_effect(key, method, protocol):
+                choices = dict.fromkeys((*item.metadata["choices"], value))
+                found.append(Dimension(key, value, tuple(choices)))
     return found
+
+
+def _has_effect(key: str, method: Method, protocol: Protocol) -> bool:
+    """Whether a shared setting changes anything: drop path acts in blocks that are in training mode, no others."""
+    return key != "train.drop_path" or method.info.tunes_backbone or protocol.model.backbone_mode == "train"
+
+
+def _check_ends(dimension: Dimension, method: Method, protocol: Protocol) -> None:
+    setting = dimension.key.removeprefix("method.")
+    for value in dimension.ends:
+        try:
+            if setting != dimension.key:
+                replace(method, **{setting: value})
+            else:
+                override(protocol, f"{setting}={value}")
+        except ValueError as error:
+            raise SpecError(f"--search: {error}") from None
 
 
 def _read_dimension(key: str, text: str, default: Value) -> Dimension:
@@ -142,11 +166,13 @@ def _read_dimension(key: str, text: str, default: Value) -> Dimension:
     try:
         if span is not None and not isinstance(default, str | bool):
             low, high = float(span[1]), float(span[2])
+            if not all(isfinite(end) and (isinstance(default, float) or end.is_integer()) for end in (low, high)):
+                raise ValueError
             log = low > 0 and high >= LOG_SPAN * low
             return Dimension(key, default, (), low, high, log)
         if span is None:
             convert = _read_bool if isinstance(default, bool) else type(default)
-            return Dimension(key, default, tuple(convert(part) for part in text.split(",")))
+            return Dimension(key, default, tuple(dict.fromkeys(convert(part) for part in text.split(","))))
     except (KeyError, ValueError) as error:
         if isinstance(error, SpecError):
             raise

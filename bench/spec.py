@@ -74,6 +74,13 @@ class TrainSpec:
         default=0.1,
         metadata={"help": "fraction of the steps with a rising learning rate", "search": (0.0, 0.3, "linear")},
     )
+    drop_path: str = field(
+        default="own",
+        metadata={
+            "help": "of the blocks that are in training mode: own (the backbone's) | the rate of the last block",
+            "choices": ("own", "0.0", "0.1", "0.2"),
+        },
+    )
     clip_norm: float = field(default=1.0, metadata={"help": "largest gradient norm"})
     val_every: int = field(default=5, metadata={"help": "epochs between inner validations"})
     max_steps: int = field(default=0, metadata={"help": "stop after this many steps; 0 = all epochs"})
@@ -158,6 +165,11 @@ class Protocol:
             "train.lr": (self.train.lr > 0, "> 0", self.train.lr),
             "train.weight_decay": (self.train.weight_decay >= 0, ">= 0", self.train.weight_decay),
             "train.warmup_frac": (0 <= self.train.warmup_frac < 1, "in [0, 1)", self.train.warmup_frac),
+            "train.drop_path": (
+                self.train.drop_path == "own" or _is_rate(self.train.drop_path),
+                "own or in [0, 1)",
+                self.train.drop_path,
+            ),
             "train.clip_norm": (self.train.clip_norm > 0, "> 0", self.train.clip_norm),
             "train.val_every": (self.train.val_every >= 1, ">= 1", self.train.val_every),
             "train.max_steps": (self.train.max_steps >= 0, ">= 0", self.train.max_steps),
@@ -296,6 +308,13 @@ class Place:
 def digest(value: object) -> str:
     """Return the first 8 hex digits of the SHA-256 of a plain value's canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _is_rate(text: str) -> bool:
+    try:
+        return 0 <= float(text) < 1
+    except ValueError:
+        return False
 
 
 def derive_seed(*components: str | int) -> int:

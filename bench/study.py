@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from bench.results import flatten
+from bench.results import Status, flatten
 from bench.search import Space, defaults, describe_space
 from bench.spec import SpecError, TuneSpec, derive_seed
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 OWNER, BEAT, STATUS, FIT_S, RECORD = "owner", "beat", "status", "fit_s", "record"  # attributes of trials and studies
+GIVEN_UP_AFTER = 5  # failures, if nothing else has come of the study
+SQLITE_WAIT_S = 60.0  # for other workers to finish writing
 BEAT_S = 20.0  # a worker says this often that it lives
 STALE_S = 300.0  # a worker of another machine that was silent for so long is taken for dead
 
@@ -51,7 +53,7 @@ class StudySpec:
 
 
 def open_storage(uri: str) -> BaseStorage:
-    """Return an Optuna storage: a database URL, or ``journal:FILE`` for a disk that several machines share.
+    """Return an Optuna storage: a database URL, ``journal:FILE`` for a disk that several machines share.
 
     Raises: SpecError if it cannot be opened.
     """
@@ -59,15 +61,17 @@ def open_storage(uri: str) -> BaseStorage:
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with storage_errors(uri):
-        if uri.startswith("journal:"):
-            file = Path(uri.removeprefix("journal:"))
-            file.parent.mkdir(parents=True, exist_ok=True)
-            return optuna.storages.JournalStorage(JournalFileBackend(str(file)))
-        if uri.startswith("sqlite:///"):
-            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        waits = {"connect_args": {"timeout": 60}} if uri.startswith("sqlite") else {}
-        return optuna.storages.RDBStorage(uri, engine_kwargs=waits)
+    try:
+        with storage_errors(uri):
+            for prefix in ("journal:", "sqlite:///"):
+                if uri.startswith(prefix):
+                    Path(uri.removeprefix(prefix)).parent.mkdir(parents=True, exist_ok=True)
+            if uri.startswith("journal:"):
+                return optuna.storages.JournalStorage(JournalFileBackend(uri.removeprefix("journal:")))
+            waits = {"connect_args": {"timeout": SQLITE_WAIT_S}} if uri.startswith("sqlite") else {}
+            return optuna.storages.RDBStorage(uri, engine_kwargs=waits)
+    except (OSError, ImportError) as error:  # no such folder, no driver for such a database
+        raise SpecError(f"--storage {uri}: must be open to reading and writing, got {error}") from error
 
 
 def open_study(storage: BaseStorage, spec: StudySpec) -> Study:
@@ -91,7 +95,7 @@ def open_study(storage: BaseStorage, spec: StudySpec) -> Study:
     if found is None:
         study.set_user_attr(RECORD, wanted)
     elif found != wanted:
-        raise SpecError(f"study {spec.name}: {_name_difference(found, wanted)} since it was begun (--study NEW_NAME)")
+        raise SpecError(f"study {spec.name}: {name_difference(found, wanted)} since it was begun (--study NEW_NAME)")
     return study
 
 
@@ -122,7 +126,7 @@ def claim(study: Study, spec: StudySpec) -> Trial | None:
 
 
 def is_done(study: Study, tune: TuneSpec) -> bool:
-    """Return whether the budget is spent and every trial has ended."""
+    """Return whether the budget is spent, or the study given up, and every trial has ended."""
     trials = study.get_trials(deepcopy=False)
     return _is_spent(trials, tune) and all(trial.state.is_finished() for trial in trials)
 
@@ -168,21 +172,39 @@ def build_pruner(tune: TuneSpec) -> BasePruner:
 
 @contextmanager
 def storage_errors(uri: str) -> Iterator[None]:
-    """Turn what a storage raises into one sentence about it."""
+    """Turn what a storage raises, while it is opened or used, into one sentence about it."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (StorageInternalError, SQLAlchemyError, OSError, ImportError) as error:
+    except (StorageInternalError, SQLAlchemyError) as error:
         cause = " ".join(str(error.__cause__ or error).split())[:200]
         raise SpecError(f"--storage {uri}: must be open to reading and writing, got {cause}") from error
 
 
+def name_difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Return in words the first setting in which two nested records differ; they must."""
+    old, new = flatten(found), flatten(wanted)
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            return f"{key} has changed from {old.get(key)} to {new.get(key)}"
+    raise AssertionError("records differ")
+
+
 def _is_spent(trials: list[FrozenTrial], tune: TuneSpec) -> bool:
+    if _is_hopeless(trials):
+        return True
     if tune.budget_s:
         return sum(float(trial.user_attrs.get(FIT_S, 0.0)) for trial in trials) >= tune.budget_s
     return len(trials) >= tune.trials
+
+
+def _is_hopeless(trials: list[FrozenTrial]) -> bool:
+    """Whether the backbone cannot host the method, or whatever was tried has failed."""
+    statuses = [trial.user_attrs.get(STATUS) for trial in trials]
+    failed = [status == Status.FAILED for status in statuses]
+    return statuses[:1] == [Status.SKIPPED] or (len(failed) >= GIVEN_UP_AFTER and all(failed))
 
 
 def _is_orphan(trial: FrozenTrial) -> bool:
@@ -200,11 +222,3 @@ def _is_orphan(trial: FrozenTrial) -> bool:
 
 def _own_name() -> list[str | int | float]:
     return [socket.gethostname(), os.getpid(), psutil.Process().create_time()]
-
-
-def _name_difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    old, new = flatten(found), flatten(wanted)
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            return f"{key} has changed from {old.get(key)} to {new.get(key)}"
-    raise AssertionError("records differ")

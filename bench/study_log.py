@@ -23,8 +23,10 @@ from bench.tracking import Store, reaching
 STUDY_TAG, DIGEST_TAG = "medtuning.study", "medtuning.study_digest"
 
 
-def log_study(store: Store, record: StudyRecord, folder: Path) -> None:
+def log_study(store: Store, record: StudyRecord, folder: Path) -> bool:
     """Make sure that the store holds exactly this study, with the pictures that lie in ``folder``.
+
+    Returns False if it did already.
 
     Raises: TrackingError if the store cannot be reached.
     """
@@ -33,7 +35,7 @@ def log_study(store: Store, record: StudyRecord, folder: Path) -> None:
         experiment = store.find_experiment(TUNING + record.name)
         found = store.client.search_runs([experiment], f"tags.`{STUDY_TAG}` = '{record.name}'", max_results=1000)
         if any(run.data.tags.get(DIGEST_TAG) == digest for run in found):
-            return
+            return False
         for run in found:
             store.client.delete_run(run.info.run_id)
         tags = {STUDY_TAG: record.name, "synthetic": str(record.synthetic).lower(), "dataset": record.dataset}
@@ -53,6 +55,7 @@ def log_study(store: Store, record: StudyRecord, folder: Path) -> None:
             _log_trial(store, experiment, parent.info.run_id, record, trial)
         store.client.set_tag(parent.info.run_id, DIGEST_TAG, digest)  # last: one without it was cut off
         store.client.set_terminated(parent.info.run_id)
+    return True
 
 
 def load_studies(store: Store, dataset: str | None = None) -> list[StudyRecord]:

@@ -14,7 +14,9 @@ PREFIX = "study_"
 
 
 def draw_study(study: Study, folder: Path) -> list[Path]:
-    """Draw history, parallel coordinates, slices and importances of the first objective; return the files.
+    """Draw history, parallel coordinates, slices and importances of the first objective, and the front of two.
+
+    Returns the files.
 
     Importances need two trials that came to different values; where Optuna cannot tell them, that picture is left out.
     """
@@ -38,6 +40,9 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
             study, evaluator=PedAnovaImportanceEvaluator(evaluate_on_local=False), **target
         ),
     }
+    if len(study.directions) > 1:
+        names = ["inner Dice", "tuned parameters"]
+        pictures["front"] = lambda: drawing.plot_pareto_front(study, target_names=names)
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     with warnings.catch_warnings():

@@ -9,8 +9,9 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
+TUNING = "tuning"  # folder below ``--out``, with a folder for each study
 STUDY_FILE = "study.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,23 @@ class StudyRecord:
     backbone: str
     weights: str
     fold: int
+    shots: int  # training cases; 0 = all
     synthetic: bool
     protocol_id: str  # of the final runs
     tune: dict[str, Any]  # the budget, as in the protocol
+    protocol: dict[str, Any]  # what the trials ran under, but for the size of the budget
     trials: tuple[TrialRecord, ...]
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def done(self) -> list[TrialRecord]:
+        """The trials that were trained to their end and have a Dice."""
+        return [trial for trial in self.trials if trial.status == "done" and trial.dice is not None]
+
+    @property
+    def reasons(self) -> str:
+        """Why trials did not end well, each reason once; in short."""
+        return "; ".join(dict.fromkeys(trial.reason for trial in self.trials if trial.reason))[:300]
 
     @property
     def default(self) -> TrialRecord | None:
@@ -50,8 +63,16 @@ class StudyRecord:
     @property
     def best(self) -> TrialRecord | None:
         """The trial with the highest Dice, the earliest of equals; None if none has ended well."""
-        done = [trial for trial in self.trials if trial.status == "done" and trial.dice is not None]
-        return max(done, key=lambda trial: (trial.dice or 0.0, -trial.number), default=None)
+        return max(self.done, key=lambda trial: (trial.dice or 0.0, -trial.number), default=None)
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """The trials than which no other has both a higher Dice and fewer parameters, from the fewest on."""
+        front: list[TrialRecord] = []
+        for trial in sorted(self.done, key=lambda trial: (trial.params_tuned, -(trial.dice or 0.0), trial.number)):
+            if not front or (trial.dice or 0.0) > (front[-1].dice or 0.0):
+                front.append(trial)
+        return front
 
     @property
     def fit_s(self) -> float:

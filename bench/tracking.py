@@ -133,17 +133,17 @@ class Store:
             run = self.client.create_run(place, start_time=start_ms, tags=tags, run_name=parents.run_name(group))
             return str(run.info.run_id)
 
-    def close_group(self, parent: str, group: Group, results: Sequence[RunResult], table: str) -> None:
-        """Bring a parent run up to date: its note, its table (Markdown), how many runs ended how, and its state.
+    def close_group(self, parent: str, group: Group, results: Sequence[RunResult], tables: Sequence[str]) -> None:
+        """Bring a parent run up to date: its note, its tables (Markdown), how many runs ended how, and its state.
 
         ``results`` are those of the command on one data set, as far as they have ended; at least one.
 
         Raises: TrackingError if the store cannot be reached.
         """
         with reaching(self.uri):
-            for key, value in parents.summary_tags(group, results, table).items():
+            for key, value in parents.summary_tags(group, results, tables).items():
                 self.client.set_tag(parent, key, value)
-            self.client.log_text(parent, table, parents.SUMMARY_FILE)
+            self.client.log_text(parent, "\n".join(tables), parents.SUMMARY_FILE)
             for status in Status:
                 self.client.log_metric(parent, f"runs/{status}", sum(each.status == status for each in results))
             end_ms = max(entries.times_ms(result)[1] for result in results)

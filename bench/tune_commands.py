@@ -4,27 +4,47 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from filelock import FileLock
 from rich.console import Console
+from rich.markup import escape
 
-from bench.campaign import TUNING, StudyPlan, plan_studies, run_studies
+import methods
+from bench.campaign import LOCK, StudyPlan, plan_studies, run_studies
 from bench.commands import EXIT_DONE, EXIT_FAILED_RUNS, EXIT_INTERRUPTED, say_what_is_missing
 from bench.display import case_progress
 from bench.experiment import Experiment, lay_out
+from bench.feasibility import check_methods
 from bench.publishing import Tracker
 from bench.request import TuneRequest
+from bench.results import Status
 from bench.runner import Slots
-from bench.search import check_owners
+from bench.search import build_space, check_owners, split_values
 from bench.spec import RunSpec, SpecError
 from bench.study_display import StudyDisplay
-from bench.study_record import StudyRecord
-from bench.tuned import apply_tuned, find_tuned, read_toml, take_best, write_toml
+from bench.study_record import TUNING, StudyRecord
+from bench.tuned import apply_tuned, find_studies, read_toml, take_best, write_toml
 from reports.terminal import build_terminal_table
-from reports.tuning import tuning_table
+from reports.tuning import tuning_tables
 
 STORAGE = "optuna.db"
 UNITS_S = {"s": 1, "m": 60, "h": 3600}
+
+
+def check_searches(experiment: Experiment, tuning: TuneRequest) -> None:
+    """Check what shall be searched, before any data are looked at.
+
+    Raises: ValueError in one sentence for a dimension that does not exist, or whose ends do not fit the backbone.
+    """
+    searches, protocol = tuning.search or (), experiment.protocol
+    check_owners(searches, [spec.name for spec in experiment.methods])
+    for spec in experiment.methods:
+        method = methods.build(spec.name, dict(spec.settings))
+        asked = set(build_space(method, protocol, searches)) - set(build_space(method, protocol))
+        owned = [split_values({dimension.key: end})[0] for dimension in asked for end in dimension.ends]
+        check_methods([replace(method, **values) for values in owned if values], protocol)
 
 
 def tune_command(
@@ -39,15 +59,14 @@ def tune_command(
     except KeyboardInterrupt:
         console.print("interrupted: the trials that have ended are kept; the same command does the rest")
         return EXIT_INTERRUPTED
-    console.print()
-    console.print(build_terminal_table(tuning_table(records)))
-    if all(record.best is None for record in records):
-        return EXIT_FAILED_RUNS
+    _print_tables(records, console)
     if export is not None:
+        export.parent.mkdir(parents=True, exist_ok=True)
         write_toml(export, [take_best(record) for record in records])
         console.print(f"values: {export}   use them:  [bold]python -m bench run --settings {export}[/]")
     console.print("final runs:  [bold]python -m bench run --tuned[/] with the same methods and data sets")
-    return EXIT_DONE if all(record.best for record in records) else EXIT_FAILED_RUNS
+    failed = [record for record in records if record.best is None and record.trials[0].status != Status.SKIPPED]
+    return EXIT_FAILED_RUNS if failed else EXIT_DONE
 
 
 def choose_values(
@@ -64,12 +83,12 @@ def choose_values(
     if settings is not None:
         return apply_tuned(specs, read_toml(settings))
     if tuned:
-        return apply_tuned(specs, find_tuned(experiment.out))
+        records = find_studies(specs, experiment.out, tuning.study)
+        return apply_tuned(specs, [take_best(record) for record in records])
     if not experiment.protocol.tune.trials:
         return list(specs)
     records = _tune(specs, experiment, tuning, slots, console)
-    console.print()
-    console.print(build_terminal_table(tuning_table(records)))
+    _print_tables(records, console)
     return apply_tuned(specs, [take_best(record) for record in records])
 
 
@@ -87,7 +106,6 @@ def read_budget(text: str) -> float:
 def _tune(
     specs: Sequence[RunSpec], experiment: Experiment, tuning: TuneRequest, slots: Slots, console: Console
 ) -> list[StudyRecord]:
-    check_owners(tuning.search or (), [spec.method.name for spec in specs])
     plans: list[StudyPlan] = plan_studies(specs, experiment.out, tuning.search or (), tuning.study)
     storage = tuning.storage or f"sqlite:///{(experiment.out / TUNING / STORAGE).resolve()}"
     tune = experiment.protocol.tune
@@ -95,7 +113,18 @@ def _tune(
     console.print(f"tuning {len(plans)} methods x data sets, {budget} each, in {storage}", soft_wrap=True)
     with StudyDisplay(console, plans) as display:
         records = run_studies(plans, storage, experiment.out, slots, display.show)
-    tracker = Tracker(experiment.out, console)
-    for plan, record in zip(plans, records, strict=True):
-        tracker.send_study(record, plan.folder)
+    with FileLock(experiment.out / TUNING / LOCK):  # workers that share the studies end at the same time
+        tracker = Tracker(experiment.out, console)
+        for plan, record in zip(plans, records, strict=True):
+            tracker.send_study(record, plan.folder)
     return records
+
+
+def _print_tables(records: Sequence[StudyRecord], console: Console) -> None:
+    for table in tuning_tables(records):
+        console.print()
+        console.print(build_terminal_table(table))
+    for record in records:
+        if record.best is None:
+            reasons = escape(record.reasons)
+            console.print(f"[yellow]{record.name}: no trial has ended well ({reasons}); the default is what is left[/]")

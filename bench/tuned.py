@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from bench.campaign import TUNING, vary
+from bench.campaign import describe_protocol, name_study, vary
 from bench.spec import RunSpec, SpecError, TuneSpec
-from bench.study_record import STUDY_FILE, StudyRecord, read_study
+from bench.study import name_difference
+from bench.study_record import STUDY_FILE, TUNING, StudyRecord, read_study
 
 
 @dataclass(frozen=True)
@@ -26,49 +27,57 @@ class Tuned:
     dataset: str
     backbone: str
     fold: int
+    shots: int  # training cases; 0 = all
     study: str  # "name#trial"
     values: dict[str, Any]
     tune: dict[str, Any]
 
+    @property
+    def cell(self) -> tuple[str, str, str, int]:
+        """Which runs the values are for, but for the fold."""
+        return self.method, self.dataset, self.backbone, self.shots
+
 
 def take_best(record: StudyRecord) -> Tuned:
-    """Return what a study has found.
+    """Return what a study has found; where no trial has ended well, that is the default, its first trial."""
+    trial = record.best or record.trials[0]
+    study = f"{record.name}#{trial.number}"
+    cell = (record.method, record.dataset, record.backbone, record.fold, record.shots)
+    return Tuned(*cell, study, trial.values, record.tune)
 
-    Raises: SpecError if no trial has ended well.
+
+def find_studies(specs: Sequence[RunSpec], out: Path, prefix: str = "") -> list[StudyRecord]:
+    """Return the finished studies below ``--out`` that the runs can take values from.
+
+    ``prefix`` is what ``--study`` has put in front of the studies' names.
+    Raises: SpecError if there are none, or if one was made under another protocol than the runs have.
     """
-    best = record.best
-    if best is None:
-        reasons = sorted({trial.reason for trial in record.trials if trial.reason})
-        raise SpecError(
-            f"study {record.name}: no trial has ended well ({'; '.join(reasons)[:200] or 'none has ended'})"
-        )
-    study = f"{record.name}#{best.number}"
-    return Tuned(record.method, record.dataset, record.backbone, record.fold, study, best.values, record.tune)
-
-
-def find_tuned(out: Path) -> list[Tuned]:
-    """Return what the studies below ``--out`` have found.
-
-    Raises: SpecError if there are none.
-    """
-    files = sorted((out / TUNING).glob(f"*/{STUDY_FILE}"))
-    if not files:
-        raise SpecError(f"--tuned: there is no study in {out / TUNING} yet (make some with `python -m bench tune`)")
-    return [take_best(read_study(file)) for file in files]
+    records = [read_study(file) for file in sorted((out / TUNING).glob(f"*/{STUDY_FILE}"))]
+    found = []
+    for record in records:
+        name = name_study(record.method, record.dataset, record.backbone, record.fold, record.shots, prefix)
+        spec = next((spec for spec in specs if _cell(spec) == take_best(record).cell), None)
+        if record.name == name and spec is not None:
+            _check_protocol(record, spec)
+            found.append(record)
+    if not found:
+        hint = "make some with `python -m bench tune`"
+        raise SpecError(f"--tuned: there is no finished study of these runs in {out / TUNING} ({hint})")
+    return found
 
 
 def apply_tuned(specs: Sequence[RunSpec], found: Iterable[Tuned]) -> list[RunSpec]:
     """Return the runs with the values found for them, and with the budget that found them in their protocol.
 
-    Raises: SpecError if a run has no values, or if the budgets differ.
+    Raises: SpecError if a run has no values or cannot have those found, or if the budgets differ.
     """
-    by_cell = {(tuned.method, tuned.dataset, tuned.backbone, tuned.fold): tuned for tuned in found}
+    by_place = {(*tuned.cell, tuned.fold): tuned for tuned in found}
     used: list[Tuned] = []
     runs = []
     for spec in specs:
-        cell = (str(spec.method), spec.dataset, spec.protocol.model.backbone)
-        folds = [tuned for key, tuned in by_cell.items() if key[:3] == cell]
-        tuned = next((each for each in folds if each.fold == spec.fold), None)
+        cell = _cell(spec)
+        folds = [tuned for tuned in by_place.values() if tuned.cell == cell]
+        tuned = by_place.get((*cell, spec.fold))
         if tuned is None and folds and not folds[0].tune["per_fold"]:
             tuned = folds[0]
         if tuned is None:
@@ -82,8 +91,13 @@ def apply_tuned(specs: Sequence[RunSpec], found: Iterable[Tuned]) -> list[RunSpe
                 f"--tuned: every method must have had one budget, got {tuned.tune} for {tuned.study} "
                 f"and {used[0].tune} for {used[0].study}"
             )
-        protocol = replace(spec.protocol, tune=TuneSpec(**tuned.tune))
-        runs.append(replace(vary(replace(spec, protocol=protocol), tuned.values), study=tuned.study))
+        try:
+            protocol = replace(spec.protocol, tune=TuneSpec(**tuned.tune))
+            run = replace(vary(replace(spec, protocol=protocol), tuned.values), study=tuned.study)
+            assert run.own_protocol  # built, and so checked, before anything is trained
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"tuned values of {tuned.study}: {error}") from None
+        runs.append(run)
     return runs
 
 
@@ -104,9 +118,30 @@ def read_toml(file: Path) -> list[Tuned]:
 
     Raises: SpecError if the file is missing, no TOML, or lacks something.
     """
+    known = ", ".join(item.name for item in fields(Tuned))
     try:
-        return [Tuned(**table) for table in tomllib.loads(file.read_text())["tuned"]]
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        tables = tomllib.loads(file.read_text())["tuned"]
+        return [Tuned(**table) for table in tables]
+    except KeyError:
+        raise SpecError(f"--settings {file}: must have a table [[tuned]], got none") from None
+    except TypeError as error:
+        raise SpecError(f"--settings {file}: each [[tuned]] must have {known}, got {error}") from None
+    except (OSError, tomllib.TOMLDecodeError) as error:
         raise SpecError(
             f"--settings {file}: must be a file that `bench tune --export-tuned` wrote, got {error}"
         ) from None
+
+
+def _cell(spec: RunSpec) -> tuple[str, str, str, int]:
+    return str(spec.method), spec.dataset, spec.protocol.model.backbone, spec.protocol.data.shots
+
+
+def _check_protocol(record: StudyRecord, spec: RunSpec) -> None:
+    made, wanted = dict(record.protocol), describe_protocol(spec)
+    made["tune"] = wanted["tune"] = None  # the runs get the study's
+    if made != wanted:
+        difference = name_difference(made, wanted)
+        raise SpecError(
+            f"--tuned: study {record.name} is of another protocol: {difference} "
+            "(tune again into a new --study, or take the values all the same: --export-tuned, --settings)"
+        )

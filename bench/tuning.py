@@ -5,7 +5,8 @@ becomes of a trial follows one rule for every method:
 
 * done: its Dice on the inner validation cases, at its best epoch;
 * diverged or out of memory: it counts, and the sampler takes it for worse than all others;
-* failed (an exception, a killed child): once more with the same values, and if it fails again it counts as failed.
+* failed (an exception, a killed child): once more with the same values, and if it fails again it counts as failed;
+* skipped (the backbone cannot host the method): the study ends there.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from time import sleep, time
+from time import time
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
@@ -41,7 +42,7 @@ class Outcome:
     status: Status
     dice: float  # mean over inner validation cases and regions, fraction; nan unless done
     params_tuned: int
-    fit_s: float
+    fit_s: float  # of a killed child: its life
     reason: str = ""
     pruned: bool = False
 
@@ -56,14 +57,17 @@ def tune(
     evaluate: Evaluate,
     lock: Path,
     on_trial: Callable[[int, dict[str, Value], Outcome], None] = lambda number, values, outcome: None,
+    stopped: threading.Event | None = None,
 ) -> None:
     """Work on a study until its budget is spent and every trial has ended, those of other workers included.
 
-    ``lock`` is a file that all workers of the study see. On KeyboardInterrupt the trial at hand stays open and is taken
-    up by the next worker.
+    ``lock`` is a file that all workers of the study see.
+    Raises: KeyboardInterrupt if ``evaluate`` does, or between trials once ``stopped`` is set; the trial at hand stays
+    open and is taken up by the next worker.
     """
+    stopped = stopped or threading.Event()
     lock.parent.mkdir(parents=True, exist_ok=True)
-    while True:
+    while not stopped.is_set():
         with FileLock(lock):
             trial = studies.claim(study, spec)
         if trial is not None:
@@ -74,28 +78,33 @@ def tune(
         elif studies.is_done(study, spec.tune):
             return
         else:
-            sleep(POLL_S)
+            stopped.wait(POLL_S)
+    raise KeyboardInterrupt
 
 
 def _carry_out(trial: Trial, spec: StudySpec, evaluate: Evaluate) -> Outcome:
-    report = _reporter(trial, spec)
+    report, spent_s = _reporter(trial, spec), 0.0
     for _ in range(ATTEMPTS):
         outcome = evaluate(trial.number, dict(trial.params), report)
+        spent_s += outcome.fit_s
         if outcome.status is not Status.FAILED:
             break
-    return outcome
+    return replace(outcome, fit_s=spent_s)
 
 
 def _reporter(trial: Trial, spec: StudySpec) -> Report:
-    """Return what tells the pruner of a validation: its mean, or for the Wilcoxon test every case of it."""
-    pruner, is_default = spec.tune.pruner, trial.number == 0
+    """Return what records a validation for the pruner: its mean, or for the Wilcoxon test every case of it.
+
+    Optuna takes no such values where there are two objectives.
+    """
+    is_default = trial.number == 0
 
     def report(validation: int, dices: tuple[float, ...]) -> bool:
-        if pruner == "none" or "," in spec.tune.objectives:
+        if "," in spec.tune.objectives:
             return False
         with warnings.catch_warnings():  # a trial that was taken up again repeats what it has reported
             warnings.filterwarnings("ignore", message="The reported value is ignored")
-            if pruner == "wilcoxon":
+            if spec.tune.pruner == "wilcoxon":
                 for number, dice in enumerate(dices):
                     trial.report(dice, step=validation * len(dices) + number)
             else:
@@ -108,6 +117,8 @@ def _reporter(trial: Trial, spec: StudySpec) -> Report:
 def _tell(study: Study, trial: Trial, spec: StudySpec, outcome: Outcome) -> None:
     from optuna.trial import TrialState
 
+    if trial.storage.get_trial(trial._trial_id).state.is_finished():
+        return  # this worker was silent for so long that another one has taken the trial up, and ended it
     trial.set_user_attr(studies.STATUS, "pruned" if outcome.pruned else outcome.status.value)
     trial.set_user_attr(studies.FIT_S, outcome.fit_s)
     trial.set_user_attr("reason", outcome.reason)

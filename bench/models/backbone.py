@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from typing import Self
 
 import torch
+from timm.layers import DropPath
 from torch import nn
 
 from bench.models.pretraining import LoadedWeights
@@ -113,6 +114,19 @@ class Backbone(nn.Module, ABC):
         """Return the parameters of `paper_parts`."""
         wanted = tuple(f"{part}." for part in self.paper_parts)
         return [parameter for name, parameter in self.named_parameters() if f"{name}.".startswith(wanted)]
+
+
+def set_drop_path(backbone: Backbone, rate: float) -> None:
+    """Drop residual branches at rates that rise linearly over the blocks, from 0 in the first to ``rate`` in the last.
+
+    Modules are replaced, so this comes before a method is put in.
+    Reference: Huang et al., Deep Networks with Stochastic Depth, ECCV 2016, section 3.
+    """
+    blocks = [module for module in backbone.modules() if isinstance(module, Block)]
+    for number, block in enumerate(blocks):
+        own = rate * number / max(1, len(blocks) - 1)
+        for branch in (block.attn_branch, block.mlp_branch):
+            branch.drop_path = DropPath(own) if own else nn.Identity()
 
 
 def _is_bare(branch: nn.Module) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import timm
@@ -16,8 +17,10 @@ from bench import mac_rules
 from bench.flops import MacCounter, count_compute, count_training, pass_both_ways
 from bench.models import apply_method, build_segmenter
 from bench.traced_flops import count_forward
+from benchmarks.compute import HEAD, ORDER, count_row, format_row, list_methods
 from methods.execution import Execution, set_execution
 
+ROOT = Path(__file__).resolve().parents[2]
 PATCH = (2, 32, 32)
 TOKENS, WIDTH, BLOCKS = 197, 768, 12  # ViT-B/16 at 224x224, its class token included
 VIT_B16_PUBLISHED = 17.58  # GMAC
@@ -201,10 +204,23 @@ def test_computing_again_is_counted():
     assert plain.training_gmac < again.training_gmac < plain.training_gmac + plain.forward_gmac
 
 
+def test_networks_without_data_count_alike():
+    volume = torch.zeros(1, 2, *PATCH)
+    for name in ("full", "med_adapter"):
+        with torch.device("meta"):
+            empty = build(name)
+        assert count_training(pass_both_ways(empty), volume.to("meta")) == count_training(
+            pass_both_ways(build(name)), volume
+        )
+
+
 @pytest.mark.slow
-def test_the_order_holds_on_vit_b16():
-    rows = [("linear", {}), ("lora", {"blocks": "last_half"}), ("lora", {}), ("full", {})]
-    volume = torch.randn(1, 2, *PATCH)
-    counts = [count_training(pass_both_ways(build(name, "vit_b16", **settings)), volume)[0] for name, settings in rows]
-    assert counts == sorted(counts)
-    assert len(set(counts)) == len(counts)
+def test_the_documented_table_is_that_of_the_code_and_in_order():
+    """Every row is counted anew, for ViT-B/16 and the patch of the table."""
+    documented = (ROOT / "docs" / "measuring.md").read_text()
+    rows = {name: count_row(name, "vit_b16", (128, 128, 128)) for name in list_methods()}
+    assert "\n".join([*HEAD, *(format_row(row, rows["full"]) for row in rows.values())]) in documented
+    training = [rows[name].training_gmac for name in ORDER]
+    assert training == sorted(training)
+    assert len(set(training)) == len(ORDER) == 4
+    assert not any(row.uncounted for row in rows.values())

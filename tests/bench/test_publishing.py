@@ -15,6 +15,7 @@ from bench.groups import Group, begin_group, read_group
 from bench.publishing import Publisher, Tracker, sync
 from bench.results import CaseScore, Cost, EpochRecord, RunResult, Status
 from bench.spec import MethodSpec, Protocol, RunSpec
+from bench.study_record import StudyRecord, TrialRecord
 from bench.tracking import Store, TrackingError, open_store, repair_moved
 
 COMMAND = "python -m bench run --methods linear,lora"
@@ -75,8 +76,10 @@ def test_the_runs_of_a_command_are_under_one_parent_with_its_table(store: Store,
     table = Path(store.client.download_artifacts(parent.info.run_id, "summary.md", str(tmp_path))).read_text()
     assert "| linear | " in table
     assert "| lora | " in table
-    assert table in parent.data.tags["mlflow.note.content"]
-    assert "SYNTHETIC" in table
+    caption, rows = table.strip().split("\n\n", 1)
+    note = parent.data.tags["mlflow.note.content"]
+    assert 0 < note.index(rows) < note.index(caption)  # the UI folds up what comes late
+    assert "SYNTHETIC" in caption
 
 
 def test_a_parent_is_no_result(store: Store, out: Path) -> None:
@@ -192,6 +195,32 @@ def test_sync_restores_the_table_in_an_empty_store(
     assert report(capsys) == before
     assert main(["sync", "--out", str(out)]) == 0
     assert "sent 0 of 3 results" in capsys.readouterr().out
+
+
+def test_sync_restores_the_studies_and_their_trials(
+    new_store: NewStore, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where nothing but tuning was done; a study that cannot be read is said, and the rest is sent."""
+    trials = [TrialRecord(number, "done", {"train.lr": 0.1}, 0.5 + number / 10, 20, 1.5) for number in range(2)]
+    study = StudyRecord(
+        "lora-brats", "lora", "brats", "tiny_vit", "none", 0, True, "abc", {"trials": 2}, tuple(trials)
+    )  # fmt: skip
+    study.write(out / "tuning" / study.name)
+    (out / "tuning" / "broken").mkdir()
+    (out / "tuning" / "broken" / "study.json").write_text("{}")
+    for name in ("first", "second"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path / name))
+        assert main(["sync", "--out", str(out)]) == 1
+        printed = capsys.readouterr().out
+        assert "sent study lora-brats" in printed
+        assert "broken/study.json: must be a study of this version" in printed
+        shown = runs_of(open_store(), "tuning/lora-brats")
+        assert set(shown) == {"lora-brats", "trial 0", "trial 1"}
+        parent = shown["lora-brats"]
+        assert parent.data.metrics["dice/tuned"] == pytest.approx(0.6)
+        assert shown["trial 1"].data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert main(["sync", "--out", str(out)]) == 1
+    assert "sent study" not in capsys.readouterr().out
 
 
 def test_sync_sends_again_what_the_store_has_lost_or_what_has_changed(store: Store, out: Path) -> None:

@@ -43,7 +43,7 @@ DONE = RunResult(
     curve=tuple(EpochRecord(epoch, 1 / (epoch + 1), 1e-3, 0.1 * epoch if epoch % 2 else None) for epoch in range(4)),
     best_epoch=3,
     cost=Cost(1000, 20, 300, 0.02, 12.5, 2.5, 512.0),
-    provenance={"git_commit": "0123abc", "started_at": "2025-06-01T12:00:00+00:00"},
+    provenance={"git_commit": "0123abc", "started_at": "2025-06-01T12:00:00+00:00", "wall_s": 15.0},
 )
 
 

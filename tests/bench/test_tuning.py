@@ -1,17 +1,19 @@
 """The study's loop on formulas instead of networks: budgets, interruptions, workers, a planted optimum."""
 
 import math
+import sqlite3
 import threading
 from dataclasses import replace
 
 import pytest
+from optuna.storages import InMemoryStorage
 
 from bench.results import Status
-from bench.search import Dimension, build_space, check_owners
-from bench.spec import Protocol, SpecError, TuneSpec
-from bench.study import StudySpec, open_storage, open_study
+from bench.search import Dimension, build_space, check_owners, defaults, split_values
+from bench.spec import Protocol, SpecError, TuneSpec, override
+from bench.study import StudySpec, open_storage, open_study, storage_errors
 from bench.tuning import Outcome, tune
-from methods import build
+from methods import METHODS, build
 
 SPACE = (
     Dimension("train.lr", 1e-3, (), 1e-5, 1.0, log=True),
@@ -31,11 +33,12 @@ def bowl(number, values, report):
 
 @pytest.fixture
 def work(tmp_path):
-    """Return a function that works on the study in ``tmp_path`` as a fresh process would."""
+    """Return a function that works on the study in a storage of this test."""
+    storage = InMemoryStorage()
 
-    def run(spec, evaluate=bowl):
-        study = open_study(open_storage(f"sqlite:///{tmp_path / 'optuna.db'}"), spec)
-        tune(study, spec, evaluate, tmp_path / "lock")
+    def run(spec, evaluate=bowl, **options):
+        study = open_study(storage, spec)
+        tune(study, spec, evaluate, tmp_path / "lock", **options)
         return study
 
     return run
@@ -56,12 +59,14 @@ def test_the_first_trial_is_the_default_and_the_budget_is_met_exactly(work):
 def test_an_interrupted_study_goes_on_as_if_it_had_not_been(sampler, tmp_path):
     spec = study_spec(7, sampler=sampler)
 
-    def run(name, evaluate):
-        study = open_study(open_storage(f"sqlite:///{tmp_path / name}"), spec)
+    calm, stormy = InMemoryStorage(), InMemoryStorage()
+
+    def run(storage, evaluate):
+        study = open_study(storage, spec)
         tune(study, spec, evaluate, tmp_path / "lock")
         return study
 
-    undisturbed = run("a.db", bowl)
+    undisturbed = run(calm, bowl)
     calls = []
 
     def dies_at_the_fourth(number, values, report):
@@ -71,32 +76,93 @@ def test_an_interrupted_study_goes_on_as_if_it_had_not_been(sampler, tmp_path):
         return bowl(number, values, report)
 
     with pytest.raises(KeyboardInterrupt):
-        run("b.db", dies_at_the_fourth)
-    study = open_study(open_storage(f"sqlite:///{tmp_path / 'b.db'}"), spec)
-    study._storage.set_trial_user_attr(study.trials[3]._trial_id, "owner", ["elsewhere", 1, 0.0])
-    study._storage.set_trial_user_attr(study.trials[3]._trial_id, "beat", 0.0)  # silent since 1970
-    assert suggestions(run("b.db", bowl)) == suggestions(undisturbed)
+        run(stormy, dies_at_the_fourth)
+    orphan = open_study(stormy, spec).trials[3]._trial_id
+    stormy.set_trial_user_attr(orphan, "owner", ["elsewhere", 1, 0.0])
+    stormy.set_trial_user_attr(orphan, "beat", 0.0)  # silent since 1970
+    assert suggestions(run(stormy, bowl)) == suggestions(undisturbed)
 
 
-def test_two_workers_share_a_study_without_a_surplus_trial(tmp_path):
-    spec = study_spec(12)
-    carried_out = []
+def learning(number, values, report):
+    """A curve of four validations that rises to what `bowl` gives; hopeless ones are stopped."""
+    dice = bowl(number, values, report).dice
+    for validation in range(4):
+        if report(validation, (dice * (validation + 1) / 4,)):
+            return Outcome(Status.DONE, dice, 1, 1.0, pruned=True)
+    return Outcome(Status.DONE, dice, 1, 1.0)
 
-    def slow(number, values, report):
-        carried_out.append(number)
-        return bowl(number, values, report)
 
-    def worker():
-        study = open_study(open_storage(f"sqlite:///{tmp_path / 'optuna.db'}"), spec)
-        tune(study, spec, slow, tmp_path / "lock")
+def test_a_trial_that_dies_between_validations_leads_to_the_same_trials(tmp_path):
+    spec, calls = study_spec(12), []
 
-    open_study(open_storage(f"sqlite:///{tmp_path / 'optuna.db'}"), spec)
-    threads = [threading.Thread(target=worker) for _ in range(2)]
+    def dies(number, values, report):
+        calls.append(number)
+        if len(calls) == 8:
+            report(0, (bowl(number, values, report).dice / 4,))
+            raise KeyboardInterrupt
+        return learning(number, values, report)
+
+    calm, stormy = open_study(InMemoryStorage(), spec), open_study(InMemoryStorage(), spec)
+    tune(calm, spec, learning, tmp_path / "lock")
+    with pytest.raises(KeyboardInterrupt):
+        tune(stormy, spec, dies, tmp_path / "lock")
+    stormy._storage.set_trial_user_attr(stormy.trials[7]._trial_id, "owner", ["elsewhere", 1, 0.0])
+    stormy._storage.set_trial_user_attr(stormy.trials[7]._trial_id, "beat", 0.0)
+    tune(stormy, spec, learning, tmp_path / "lock")
+    states = [trial.user_attrs["status"] for trial in calm.trials]
+    assert "pruned" in states
+    assert states == [trial.user_attrs["status"] for trial in stormy.trials]
+    assert suggestions(calm) == suggestions(stormy)
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///{}/optuna.db", "journal:{}/optuna.journal"])
+def test_two_workers_share_a_study_without_a_surplus_trial(uri, tmp_path):
+    spec, uri = study_spec(6), uri.format(tmp_path)
+    open_study(open_storage(uri), spec)
+    carried_out = {"a": [], "b": []}
+    both_work = threading.Barrier(2)
+
+    def worker(name):
+        def evaluate(number, values, report):
+            if not carried_out[name]:
+                both_work.wait(timeout=30)
+            carried_out[name].append(number)
+            return bowl(number, values, report)
+
+        tune(open_study(open_storage(uri), spec), spec, evaluate, tmp_path / "lock")
+
+    threads = [threading.Thread(target=worker, args=(name,)) for name in carried_out]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(carried_out) == list(range(12))
+    assert sorted(carried_out["a"] + carried_out["b"]) == list(range(6))
+    assert all(trial.state.name == "COMPLETE" for trial in open_study(open_storage(uri), spec).trials)
+
+
+def test_a_worker_that_waits_for_others_can_be_stopped(work):
+    stopped = threading.Event()
+
+    def evaluate(number, values, report):
+        threading.Timer(0.2, stopped.set).start()
+        with pytest.raises(KeyboardInterrupt):
+            work(study_spec(1), bowl, stopped=stopped)  # no trial is left for this second worker
+        return bowl(number, values, report)
+
+    assert len(work(study_spec(1), evaluate).trials) == 1
+
+
+def test_a_result_that_comes_after_another_worker_ended_the_trial_is_dropped(tmp_path):
+    spec = study_spec(2)
+    study = open_study(InMemoryStorage(), spec)
+
+    def evaluate(number, values, report):
+        if number == 1:
+            study.tell(number, 0.75)
+        return bowl(number, values, report)
+
+    tune(study, spec, evaluate, tmp_path / "lock")
+    assert study.trials[1].value == 0.75
 
 
 def test_a_budget_in_seconds_of_fit_ends_the_study(work):
@@ -110,12 +176,14 @@ def test_what_fails_is_tried_once_more_and_then_counts(work):
         attempts.append(number)
         if number == 1:
             return Outcome(Status.FAILED, math.nan, 0, 0.0, "no reason")
-        return Outcome(Status.OOM, math.nan, 0, 0.0) if number == 2 else bowl(number, values, report)
+        bad = {2: Status.OOM, 3: Status.DIVERGED}.get(number)
+        return Outcome(bad, math.nan, 0, 0.0) if bad else bowl(number, values, report)
 
-    study = work(study_spec(4), fails)
-    assert attempts == [0, 1, 1, 2, 3]
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "PRUNED", "COMPLETE"]
-    assert [trial.user_attrs["status"] for trial in study.trials] == ["done", "failed", "oom", "done"]
+    study = work(study_spec(5), fails)
+    assert attempts == [0, 1, 1, 2, 3, 4]
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "PRUNED", "PRUNED", "COMPLETE"]
+    assert [trial.user_attrs["status"] for trial in study.trials] == ["done", "failed", "oom", "diverged", "done"]
+    assert study.trials[1].user_attrs["reason"] == "no reason"
 
 
 @pytest.mark.parametrize("pruner", ["median", "wilcoxon"])
@@ -137,6 +205,24 @@ def test_a_hopeless_trial_is_pruned_but_never_the_default(pruner, work):
     assert study.best_trial.number == 4
 
 
+def test_a_method_that_the_backbone_cannot_host_ends_its_study_at_once(work):
+    skipped = Outcome(Status.SKIPPED, math.nan, 0, 0.1, "needs role 'prompt'")
+    for budget in ({"n_trials": 5}, {"n_trials": 0, "budget_s": 1e6}):
+        spec = replace(study_spec(**budget), name=str(budget))
+        assert len(work(spec, lambda number, values, report: skipped).trials) == 1
+
+
+def test_a_study_in_which_everything_fails_is_given_up_whatever_its_budget(work):
+    failed = Outcome(Status.FAILED, math.nan, 0, 0.0, "crash")
+    assert len(work(study_spec(0, budget_s=1e6), lambda number, values, report: failed).trials) == 5
+
+
+def test_the_seconds_of_a_failed_attempt_count(work):
+    failed = Outcome(Status.FAILED, math.nan, 0, 3.0, "killed")
+    study = work(study_spec(1), lambda number, values, report: failed)
+    assert study.trials[0].user_attrs["fit_s"] == 6.0  # two attempts
+
+
 def test_two_objectives_give_a_front(work):
     study = work(study_spec(12, objectives="dice,params"))
     ranks = {trial.params["method.rank"] for trial in study.best_trials}
@@ -151,10 +237,38 @@ def test_a_study_whose_space_has_changed_is_refused_with_the_difference(work):
         work(replace(study_spec(2), space=wider))
 
 
-def test_a_storage_that_cannot_be_opened_is_one_sentence(tmp_path):
-    (tmp_path / "optuna.db").write_text("this is no database, but it is long enough to be read as one" * 20)
-    with pytest.raises(SpecError, match=r"--storage sqlite:.*: must be open to reading and writing"):
-        open_storage(f"sqlite:///{tmp_path / 'optuna.db'}")
+def test_a_study_whose_protocol_has_changed_is_refused_with_the_difference(work):
+    work(study_spec(2))
+    with pytest.raises(SpecError, match=r"study s: protocol\.train\.lr has changed from 0\.001 to 0\.01 .*--study"):
+        work(replace(study_spec(2), protocol={"train": {"lr": 1e-2}}))
+
+
+def test_a_larger_budget_goes_on_with_the_same_study(work):
+    first = suggestions(work(study_spec(3)))
+    assert suggestions(work(study_spec(5)))[:3] == first
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["sqlite:///{}/text", "sqlite:////proc/no/optuna.db", "journal:/proc/no/log", "oracle://server/db", "no uri"],
+)
+def test_a_storage_that_cannot_be_opened_is_one_sentence(uri, tmp_path):
+    (tmp_path / "text").write_text("this is no database, but it is long enough to be read as one" * 20)
+    with pytest.raises(SpecError, match=r"--storage .*: must be open to reading and writing, got \S") as caught:
+        open_storage(uri.format(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_storage_that_somebody_has_locked_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.study.SQLITE_WAIT_S", 0.1)
+    uri = f"sqlite:///{tmp_path / 'optuna.db'}"
+    storage = open_storage(uri)
+    with sqlite3.connect(tmp_path / "optuna.db", isolation_level=None) as other:
+        other.execute("begin exclusive")
+        sentence = r"must be open to reading and writing, got .*database is locked"
+        with pytest.raises(SpecError, match=sentence), storage_errors(uri):
+            open_study(storage, study_spec(1))
+        other.execute("rollback")
 
 
 def test_tpe_finds_a_planted_learning_rate_and_beats_random(work, tmp_path):
@@ -162,7 +276,7 @@ def test_tpe_finds_a_planted_learning_rate_and_beats_random(work, tmp_path):
     for sampler in ("tpe", "random"):
         for seed in range(10):
             spec = replace(study_spec(20, sampler=sampler, seed=seed), name=f"{sampler}{seed}")
-            study = open_study(open_storage("sqlite://"), spec)
+            study = open_study(InMemoryStorage(), spec)
             tune(study, spec, bowl, tmp_path / "lock")
             best[sampler, seed] = study.best_value
     tpe, random = ([best[sampler, seed] for seed in range(10)] for sampler in ("tpe", "random"))
@@ -186,6 +300,13 @@ def test_the_space_holds_the_methods_choices_and_the_shared_ranges():
         ("lora.rank", "must look like"),
         ("lora.rank=few", "must be values such as 2,4,8"),
         ("lora.rank=64..2", "must have a lower end below"),
+        ("lora.rank=0..64", "--search: lora: rank must be >= 1, got 0"),
+        ("lora.rank=0,8", "--search: lora: rank must be >= 1, got 0"),
+        ("lora.dropout=0..1.5", "--search: lora: dropout must be < 1, got 1.5"),
+        ("train.warmup_frac=0..1", r"--search: train\.warmup_frac: must be in \[0, 1\), got 1\.0"),
+        ("train.lr=1e-3..inf", "must be values such as 2,4,8 or a range of numbers"),
+        ("lora.rank=2.5..64", "must be values such as 2,4,8 or a range of numbers"),
+        ("lora.placement=qv,everything", "--search: lora: placement must be one of qv, qkv"),
     ],
 )
 def test_a_wrong_dimension_is_one_sentence(search, sentence):
@@ -201,3 +322,25 @@ def test_a_search_for_a_method_that_is_not_tuned_is_refused():
 def test_a_range_on_the_command_line_replaces_the_choices():
     space = {dimension.key: dimension for dimension in build_space(build("lora", {}), Protocol(), ["lora.rank=2..64"])}
     assert (space["method.rank"].low, space["method.rank"].high, space["method.rank"].log) == (2, 64, True)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_first_trial_of_every_method_is_what_it_runs_with_untuned(name):
+    method, protocol = build(name), Protocol()
+    values = defaults(build_space(method, protocol))
+    own, shared = split_values(values)
+    assert build(name, own) == method
+    for key, value in shared.items():
+        assert override(protocol, f"{key}={value}") == protocol
+    assert {"train.lr", "train.weight_decay", "train.warmup_frac"} <= shared.keys()
+
+
+def test_drop_path_is_searched_only_where_blocks_are_in_training_mode():
+    following = override(Protocol(), "model.backbone_mode=train")
+    searched = {
+        (name, protocol.model.backbone_mode)
+        for name in ("full", "lora")
+        for protocol in (Protocol(), following)
+        if "train.drop_path" in defaults(build_space(build(name), protocol))
+    }
+    assert searched == {("full", "eval"), ("full", "train"), ("lora", "train")}
