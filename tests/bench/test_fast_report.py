@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bench import entries
-from bench.results import RunResult
+from bench.results import RESULT_FILE, RunResult
 from bench.tracking import open_store
 from tests.reports.made_results import make_many, make_result
 
@@ -38,7 +38,8 @@ def fill_fast(folder: Path, results: list[RunResult]) -> None:
         for result in results:
             own = uuid.uuid4().hex
             artifacts = folder / "mlruns" / result.dataset / own / "artifacts"
-            result.write(artifacts)
+            artifacts.mkdir(parents=True)
+            (artifacts / RESULT_FILE).write_text(result.to_json())
             place = {"run_uuid": own, "experiment_id": places[result.dataset], "artifact_uri": artifacts.as_uri()}
             insert(database, "runs", [tuple((row | place).values())])
             insert(database, "tags", [(key, value, own) for key, value in entries.tags(result).items()])
