@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bench import cli_data, cli_report, cli_run, cli_score, cli_show
+from bench import cli_data, cli_pretrain, cli_report, cli_run, cli_score, cli_show
 
 EXIT_BAD_INPUT = 2
 
@@ -35,6 +35,7 @@ app.command()(cli_report.report)
 app.command()(cli_report.compare)
 app.command()(cli_run.sync)
 app.command()(cli_score.score)
+app.command()(cli_pretrain.pretrain)
 app.command()(cli_show.check)
 app.command("list")(cli_show.list_)
 app.command()(cli_show.schema)

@@ -21,7 +21,7 @@ from bench.publishing import Tracker, sync
 from bench.reporting import print_tables
 from bench.results import RESULT_FILE, Status
 from bench.runner import Event, Slots, adopt_ended, run_folder, run_grid, split_finished
-from bench.spec import RunSpec
+from bench.spec import EMBEDDED_WEIGHTS, RunSpec
 from reports.main_table import main_table
 from reports.summary import method_tables
 
@@ -136,3 +136,5 @@ def say_what_is_missing(experiment: Experiment, console: Console) -> None:
         console.print("[yellow]no --data-root: the data are SYNTHETIC phantoms, not patients[/]")
     if experiment.protocol.model.weights == "none":
         console.print("[yellow]weights: none, the backbone starts from random numbers[/]")
+    if experiment.protocol.model.weights == EMBEDDED_WEIGHTS:
+        console.print("[yellow]weights: formula-vit (embedded), pre-trained on images drawn from formulas[/]")

@@ -15,13 +15,16 @@ from itertools import groupby
 from typing import Any
 
 import methods
+from bench.estimate import estimate_step
 from bench.inventory import MethodCount, Setting, count_methods
 from methods.base import Method
+from methods.execution import Execution
 from methods.settings import Value
 from methods.sites import Role
 
 COMMAND = "python -m bench list methods --markdown > docs/methods.md"
 SETTINGS = {"ViT-B/16": Setting("vit_b16"), "Swin-T": Setting("swin_tiny")}
+MEASURED = ("full", "med_adapter")  # whose training step is estimated
 LABELS = ("Reference", "Our choices")
 
 PLACES: dict[Role, str] = {
@@ -54,6 +57,13 @@ In the equations, E is the width of the tokens, x the stream of tokens that runs
 layer norm, BN batch norm."""
 
 
+MEMORY = """\
+What a training step on one patch of 4×128×128×128 voxels through ViT-B/16 holds in fp32, in GiB: weights, gradients and
+AdamW's moments, and what is kept for the backward pass. *Saving* is `--checkpointing --slices-per-chunk 16`, which
+changes no result. These are sums of tensors; temporary results and the allocator's reserve come on top. The largest sum
+leaves a card with 24 GB more than two thirds free."""
+
+
 @dataclass(frozen=True)
 class Article:
     """What the docstring of a method's module says, as paragraphs of Markdown."""
@@ -71,6 +81,7 @@ def write_guide() -> str:
     headings = ("Method", "Paper", *(f"Tuned, {title}" for title in SETTINGS), "Step 0", "Merges")
     summary = [_summary_row(method, tuned[method.info.name]) for method in built]
     sections = [_section(list(group), tuned) for _, group in groupby(built, key=lambda method: type(method).__module__)]
+    sections.append(_memory_section())
     parts = ["# Methods", f"<!-- Generated, do not edit: {COMMAND} -->", INTRODUCTION, _table(headings, summary)]
     return "\n\n".join(parts + sections) + "\n"
 
@@ -126,6 +137,18 @@ def _facts(method: Method, tuned: list[str]) -> list[str]:
     return [f"### `{info.name}`", "\n".join(facts), *table]
 
 
+def _memory_section() -> str:
+    ways = (Execution(), Execution(checkpointing=True, slices_per_chunk=16))
+    rows = []
+    for name in MEASURED:
+        plain, saving = (estimate_step(SETTINGS["ViT-B/16"], methods.build(name), way) for way in ways)
+        fixed = plain.total - plain.saved
+        sizes = (fixed, plain.saved, plain.total, saving.saved, saving.total)
+        rows.append((f"`{name}`", *(f"{size / 2**30:.2f}" for size in sizes)))
+    headings = ("Method", "Fixed", "Kept", "Sum", "Kept, saving", "Sum, saving")
+    return "\n\n".join(["## Memory", MEMORY, _table(headings, rows)])
+
+
 def _closed_form(method: Method) -> str:
     """Return the sentence of the method's own docstring on its number of parameters."""
     return _join(inspect.getdoc(method.expected_tuned) or "").removeprefix("Return ")
@@ -139,7 +162,9 @@ def _summary_row(method: Method, tuned: list[str]) -> tuple[str, ...]:
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    right = [all(row[column].replace(",", "").isdigit() for row in rows) for column in range(len(headings))]
+    right = [
+        all(row[column].replace(",", "").replace(".", "").isdigit() for row in rows) for column in range(len(headings))
+    ]
     lines = [headings, ["--:" if numeric else "---" for numeric in right], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

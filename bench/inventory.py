@@ -86,7 +86,7 @@ def count_methods(setting: Setting) -> list[MethodCount]:
 
 def _count(method: Method, setting: Setting) -> MethodCount:
     total = trained = parts = reason = None
-    model = _build(setting)
+    model = build_outline(setting)
     try:
         total, trained, parts = _apply_and_count(method, model, setting.also_train)
     except MissingRole as error:
@@ -105,7 +105,8 @@ def _count(method: Method, setting: Setting) -> MethodCount:
     )
 
 
-def _build(setting: Setting) -> Segmenter:
+def build_outline(setting: Setting) -> Segmenter:
+    """Return the network without numbers in it, and without a method."""
     with torch.device("meta"):
         return build_segmenter(
             setting.backbone,

@@ -103,4 +103,5 @@ def _watch_peak(device: torch.device, step: Callable[[], None]) -> tuple[float |
 
 
 def _address(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
+    """Return what tells a tensor's storage from all others, on the meta device as well, where none has a place."""
+    return int(tensor.untyped_storage()._cdata)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.spec import DataSpec, EvalSpec, ModelSpec, Protocol, SpecError, TrainSpec, suggest
+from bench.spec import EMBEDDED_WEIGHTS, DataSpec, EvalSpec, ModelSpec, Protocol, SpecError, TrainSpec, suggest
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,12 @@ class Preset:
 PRESETS = {
     "demo": Preset(
         "phantom volumes, a tiny ViT, two CPU cores, minutes",
-        Protocol(data=DataSpec(patches_per_epoch=10), train=TrainSpec(batch=1)),
-        PhantomSpec(n_cases=40, shape=(32, 64, 64)),
+        Protocol(
+            data=DataSpec(patches_per_epoch=10, n_folds=3),
+            model=ModelSpec(weights=EMBEDDED_WEIGHTS),
+            train=TrainSpec(batch=1, lr=5e-3),
+        ),
+        PhantomSpec(n_cases=48, shape=(32, 64, 64)),  # 16 of them are held out
         trial_epochs=10,
     ),
     "quick": Preset(

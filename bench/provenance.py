@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import datasets
 import methods
-from bench.spec import RunSpec
+from bench.spec import Place, RunSpec
 from datasets.base import DataError, Dataset
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ PACKAGES = (
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def describe_machine(device: str, threads: int) -> dict[str, Any]:
+def describe_machine(place: Place) -> dict[str, Any]:
     """Return what a reviewer needs to know about the circumstances of a run, as plain data."""
     commit = _git("rev-parse", "HEAD")
     return {
@@ -42,11 +43,18 @@ def describe_machine(device: str, threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: version(name) for name in PACKAGES},
-        "device": device,
-        "device_name": _name_device(device),
-        "threads": threads,
+        "device": place.device,
+        "device_name": _name_device(place.device),
+        "threads": place.threads,
+        "checkpointing": place.checkpointing,
+        "slices_per_chunk": place.slices_per_chunk,
         "started_at": _now(),
     }
+
+
+def describe_request(spec: RunSpec) -> dict[str, Any]:
+    """Return the whole spec of a run, with what tuning has chosen and which cases were left out, and its seeds."""
+    return {"spec": asdict(spec) | {"root": str(spec.root)}, "seeds": spec.seeds}
 
 
 def describe_end(started: float) -> dict[str, Any]:

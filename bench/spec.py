@@ -15,7 +15,10 @@ from typing import Any, get_type_hints
 
 SAMPLERS = ("tpe", "gp", "random", "cmaes", "qmc")
 PRUNERS = ("median", "wilcoxon", "none")
-PROTOCOL_VERSION = 1  # raise when a change of code changes results under the same settings
+PROTOCOL_VERSION = 2  # raise when a change of code changes results under the same settings
+
+
+EMBEDDED_WEIGHTS = "formula-vit"  # what ships with the package
 
 
 class SpecError(ValueError):
@@ -290,6 +293,8 @@ class RunSpec:
     def weights_label(self) -> str:
         """How tables name the weights: by name, a file by its name and the start of its SHA-256."""
         weights = self.protocol.model.weights
+        if weights == EMBEDDED_WEIGHTS:
+            return f"{weights} (embedded)"
         return f"{Path(weights).name}@{self.weights_sha256[:8]}" if self.weights_sha256 else weights
 
 

@@ -59,9 +59,7 @@ class TrainingStep:
     optimizer: Any  # as Fabric wraps it
     fabric: Fabric
     clip_norm: float
-    loss_function: nn.Module = field(
-        default_factory=lambda: DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)
-    )
+    loss_function: nn.Module = field(default_factory=lambda: build_loss())
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Return the loss of a batch that is on the device."""
@@ -124,6 +122,12 @@ def build_step(model: nn.Module, spec: TrainSpec, fabric: Fabric) -> TrainingSte
     """Return the protocol's step on everything that requires a gradient, with a fresh optimiser."""
     wrapped, optimizer = fabric.setup(model, build_optimizer(model, spec))
     return TrainingStep(wrapped, optimizer, fabric, spec.clip_norm)
+
+
+def build_loss() -> nn.Module:
+    """Return the protocol's loss of logits (B, K, D, H, W) and labels (B, 1, D, H, W)."""
+    loss: nn.Module = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)
+    return loss
 
 
 def build_optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:

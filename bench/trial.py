@@ -21,7 +21,7 @@ from bench.memory import describe_out_of_memory, is_out_of_memory, peak_memory_m
 from bench.metrics import Scoring
 from bench.network import build_model, execute_as, put_method
 from bench.postprocessing import choose_cutoff
-from bench.provenance import describe_end, describe_machine, describe_run
+from bench.provenance import describe_end, describe_machine, describe_request, describe_run
 from bench.restore import check_reloaded, compare_reloaded
 from bench.results import Cost, RunResult, Status, to_plain
 from bench.scoring import score_held_out
@@ -69,7 +69,7 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
 
 def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progress) -> Iterator[Facts]:
     """Yield what becomes known of a run, phase after phase."""
-    machine = describe_machine(place.device, place.threads) | {"seeds": spec.seeds}
+    machine = describe_machine(place) | describe_request(spec)
     yield {"provenance": machine}
     torch.set_num_threads(place.threads)
     protocol = spec.own_protocol

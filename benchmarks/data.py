@@ -62,7 +62,6 @@ def measure_ct(folder: Path, n_slices: int) -> bool:
     found = run_child("prepare", folder)
     factor = found["peak_mib"] / float32_mib
     print(f"  prepared in {found['seconds']:.0f} s, peak {found['peak_mib']:.0f} MiB resident: {factor:.2f} x float32")
-    print(f"  of which Python and its libraries {found['before_mib']:.0f} MiB")
     patch = run_child("patches", folder)
     print(
         f"  128^3 patch, image and label: {patch['median_ms']:.2f} ms (median of {patch['n']}, warm; "
@@ -128,10 +127,9 @@ def prepare_here(folder: Path, _: int) -> dict[str, float]:
     from datasets.preprocessing import prepare
 
     dataset = datasets.build("lits", folder / "ct")
-    before = peak_mib()
     started = time.perf_counter()
     prepare(dataset, dataset.find_cases(), folder / "cache")
-    return {"seconds": time.perf_counter() - started, "before_mib": before, "peak_mib": peak_mib()}
+    return {"seconds": time.perf_counter() - started, "peak_mib": peak_mib()}
 
 
 def read_here(folder: Path, _: int) -> dict[str, float]:

@@ -10,7 +10,8 @@ blocks, which is what linear probing otherwise saves.
 
 Peak memory is the resident set of the whole process, the libraries included; ``network`` is what lies above the
 loaded libraries, ``step`` what lies above the built network. The time is that of the fastest step after a first one
-that is not counted: what else the machine does can only make a step slower.
+that is not counted: what else the machine does can only make a step slower. On a CPU, bf16 is faster than fp32 only if
+it has instructions for it (AVX512-BF16 or AMX); without them it is many times slower.
 """
 
 from __future__ import annotations
@@ -79,13 +80,12 @@ def build(row: str, backbone: str, patch: tuple[int, int, int]) -> Any:
 
 def build_step(model: Any, image: Any, label: Any, *, bf16: bool) -> Callable[[], None]:
     import torch
-    from monai.losses import DiceCELoss
 
     from bench.spec import TrainSpec
-    from bench.training import build_optimizer
+    from bench.training import build_loss, build_optimizer
 
     optimizer = build_optimizer(model, TrainSpec())
-    loss_function = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)
+    loss_function = build_loss()
 
     def step() -> None:
         optimizer.zero_grad()

@@ -76,6 +76,8 @@ class DatalistFile(BaseModel):
             unknown = sorted(set(members) - values.keys())
             if not members or unknown or not re.fullmatch(r"[\w .-]+", region):
                 raise ValueError(f"regions: '{region}' must be values of the labels {sorted(values)}, got {members}")
+        if self.window and not self.is_ct:
+            raise ValueError(f"window: is of Hounsfield units, got modality {self.modality}")
         if not self.training:
             raise ValueError("training: must list a case, got none")
         return self

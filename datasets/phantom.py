@@ -20,7 +20,7 @@ from datasets.phantom_files import write_bytes, write_patient
 from datasets.phantom_layouts import DEFAULT_LAYOUT, get_layout
 from datasets.phantom_shapes import Grid, Shape
 
-GENERATOR, GENERATOR_VERSION = "datasets.phantom", 2
+GENERATOR, GENERATOR_VERSION = "datasets.phantom", 3
 DEMO_SHAPE: Shape = (32, 64, 64)
 FULL_SHAPE: Shape = (155, 240, 240)
 MIN_SIZE = 16  # voxels along each axis; below it the smallest structures vanish

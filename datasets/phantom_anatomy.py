@@ -129,8 +129,8 @@ def draw_liver(grid: Grid, rng: np.random.Generator) -> Patient:
         d, h, w = _draw_within(rng, (0.85, 0.55, 0.35))
         return d, h, w - 0.45
 
-    canvas.paint_mimic_tubes(LESION, 0.1, 5, in_liver, label=1)
-    for radius in [rng.uniform(0.19, 0.24), *rng.uniform(0.12, 0.2, size=rng.integers(1, 4))]:
+    canvas.paint_mimic_tubes(LESION, 0.09, 5, in_liver, label=1)
+    for radius in [rng.uniform(0.21, 0.27), *rng.uniform(0.14, 0.21, size=rng.integers(1, 4))]:
         place = canvas.claim(1.2 * radius, in_liver)
         if place is not None:
             lesion = draw_blob(grid, place, vary_radii(radius, rng, 0.1), rng, wobble=0.08)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from datasets.base import DataError
-from datasets.frame import Frame, Shape
+from datasets.frame import SLICES_AT_ONCE, Frame, Shape
 from datasets.window import Window
 
 IMAGE, LABEL, FOREGROUND, RECORD = "image.npy", "label.npy", "foreground.npy", "case.json"
@@ -43,7 +43,10 @@ class PreparedCase:
 
     def image(self) -> np.ndarray:
         """Return the channels as the model sees them, float32 (C, D, H, W)."""
-        return self._scale(self.stored())
+        stored = self.stored()
+        image = np.empty(stored.shape, dtype=np.float32)
+        self._scale_into(image, stored)
+        return image
 
     def read_patch(self, start: Shape, patch: Shape) -> tuple[np.ndarray, np.ndarray]:
         """Return image (C, *patch), float32, and classes, uint8, of the patch that begins at ``start``.
@@ -52,10 +55,11 @@ class PreparedCase:
 
         Raises: DataError if the case has no label.
         """
-        image = np.zeros((self.stored().shape[0], *patch), dtype=np.float32)
+        stored = self.stored()
+        image = np.zeros((stored.shape[0], *patch), dtype=np.float32)
         label = np.zeros(patch, dtype=np.uint8)
         source, target = _overlap(start, patch, self.shape)
-        image[(slice(None), *target)] = self._scale(self.stored()[(slice(None), *source)])
+        self._scale_into(image[(slice(None), *target)], stored[(slice(None), *source)])
         label[target] = self.label()[source]
         return image, label
 
@@ -96,12 +100,16 @@ class PreparedCase:
         """Return where the prepared arrays lie in the file."""
         return Frame.from_record(json.loads((self.folder / RECORD).read_text()))
 
-    def _scale(self, stored: np.ndarray) -> np.ndarray:
-        if stored.dtype == np.float16:
-            return stored.astype(np.float32)
-        if self.window is None:
+    def _scale_into(self, image: np.ndarray, stored: np.ndarray) -> None:
+        """Write stored channels (C, D, H, W) as the model sees them, some slices at a time: these stay in the cache."""
+        if self.window is None and stored.dtype != np.float16:
             raise DataError(f"case {self.id}: a window must be chosen before CT is read (data.ct_norm)")
-        return self.window.scale(stored)
+        for target, source in zip(image, stored, strict=True):
+            for first in range(0, len(source), SLICES_AT_ONCE):
+                slab = target[first : first + SLICES_AT_ONCE]
+                slab[:] = source[first : first + SLICES_AT_ONCE]
+                if self.window is not None:
+                    self.window.scale_in_place(slab)
 
 
 def _overlap(start: Shape, patch: Shape, shape: Shape) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

@@ -26,7 +26,11 @@ class Window:
     def scale(self, values: np.ndarray) -> np.ndarray:
         """Return the clipped values with mean and standard deviation taken out, float32, as a new array."""
         scaled: np.ndarray = values.astype("float32")
+        self.scale_in_place(scaled)
+        return scaled
+
+    def scale_in_place(self, scaled: np.ndarray) -> None:
+        """Do the same to values that are float32 already."""
         scaled.clip(self.low_hu, self.high_hu, out=scaled)
         scaled -= self.mean_hu
         scaled *= 1 / self.std_hu
-        return scaled

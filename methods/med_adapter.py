@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import ClassVar
 
 import torch
@@ -146,8 +146,11 @@ class StageMemory:
         return StageMemory, ()
 
 
-class AdaptedBlock(nn.Module):
-    """A frozen block with an adapter on its output."""
+class AdaptedBlock(Executed):
+    """A frozen block with an adapter on its output.
+
+    A block that may be computed twice is so together with W_down, which then needs no copy of the block's output.
+    """
 
     def __init__(self, adapter: Adapter, block: nn.Module) -> None:
         super().__init__()
@@ -155,8 +158,17 @@ class AdaptedBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map tokens (B*D, P+N, E) to the same shape."""
-        y: torch.Tensor = self.adapter(self.block(x))
+        if isinstance(self.block, Executed) and self.block.runs_by_slice():
+            x, z = self.run_slices(self._narrow, x)
+        else:
+            x = self.block(x)
+            z = self.run_slices(self.adapter.narrow, x)
+        y: torch.Tensor = self.adapter(x, z)
         return y
+
+    def _narrow(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        y = self.block(x)
+        return y, self.adapter.narrow(y)
 
 
 class Adapter(Executed):
@@ -172,26 +184,30 @@ class Adapter(Executed):
         self.merge = nn.Linear(hidden, hidden)
         self.link = link
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map tokens (B*D, P+N, E) to the same shape."""
+    def narrow(self, x: torch.Tensor) -> torch.Tensor:
+        """Map tokens (n, P+N, E) of any slices to the hidden features of their patches (n, N, h)."""
+        return F.gelu(self.down(self.layout.split(x)[1]))
+
+    def forward(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Map tokens (B*D, P+N, E) and what `narrow` makes of them (B*D, N, h) to the shape of the tokens."""
         prompts, patches = self.layout.split(x)
         volume, grid = self.layout.volume, self.layout.volume.grid(self.layout.downsample)
-        z = self.execution.run_slices(self._narrow, patches)  # (B*D, N, h)
-        z = z.reshape(volume.batch, volume.depth, *grid, -1)  # (B, D, gh, gw, h)
-        g = self.merge(torch.stack([branch(z) for branch in self.branches]).sum(dim=0))
+        g = z.reshape(volume.batch, volume.depth, *grid, -1)  # (B, D, gh, gw, h)
+        g = self.run_once(self._enhance, g)
         if self.link is not None:
             g = self.link(g)
-        y = patches + self.execution.run_slices(self._widen, (z + g).reshape(*patches.shape[:2], -1))
+        y = patches + self.run_slices(self._widen, z + g.reshape(z.shape))
         return torch.cat([prompts, y], dim=1) if prompts.shape[1] else y
 
-    def _narrow(self, x: torch.Tensor) -> torch.Tensor:
-        return F.gelu(self.down(x))
+    def _enhance(self, z: torch.Tensor) -> torch.Tensor:
+        u: torch.Tensor = self.merge(reduce(torch.add, (branch(z) for branch in self.branches)))
+        return u
 
     def _widen(self, x: torch.Tensor) -> torch.Tensor:
         return F.gelu(self.up(x))
 
 
-class SeparableConv(Executed):
+class SeparableConv(nn.Module):
     """Depthwise convolution within the slices, then along depth; batch norm, ReLU."""
 
     def __init__(self, width: int, kernel: int) -> None:
@@ -202,18 +218,13 @@ class SeparableConv(Executed):
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Map (B, D, gh, gw, h) to the same shape; the convolutions work on channels-last views of it."""
-        v = torch.relu(self.norm(self.execution.run(self._convolve, z)))  # (B, h, D, N)
-        return v.permute(0, 2, 3, 1).reshape(z.shape)
-
-    def _convolve(self, z: torch.Tensor) -> torch.Tensor:
-        """Map (B, D, gh, gw, h) to (B, h, D, N)."""
         v = self.in_slice(z.flatten(0, 1).permute(0, 3, 1, 2))  # (B*D, h, gh, gw)
         v = v.permute(0, 2, 3, 1).reshape(*z.shape[:2], -1, z.shape[-1])  # (B, D, N, h)
-        y: torch.Tensor = self.along_depth(v.permute(0, 3, 1, 2))
-        return y
+        v = torch.relu(self.norm(self.along_depth(v.permute(0, 3, 1, 2))))  # (B, h, D, N)
+        return v.permute(0, 2, 3, 1).reshape(z.shape)
 
 
-class DepthFourier(Executed):
+class DepthFourier(nn.Module):
     """|IFFT3(w * FFT3(z) + b)| for w and b that depend on the depth frequency alone."""
 
     def __init__(self, depth: int) -> None:
@@ -232,10 +243,6 @@ class DepthFourier(Executed):
         if z.shape[1] != depth:
             hint = "one Fourier weight per slice: give patches of the training depth"
             raise ValueError(f"med_adapter: depth must be {depth}, got {z.shape[1]} ({hint})")
-        return self.execution.run(self._transform, z)
-
-    def _transform(self, z: torch.Tensor) -> torch.Tensor:
-        depth = len(self.weight)
         with _without_autocast(z.device.type):  # complex numbers have no half precision
             exact = torch.promote_types(z.dtype, torch.float32)
             kernel, impulse = torch.fft.ifft(torch.stack([self.weight, self.bias]).to(exact))

@@ -34,7 +34,7 @@ class Branch(Executed):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map tokens (B*D, P+N, E) to the same shape."""
-        y: torch.Tensor = self.drop_path(self.execution.run_slices(self.transform, x))
+        y: torch.Tensor = self.drop_path(self.run_slices(self.transform, x))
         return y
 
     def transform(self, x: torch.Tensor) -> torch.Tensor:
@@ -55,11 +55,14 @@ class Block(Executed):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map tokens (B*D, P+N, E) to the same shape."""
-        attn, mlp = self.attn_branch, self.mlp_branch
-        if self.execution.checkpointing and _is_bare(attn) and _is_bare(mlp):
-            return self.execution.run_slices(self._transform, x)
-        x = x + attn(x)
-        return x + mlp(x)  # type: ignore[no-any-return]  # torch types a module call as Any
+        if self.runs_by_slice():
+            return self.run_slices(self._transform, x)
+        x = x + self.attn_branch(x)
+        return x + self.mlp_branch(x)  # type: ignore[no-any-return]  # torch types a module call as Any
+
+    def runs_by_slice(self) -> bool:
+        """Whether checkpointing is on and both branches are bare."""
+        return self.execution.checkpointing and _is_bare(self.attn_branch) and _is_bare(self.mlp_branch)
 
     def _transform(self, x: torch.Tensor) -> torch.Tensor:
         x = x + self.attn_branch.transform(x)

@@ -92,12 +92,16 @@ TABLE: tuple[Pretraining, ...] = (
     Pretraining("swin_t_unet", "in1k", "swin_tiny_patch4_window7_224.ms_in1k", "mit", SWIN, note=CUT_NOTE),
     Pretraining("swin_t_unet", "in21k", "swin_tiny_patch4_window7_224.ms_in22k", "mit", SWIN, note=CUT_NOTE),
 )
+EMBEDDED = {
+    "tiny_vit": "formula-vit"
+}  # backbone -> the weights that ship with the package, see `bench.models.embedded`
 MAY_CUT_BLOCKS = frozenset({"swin_t_unet"})  # shallower than their pre-training on purpose
 
 
 def names(backbone: str) -> tuple[str, ...]:
     """Return the names of a backbone's weights, `none` first."""
-    return NONE, *(entry.name for entry in TABLE if entry.backbone == backbone)
+    embedded = (EMBEDDED[backbone],) if backbone in EMBEDDED else ()
+    return NONE, *embedded, *(entry.name for entry in TABLE if entry.backbone == backbone)
 
 
 def find(backbone: str, name: str) -> Pretraining | None:

@@ -45,6 +45,7 @@ BUILD_TIMM = "bench.models.timm_models:build_timm"
 BUILD_VIT, BUILD_SWIN = "bench.models.vit:build_vit", "bench.models.swin:build_swin"
 
 DECODERS: dict[str, str] = {  # name -> "module:function"
+    "linear": "bench.models.linear_decoder:build_linear_decoder",
     "light": "bench.models.light_decoder:build_light_decoder",
     "upernet": "bench.models.upernet:build_upernet",
     "swin_unet": "bench.models.swin_unet:build_swin_unet",
@@ -53,7 +54,14 @@ DECODERS: dict[str, str] = {  # name -> "module:function"
 BACKBONES: dict[str, BackboneInfo] = {
     info.name: replace(info, weights=pretraining.names(info.name))
     for info in (
-        BackboneInfo("tiny_vit", "Tiny ViT: 6 blocks, width 128, patch 8 (1.3 M parameters)", VIT, 8, BUILD_VIT),
+        BackboneInfo(
+            "tiny_vit",
+            "Tiny ViT: 6 blocks, width 128, patch 8 (1.3 M parameters)",
+            VIT,
+            8,
+            BUILD_VIT,
+            decoder="linear",
+        ),
         BackboneInfo("tiny_swin", "Tiny Swin: 2/2/2/2 blocks, width 24 (1.3 M parameters)", SWIN, 32, BUILD_SWIN),
         BackboneInfo("vit_ti16", "ViT-Ti/16: 12 blocks, width 192 (5.5 M parameters)", DEIT, 16, BUILD_VIT),
         BackboneInfo("vit_s16", "ViT-S/16: 12 blocks, width 384 (22 M parameters)", DEIT, 16, BUILD_VIT),

@@ -94,7 +94,7 @@ class Head(Executed):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B*D, h, w, E) to (B*D, H, W, K)."""
-        return self.execution.run_slices(self._classify, x)
+        return self.run_slices(self._classify, x)
 
     def _classify(self, x: torch.Tensor) -> torch.Tensor:
         y: torch.Tensor = self.output(self.expansion(x))

@@ -22,8 +22,9 @@ from timm.models import vision_transformer as timm_vit
 
 from bench.models.backbone import Backbone
 from bench.models.checkpoints import Checkpoint, State, file_sha256, read_checkpoint
+from bench.models.embedded import find_embedded
 from bench.models.hub import fetch
-from bench.models.pretraining import MAY_CUT_BLOCKS, NONE, LoadedWeights, find, is_path
+from bench.models.pretraining import EMBEDDED, MAY_CUT_BLOCKS, NONE, LoadedWeights, find, is_path
 from bench.models.swin import SwinBackbone, WindowAttention
 
 PATCH_EMBED = "patch_embed.proj.weight"
@@ -52,12 +53,15 @@ def load_weights(backbone: Backbone, weights: str) -> LoadedWeights:
         the backbone is unchanged then.
     """
     tag = _find_tag(backbone.name, weights)
-    path = Path(weights).expanduser() if tag is None else fetch(tag, backbone.name)
+    embedded = _is_embedded(backbone.name, weights)
+    path = (
+        find_embedded(weights) if embedded else Path(weights).expanduser() if tag is None else fetch(tag, backbone.name)
+    )
     checkpoint = read_checkpoint(path)
-    state = dict(checkpoint.state)
+    state = {name: tensor.float() for name, tensor in checkpoint.state.items()}  # half precision is for the disk
     unused = [*checkpoint.unused, *_take_tokens(state), *_take_surplus_blocks(state, backbone)]
     converted = _convert(path, state, backbone)
-    own = {_timm_name(name): name for name in backbone.state_dict()}
+    own = {timm_name(name): name for name in backbone.state_dict()}
     _check(path, checkpoint, state, converted, backbone, own)
     target = backbone.state_dict()
     as_read, kept = set(map(id, state.values())), set(map(id, converted.values()))  # timm renames and replaces
@@ -68,8 +72,8 @@ def load_weights(backbone: Backbone, weights: str) -> LoadedWeights:
         target[own[name]].copy_(converted[name])
     config = get_pretrained_cfg(tag) if tag else None
     return LoadedWeights(
-        name=path.name if tag is None else weights,
-        source=str(path.resolve()) if tag is None else f"timm {tag}",
+        name=path.name if tag is None and not embedded else weights,
+        source="embedded in the package" if embedded else str(path.resolve()) if tag is None else f"timm {tag}",
         sha256=file_sha256(path),
         matched=tuple(sorted(own[name] for name in found if id(converted[name]) in as_read)),
         resampled=tuple(sorted(own[name] for name in found if id(converted[name]) not in as_read)),
@@ -81,15 +85,20 @@ def load_weights(backbone: Backbone, weights: str) -> LoadedWeights:
 
 
 def _find_tag(backbone: str, weights: str) -> str | None:
-    """Return timm's name of the weights, or None for a file."""
+    """Return timm's name of the weights, or None for a file and for what ships with the package."""
     assert weights != NONE
-    if is_path(weights):
+    if is_path(weights) or _is_embedded(backbone, weights):
         return None
     entry = find(backbone, weights)
     return entry.tag if entry else f"{backbone.removeprefix('timm:')}.{weights}"
 
 
-def _timm_name(name: str) -> str:
+def _is_embedded(backbone: str, weights: str) -> bool:
+    return EMBEDDED.get(backbone) == weights
+
+
+def timm_name(name: str) -> str:
+    """Return timm's name of one of the backbone's tensors."""
     for own, timm_name in OWN_TO_TIMM:
         name = re.sub(own, timm_name, name)
     return name
@@ -111,7 +120,7 @@ def _take_surplus_blocks(state: State, backbone: Backbone) -> list[str]:
     """Take out the blocks that a documented shallower backbone does not have."""
     if backbone.name not in MAY_CUT_BLOCKS:
         return []
-    known = {_block_of(_timm_name(name)) for name in backbone.state_dict()}
+    known = {_block_of(timm_name(name)) for name in backbone.state_dict()}
     surplus = [name for name in state if _block_of(name) and _block_of(name) not in known]
     for name in surplus:
         del state[name]
@@ -153,7 +162,7 @@ class _SwinView:
 
     def __init__(self, backbone: SwinBackbone) -> None:
         self.patch_embed = backbone.patch_embed
-        modules = {_timm_name(f"{name}.")[:-1]: module for name, module in backbone.named_modules()}
+        modules = {timm_name(f"{name}.")[:-1]: module for name, module in backbone.named_modules()}
         self._attention = {name: each for name, each in modules.items() if isinstance(each, WindowAttention)}
 
     def get_submodule(self, name: str) -> SimpleNamespace:

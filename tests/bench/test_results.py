@@ -30,6 +30,7 @@ from bench.results import (
     describe_schema,
     read_result,
 )
+from bench.spec import Place
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TIMING = Timing(0.5, 0.1, 5)
@@ -153,8 +154,8 @@ def names_of(value: Any, prefix: str = "") -> set[str]:
 def test_every_field_is_explained():
     text = (DOCS / "results.md").read_text().partition("## The fields of result.json")[2]
     explained = set(re.findall(r"^\| `([\w.]+)`", text, re.MULTILINE))
-    machine = {f"provenance.{key}" for key in describe_machine("cpu", 1) | describe_end(0.0)}
-    wanted = names_of(FULL) | machine | {"provenance.seeds", "provenance.weights"}
+    machine = {f"provenance.{key}" for key in describe_machine(Place(Path(), Path(), "cpu", 1)) | describe_end(0.0)}
+    wanted = names_of(FULL) | machine | {f"provenance.{key}" for key in ("seeds", "spec", "weights", "ct_window")}
     parts = ("timing.", "postprocessing.cases.", "cost.train_step.", "cost.inference.", "cost.merged.inference.")
     wanted = {name for name in wanted if not name.startswith(parts)}
     assert wanted - explained == set()

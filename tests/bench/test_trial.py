@@ -7,18 +7,20 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 
 import datasets
 from bench import trial
 from bench.delta_file import DELTA_FILE, read_delta
 from bench.firewall import SELECTION_FILE, read_selection
 from bench.results import RESULT_FILE, Status, read_result
+from bench.spec import RunSpec
 from datasets import preprocessing
 from datasets.splits import split_cases
 
 
 def test_a_run_leaves_a_complete_record(make_run, carry_out, tmp_path):
-    spec = make_run(group="run-1")
+    spec = make_run(group="run-1", study="s#3", chosen=(("train.lr", "0.02"),))
     result = carry_out(spec, tmp_path)
     assert (result.status, result.reason, result.traceback) == (Status.DONE, "", "")
     assert read_result(tmp_path).to_json() == result.to_json()
@@ -33,6 +35,8 @@ def test_a_run_leaves_a_complete_record(make_run, carry_out, tmp_path):
     assert result.group == "run-1"
     assert result.cost.delta_mib == (tmp_path / DELTA_FILE).stat().st_size / 2**20
     assert result.provenance["seeds"] == spec.seeds
+    stored = json.loads((tmp_path / RESULT_FILE).read_text())["provenance"]["spec"]
+    assert TypeAdapter(RunSpec).validate_python(stored) == spec  # the run can be asked for again from its result
     assert result.provenance["device_name"]
     assert result.provenance["wall_s"] > result.cost.fit_s + result.cost.score_s
     assert torch.__version__.startswith(result.provenance["packages"]["torch"])

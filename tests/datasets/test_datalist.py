@@ -139,6 +139,10 @@ BAD = {
         "{where}: window: window: must have low < high and a positive standard deviation, got Window(low_hu=3.0, "
         "high_hu=3.0, mean_hu=0.0, std_hu=1.0) (docs/data.md has an example)",
     ),
+    "window_of_mri": (
+        {"modality": "MRI", "window": {"low_hu": 0, "high_hu": 3, "mean_hu": 1, "std_hu": 1}},
+        "{where}: window: is of Hounsfield units, got modality MRI (docs/data.md has an example)",
+    ),
     "public_name": (
         {"name": "BraTS"},
         "{where}: name: 'brats' is the name of a public data set (give it another \"name\", or use --datasets brats "

@@ -17,7 +17,7 @@ from datasets.phantom_files import build_geometry
 from datasets.preprocessing import Preparation, prepare_case
 
 SHAPE, SPACING_MM = (14, 18, 22), (3.0, 0.78125, 0.75)  # (D, H, W), all different so that a swapped axis shows
-COPIES = ["IPL", "LAS", "LPS", "RAS", "oblique"]
+COPIES = ["IPL", "LAS", "LPS", "RAS", "PIR", "oblique"]  # PIR: turning it twice is not turning it back
 ORIGIN_MM = (-101.5, 33.25, 1200.0)
 
 

@@ -133,7 +133,7 @@ def test_slices_of_another_size_are_refused(backbone):
 def test_bad_requests_are_one_sentence():
     with pytest.raises(ValueError, match=r"unknown backbone 'tiny_vti' \(did you mean 'tiny_vit'\?\); available: "):
         registry.get("tiny_vti")
-    with pytest.raises(ValueError, match=r"tiny_vit: unknown weights 'in21k'; available: none"):
+    with pytest.raises(ValueError, match=r"tiny_vit: unknown weights 'in21k'; available: formula-vit, none"):
         registry.build("tiny_vit", 4, (64, 64), "in21k")
     with pytest.raises(ValueError, match="tiny_swin: slices must be divisible by 32, got 48x64"):
         registry.build("tiny_swin", 4, (48, 64), "none")

@@ -131,6 +131,15 @@ def test_a_bare_block_keeps_its_input_alone():
     assert 7 * stream <= kept_bytes(model) < 7.1 * stream
 
 
+def test_an_adapted_block_keeps_its_input_and_what_is_narrow():
+    model = build("tiny_vit", "med_adapter")
+    set_execution(model, Execution(True, 3))
+    stream = 2 * DEPTH * 16 * 128 * 4  # bytes; W_down needs no copy of the block's output
+    narrow = 2 * DEPTH * 16 * (128 // 6) * 4
+    n_narrow = 6 * 2 + 4 * 3  # z and z + g of six blocks; the concatenation of four links and what is handed on
+    assert 7 * stream < kept_bytes(model) < 7.2 * stream + n_narrow * narrow
+
+
 def test_every_branch_is_told():
     model = build("tiny_swin", "adaptformer")
     way = Execution(True, 2)

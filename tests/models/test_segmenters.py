@@ -7,6 +7,7 @@ import methods
 from bench.models import apply_method, build_segmenter, registry
 from bench.models.delta import delta_state, load_delta
 from bench.models.light_decoder import LightDecoder
+from bench.models.linear_decoder import LinearDecoder
 
 EVERY = [name for name in registry.names() if name.startswith("tiny_")]
 
@@ -59,8 +60,21 @@ def test_decoder_takes_plain_and_pyramidal_maps(channels, strides, size):
 
 
 def test_decoder_is_light():
-    model = build_segmenter("tiny_vit", "none", in_channels=4, n_classes=4, patch=(16, 64, 64), seed=0)
-    assert sum(parameter.numel() for parameter in model.decoder.parameters()) == 193_860
+    decoder = LightDecoder((128,) * 4, (8,) * 4, n_classes=4)
+    assert sum(parameter.numel() for parameter in decoder.parameters()) == 193_860
+
+
+def test_linear_decoder_gives_each_pixel_of_a_token_its_row():
+    decoder = LinearDecoder(n_channels=3, stride=2, n_classes=2)
+    token = torch.randn(3)
+    maps = [torch.randn(1, 3, 4, 5) for _ in range(4)]
+    maps[-1][0, :, 1, 2] = token
+    logits = decoder(maps, (8, 10))
+    assert logits.shape == (1, 2, 8, 10)
+    rows = (decoder.head.weight[:, :, 0, 0] @ token + decoder.head.bias).view(2, 2, 2)  # class, y, x
+    torch.testing.assert_close(logits[0, :, 2:4, 4:6], rows)
+    again = decoder([torch.randn(1, 3, 4, 5) for _ in range(3)] + maps[-1:], (8, 10))
+    assert torch.equal(again, logits)  # only the last tap counts
 
 
 def test_delta_of_another_network_is_refused_and_changes_nothing():

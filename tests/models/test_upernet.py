@@ -107,4 +107,5 @@ def test_every_backbone_names_its_decoder():
         found[name] = type(model.decoder).__name__
     assert found["vit_b16"] == found["swin_tiny"] == "UPerNet"
     assert found["swin_t_unet"] == "SwinUNetDecoder"
-    assert {found[name] for name in ("tiny_vit", "tiny_swin", "vit_ti16", "vit_s16")} == {"LightDecoder"}
+    assert found["tiny_vit"] == "LinearDecoder"
+    assert {found[name] for name in ("tiny_swin", "vit_ti16", "vit_s16")} == {"LightDecoder"}
