@@ -63,14 +63,11 @@ def measure_ct(folder: Path, n_slices: int) -> bool:
     factor = found["peak_mib"] / float32_mib
     print(f"  prepared in {found['seconds']:.0f} s, peak {found['peak_mib']:.0f} MiB resident: {factor:.2f} x float32")
     patch = run_child("patches", folder)
-    print(
-        f"  128^3 patch, image and label: {patch['median_ms']:.2f} ms (median of {patch['n']}, warm; "
-        f"95th percentile {patch['p95_ms']:.2f} ms)"
-    )
-    print(
-        f"  128^3 patch out of the .nii.gz: {patch['packed_ms']:.0f} ms, {patch['packed_ms'] / patch['median_ms']:.0f}x"
-    )
-    return factor < LARGEST_FACTOR and patch["median_ms"] < LARGEST_PATCH_MS
+    clock, processor = patch["clock_ms"], patch["processor_ms"]
+    times = f"{clock:.2f} ms on the clock, {processor:.2f} ms of the processor (medians, warm)"
+    print(f"  128^3 patch, image and label: {times}")
+    print(f"  128^3 patch out of the .nii.gz: {patch['packed_ms']:.0f} ms on the clock")
+    return factor < LARGEST_FACTOR and clock < LARGEST_PATCH_MS
 
 
 def measure_cases(folder: Path, n_cases: int) -> bool:
@@ -139,22 +136,18 @@ def read_here(folder: Path, _: int) -> dict[str, float]:
     dataset = datasets.build("lits", folder / "ct")
     (case,) = prepare(dataset, dataset.find_cases(), folder / "cache")
     rng = np.random.default_rng(0)
-    times = []
     starts = [tuple(int(rng.integers(room)) for room in np.subtract(case.shape, PATCH)) for _ in range(60)]
+    clock, processor = [], []
     for start in starts[:10] + starts:  # the first ten warm up
-        began = time.perf_counter()
+        began = time.perf_counter(), time.process_time()
         case.read_patch(start, PATCH)
-        times.append(1000 * (time.perf_counter() - began))
-    began = time.perf_counter()
-    np.asarray(nib.load(folder / "ct" / "volume-0.nii.gz").dataobj[100:228, 100:228, 200:328])
-    packed_ms = 1000 * (time.perf_counter() - began)
-    warm = sorted(times[10:])
-    return {
-        "n": len(warm),
-        "median_ms": statistics.median(warm),
-        "p95_ms": warm[int(0.95 * len(warm))],
-        "packed_ms": packed_ms,
-    }
+        clock.append(time.perf_counter() - began[0])
+        processor.append(time.process_time() - began[1])
+    began_packed = time.perf_counter()
+    np.asarray(nib.load(folder / "ct" / "volume-0.nii.gz").dataobj[100:228, 100:228, -128:])
+    packed = time.perf_counter() - began_packed
+    medians = statistics.median(clock[10:]), statistics.median(processor[10:]), packed
+    return dict(zip(("clock_ms", "processor_ms", "packed_ms"), (1000 * each for each in medians), strict=True))
 
 
 def train_here(folder: Path, n_cases: int) -> dict[str, object]:
