@@ -1,0 +1,94 @@
+"""A store of 1,000 runs becomes a report in seconds, without torch."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bench import entries
+from bench.results import RESULT_FILE, RunResult
+from bench.tracking import open_store
+from tests.reports.made_results import make_many, make_result
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+N_RUNS, LIMIT_S = 1000, 20.0
+
+
+def fill_fast(folder: Path, results: list[RunResult]) -> None:
+    """Put runs into a store as `Store.log_result` does, but row by row into its tables: MLflow itself takes minutes."""
+    store = open_store(f"sqlite:///{folder}/mlflow.db")
+    places = {name: store.find_experiment(name) for name in {result.dataset for result in results}}
+    template = store.client.create_run(places[results[0].dataset]).info.run_id
+    store.client.set_terminated(template)
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
+        database.row_factory = sqlite3.Row
+        row = dict(database.execute("select * from runs where run_uuid = ?", (template,)).fetchone())
+        database.execute("update runs set lifecycle_stage = 'deleted' where run_uuid = ?", (template,))
+        for result in results:
+            own = uuid.uuid4().hex
+            artifacts = folder / "mlruns" / result.dataset / own / "artifacts"
+            artifacts.mkdir(parents=True)
+            (artifacts / RESULT_FILE).write_text(result.to_json())
+            place = {"run_uuid": own, "experiment_id": places[result.dataset], "artifact_uri": artifacts.as_uri()}
+            insert(database, "runs", [tuple((row | place).values())])
+            insert(database, "tags", [(key, value, own) for key, value in entries.tags(result).items()])
+            insert(database, "params", [(key, value, own) for key, value in entries.params(result).items()])
+            last = {key: (key, value, 0, step, False, own) for key, value, step in entries.metrics(result)}
+            insert(database, "latest_metrics", list(last.values()))
+
+
+def insert(database: sqlite3.Connection, table: str, rows: list[tuple[object, ...]]) -> None:
+    database.executemany(f"insert into {table} values ({', '.join('?' * len(rows[0]))})", rows)
+
+
+def test_rows_are_those_that_mlflow_would_write(tmp_path: Path, new_store: Callable[[Path], str]) -> None:
+    """The short cut of this file must not make a store that is easier to read than a real one."""
+    result = make_result("lora")
+    new_store(tmp_path / "fast")
+    fill_fast(tmp_path / "fast", [result])
+    slow = open_store(new_store(tmp_path / "slow"))
+    slow.log_result(result, tmp_path)
+    (real,) = slow.client.search_runs([slow.find_experiment("brats")])
+    fast = open_store(f"sqlite:///{tmp_path}/fast/mlflow.db")
+    (made,) = fast.client.search_runs([fast.find_experiment("brats")])
+    assert made.data.metrics == real.data.metrics
+    assert made.data.params == real.data.params
+    ours = set(entries.tags(result))
+    assert {key: made.data.tags[key] for key in ours} == {key: real.data.tags[key] for key in ours}
+    assert fast.load_results() == slow.load_results() == [result]
+
+
+@pytest.mark.parametrize(("arguments", "n_runs"), [([], N_RUNS), (["--figures", "--out", "report"], 12)])
+def test_reports_do_without_torch_and_a_thousand_runs_within_20_seconds(
+    arguments: list[str], n_runs: int, tmp_path: Path, new_store: Callable[[Path], str]
+) -> None:
+    new_store(tmp_path)
+    fill_fast(tmp_path, make_many(n_runs))
+    command = [sys.executable, "-X", "importtime", "-m", "bench", "report", *arguments]
+    before, started = os.times(), time.perf_counter()
+    done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True)
+    took_s, after = time.perf_counter() - started, os.times()
+    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "med_adapter" in done.stdout or f"from {n_runs} runs" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    assert {"numpy", "mlflow", "reports.summary"} <= imported
+    assert not {name for name in imported if name.partition(".")[0] in ("torch", "monai", "timm", "lightning_fabric")}
+    print(f"\n{n_runs} runs: {took_s:.1f} s, of which this process worked {cpu_s:.1f} s")  # noqa: T201
+    assert cpu_s < LIMIT_S  # of the processor: others may be at work on it
+
+
+def environment(folder: Path) -> dict[str, str]:
+    own = {"PYTHONPATH": str(ROOT), "COLUMNS": "200", "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    return os.environ | own
