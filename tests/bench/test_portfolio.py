@@ -22,7 +22,7 @@ Fill = Callable[[list[RunResult]], None]
 
 @pytest.fixture
 def fill(tmp_path: Path, new_store: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Fill]:
-    """Put results into a store of the working directory, each with the slices of one case."""
+    """Put results into a store of the working directory, each with the same slices for all its cases."""
     uri = new_store(tmp_path / "store")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(tmp_path)
@@ -36,7 +36,7 @@ def fill(tmp_path: Path, new_store: Callable[[Path], str], monkeypatch: pytest.M
         for number, result in enumerate(results):
             prediction = np.roll(reference, number, axis=1)
             slices = cut_slices(reference.astype(np.float32), reference, prediction, 1)
-            write_slices(folder / SLICES_FILE, {row.case: slices for row in result.cases[:1]})
+            write_slices(folder / SLICES_FILE, {row.case: slices for row in result.cases})
             store.log_result(result, folder)
 
     yield put

@@ -203,7 +203,7 @@ def test_sync_restores_the_studies_and_their_trials(
     """Also where nothing but tuning was done; a study that cannot be read is said, and the rest is sent."""
     trials = [TrialRecord(number, "done", {"train.lr": 0.1}, 0.5 + number / 10, 20, 1.5) for number in range(2)]
     study = StudyRecord(
-        "lora-brats", "lora", "brats", "tiny_vit", "none", 0, True, "abc", {"trials": 2}, tuple(trials)
+        "lora-brats", "lora", "brats", "tiny_vit", "none", 0, 0, True, "abc", {"trials": 2}, {}, tuple(trials)
     )  # fmt: skip
     study.write(out / "tuning" / study.name)
     (out / "tuning" / "broken").mkdir()

@@ -22,7 +22,8 @@ def make_model(method: str = "lora"):
 
 def draw_epoch(epoch: int) -> list[dict[str, torch.Tensor]]:
     generator = torch.Generator().manual_seed(epoch)
-    image = torch.randn(1, 2, *PATCH, generator=generator)
+    coarse = torch.randn(1, 2, PATCH[0], PATCH[1] // 8, PATCH[2] // 8, generator=generator)
+    image = coarse.repeat_interleave(8, 3).repeat_interleave(8, 4)  # one value a token: its decoder sees no finer
     return [{"image": image, "label": (image[:, 0] > 0).long() + (image[:, 1] > 1).long()} for _ in range(3)]
 
 

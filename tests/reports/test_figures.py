@@ -138,7 +138,7 @@ def make_study(*dices: float | None) -> StudyRecord:
         TrialRecord(number, "failed" if dice is None else "done", {}, dice, 10, 1.0)
         for number, dice in enumerate(dices)
     )
-    return StudyRecord("s", "lora", "brats", "tiny_vit", "none", 0, True, "p", {}, trials)
+    return StudyRecord("s", "lora", "brats", "tiny_vit", "none", 0, 0, True, "p", {}, {}, trials)
 
 
 def test_tuning_shows_the_best_so_far() -> None:
