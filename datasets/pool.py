@@ -25,7 +25,7 @@ def run_in_processes(
 
     Raises: DataError if a process dies; whatever the function raises.
     """
-    context = multiprocessing.get_context("forkserver")
+    context = multiprocessing.get_context("spawn")  # the fork server is one for all, and holds what runs compute with
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
     try:
         futures = {pool.submit(function, job): job for job in jobs}
