@@ -120,7 +120,8 @@ def claim(study: Study, spec: StudySpec) -> Trial | None:
     trial = study.ask() if orphan is None else optuna.trial.Trial(study, orphan._trial_id)
     trial.set_user_attr(OWNER, _own_name())
     trial.set_user_attr(BEAT, time.time())
-    for dimension in spec.space:
+    for dimension in spec.space:  # each with a seed of its own: a worker may have died between two of them
+        study.sampler = build_sampler(spec.tune, derive_seed("sampler", spec.tune.seed, number, dimension.key))
         dimension.suggest(trial)
     return trial
 
