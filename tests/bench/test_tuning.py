@@ -83,6 +83,31 @@ def test_an_interrupted_study_goes_on_as_if_it_had_not_been(sampler, tmp_path):
     assert suggestions(run(stormy, bowl)) == suggestions(undisturbed)
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes"])  # gp and qmc draw all at once, and draw anew
+def test_a_worker_that_dies_between_two_suggestions_leads_to_the_same_trials(sampler, tmp_path, monkeypatch):
+    spec = study_spec(7, sampler=sampler)
+    calm, stormy = open_study(InMemoryStorage(), spec), open_study(InMemoryStorage(), spec)
+    tune(calm, spec, bowl, tmp_path / "lock")
+    calls, suggest = [], Dimension.suggest
+
+    def dies_at_the_second_of_the_fourth(dimension, trial):
+        calls.append(dimension.key)
+        if len(calls) == 3 * len(SPACE) + 2:
+            raise KeyboardInterrupt
+        return suggest(dimension, trial)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Dimension, "suggest", dies_at_the_second_of_the_fourth)
+        with pytest.raises(KeyboardInterrupt):
+            tune(stormy, spec, bowl, tmp_path / "lock")
+    orphan = stormy.trials[3]
+    assert len(orphan.params) == 1
+    stormy._storage.set_trial_user_attr(orphan._trial_id, "owner", ["elsewhere", 1, 0.0])
+    stormy._storage.set_trial_user_attr(orphan._trial_id, "beat", 0.0)  # silent since 1970
+    tune(stormy, spec, bowl, tmp_path / "lock")
+    assert suggestions(stormy) == suggestions(calm)
+
+
 def learning(number, values, report):
     """A curve of four validations that rises to what `bowl` gives; hopeless ones are stopped."""
     dice = bowl(number, values, report).dice
