@@ -197,7 +197,7 @@ def train(model: Segmenter, volume: torch.Tensor, n_steps: int) -> list[Gradient
     for _ in range(n_steps):
         optimizer.zero_grad()
         loss = F.cross_entropy(model(volume), target)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
         tuned = model.tuned_parameters().items()
         history.append({name: None if p.grad is None else p.grad.clone() for name, p in tuned})
         optimizer.step()
