@@ -82,7 +82,7 @@ def build(row: str, backbone: str, patch: tuple[int, int, int]) -> Any:
 def build_step(model: Any, image: Any, label: Any, *, bf16: bool) -> Callable[[], None]:
     import torch
 
-    from bench.spec import TrainSpec
+    from bench.protocol import TrainSpec
     from bench.training import build_loss, build_optimizer
 
     optimizer = build_optimizer(model, TrainSpec())
