@@ -13,6 +13,7 @@ from reports.gallery import Picture
 from reports.style import fix_layout, save_pdf, save_png, save_svg, style
 
 MOST_PROCESSES = 8
+PRELOADED = [__name__, *(f"matplotlib.backends.backend_{name}" for name in ("pdf", "agg", "svg"))]
 SAVERS = {"pdf": save_pdf, "png": save_png, "svg": save_svg}
 
 
@@ -23,7 +24,7 @@ def start_renderers() -> Iterator[Executor]:
     They fork from a server that starts at once and imports what drawing needs while this process reads the store.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(PRELOADED)
     forkserver.ensure_running()
     pool = ProcessPoolExecutor(min(os.cpu_count() or 1, MOST_PROCESSES), mp_context=context)
     try:
