@@ -20,7 +20,8 @@ from datasets.phantom_files import write_bytes, write_patient
 from datasets.phantom_layouts import DEFAULT_LAYOUT, get_layout
 from datasets.phantom_shapes import Grid, Shape
 
-GENERATOR, GENERATOR_VERSION = "datasets.phantom", 3
+GENERATOR = "datasets.phantom"
+GENERATOR_VERSIONS = {"brats": 3, "kits": 4, "lits": 3}  # raise one when patients of this data set look otherwise
 DEMO_SHAPE: Shape = (32, 64, 64)
 FULL_SHAPE: Shape = (155, 240, 240)
 MIN_SIZE = 16  # voxels along each axis; below it the smallest structures vanish
@@ -54,7 +55,7 @@ def write_phantoms(
         raise ValueError(f"phantom: n_cases must be >= 1 and sizes >= {MIN_SIZE}, got {n_cases} and {shape}")
     plan = {
         "generator": GENERATOR,
-        "version": GENERATOR_VERSION,
+        "version": GENERATOR_VERSIONS[name],
         "dataset": name,
         "layout": layout,
         "n_cases": n_cases,

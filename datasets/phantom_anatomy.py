@@ -38,7 +38,7 @@ BRAIN_NOISE = 45.0
 
 # Abdomen: Hounsfield units.
 FAT, MUSCLE, ORGAN, LESION = range(1, 5)
-KIDNEY_PALETTE = (Look((-1000,), 0), Look((-90,), 12), Look((55,), 15), Look((150,), 18), Look((95,), 18))
+KIDNEY_PALETTE = (Look((-1000,), 0), Look((-90,), 12), Look((55,), 15), Look((180,), 18), Look((95,), 18))
 LIVER_PALETTE = (Look((-1000,), 0), Look((-90,), 12), Look((60,), 15), Look((115,), 14), Look((75,), 14))
 ABDOMEN_NOISE = 14.0
 
@@ -79,15 +79,18 @@ def _paint_glioma(canvas: Canvas) -> None:
 
 
 def draw_kidneys(grid: Grid, rng: np.random.Generator) -> Patient:
-    """Draw an abdomen with two kidneys at the back, one with a tumour bulging out of it, among look-alike blobs."""
-    canvas = _draw_abdomen(grid, rng)
+    """Draw an abdomen with two kidneys at the back, one with a tumour bulging out of it, behind look-alike blobs.
+
+    Mimics keep off the kidneys, but for a tube now and then.
+    """
+    canvas = _draw_abdomen(grid, rng, reach=0.86)
     sick = int(rng.integers(2))
     for side in (0, 1):
-        x = (-1) ** side * rng.uniform(0.42, 0.5)
+        x = (-1) ** side * rng.uniform(0.4, 0.46)
         centre = (rng.uniform(-0.15, 0.15), rng.uniform(-0.38, -0.28), x)
-        radii = (rng.uniform(0.5, 0.6), rng.uniform(0.19, 0.24), rng.uniform(0.17, 0.21))
+        radii = (rng.uniform(0.55, 0.65), rng.uniform(0.22, 0.26), rng.uniform(0.2, 0.24))
         kidney = draw_blob(grid, centre, radii, rng, wobble=0.06, tilt=0.15)
-        canvas.taken.append((centre, 0.34))
+        canvas.taken += [((centre[0] + shift * radii[0], *centre[1:]), 0.28) for shift in (-0.7, 0, 0.7)]
         canvas.paint(kidney < 1, ORGAN, 1)
         hilum = (centre[0], centre[1], centre[2] * 0.72)  # the notch on the inner side
         canvas.paint(draw_blob(grid, hilum, (0.2, 0.07, 0.09), rng) < 1, FAT)
@@ -95,7 +98,8 @@ def draw_kidneys(grid: Grid, rng: np.random.Generator) -> Patient:
             _paint_renal_tumour(canvas, centre, radii)
 
     def in_front() -> Point:
-        return _draw_within(rng, (0.85, 0.55, 0.7))
+        d, h, w = _draw_within(rng, (0.85, 0.55, 0.7))
+        return d, h + 0.15, w
 
     canvas.paint_mimic_blobs(ORGAN, rng.uniform(0.2, 0.3, size=6).tolist(), in_front)
     canvas.paint_mimic_blobs(LESION, rng.uniform(0.16, 0.24, size=6).tolist(), in_front)
@@ -105,11 +109,11 @@ def draw_kidneys(grid: Grid, rng: np.random.Generator) -> Patient:
 
 def _paint_renal_tumour(canvas: Canvas, kidney: Point, radii: Point) -> None:
     rng = canvas.rng
-    direction = rng.normal(size=3) * (1, 1, 0.5)
-    direction[2] = abs(direction[2]) * np.sign(kidney[2])  # outwards: the notch stays free
+    # Up or down, to the front and outwards: away from the wall and the notch.
+    direction = np.abs(rng.normal(size=3)) * (rng.choice((-1, 1)), 1, 0.5 * np.sign(kidney[2]))
     direction /= np.linalg.norm(direction)
     centre = _as_point(np.add(kidney, direction * np.array(radii) * 0.8))
-    radius = rng.uniform(0.19, 0.25)
+    radius = rng.uniform(0.22, 0.28)
     canvas.taken.append((centre, 1.1 * radius))
     level = draw_blob(canvas.grid, centre, vary_radii(radius, rng, 0.08), rng, wobble=0.08)
     canvas.paint(level < 1, LESION, 2)
@@ -117,7 +121,7 @@ def _paint_renal_tumour(canvas: Canvas, kidney: Point, radii: Point) -> None:
 
 def draw_liver(grid: Grid, rng: np.random.Generator) -> Patient:
     """Draw an abdomen whose liver has round lesions and vessels of the same look, beside look-alike organs."""
-    canvas = _draw_abdomen(grid, rng)
+    canvas = _draw_abdomen(grid, rng, reach=1)
     centre = (rng.uniform(-0.1, 0.1), rng.uniform(-0.05, 0.1), rng.uniform(0.3, 0.38))
     liver = draw_blob(grid, centre, (0.8, 0.5, 0.44), rng, wobble=0.12, tilt=0.2)
     canvas.paint(liver < 1, ORGAN, 1)
@@ -140,13 +144,17 @@ def draw_liver(grid: Grid, rng: np.random.Generator) -> Patient:
     return Patient(render(canvas, LIVER_PALETTE, ABDOMEN_NOISE), canvas.classes)
 
 
-def _draw_abdomen(grid: Grid, rng: np.random.Generator) -> Canvas:
-    """Return a body of fat in a wall of muscle, with air around it and a spine."""
+def _draw_abdomen(grid: Grid, rng: np.random.Generator, reach: float) -> Canvas:
+    """Return a body of fat in a wall of muscle, with air around it and a spine.
+
+    ``reach`` is how far out things may be painted: 0.86 keeps them inside the wall, 1 within the skin.
+    """
     _, h, w = grid.axes
     outline = np.sqrt((h / rng.uniform(0.76, 0.84)) ** 2 + (w / rng.uniform(0.92, 0.98)) ** 2)
     outline = np.broadcast_to(outline, grid.shape)
     canvas = Canvas(grid, rng, outline < 1)
     canvas.paint((outline > 0.86) & (outline < 0.95), MUSCLE)
+    canvas.body = outline < reach
     spine = draw_tube(grid, (0, -0.5, 0), 0, 0.13, rng)
     canvas.paint(spine < 1, MUSCLE)
     canvas.taken.append(((0, -0.5, 0), 0.15))

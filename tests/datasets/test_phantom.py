@@ -133,7 +133,7 @@ def test_more_cases_are_added_and_the_old_ones_kept(tmp_path: Path) -> None:
     marker = json.loads((tmp_path / SYNTHETIC_MARKER).read_text())
     assert marker == {
         "generator": "datasets.phantom",
-        "version": phantom.GENERATOR_VERSION,
+        "version": phantom.GENERATOR_VERSIONS["lits"],
         "dataset": "lits",
         "layout": "lits",
         "n_cases": 2,
