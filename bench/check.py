@@ -10,7 +10,7 @@ import methods
 from bench.battery import CHECKS, Check, Subject
 from bench.grid import parse_methods, parse_names
 from bench.models import registry
-from bench.spec import SpecError
+from bench.protocol import SpecError
 from methods.base import Method, MissingRole
 
 EXIT_PASSED, EXIT_FAILED = 0, 1

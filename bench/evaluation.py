@@ -12,8 +12,8 @@ from monai.inferers import sliding_window_inference
 from torch import nn
 
 from bench.metrics import Scoring, dice, region_mask, score_case
+from bench.protocol import EvalSpec
 from bench.results import CaseScore
-from bench.spec import EvalSpec
 from datasets.base import DatasetInfo
 from datasets.prepared import PreparedCase
 

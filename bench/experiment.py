@@ -13,9 +13,10 @@ from bench.grid import expand, parse_methods, parse_names, parse_numbers
 from bench.models import registry
 from bench.models.pretraining import is_path
 from bench.presets import PhantomSpec, get_preset
+from bench.protocol import Protocol, SpecError, override
 from bench.request import Request
 from bench.sources import check_exclude, find_used, look_up, preparation_of
-from bench.spec import MethodSpec, Protocol, RunSpec, SpecError, override
+from bench.spec import MethodSpec, RunSpec
 
 OnCase = Callable[[str, int, int], None]  # what is going on, cases done, cases in all
 

@@ -8,7 +8,7 @@ import torch
 
 from bench.models import registry
 from bench.models.pretraining import NONE
-from bench.spec import Protocol
+from bench.protocol import Protocol
 from methods.base import Method, MissingRole, apply
 
 

@@ -9,7 +9,8 @@ from itertools import product
 from pathlib import Path
 
 import methods
-from bench.spec import MethodSpec, Protocol, RunSpec, SpecError
+from bench.protocol import Protocol, SpecError
+from bench.spec import MethodSpec, RunSpec
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import datasets
-from bench.spec import suggest
+from bench.protocol import suggest
 from bench.surfaces import Spacing
 from datasets.base import SYNTHETIC_MARKER, Case, DataError, DatasetInfo, Release
 from datasets.discovery import Hit, find_hits, has_clue, iter_files, stem

@@ -12,8 +12,8 @@ from math import nan, prod
 import numpy as np
 
 from bench.policies import EMPTY_POLICIES, EmptyPolicy, Outcome, choose_policy, choose_tolerance_mm
+from bench.protocol import EvalSpec
 from bench.results import CaseScore
-from bench.spec import EvalSpec
 from bench.surfaces import Spacing, bounding_box, hausdorff_95, surface_dice
 from datasets.base import DatasetInfo, Region
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.spec import EMBEDDED_WEIGHTS, DataSpec, EvalSpec, ModelSpec, Protocol, SpecError, TrainSpec, suggest
+from bench.protocol import DataSpec, EvalSpec, ModelSpec, Protocol, SpecError, TrainSpec, suggest
+from bench.spec import EMBEDDED_WEIGHTS
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from bench.display import case_progress
 from bench.pretrain.card import write_weights
 from bench.pretrain.recipe import Recipe
 from bench.pretrain.train import pretrain
-from bench.spec import SpecError
+from bench.protocol import SpecError
 
 LAST = 50  # steps whose mean loss the card tells
 

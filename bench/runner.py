@@ -13,10 +13,11 @@ from bench.attempt import begin_attempt, end_attempt
 from bench.children import Child, start_child
 from bench.firewall import count_reads, read_selection
 from bench.groups import RUNS
+from bench.protocol import SpecError
 from bench.provenance import describe_run
 from bench.request import ComputeRequest
 from bench.results import RunResult, Status, read_result
-from bench.spec import Place, RunSpec, SpecError
+from bench.spec import Place, RunSpec
 
 FINISHED = (Status.DONE, Status.DIVERGED, Status.OOM, Status.SKIPPED)  # repeating these would give the same again
 

@@ -17,8 +17,8 @@ from bench.display import case_progress
 from bench.label_files import Pairing, pair_files, read_pair
 from bench.metrics import Scoring, score_case
 from bench.postprocessing import AUTO, REGION, choose_cutoff
+from bench.protocol import EvalSpec, Protocol, SpecError, override
 from bench.results import CaseScore, PostProcessing, to_plain
-from bench.spec import EvalSpec, Protocol, SpecError, override
 from reports.aggregates import Mean, RegionAggregate, aggregate_regions
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from bench.spec import SECTIONS, Protocol, SpecError, override, suggest
+from bench.protocol import SECTIONS, Protocol, SpecError, override, suggest
 from methods.base import Method
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import datasets
 from bench.grid import DataSource
-from bench.spec import DataSpec, RunSpec, SpecError
+from bench.protocol import DataSpec, SpecError
+from bench.spec import RunSpec
 from datasets.base import BadCasesError, Case, DataError, Dataset, Problem
 from datasets.split_file import find_split_file, split_by_file
 from datasets.splits import Split, draw_shots, split_cases

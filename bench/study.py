@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from bench.protocol import SpecError, TuneSpec
 from bench.results import Status, flatten
 from bench.search import Space, defaults, describe_space
-from bench.spec import SpecError, TuneSpec, derive_seed
+from bench.spec import derive_seed
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -20,8 +20,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from bench.models.delta import delta_state, load_delta
 from bench.models.segmenter import Segmenter
+from bench.protocol import TrainSpec
 from bench.results import EpochRecord
-from bench.spec import TrainSpec
 from bench.timing import synchronize
 
 Batch = dict[str, torch.Tensor]  # "image" (B, C, D, H, W) float32, "label" (B, D, H, W) int64

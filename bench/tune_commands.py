@@ -17,12 +17,13 @@ from bench.commands import EXIT_DONE, EXIT_FAILED_RUNS, EXIT_INTERRUPTED, say_wh
 from bench.display import case_progress
 from bench.experiment import Experiment, lay_out
 from bench.feasibility import check_methods
+from bench.protocol import SpecError
 from bench.publishing import Tracker
 from bench.request import TuneRequest
 from bench.results import Status
 from bench.runner import Slots
 from bench.search import build_space, check_owners, split_values
-from bench.spec import RunSpec, SpecError
+from bench.spec import RunSpec
 from bench.study_display import StudyDisplay
 from bench.study_record import TUNING, StudyRecord
 from bench.tuned import apply_tuned, find_studies, read_toml, take_best, write_toml

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.campaign import describe_protocol, name_study, vary
-from bench.spec import RunSpec, SpecError, TuneSpec
+from bench.protocol import SpecError, TuneSpec
+from bench.spec import RunSpec
 from bench.study import name_difference
 from bench.study_record import STUDY_FILE, TUNING, StudyRecord, read_study
 

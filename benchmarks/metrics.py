@@ -24,8 +24,8 @@ import numpy as np
 from scipy import ndimage
 
 from bench.metrics import Scoring, region_mask, score_case
+from bench.protocol import EvalSpec
 from bench.results import CaseScore
-from bench.spec import EvalSpec
 from datasets.base import DatasetInfo
 from datasets.brats import Brats
 from datasets.lits import Lits

@@ -18,8 +18,8 @@ from lightning_fabric import Fabric
 
 import methods
 from bench.memory import measure_memory
+from bench.protocol import TrainSpec
 from bench.results import Memory
-from bench.spec import TrainSpec
 from bench.training import build_step
 from benchmarks.compute import CHANNELS, CLASSES, Patch, build
 

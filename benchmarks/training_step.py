@@ -1,7 +1,7 @@
 """Time and peak memory of one training step of every method, relative to full fine-tuning; bf16 against fp32.
 
     python -m benchmarks.training_step [--backbone vit_b16] [--patch 32,128,128] [--steps 5] [--threads 2]
-    python -m benchmarks.training_step --methods med_adapter --patch 128,128,128 --checkpointing --slices-per-chunk 16
+    python -m benchmarks.training_step --methods med_adapter --checkpointing --slices-per-chunk 16 --against-plain
 
 One patch of 4 channels and 4 classes; forward, loss, backward and optimiser as in training, random weights. Every row
 is measured in a process of its own, so that peak memory is that row's alone. ``linear + position`` trains the position
@@ -11,7 +11,8 @@ blocks, which is what linear probing otherwise saves.
 Peak memory is the resident set of the whole process, the libraries included; ``network`` is what lies above the
 loaded libraries, ``step`` what lies above the built network. The time is that of the fastest step after a first one
 that is not counted: what else the machine does can only make a step slower. On a CPU, bf16 is faster than fp32 only if
-it has instructions for it (AVX512-BF16 or AMX); without them it is many times slower.
+it has instructions for it (AVX512-BF16 or AMX); without them it is many times slower. ``--against-plain`` prints each
+method's step as asked for beside the same without checkpointing and chunks, and their ratio, in fp32 and nothing else.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def build(row: str, backbone: str, patch: tuple[int, int, int]) -> Any:
 def build_step(model: Any, image: Any, label: Any, *, bf16: bool) -> Callable[[], None]:
     import torch
 
-    from bench.spec import TrainSpec
+    from bench.protocol import TrainSpec
     from bench.training import build_loss, build_optimizer
 
     optimizer = build_optimizer(model, TrainSpec())
@@ -109,13 +110,13 @@ def resident_mib() -> float:
     return n_pages * resource.getpagesize() / 2**20
 
 
-def iter_rows(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    """Yield what is measured, full fine-tuning first."""
+def iter_rows(arguments: argparse.Namespace, first: tuple[str, ...] = ("full",)) -> Iterator[tuple[str, str]]:
+    """Yield what is measured, full fine-tuning first unless told otherwise."""
     import methods
 
     asked = arguments.methods.split(",") if arguments.methods else methods.names()
     with_position = [WITH_POSITION] if "linear" in asked and "vit" in arguments.backbone else []
-    for row in dict.fromkeys(["full", *asked, *with_position]):
+    for row in dict.fromkeys([*first, *asked, *with_position]):
         yield row, "fp32"
     for row in BF16_ROWS:
         if row in asked:
@@ -147,6 +148,16 @@ def print_table(arguments: argparse.Namespace) -> None:
             print(f"bf16 is {ratio:.2f}x faster than fp32 ({row})")
 
 
+def print_against_plain(arguments: argparse.Namespace) -> None:
+    plainly = argparse.Namespace(**vars(arguments) | {"checkpointing": False, "slices_per_chunk": 0})
+    print(f"{arguments.backbone}, one patch 4x{arguments.patch.replace(',', 'x')}, {arguments.threads} threads, fp32")
+    for row in dict.fromkeys(row for row, _ in iter_rows(arguments, first=())):
+        plain, asked = measure(plainly, row, "fp32"), measure(arguments, row, "fp32")
+        for name, figures in (("plain", plain), ("as asked", asked)):
+            print(f"{row:<20}{name:<11}{figures['seconds']:>8.2f} s{figures['network_mib']:>8.0f} MiB for the network")
+        print(f"{row:<20}{asked['seconds'] / plain['seconds']:.2f}x the time of the plain step", flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="vit_b16")
@@ -156,11 +167,14 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--checkpointing", action="store_true", help="as in `bench run`")
     parser.add_argument("--slices-per-chunk", type=int, default=0, help="as in `bench run`")
+    parser.add_argument("--against-plain", action="store_true", help="compare with neither of the two")
     parser.add_argument("--row", default="", help=argparse.SUPPRESS)  # a child's task
     parser.add_argument("--precision", default="fp32", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.row:
         print(json.dumps(measure_here(arguments)))
+    elif arguments.against_plain:
+        print_against_plain(arguments)
     else:
         print_table(arguments)
     return 0

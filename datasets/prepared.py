@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from datasets.base import DataError
-from datasets.frame import SLICES_AT_ONCE, Frame, Shape
+from datasets.frame import Frame, Shape
+from datasets.slabs import ArrayFile, Box
 from datasets.window import Window
 
 IMAGE, LABEL, FOREGROUND, RECORD = "image.npy", "label.npy", "foreground.npy", "case.json"
@@ -43,9 +44,9 @@ class PreparedCase:
 
     def image(self) -> np.ndarray:
         """Return the channels as the model sees them, float32 (C, D, H, W)."""
-        stored = self.stored()
+        stored = ArrayFile.find(self.folder / IMAGE)
         image = np.empty(stored.shape, dtype=np.float32)
-        self._scale_into(image, stored)
+        self._scale_into(image, stored, tuple(slice(0, size) for size in self.shape))
         return image
 
     def read_patch(self, start: Shape, patch: Shape) -> tuple[np.ndarray, np.ndarray]:
@@ -55,12 +56,14 @@ class PreparedCase:
 
         Raises: DataError if the case has no label.
         """
-        stored = self.stored()
-        image = np.zeros((stored.shape[0], *patch), dtype=np.float32)
-        label = np.zeros(patch, dtype=np.uint8)
+        stored, classes = ArrayFile.find(self.folder / IMAGE), ArrayFile.find(self._label_path())
         source, target = _overlap(start, patch, self.shape)
-        self._scale_into(image[(slice(None), *target)], stored[(slice(None), *source)])
-        label[target] = self.label()[source]
+        new_array = np.empty if target == tuple(slice(0, size) for size in patch) else np.zeros
+        image = new_array((stored.shape[0], *patch), dtype=np.float32)
+        label = new_array(patch, dtype=np.uint8)
+        self._scale_into(image[(slice(None), *target)], stored, source)
+        for where, values in classes.iter_slabs(source):
+            label[target][where] = values
         return image, label
 
     def stored(self) -> np.memmap[Any, Any]:
@@ -72,9 +75,7 @@ class PreparedCase:
 
         Raises: DataError if the case has no label.
         """
-        if not self.n_foreground:
-            raise DataError(f"case {self.id} has no label")
-        return _open_array(self.folder / LABEL)
+        return _open_array(self._label_path())
 
     def foreground(self) -> list[np.ndarray]:
         """Return sampled voxels (d, h, w) of class 1, 2, ..., each int32 (n, 3); n is 0 where the class is absent."""
@@ -100,23 +101,29 @@ class PreparedCase:
         """Return where the prepared arrays lie in the file."""
         return Frame.from_record(json.loads((self.folder / RECORD).read_text()))
 
-    def _scale_into(self, image: np.ndarray, stored: np.ndarray) -> None:
-        """Write stored channels (C, D, H, W) as the model sees them, some slices at a time: these stay in the cache."""
+    def _label_path(self) -> Path:
+        if not self.n_foreground:
+            raise DataError(f"case {self.id} has no label")
+        return self.folder / LABEL
+
+    def _scale_into(self, image: np.ndarray, stored: ArrayFile, box: Box) -> None:
+        """Write a box of the stored channels as the model sees it, image (C, *box)."""
         if self.window is None and stored.dtype != np.float16:
             raise DataError(f"case {self.id}: a window must be chosen before CT is read (data.ct_norm)")
-        for target, source in zip(image, stored, strict=True):
-            for first in range(0, len(source), SLICES_AT_ONCE):
-                slab = target[first : first + SLICES_AT_ONCE]
-                slab[:] = source[first : first + SLICES_AT_ONCE]
+        for channel, target in enumerate(image):
+            for where, values in stored.iter_slabs(box, channel):
+                slab = target[where]
+                slab[:] = values
                 if self.window is not None:
                     self.window.scale_in_place(slab)
 
 
-def _overlap(start: Shape, patch: Shape, shape: Shape) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+def _overlap(start: Shape, patch: Shape, shape: Shape) -> tuple[Box, Box]:
     """Return where the patch lies in the volume, and where that part lies in the patch."""
     source, target = [], []
     for first, size, whole in zip(start, patch, shape, strict=True):
-        low, high = max(first, 0), min(first + size, whole)
+        low = max(first, 0)
+        high = max(low, min(first + size, whole))
         source.append(slice(low, high))
         target.append(slice(low - first, high - first))
     return tuple(source), tuple(target)

@@ -12,13 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
-
-Result = TypeVar("Result", torch.Tensor, tuple[torch.Tensor, torch.Tensor])
 
 _IS_WITHIN: ContextVar[bool] = ContextVar("within a function that is computed twice", default=False)
 
@@ -45,17 +42,13 @@ class Executed(nn.Module):
 
     execution = Execution()
 
-    def runs_by_slice(self) -> bool:
-        """Whether, as it is to run now, it may be given a part of the slices, and run twice."""
-        return False
-
-    def run_slices(self, function: Callable[[torch.Tensor], Result], x: torch.Tensor) -> Result:
+    def run_slices(self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         """Return ``function(x)`` for x (slices, ...), a function of this module that treats every slice for itself."""
         size = self.execution.slices_per_chunk
         parts = [self.run_once(function, chunk) for chunk in (torch.split(x, size) if size else (x,))]
-        return parts[0] if len(parts) == 1 else _concatenate(parts)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def run_once(self, function: Callable[[torch.Tensor], Result], x: torch.Tensor) -> Result:
+    def run_once(self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         """Return ``function(x)`` of all that is given, for a function of this module.
 
         It may be computed twice, and leaves nothing behind but the statistics of this module's batch norms.
@@ -63,7 +56,7 @@ class Executed(nn.Module):
         if not self.execution.checkpointing or _IS_WITHIN.get() or not self._needs_graph(x):
             return function(x)
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
-        result: Result = checkpoint(
+        result: torch.Tensor = checkpoint(
             function, x, use_reentrant=False, context_fn=lambda: (_computing(), _computing(again=norms))
         )
         return result
@@ -97,10 +90,3 @@ def _computing(again: Sequence[nn.BatchNorm2d] = ()) -> Iterator[None]:
         for norm, (momentum, n_batches) in zip(again, before, strict=True):
             norm.momentum, norm.num_batches_tracked = momentum, n_batches
         _IS_WITHIN.reset(token)
-
-
-def _concatenate(parts: list[Result]) -> Result:
-    if isinstance(parts[0], torch.Tensor):
-        return torch.cat(parts)
-    first, second = zip(*parts, strict=True)
-    return torch.cat(first), torch.cat(second)

@@ -146,10 +146,12 @@ class StageMemory:
         return StageMemory, ()
 
 
-class AdaptedBlock(Executed):
+class AdaptedBlock(nn.Module):
     """A frozen block with an adapter on its output.
 
-    A block that may be computed twice is so together with W_down, which then needs no copy of the block's output.
+    The block and W_down are not computed again as one: to give W_down its input, that would take the whole block. As it
+    is, the block's output is kept, and the second time a block ends with the last values that its gradient needs, in
+    front of the second half of its MLP.
     """
 
     def __init__(self, adapter: Adapter, block: nn.Module) -> None:
@@ -158,17 +160,8 @@ class AdaptedBlock(Executed):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map tokens (B*D, P+N, E) to the same shape."""
-        if isinstance(self.block, Executed) and self.block.runs_by_slice():
-            x, z = self.run_slices(self._narrow, x)
-        else:
-            x = self.block(x)
-            z = self.run_slices(self.adapter.narrow, x)
-        y: torch.Tensor = self.adapter(x, z)
+        y: torch.Tensor = self.adapter(self.block(x))
         return y
-
-    def _narrow(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        y = self.block(x)
-        return y, self.adapter.narrow(y)
 
 
 class Adapter(Executed):
@@ -184,13 +177,10 @@ class Adapter(Executed):
         self.merge = nn.Linear(hidden, hidden)
         self.link = link
 
-    def narrow(self, x: torch.Tensor) -> torch.Tensor:
-        """Map tokens (n, P+N, E) of any slices to the hidden features of their patches (n, N, h)."""
-        return F.gelu(self.down(self.layout.split(x)[1]))
-
-    def forward(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        """Map tokens (B*D, P+N, E) and what `narrow` makes of them (B*D, N, h) to the shape of the tokens."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map tokens (B*D, P+N, E) to the same shape."""
         prompts, patches = self.layout.split(x)
+        z = self.run_slices(self._narrow, patches)  # (B*D, N, h)
         volume, grid = self.layout.volume, self.layout.volume.grid(self.layout.downsample)
         g = z.reshape(volume.batch, volume.depth, *grid, -1)  # (B, D, gh, gw, h)
         g = self.run_once(self._enhance, g)
@@ -198,6 +188,9 @@ class Adapter(Executed):
             g = self.link(g)
         y = patches + self.run_slices(self._widen, z + g.reshape(z.shape))
         return torch.cat([prompts, y], dim=1) if prompts.shape[1] else y
+
+    def _narrow(self, x: torch.Tensor) -> torch.Tensor:
+        return F.gelu(self.down(x))
 
     def _enhance(self, z: torch.Tensor) -> torch.Tensor:
         u: torch.Tensor = self.merge(reduce(torch.add, (branch(z) for branch in self.branches)))

@@ -55,13 +55,12 @@ class Block(Executed):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map tokens (B*D, P+N, E) to the same shape."""
-        if self.runs_by_slice():
+        if self._runs_by_slice():
             return self.run_slices(self._transform, x)
         x = x + self.attn_branch(x)
         return x + self.mlp_branch(x)  # type: ignore[no-any-return]  # torch types a module call as Any
 
-    def runs_by_slice(self) -> bool:
-        """Whether checkpointing is on and both branches are bare."""
+    def _runs_by_slice(self) -> bool:
         return self.execution.checkpointing and _is_bare(self.attn_branch) and _is_bare(self.mlp_branch)
 
     def _transform(self, x: torch.Tensor) -> torch.Tensor:

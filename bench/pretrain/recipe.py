@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bench.spec import SpecError
+from bench.protocol import SpecError
 
 PRETEXTS = ("dense", "dense-plain", "contours", "mae")
 GENERATOR_VERSION = 1  # raise when scenes or targets change under the same recipe

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.protocol import DataSpec, ModelSpec, Protocol, TrainSpec
 from bench.results import RunResult
-from bench.spec import DataSpec, MethodSpec, ModelSpec, Place, Protocol, RunSpec, TrainSpec
+from bench.spec import MethodSpec, Place, RunSpec
 from bench.tracking import open_store
 from datasets.phantom import write_phantoms
 

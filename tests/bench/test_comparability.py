@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
+from bench.protocol import Protocol
 from bench.publishing import Publisher
 from bench.results import CaseScore, RunResult, Status, flatten
-from bench.spec import MethodSpec, Protocol, RunSpec, digest
+from bench.spec import MethodSpec, RunSpec, digest
 from bench.tracking import open_store
 from reports.summary import method_tables
 

@@ -15,9 +15,10 @@ import methods
 from bench import cost, trial
 from bench.models import apply_method, build_segmenter
 from bench.presets import PRESETS
+from bench.protocol import DataSpec, TrainSpec
 from bench.results import Status, read_result
 from bench.runner import FINISHED
-from bench.spec import DataSpec, MethodSpec, Place, RunSpec, TrainSpec
+from bench.spec import MethodSpec, Place, RunSpec
 from bench.training import build_step
 from datasets.phantom import write_phantoms
 from methods import surgery

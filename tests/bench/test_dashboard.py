@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from bench.protocol import TuneSpec
 from bench.results import Status
 from bench.search import Dimension
-from bench.spec import TuneSpec
 from bench.study import StudySpec, open_storage, open_study
 from bench.tuning import Outcome, tune
 

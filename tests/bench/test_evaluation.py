@@ -8,7 +8,7 @@ from torch import nn
 
 from bench.evaluation import MIRRORS, build_predictor, mean_dices, score_cases, score_overlaps
 from bench.metrics import Scoring
-from bench.spec import EvalSpec
+from bench.protocol import EvalSpec
 from datasets.brats import Brats
 
 PATCH = (4, 8, 8)

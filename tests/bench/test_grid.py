@@ -4,7 +4,8 @@ import pytest
 
 import methods
 from bench.grid import DataSource, expand, parse_methods, parse_names, parse_numbers
-from bench.spec import MethodSpec, Protocol, SpecError
+from bench.protocol import Protocol, SpecError
+from bench.spec import MethodSpec
 
 
 def test_all_means_every_registered_method():

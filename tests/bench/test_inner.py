@@ -11,10 +11,11 @@ import datasets
 from bench import inner
 from bench.campaign import begin_studies, plan_studies
 from bench.inner import run_inner
+from bench.protocol import override
 from bench.provenance import describe_run
 from bench.results import Status
 from bench.sources import split_of
-from bench.spec import MethodSpec, Place, override
+from bench.spec import MethodSpec, Place
 from bench.study import open_study
 from bench.tuning import Outcome, tune
 from datasets.base import Case

@@ -10,7 +10,7 @@ from torch import nn
 import methods
 from bench.memory import count_bytes, count_saved_bytes, describe_out_of_memory, is_out_of_memory, measure_memory
 from bench.models import apply_method, build_segmenter
-from bench.spec import TrainSpec
+from bench.protocol import TrainSpec
 from bench.training import build_step
 from methods.execution import Execution, set_execution
 

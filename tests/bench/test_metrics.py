@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from bench.metrics import Scoring, dice, region_mask, score_case
 from bench.policies import EMPTY_POLICIES, LEAST_TOLERANCE_MM, choose_policy, choose_tolerance_mm
-from bench.spec import EMPTY_POLICY_NAMES, EvalSpec, Protocol, SpecError
+from bench.protocol import EMPTY_POLICY_NAMES, EvalSpec, Protocol, SpecError
 from datasets import DATASETS, get
 from datasets.brats import Brats
 from datasets.kits import Kits

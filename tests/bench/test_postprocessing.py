@@ -7,8 +7,8 @@ import pytest
 from bench.metrics import Scoring, score_case
 from bench.policies import EMPTY_POLICIES
 from bench.postprocessing import CANDIDATES_VOX, choose_cutoff, drop_small, relabel_small
+from bench.protocol import EvalSpec
 from bench.results import CaseScore, RunResult, Status
-from bench.spec import EvalSpec
 from datasets.brats import Brats
 from datasets.kits import Kits
 

@@ -12,9 +12,10 @@ from rich.console import Console
 
 from bench.cli import main
 from bench.groups import Group, begin_group, read_group
+from bench.protocol import Protocol
 from bench.publishing import Publisher, Tracker, sync
 from bench.results import CaseScore, Cost, EpochRecord, RunResult, Status
-from bench.spec import MethodSpec, Protocol, RunSpec
+from bench.spec import MethodSpec, RunSpec
 from bench.study_record import StudyRecord, TrialRecord
 from bench.tracking import Store, TrackingError, open_store, repair_moved
 

@@ -17,9 +17,10 @@ from bench.models import apply_method
 from bench.models.checkpoints import file_sha256
 from bench.models.delta import delta_state, frozen_state
 from bench.network import build_model, put_method
+from bench.protocol import DataSpec, ModelSpec, Protocol
 from bench.restore import load_run
 from bench.results import Status
-from bench.spec import DataSpec, MethodSpec, ModelSpec, Protocol, RunSpec
+from bench.spec import MethodSpec, RunSpec
 from datasets.brats import Brats
 
 PATCH = (2, 32, 32)

@@ -3,10 +3,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.protocol import Protocol, SpecError
 from bench.request import ComputeRequest
 from bench.results import RunResult, Status
 from bench.runner import choose_slots, run_folder, split_finished
-from bench.spec import MethodSpec, Protocol, RunSpec, SpecError
+from bench.spec import MethodSpec, RunSpec
 
 
 def make_spec(name: str) -> RunSpec:

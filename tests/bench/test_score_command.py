@@ -11,8 +11,8 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from bench.cli import main
 from bench.label_files import pair_files
 from bench.metrics import Scoring, score_case
+from bench.protocol import EvalSpec
 from bench.results import to_plain
-from bench.spec import EvalSpec
 from datasets.base import SYNTHETIC_MARKER
 from datasets.brats import Brats
 from datasets.phantom_files import build_geometry

@@ -10,8 +10,9 @@ import pytest
 
 import datasets
 from bench.cli import main
+from bench.protocol import DataSpec, Protocol, SpecError
 from bench.sources import check_exclude, find_used, look_up, split_of
-from bench.spec import DataSpec, MethodSpec, Protocol, RunSpec, SpecError
+from bench.spec import MethodSpec, RunSpec
 from datasets.base import BadCasesError, Dataset
 from datasets.splits import split_cases
 from tests.datasets.bad_roots import kidney, three_cases_each_with_its_fault

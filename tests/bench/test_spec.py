@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from bench.presets import PRESETS, get_preset
-from bench.spec import DataSpec, MethodSpec, Protocol, RunSpec, SpecError, TrainSpec, derive_seed, override
+from bench.protocol import DataSpec, Protocol, SpecError, TrainSpec, override
+from bench.spec import MethodSpec, RunSpec, derive_seed
 
 
 def make_run(**changes) -> RunSpec:
@@ -41,7 +42,7 @@ def test_override_sets_one_field_of_the_right_type(assignment, section, name, va
         ("train.lr=nan", r"train.lr: must be > 0, got nan"),
         ("eval.flips=maybe", r"--set: eval.flips must be bool, got 'maybe'"),
         ("data.patch=32,128", r"--set: data.patch must be three integers D,H,W, got '32,128'"),
-        ("train.precision=fp8", r"train.precision: must be 32-true, bf16-mixed or 16-mixed, got fp8"),
+        ("train.precision=fp8", r"train.precision: must be one of 32-true, bf16-mixed, 16-mixed, got fp8"),
     ],
 )
 def test_a_wrong_override_is_one_sentence(assignment, sentence):

@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 import methods
 from bench.models import apply_method, build_segmenter
 from bench.models.delta import delta_state
-from bench.spec import TrainSpec
+from bench.protocol import TrainSpec
 from bench.training import DivergedError, TrainingData, build_optimizer, fit, lr_factor
 
 PATCH = (2, 16, 16)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.campaign import describe_protocol, name_study
-from bench.spec import MethodSpec, Protocol, RunSpec, SpecError, TuneSpec, override
+from bench.protocol import Protocol, SpecError, TuneSpec, override
+from bench.spec import MethodSpec, RunSpec
 from bench.study_log import load_studies, log_study
 from bench.study_record import TUNING, StudyRecord, TrialRecord, read_study
 from bench.tracking import open_store

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from optuna.storages import InMemoryStorage
 
+from bench.protocol import Protocol, SpecError, TuneSpec, override
 from bench.results import Status
 from bench.search import Dimension, build_space, check_owners, defaults, split_values
-from bench.spec import Protocol, SpecError, TuneSpec, override
 from bench.study import StudySpec, open_storage, open_study, storage_errors
 from bench.tuning import Outcome, tune
 from methods import METHODS, build

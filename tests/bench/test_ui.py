@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 
 from bench.groups import begin_group
+from bench.protocol import Protocol
 from bench.publishing import sync
 from bench.results import CaseScore, Cost, EpochRecord, RunResult, Status
-from bench.spec import MethodSpec, Protocol, RunSpec
+from bench.spec import MethodSpec, RunSpec
 from bench.tracking import open_store
 
 pytestmark = pytest.mark.slow

@@ -114,6 +114,8 @@ def test_read_patch_beyond_both_ends(cases: list[PreparedCase]) -> None:
     assert image[0].ravel().tolist() == [0, 0, *row, 0, 0]
     assert label.ravel().tolist() == [0, 0, *cases[0].label()[2, 3].tolist(), 0, 0]
     assert cases[0].read_patch((2, 3, 8), (1, 1, 2))[0][0].ravel().tolist() == row[8:]
+    for start in ((2, 3, 10), (9, 3, 0), (2, 3, -14), (2, -5, 0)):  # beside the volume
+        assert not any(array.any() for array in cases[0].read_patch(start, (1, 1, 2)))
 
 
 def test_augmentation_mirrors_image_and_label_together_and_bounds_intensities() -> None:

@@ -7,7 +7,7 @@ import methods
 from bench import cost
 from bench.models import apply_method, build_segmenter
 from bench.models.delta import delta_state
-from bench.spec import ModelSpec, Protocol, SpecError, override
+from bench.protocol import ModelSpec, Protocol, SpecError, override
 from methods import surgery
 from methods.lora import LowRankUpdate
 from methods.sites import Role

@@ -7,7 +7,8 @@ from timm.models.vision_transformer import VisionTransformer
 from bench.models.backbone import set_drop_path
 from bench.models.vit import ViTBackbone
 from bench.network import build_model
-from bench.spec import MethodSpec, Protocol, RunSpec, override
+from bench.protocol import Protocol, override
+from bench.spec import MethodSpec, RunSpec
 
 
 def make_vit(rate):

@@ -26,7 +26,8 @@ from bench.models.swin import SwinBackbone
 from bench.models.vit import ViTBackbone
 from bench.models.weights import load_weights
 from bench.network import build_model
-from bench.spec import DataSpec, MethodSpec, ModelSpec, Protocol, RunSpec
+from bench.protocol import DataSpec, ModelSpec, Protocol
+from bench.spec import MethodSpec, RunSpec
 
 WIDTH, HEADS, DEPTH, PATCH = 32, 4, 4, 8
 SIZE = (32, 48)
