@@ -21,7 +21,7 @@ from datasets.phantom_layouts import DEFAULT_LAYOUT, get_layout
 from datasets.phantom_shapes import Grid, Shape
 
 GENERATOR = "datasets.phantom"
-GENERATOR_VERSIONS = {"brats": 3, "kits": 4, "lits": 3}  # raise one when patients of this data set look otherwise
+GENERATOR_VERSIONS = {"brats": 3, "kits": 4, "lits": 4}  # raise one when patients of this data set look otherwise
 DEMO_SHAPE: Shape = (32, 64, 64)
 FULL_SHAPE: Shape = (155, 240, 240)
 MIN_SIZE = 16  # voxels along each axis; below it the smallest structures vanish

@@ -39,7 +39,7 @@ BRAIN_NOISE = 45.0
 # Abdomen: Hounsfield units.
 FAT, MUSCLE, ORGAN, LESION = range(1, 5)
 KIDNEY_PALETTE = (Look((-1000,), 0), Look((-90,), 12), Look((55,), 15), Look((180,), 18), Look((95,), 18))
-LIVER_PALETTE = (Look((-1000,), 0), Look((-90,), 12), Look((60,), 15), Look((115,), 14), Look((75,), 14))
+LIVER_PALETTE = (Look((-1000,), 0), Look((-90,), 12), Look((60,), 15), Look((160,), 14), Look((70,), 14))
 ABDOMEN_NOISE = 14.0
 
 
@@ -83,7 +83,7 @@ def draw_kidneys(grid: Grid, rng: np.random.Generator) -> Patient:
 
     Mimics keep off the kidneys, but for a tube now and then.
     """
-    canvas = _draw_abdomen(grid, rng, reach=0.86)
+    canvas = _draw_abdomen(grid, rng)
     sick = int(rng.integers(2))
     for side in (0, 1):
         x = (-1) ** side * rng.uniform(0.4, 0.46)
@@ -120,41 +120,42 @@ def _paint_renal_tumour(canvas: Canvas, kidney: Point, radii: Point) -> None:
 
 
 def draw_liver(grid: Grid, rng: np.random.Generator) -> Patient:
-    """Draw an abdomen whose liver has round lesions and vessels of the same look, beside look-alike organs."""
-    canvas = _draw_abdomen(grid, rng, reach=1)
+    """Draw an abdomen whose liver has round lesions and vessels of the same look, beside look-alike organs.
+
+    In a slice a vessel is as round as a lesion; liver tissue lies between the two.
+    """
+    canvas = _draw_abdomen(grid, rng)
     centre = (rng.uniform(-0.1, 0.1), rng.uniform(-0.05, 0.1), rng.uniform(0.3, 0.38))
     liver = draw_blob(grid, centre, (0.8, 0.5, 0.44), rng, wobble=0.12, tilt=0.2)
     canvas.paint(liver < 1, ORGAN, 1)
 
     def in_liver() -> Point:
-        return _as_point(np.add(centre, _draw_within(rng, (0.55, 0.34, 0.3))))
+        return _as_point(np.add(centre, _draw_within(rng, (0.55, 0.32, 0.27))))
 
     def on_the_left() -> Point:
         d, h, w = _draw_within(rng, (0.85, 0.55, 0.35))
         return d, h, w - 0.45
 
-    canvas.paint_mimic_tubes(LESION, 0.09, 5, in_liver, label=1)
-    for radius in [rng.uniform(0.21, 0.27), *rng.uniform(0.14, 0.21, size=rng.integers(1, 4))]:
+    canvas.paint_mimic_tubes(LESION, 0.09, 7, in_liver, label=1)
+    for radius in [rng.uniform(0.22, 0.27), *rng.uniform(0.17, 0.22, size=rng.integers(1, 4))]:
         place = canvas.claim(1.2 * radius, in_liver)
         if place is not None:
             lesion = draw_blob(grid, place, vary_radii(radius, rng, 0.1), rng, wobble=0.08)
+            canvas.paint((lesion < 1.25) & (canvas.classes == 1), ORGAN, 1)
             canvas.paint((lesion < 1) & (canvas.classes > 0), LESION, 2)
     canvas.paint_mimic_blobs(ORGAN, rng.uniform(0.22, 0.32, size=5).tolist(), on_the_left)
-    canvas.paint_mimic_blobs(LESION, rng.uniform(0.14, 0.22, size=5).tolist(), on_the_left)
+    canvas.paint_mimic_blobs(LESION, rng.uniform(0.18, 0.25, size=6).tolist(), on_the_left)
     return Patient(render(canvas, LIVER_PALETTE, ABDOMEN_NOISE), canvas.classes)
 
 
-def _draw_abdomen(grid: Grid, rng: np.random.Generator, reach: float) -> Canvas:
-    """Return a body of fat in a wall of muscle, with air around it and a spine.
-
-    ``reach`` is how far out things may be painted: 0.86 keeps them inside the wall, 1 within the skin.
-    """
+def _draw_abdomen(grid: Grid, rng: np.random.Generator) -> Canvas:
+    """Return a body of fat in a wall of muscle, with air around it and a spine."""
     _, h, w = grid.axes
     outline = np.sqrt((h / rng.uniform(0.76, 0.84)) ** 2 + (w / rng.uniform(0.92, 0.98)) ** 2)
     outline = np.broadcast_to(outline, grid.shape)
     canvas = Canvas(grid, rng, outline < 1)
     canvas.paint((outline > 0.86) & (outline < 0.95), MUSCLE)
-    canvas.body = outline < reach
+    canvas.body = outline <= 0.86  # nothing that follows reaches into the wall
     spine = draw_tube(grid, (0, -0.5, 0), 0, 0.13, rng)
     canvas.paint(spine < 1, MUSCLE)
     canvas.taken.append(((0, -0.5, 0), 0.15))

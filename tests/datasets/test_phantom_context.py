@@ -46,14 +46,14 @@ def test_no_single_voxel_tells_a_lesion_from_its_mimics(name):
     assert np.mean(chances) == pytest.approx(0.5, abs=0.06)
 
 
-@pytest.mark.parametrize("name", ["kits"])
+@pytest.mark.parametrize("name", ["kits", "lits"])
 def test_mimics_have_about_twice_the_volume_of_lesions(name):
     lesions = sum((patient.classes == TUMOUR).sum() for patient, _ in draw_scenes(name))
     alike = sum((look == LESION).sum() for _, look in draw_scenes(name))
     assert 1.8 < alike / lesions - 1 < 3
 
 
-@pytest.mark.parametrize("name", ["kits"])
+@pytest.mark.parametrize("name", ["kits", "lits"])
 def test_a_lesion_lies_on_its_organ_and_mimics_keep_off_it(name):
     of_organ, of_mimic = [], []
     for patient, look in draw_scenes(name):
