@@ -62,7 +62,7 @@ class TrialEvent:
 
 
 def plan_studies(
-    specs: Sequence[RunSpec], out: Path, searches: Sequence[str] = (), prefix: str = ""
+    specs: Sequence[RunSpec], out: Path, searches: Sequence[str] = (), prefix: str = "", only: Sequence[str] = ()
 ) -> list[StudyPlan]:
     """Return the studies that the final runs ``specs`` need, in their order.
 
@@ -78,7 +78,7 @@ def plan_studies(
         name = name_study(str(run.method), run.dataset, backbone, fold, shots, prefix)
         if name not in plans:
             method = methods.build(run.method.name, dict(run.method.settings))
-            space = build_space(method, run.protocol, searches)
+            space = build_space(method, run.protocol, searches, only)
             study = StudySpec(name, space, run.protocol.tune, describe_protocol(run))
             plans[name] = StudyPlan(study, run, out / TUNING / name)
     return list(plans.values())

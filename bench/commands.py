@@ -49,6 +49,7 @@ def run_grid_command(
     except KeyboardInterrupt:
         console.print("interrupted while tuning: the trials that have ended are kept; the same command does the rest")
         return EXIT_INTERRUPTED
+    console.print(f"settings: {describe_tuning(specs)}")
     with case_progress(console) as on_case:
         adopt_ended(specs, experiment.out)
         finished, to_do = ([], specs) if force else split_finished(specs, experiment.out)
@@ -128,6 +129,15 @@ def ui_command(port: int) -> int:
     tracking.prepare_environment()  # the UI shall not send usage data either
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
     return subprocess.run(command, check=False).returncode
+
+
+def describe_tuning(specs: Sequence[RunSpec]) -> str:
+    """Return what the runs' settings are: the protocol's and the methods' defaults, or found under which budget."""
+    tune = specs[0].protocol.tune
+    if not any(spec.study for spec in specs):
+        return "defaults, the same learning rate for every method (tune them: --tune 20)"
+    budget = f"{tune.budget_s:.0f} s of fit" if tune.budget_s else f"{tune.trials} trials"
+    return f"each method's own, found by `bench tune` on inner validation cases, {budget} a method"
 
 
 def say_what_is_missing(experiment: Experiment, console: Console) -> None:

@@ -34,6 +34,7 @@ class Experiment:
     out: Path
     skip_bad_cases: bool = False
     shots: tuple[int, ...] = ()  # empty: that of the protocol
+    tuned: Path | None = None  # values that come with the preset
 
 
 def read_request(request: Request) -> Experiment:
@@ -72,6 +73,7 @@ def read_request(request: Request) -> Experiment:
         request.out,
         skip_bad_cases=request.skip_bad_cases,
         shots=tuple(parse_numbers(request.shots, "--shots")) if request.shots is not None else (),
+        tuned=preset.tuned_file if phantom and protocol == preset.protocol else None,
     )
 
 
@@ -93,7 +95,12 @@ def lay_out(experiment: Experiment, on_case: OnCase) -> list[RunSpec]:
     check_exclude(experiment.protocol.data.exclude, experiment.roots)
     of_file = sha256 if is_path(model.weights) else ""
     cells = (experiment.methods, sources, experiment.folds, experiment.seeds, experiment.protocol)
-    return expand(*cells, of_file, experiment.shots)
+    runs = expand(*cells, of_file, experiment.shots)
+    if experiment.tuned is None:
+        return runs
+    from bench.tuned import apply_shipped
+
+    return apply_shipped(runs, experiment.tuned)
 
 
 def prepare_data(specs: Sequence[RunSpec], out: Path, on_case: OnCase) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.protocol import DataSpec, EvalSpec, ModelSpec, Protocol, SpecError, TrainSpec, suggest
 from bench.spec import EMBEDDED_WEIGHTS
@@ -24,6 +25,12 @@ class Preset:
     protocol: Protocol
     phantom: PhantomSpec | None = None
     trial_epochs: int = 0  # of a tuning trial, unless the command says otherwise; 0 = train.epochs
+    tuned: str = ""  # file beside this one with values that `tune` has found for methods under exactly this protocol
+
+    @property
+    def tuned_file(self) -> Path | None:
+        """Where the values lie that come with the preset, if some do."""
+        return Path(__file__).parent / self.tuned if self.tuned else None
 
 
 PRESETS = {
@@ -36,6 +43,7 @@ PRESETS = {
         ),
         PhantomSpec(n_cases=48, shape=(32, 64, 64)),  # 16 of them are held out
         trial_epochs=10,
+        tuned="demo_tuned.toml",
     ),
     "quick": Preset(
         "real data, one GPU, hours",

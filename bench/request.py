@@ -78,6 +78,9 @@ class TuneRequest:
         list[str] | None,
         typer.Option(help="Search this instead of what is declared: lora.rank=2..64, train.lr=1e-4,1e-3 (repeatable)."),
     ] = None
+    only: Annotated[
+        str, typer.Option(help="Search these dimensions alone, the others keep their defaults: train.lr,lora.rank.")
+    ] = ""
     study: Annotated[str, typer.Option(help="Put in front of the studies' names, to begin new ones.")] = ""
     trial_epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs of a trial; default: those of a run, 10 for the demo.")
@@ -85,6 +88,11 @@ class TuneRequest:
     tune_per_fold: Annotated[
         bool, typer.Option("--tune-per-fold", help="A study for each fold; default: that of the first fold is used.")
     ] = False
+
+    @property
+    def dimensions(self) -> list[str]:
+        """What ``--only`` names; empty: all."""
+        return [key.strip() for key in self.only.split(",") if key.strip()]
 
 
 def takes(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:

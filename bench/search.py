@@ -47,6 +47,10 @@ class Dimension:
         """What must be a valid setting so that all of the dimension is: every choice, or both ends of the range."""
         return self.choices or (type(self.default)(self.low), type(self.default)(self.high))
 
+    def asked_as(self, method: str) -> str:
+        """Return the key as the command line has it: ``lora.rank`` for ``method.rank`` of LoRA."""
+        return f"{method}.{self.key.removeprefix('method.')}" if self.key.startswith("method.") else self.key
+
     def __str__(self) -> str:
         """Return the form that ``--search`` accepts, without the key."""
         return ",".join(map(str, self.choices)) if self.choices else f"{self.low:g}..{self.high:g}"
@@ -65,13 +69,13 @@ class Dimension:
 Space = tuple[Dimension, ...]
 
 
-def build_space(method: Method, protocol: Protocol, searches: Iterable[str] = ()) -> Space:
+def build_space(method: Method, protocol: Protocol, searches: Iterable[str] = (), only: Sequence[str] = ()) -> Space:
     """Return the dimensions of a method under a protocol, in the order of their declaration.
 
     ``searches`` are ``--search`` arguments such as ``lora.rank=2..64`` or ``train.lr=1e-4,1e-3``; those of other
-    methods are passed over.
+    methods are passed over. ``only`` names, in the same way, the dimensions to keep; all, if it is empty.
     Raises: SpecError for a dimension that does not exist, that leaves its default out, or that reaches beyond what the
-    setting may be.
+    setting may be; or if ``only`` keeps none.
     """
     name = method.info.name
     space = {dimension.key: dimension for dimension in [*_method_space(method), *_shared_space(method, protocol)]}
@@ -92,7 +96,11 @@ def build_space(method: Method, protocol: Protocol, searches: Iterable[str] = ()
             space[f"method.{setting}"] = _read_dimension(f"method.{setting}", text, own[setting])
     for dimension in space.values():
         _check_ends(dimension, method, protocol)
-    return tuple(space.values())
+    kept = tuple(dimension for dimension in space.values() if not only or dimension.asked_as(name) in only)
+    if not kept:
+        known = [dimension.asked_as(name) for dimension in space.values()]
+        raise SpecError(f"--only: {name} has no dimension '{only[0]}'{suggest(only[0], known)}")
+    return kept
 
 
 def check_owners(searches: Iterable[str], methods: Sequence[str]) -> None:
@@ -101,6 +109,19 @@ def check_owners(searches: Iterable[str], methods: Sequence[str]) -> None:
         owner = search.partition("=")[0].partition(".")[0]
         if owner not in (*SECTIONS, *methods):
             raise SpecError(f"--search: unknown dimension '{search}'{suggest(owner, [*SECTIONS, *methods])}")
+
+
+def check_only(
+    only: Sequence[str], methods: Sequence[Method], protocol: Protocol, searches: Iterable[str] = ()
+) -> None:
+    """Raise SpecError if an ``--only`` names no method's dimension, or leaves a method with none."""
+    spaces = [(method.info.name, build_space(method, protocol, searches)) for method in methods]
+    known = dict.fromkeys(dimension.asked_as(name) for name, space in spaces for dimension in space)
+    for key in only:
+        if key not in known:
+            raise SpecError(f"--only: unknown dimension '{key}'{suggest(key, list(known))}")
+    for method in methods:
+        build_space(method, protocol, searches, only)
 
 
 def describe_space(space: Space) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from bench.publishing import Tracker
 from bench.request import TuneRequest
 from bench.results import Status
 from bench.runner import Slots
-from bench.search import build_space, check_owners, split_values
+from bench.search import build_space, check_only, check_owners, split_values
 from bench.spec import RunSpec
 from bench.study_display import StudyDisplay
 from bench.study_record import TUNING, StudyRecord
@@ -41,8 +41,9 @@ def check_searches(experiment: Experiment, tuning: TuneRequest) -> None:
     """
     searches, protocol = tuning.search or (), experiment.protocol
     check_owners(searches, [spec.name for spec in experiment.methods])
-    for spec in experiment.methods:
-        method = methods.build(spec.name, dict(spec.settings))
+    built = [methods.build(spec.name, dict(spec.settings)) for spec in experiment.methods]
+    check_only(tuning.dimensions, built, protocol, searches)
+    for method in built:
         asked = set(build_space(method, protocol, searches)) - set(build_space(method, protocol))
         owned = [split_values({dimension.key: end})[0] for dimension in asked for end in dimension.ends]
         check_methods([replace(method, **values) for values in owned if values], protocol)
@@ -107,7 +108,7 @@ def read_budget(text: str) -> float:
 def _tune(
     specs: Sequence[RunSpec], experiment: Experiment, tuning: TuneRequest, slots: Slots, console: Console
 ) -> list[StudyRecord]:
-    plans: list[StudyPlan] = plan_studies(specs, experiment.out, tuning.search or (), tuning.study)
+    plans: list[StudyPlan] = plan_studies(specs, experiment.out, tuning.search or (), tuning.study, tuning.dimensions)
     storage = tuning.storage or f"sqlite:///{(experiment.out / TUNING / STORAGE).resolve()}"
     tune = experiment.protocol.tune
     budget = f"{tune.budget_s:.0f} s of fit" if tune.budget_s else f"{tune.trials} trials"

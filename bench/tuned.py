@@ -102,6 +102,16 @@ def apply_tuned(specs: Sequence[RunSpec], found: Iterable[Tuned]) -> list[RunSpe
     return runs
 
 
+def apply_shipped(specs: Sequence[RunSpec], file: Path) -> list[RunSpec]:
+    """Return the runs with the values that come with a preset; unchanged if it has none for one of them.
+
+    All or none: a table compares methods that had the same budget.
+    """
+    found = read_toml(file)
+    cells = {tuned.cell for tuned in found}
+    return apply_tuned(specs, found) if all(_cell(spec) in cells for spec in specs) else list(specs)
+
+
 def write_toml(file: Path, found: Iterable[Tuned]) -> None:
     """Write the values so that ``--settings`` reads them; comments may be added by hand."""
     lines = ["# Values found by `python -m bench tune`; use them with `python -m bench run --settings FILE`."]

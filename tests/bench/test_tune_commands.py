@@ -18,6 +18,11 @@ from bench.request import Request
             "lora: rank must be <= 128, the width of block",
         ),
         (["run", "--methods", "lora", "--tune", "2", "--search", "train.rl=1,2"], "unknown dimension 'train.rl'"),
+        (
+            ["tune", "--methods", "lora", "--only", "train.rl"],
+            "--only: unknown dimension 'train.rl' (did you mean 'train.lr'",
+        ),
+        (["tune", "--methods", "lora,linear", "--only", "lora.rank"], "--only: linear has no dimension 'lora.rank'"),
         (["tune", "--trials", "2", "--budget", "1h"], "tune: --trials and --budget exclude each other"),
         (["tune", "--budget", "2 hours"], "--budget: must be a length of time such as 90s, 30m or 2h, got '2 hours'"),
         (["tune", "--sampler", "tpee"], "tune.sampler: must be one of tpe, gp, random, cmaes, qmc, got tpee"),
@@ -35,6 +40,19 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments, sentence, tmp_path
     assert sentence in printed.err
     assert len(printed.err.strip().splitlines()) == 1
     assert {file.name for file in tmp_path.iterdir()} <= {"mlflow.db", "mlruns"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "has_values"),
+    [
+        (Request(), True),
+        (Request(set=["train.lr=0.01"]), False),  # another protocol than that which the values were found under
+        (Request(set=["tune.trials=3"]), False),  # found now
+        (Request(data_root=["real"], preset="demo"), False),  # other data
+    ],
+)
+def test_the_demos_own_values_are_for_its_own_protocol_alone(request_, has_values):
+    assert (read_request(request_).tuned is not None) == has_values
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from bench.spec import MethodSpec, RunSpec
 from bench.study_log import load_studies, log_study
 from bench.study_record import TUNING, StudyRecord, TrialRecord, read_study
 from bench.tracking import open_store
-from bench.tuned import apply_tuned, find_studies, read_toml, take_best, write_toml
+from bench.tuned import apply_shipped, apply_tuned, find_studies, read_toml, take_best, write_toml
 
 DEFAULT, BEST = {"method.rank": 8, "train.lr": 1e-3}, {"method.rank": 16, "train.lr": 0.03}
 TUNED = TuneSpec(trials=3)
@@ -132,6 +132,15 @@ def test_a_study_of_another_protocol_is_refused_with_the_difference(tmp_path):
 def test_no_finished_study_is_one_sentence(tmp_path):
     with pytest.raises(SpecError, match=r"--tuned: there is no finished study of these runs in .*bench tune"):
         find_studies([make_spec()], tmp_path)
+
+
+def test_values_that_come_with_a_preset_are_for_all_runs_or_for_none(tmp_path):
+    file = tmp_path / "shipped.toml"
+    write_toml(file, [take_best(make_record())])
+    (run,) = apply_shipped([make_spec()], file)
+    assert (run.chosen, run.study, run.protocol.tune) == ((("train.lr", "0.03"),), "brats-lora-tiny_vit-f0#1", TUNED)
+    both = [make_spec(), make_spec(method=MethodSpec("linear"))]
+    assert apply_shipped(both, file) == both
 
 
 def test_unequal_budgets_are_refused():

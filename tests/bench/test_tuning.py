@@ -349,6 +349,15 @@ def test_a_range_on_the_command_line_replaces_the_choices():
     assert (space["method.rank"].low, space["method.rank"].high, space["method.rank"].log) == (2, 64, True)
 
 
+def test_only_the_named_dimensions_are_searched():
+    only = ["train.lr", "lora.rank", "vpt_deep.n_prompts"]
+    lora = build_space(build("lora", {}), Protocol(), ["train.lr=1e-3,1e-2"], only)
+    assert [dimension.asked_as("lora") for dimension in lora] == ["lora.rank", "train.lr"]
+    assert lora[1].choices == (1e-3, 1e-2)
+    with pytest.raises(SpecError, match=r"--only: linear has no dimension 'lora.rank'"):
+        build_space(build("linear", {}), Protocol(), only=["lora.rank"])
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_the_first_trial_of_every_method_is_what_it_runs_with_untuned(name):
     method, protocol = build(name), Protocol()
