@@ -24,7 +24,7 @@ from reports.gallery import Picture, list_pictures
 from reports.html import Page, format_page
 from reports.macros import format_macros
 from reports.main_table import main_tables
-from reports.rendering import render
+from reports.rendering import render_one, start_renderers
 from reports.style import assign_looks
 from reports.tuning import tuning_tables
 
@@ -77,18 +77,18 @@ def folder_command(request: ReportRequest, out: Path | None, console: Console) -
 
 
 def _build(request: ReportRequest, formats: Sequence[str]) -> Portfolio:
-    store = open_store()
-    results = load_results(store, request)
-    studies = load_studies(store, request.dataset)
-    summaries = summarise(results, request)
-    tables, absent = build_tables_of(summaries, request, per_dataset=request.per_dataset)
-    labels = {(run.method, run.label) for run in results}
-    labels |= {(study.method.partition("[")[0], study.method) for study in studies}
-    with tempfile.TemporaryDirectory() as scratch:
-        slices = _Slices(store, Path(scratch))
-        looks = assign_looks(labels, methods.names())
+    with start_renderers() as renderers, tempfile.TemporaryDirectory() as scratch:
+        store = open_store()
+        results = load_results(store, request)
+        studies = load_studies(store, request.dataset)
+        summaries = summarise(results, request)
+        labels = {(run.method, run.label) for run in results}
+        labels |= {(study.method.partition("[")[0], study.method) for study in studies}
+        slices, looks = _Slices(store, Path(scratch)), assign_looks(labels, methods.names())
         pictures, undrawn = list_pictures(summaries, studies, slices.read, looks)
-    rendered = render(pictures, formats)
+        drawing = [renderers.submit(render_one, picture, formats) for picture in pictures]
+        tables, absent = build_tables_of(summaries, request, per_dataset=request.per_dataset)
+        rendered = [each.result() for each in drawing]
     drawn = [(picture, files["svg"].decode()) for picture, files in zip(pictures, rendered, strict=True)]
     return Portfolio(
         Page(results, summaries, [*tables, *tuning_tables(studies)], drawn, [*absent, *undrawn]), pictures, rendered

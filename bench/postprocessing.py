@@ -15,11 +15,14 @@ from dataclasses import dataclass, replace
 from math import isnan, nan
 from statistics import fmean
 
+import numpy as np
+
 from bench.metrics import Scoring
 from bench.policies import EmptyPolicy
 from bench.results import CaseScore, PostProcessing
+from datasets.base import DatasetInfo
 
-REGION = "ET"
+REGION, CORE = "ET", "TC"
 CANDIDATES_VOX = (0, 10, 25, 50, 100, 200, 300, 500, 750, 1000)
 AUTO, OFF = "auto", "0"
 
@@ -37,6 +40,11 @@ class Cutoff:
         return PostProcessing(REGION, self.min_vox, self.tried, drop_small(rows, self.min_vox, self.policy))
 
 
+def is_known(info: DatasetInfo) -> bool:
+    """Return whether a data set has enhancing tumour."""
+    return any(region.name == REGION for region in info.regions)
+
+
 def choose_cutoff(scoring: Scoring, score_validation: Callable[[], Sequence[CaseScore]]) -> Cutoff | None:
     """Return the cutoff that the protocol asks for; None if it asks for none or the data set has no such region.
 
@@ -44,7 +52,7 @@ def choose_cutoff(scoring: Scoring, score_validation: Callable[[], Sequence[Case
     alone. Of equal candidates the smallest wins, so that nothing is relabelled without a gain.
     """
     asked = scoring.spec.et_min_vox
-    if asked == OFF or all(region.name != REGION for region in scoring.info.regions):
+    if asked == OFF or not is_known(scoring.info):
         return None
     if asked != AUTO:
         return Cutoff(int(asked), (), scoring.policy)
@@ -61,6 +69,14 @@ def drop_small(rows: Iterable[CaseScore], min_vox: int, policy: EmptyPolicy) -> 
         for row in rows
         if row.region == REGION
     )
+
+
+def relabel_small(classes: np.ndarray, info: DatasetInfo, min_vox: int) -> np.ndarray:
+    """Return a class map (D, H, W) with the rest of the core in place of less than ``min_vox`` enhancing voxels."""
+    regions = {region.name: region.classes for region in info.regions}
+    small = np.isin(classes, regions[REGION])
+    (rest,) = set(regions[CORE]) - set(regions[REGION])
+    return np.where(small, classes.dtype.type(rest), classes) if np.count_nonzero(small) < min_vox else classes
 
 
 def _without_prediction(row: CaseScore, policy: EmptyPolicy) -> CaseScore:

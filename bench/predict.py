@@ -16,7 +16,9 @@ from bench.durable import replace_durably
 from bench.evaluation import build_predictor
 from bench.groups import RUNS
 from bench.metrics import MM3_PER_ML, region_mask
+from bench.postprocessing import AUTO, is_known, relabel_small
 from bench.restore import load_run
+from bench.results import RESULT_FILE, read_result
 from bench.sources import preparation_of
 from bench.trial import build_fabric
 from datasets.base import DataError, DatasetInfo
@@ -46,11 +48,11 @@ def predict_case(
     """Write the segmentation of a case by a run's network, in the label values of the run's data set.
 
     ``inputs`` is as in `find_single_case`; ``root`` and ``weights`` are where these lie now, if they were moved. The
-    case goes the way of the run's own cases: prepared as they were, cut into the same windows. The file has the grid
-    and the header of the case's first volume.
+    case goes the way of the run's own cases: prepared as they were, cut into the same windows; what the run's protocol
+    takes as core for being small is core. The file has the grid and the header of the case's first volume.
 
-    Raises: DeltaError if the run's network cannot be restored; DataError if the case cannot be read, or if the output
-        exists or is no NIfTI file by its name.
+    Raises: DeltaError if the run's network cannot be restored; DataError if the case cannot be read, if the run has
+        chosen a cutoff and its result is gone, or if the output exists or is no NIfTI file by its name.
     """
     _check_output(output)
     header, _ = read_delta(folder)
@@ -58,10 +60,12 @@ def predict_case(
     case = replace(find_single_case(info, root or header.spec.root, inputs), label=None)
     spec, model = load_run(folder, device, root, weights)
     protocol = spec.own_protocol
+    min_vox = read_cutoff(folder, protocol.eval.et_min_vox) if is_known(info) else 0
     predict = build_predictor(model, protocol.data.patch, protocol.eval, build_fabric(device, protocol.train.precision))
     with tempfile.TemporaryDirectory() as scratch:
         ready = prepare_case(info, case, preparation_of(protocol.data), Path(scratch) / "case")
         classes = ready.restore(predict(ready.image()))
+        classes = relabel_small(classes, info, min_vox) if min_vox else classes
         geometry = ready.frame().geometry
     write_classes(classes, info, geometry, next(iter(case.images.values())), output)
     return Prediction(case.id, info, output, _measure(classes, info, geometry) if ready.spacing_known else None)
@@ -98,6 +102,18 @@ def find_run(name: str, out: Path) -> Path:
     close = get_close_matches(name, known, n=1, cutoff=0.3)
     hint = f"did you mean '{close[0]}'?" if close else f"{len(known)} of them are in {runs}"
     raise DataError(f"--run: no run '{name}' with a trained network ({hint}; --out says where runs are)")
+
+
+def read_cutoff(folder: Path, asked: str) -> int:
+    """Return how many voxels enhancing tumour needs: what the protocol says, under ``auto`` what the run has chosen."""
+    if asked != AUTO:
+        return int(asked)
+    result = read_result(folder)
+    if result is None or result.postprocessing is None:
+        raise DataError(
+            f"--run: {folder} must have a {RESULT_FILE} with the cutoff that the run chose (eval.et_min_vox is auto)"
+        )
+    return result.postprocessing.min_vox
 
 
 def _check_output(output: Path) -> None:

@@ -6,6 +6,7 @@ a run is sent whole when it has ended, and sending it again repairs what an inte
 
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 import tempfile
@@ -88,6 +89,7 @@ class Store:
 
     uri: str
     client: MlflowClient = field(repr=False)
+    runs: dict[str, Run] = field(default_factory=dict, repr=False)  # those that `load_results` read, by ``run_id``
 
     def log_result(self, result: RunResult, folder: Path, *, parent: str = "", experiment: str = "") -> bool:
         """Make sure that the store holds exactly this result of the run, with the pictures that lie in ``folder``.
@@ -158,7 +160,7 @@ class Store:
         Raises: TrackingError if the store cannot be reached, or does not find its files.
         """
         results = []
-        with reaching(self.uri), tempfile.TemporaryDirectory() as scratch:
+        with reaching(self.uri), collecting_nothing(), tempfile.TemporaryDirectory() as scratch:
             for run in self._iter_ended_runs(dataset):
                 file = self._find_file(run, RESULT_FILE, Path(scratch))
                 if file is None:
@@ -169,20 +171,16 @@ class Store:
                 result = read_result(file.parent)
                 assert result is not None
                 results.append(result)
+                self.runs[result.run_id] = run
         return results
 
     def fetch_file(self, run_id: str, name: str, scratch: Path) -> Path | None:
-        """Return a file that a run left, in place or copied into ``scratch``; None if the store has none.
+        """Return a file of a run that was read, in place or copied into ``scratch``; None if the run left none.
 
         Raises: TrackingError if the store cannot be reached.
         """
         with reaching(self.uri):
-            places = [each.experiment_id for each in self.client.search_experiments()]
-            for run in self.client.search_runs(places, f"tags.run_id = '{run_id}'", max_results=PAGE):
-                file = self._find_file(run, name, scratch)
-                if file is not None:
-                    return file
-        return None
+            return self._find_file(self.runs[run_id], name, scratch)
 
     def _find_file(self, run: Run, name: str, scratch: Path) -> Path | None:
         """Return where an artifact can be read, None if the run has none of that name.
@@ -254,6 +252,18 @@ class Store:
         self.client.log_batch(mlflow_id, params=params)
         for start in range(0, len(metrics), BATCH):
             self.client.log_batch(mlflow_id, metrics[start : start + BATCH])
+
+
+@contextmanager
+def collecting_nothing() -> Iterator[None]:
+    """Search for no cyclic garbage meanwhile: it goes through all that was read again and again, half of the time."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 @contextmanager

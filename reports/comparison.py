@@ -31,11 +31,10 @@ def _comparison_table(table: MethodTable, reference: str) -> Table:
     if table.mixed:
         raise ValueError(f"report: a comparison on {table.setting} must have one protocol, got {table.difference}")
     shown = [label for label, counts in zip(table.rows["method"], table.ranked, strict=True) if counts]
-    scores = score_matrix([run for run in table.results if run.label in shown])
     if len(shown) < 2:
         got = f"{', '.join(shown) or 'none'} with all runs done"
         raise TooFewError(f"report: a comparison on {table.setting} must have two methods, got {got}")
-    compared = compare_with(scores, reference or shown[0])
+    compared = compare_with(table.scores, reference or shown[0])
     columns = _test_columns(compared)
     first = str(compared["reference"].iloc[0])
     left_out = [label for label in table.rows["method"] if label not in shown]

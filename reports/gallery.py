@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pandas as pd
@@ -19,7 +19,6 @@ from reports.statistics import Friedman, TooFewError, bootstrap_ranks, friedman_
 from reports.style import Looks
 from reports.summary import MethodTable
 from reports.table import make_slug
-from reports.tidy import score_matrix
 from reports.tradeoff import AXES, draw_tradeoff
 from reports.wording import describe_setting
 
@@ -82,11 +81,9 @@ def _slug(name: str, table: MethodTable, *, dataset: str | None = None, shots: b
     return make_slug(name, where, table.setting.backbone, table.setting.weights, few)
 
 
-def _ranked_scores(table: MethodTable) -> pd.DataFrame:
-    """Return the scores (cases x methods) of the methods that have all their runs; none where protocols are mixed."""
-    shown = [label for label, counts in zip(table.rows["method"], table.ranked, strict=True) if counts]
-    scores = score_matrix([run for run in table.results if run.label in shown])
-    return scores if scores.empty else scores[[label for label in shown if label in scores]]
+def _without_runs(table: MethodTable) -> MethodTable:
+    """Return the table's numbers alone: what draws a picture is sent to another process."""
+    return replace(table, results=(), cases=pd.DataFrame(), scores=pd.DataFrame())
 
 
 def _describe(tables: Sequence[MethodTable], subject: str, *more: str) -> str:
@@ -94,7 +91,7 @@ def _describe(tables: Sequence[MethodTable], subject: str, *more: str) -> str:
 
 
 def _plan_tradeoffs(table: MethodTable, looks: Looks) -> Iterator[Picture]:
-    finished = table.rows[table.rows["note"] == ""]
+    finished, numbers = table.rows[table.rows["note"] == ""], _without_runs(table)
     for axis in AXES:
         if finished[axis.cost].notna().any():
             front = "The line is the Pareto front: no other method is better and cheaper."
@@ -103,39 +100,36 @@ def _plan_tradeoffs(table: MethodTable, looks: Looks) -> Iterator[Picture]:
                 str(table.setting),
                 f"Dice against {axis.name}",
                 _describe([table], f"Mean Dice against {axis.name} of methods", front),
-                partial(draw_tradeoff, table, axis, looks),
+                partial(draw_tradeoff, numbers, axis, looks),
             )
 
 
 def _plan_cases(table: MethodTable, looks: Looks) -> Iterator[Picture]:
-    scores = _ranked_scores(table)
-    if not scores.empty:
+    if not table.scores.empty:
         note = "Density, quartiles, and a point per held-out case, averaged over its seeds."
         caption = _describe([table], "Dice of the cases", note)
-        draw = partial(draw_cases, scores, looks)
+        draw = partial(draw_cases, table.scores, looks)
         yield Picture(_slug("cases", table), str(table.setting), "Case by case", caption, draw)
 
 
 def _plan_ranks(table: MethodTable, looks: Looks) -> Iterator[Picture]:
-    scores = _ranked_scores(table)
-    if scores.shape[1] < 2:
-        got = ", ".join(map(str, scores.columns)) or "none"
+    if table.scores.shape[1] < 2:
+        got = ", ".join(map(str, table.scores.columns)) or "none"
         raise TooFewError(f"rank intervals on {table.setting} must have two methods, got {got}")
-    ranks = bootstrap_ranks(scores)
+    ranks = bootstrap_ranks(table.scores)
     caption = _describe([table], "Ranks of methods", "95 % interval of the rank when cases are drawn anew.")
     yield Picture(_slug("ranks", table), str(table.setting), "Ranks", caption, partial(draw_ranks, ranks, looks))
 
 
 def _plan_differences(tables: Sequence[MethodTable], looks: Looks) -> Iterator[Picture]:
     """Yield the critical-difference diagram over data sets where there are enough, else one for each over its cases."""
-    matrices = [_ranked_scores(table) for table in tables]
-    means = pd.DataFrame([matrix.mean() for matrix in matrices if not matrix.empty]).dropna(axis="columns")
+    means = pd.DataFrame([table.scores.mean() for table in tables if not table.scores.empty]).dropna(axis="columns")
     try:
         test = friedman_nemenyi(means)
     except TooFewError:
-        for table, matrix in zip(tables, matrices, strict=True):
-            if matrix.shape[1] > 1:
-                test = friedman_nemenyi(matrix)
+        for table in tables:
+            if table.scores.shape[1] > 1:
+                test = friedman_nemenyi(table.scores)
                 blocks = f"{test.n_blocks} cases of {table.setting.dataset}"
                 yield _plan_diagram([table], test, blocks, looks)
         return
@@ -154,7 +148,7 @@ def _plan_diagram(tables: Sequence[MethodTable], test: Friedman, blocks: str, lo
 
 
 def _plan_learning(table: MethodTable, looks: Looks) -> Iterator[Picture]:
-    runs = [run for run in table.results if run.status == Status.DONE and run.curve]
+    runs = [replace(run, cases=()) for run in table.results if run.status == Status.DONE and run.curve]
     if runs and not table.mixed:
         note = "Mean over folds and seeds; the band is from the lowest to the highest run."
         caption = _describe([table], "Learning curves of methods", note)
@@ -164,8 +158,8 @@ def _plan_learning(table: MethodTable, looks: Looks) -> Iterator[Picture]:
 
 def _plan_kshot(tables: Sequence[MethodTable], looks: Looks) -> Iterator[Picture]:
     caption = _describe(tables, "Methods by number of training cases", "± standard deviation, as in the table.")
-    slug = _slug("kshot", tables[0], shots=False)
-    yield Picture(slug, "few training cases", "Few training cases", caption, partial(draw_kshot, tables, looks))
+    slug, numbers = _slug("kshot", tables[0], shots=False), list(map(_without_runs, tables))
+    yield Picture(slug, "few training cases", "Few training cases", caption, partial(draw_kshot, numbers, looks))
 
 
 def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Iterator[Picture]:
@@ -182,7 +176,7 @@ def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Iterator[Pictu
 
 def _plan_panels(table: MethodTable, read_slices: ReadSlices, looks: Looks) -> Iterator[Picture]:
     """Yield the panels of the best, the median and the worst case; each method is shown by its run of lowest seed."""
-    scores = _ranked_scores(table)
+    scores = table.scores
     for word, case in pick_cases(scores).items() if not scores.empty else ():
         slices = {}
         for label in scores.columns:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.results import RunResult, Status, flatten
+from bench.results import RunResult, flatten
 from reports.summary import MethodTable
-from reports.tidy import average_seeds, case_table
+from reports.tidy import average_seeds
 
 METRICS = ("dice", "hd95_mm", "nsd", "predicted_ml")
 DECIMALS = 4
@@ -25,13 +25,12 @@ def describe_cases(tables: Sequence[MethodTable], panels: dict[str, str]) -> lis
     """
     found = []
     for table in tables:
-        runs = [run for run in table.results if run.status == Status.DONE and run.cases]
-        if not runs or table.mixed:
+        long = table.cases
+        if long.empty or table.mixed:
             continue
-        long = case_table(runs)
         frames = {metric: average_seeds(long, metric) for metric in METRICS}
         cases = sorted(long["case"].unique())
-        labels = list(dict.fromkeys(run.label for run in runs))
+        labels = list(long["method"].unique())
         scores = {
             metric: {
                 region: [_list(frame[region].loc[label].reindex(cases)) for label in labels] for region in frame.columns

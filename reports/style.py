@@ -116,10 +116,11 @@ def style() -> Any:
 
 
 def fix_layout(figure: Figure) -> None:
-    """Lay the figure out now and never again: every save would do it anew, which takes longer than drawing."""
-    if figure.get_layout_engine() is not None:
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+    """Lay the figure out now and never again: with a layout engine every save would draw twice."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def save_pdf(figure: Figure) -> bytes:

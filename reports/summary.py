@@ -43,6 +43,8 @@ class MethodTable:
     difference: str  # how the protocols differ, if there is more than one
     notes: tuple[str, ...]  # one sentence for each run that has no numbers
     results: tuple[RunResult, ...]
+    cases: pd.DataFrame  # the `case_table` of the finished runs; empty if there are none
+    scores: pd.DataFrame  # (cases x methods) mean Dice of the methods that may be ranked, seeds averaged
 
     @property
     def mixed(self) -> bool:
@@ -97,11 +99,10 @@ def _build_table(
     done = {key: [run for run in runs if run.status == Status.DONE] for key, runs in methods.items()}
     over = spread if spread != "auto" else _choose_spread(done.values())
     n_cells = len({(result.fold, result.seed) for result in group})
+    scored = [run for run in group if run.status == Status.DONE and run.cases]
+    cases = case_table(scored) if scored else pd.DataFrame({"protocol_id": []})
     protocols = dict.fromkeys(protocol for protocol, _ in methods)
-    scores = {
-        each: _Scores.of([run for runs in done.values() for run in runs if run.protocol_id == each])
-        for each in protocols
-    }
+    scores = {each: _Scores.of(cases[cases["protocol_id"] == each]) for each in protocols}
     rows, spreads = [], []
     for key, runs in methods.items():
         means, deviations = _aggregate(key[1], done[key], scores[key[0]], regions, over)
@@ -113,6 +114,7 @@ def _build_table(
         for note, n in zip(table["note"], table["n_cases"], strict=True)
     )
     comparable = [label for label, counts in zip(table["method"], ranked, strict=True) if counts]
+    of_group = scores[group[0].protocol_id]
     return MethodTable(
         setting=setting,
         synthetic=any(result.synthetic for result in group),
@@ -121,10 +123,12 @@ def _build_table(
         spreads=pd.DataFrame(spreads),
         spread_over=over,
         ranked=ranked,
-        verdicts={} if difference else _find_verdicts(scores[group[0].protocol_id], comparable, regions),
+        verdicts=_find_verdicts(of_group, comparable, regions),
         difference=difference,
         notes=tuple(_explain_ends(group)),
         results=tuple(group),
+        cases=cases,
+        scores=of_group.matrix(comparable),
     )
 
 
@@ -166,11 +170,9 @@ class _Scores:
     per_run: dict[str, pd.DataFrame]  # (method, fold, seed) x regions
 
     @staticmethod
-    def of(done: Sequence[RunResult]) -> _Scores:
-        scored = [run for run in done if run.cases]
-        if not scored:
+    def of(table: pd.DataFrame) -> _Scores:
+        if table.empty:
             return _Scores({}, {})
-        table = case_table(scored)
         return _Scores(
             {metric: average_seeds(table, metric) for metric in SCORES},
             {metric: fold_means(table, metric) for metric in SCORES},
@@ -178,6 +180,13 @@ class _Scores:
 
     def methods(self) -> list[str]:
         return list(self.per_case["dice"].index.unique("method")) if self.per_case else []
+
+    def matrix(self, labels: Sequence[str], metric: str = "dice", region: str = MEAN) -> pd.DataFrame:
+        """Return (cases x methods) of those labels that have scores."""
+        shown = [label for label in labels if label in self.methods()]
+        if not shown:
+            return pd.DataFrame()
+        return self.per_case[metric][region].loc[shown].unstack("method")[shown].sort_index()
 
 
 def _aggregate(
@@ -209,12 +218,9 @@ def _aggregate(
 
 def _find_verdicts(scores: _Scores, ranked: Sequence[str], regions: tuple[str, ...]) -> dict[str, Verdict]:
     """Return who of the methods that may be ranked is tied with the best, for each score that is defined at all."""
-    shown = [label for label in ranked if label in scores.methods()]
     verdicts = {}
     for key, (quantity, region) in score_keys(regions).items():
-        if shown:
-            matrix = scores.per_case[quantity.metric][region].unstack("method")[shown].sort_index()
-            defined = matrix.dropna(axis="columns", how="all")
-            if not defined.empty:
-                verdicts[key] = find_ties(defined, largest_first=quantity.largest_first)
+        defined = scores.matrix(ranked, quantity.metric, region).dropna(axis="columns", how="all")
+        if not defined.empty:
+            verdicts[key] = find_ties(defined, largest_first=quantity.largest_first)
     return verdicts

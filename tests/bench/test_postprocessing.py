@@ -6,7 +6,7 @@ import pytest
 
 from bench.metrics import Scoring, score_case
 from bench.policies import EMPTY_POLICIES
-from bench.postprocessing import CANDIDATES_VOX, choose_cutoff, drop_small
+from bench.postprocessing import CANDIDATES_VOX, choose_cutoff, drop_small, relabel_small
 from bench.protocol import EvalSpec
 from bench.results import CaseScore, RunResult, Status
 from datasets.brats import Brats
@@ -40,8 +40,10 @@ def test_it_equals_relabelling_the_prediction(n_reference, n_predicted, policy, 
     prediction, reference = maps(n_reference, n_predicted)
     rules = scoring(policy=policy)
     plain = score_case("a", prediction, reference, spacing_mm, rules)
+    written = relabel_small(prediction, INFO, 10)
     if n_predicted < 10:
         prediction = np.where(prediction == ENHANCING, NECROSIS, prediction)
+    np.testing.assert_array_equal(written, prediction, strict=True)
     relabelled = score_case("a", prediction, reference, spacing_mm, rules)
     np.testing.assert_equal(vars(drop_small(plain, 10, rules.policy)[0]), vars(relabelled[2]))
     for before, after in zip(plain[:2], relabelled[:2], strict=True):  # WT and TC hold both classes

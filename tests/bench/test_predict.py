@@ -14,13 +14,17 @@ import pytest
 
 from bench.cli import main
 from bench.metrics import dice, region_mask
+from bench.predict import read_cutoff
 from bench.results import RunResult
 from bench.spec import RunSpec
+from datasets.base import DataError
 from datasets.brats import Brats
 
 pytestmark = pytest.mark.slow  # it trains a network that sees something
 
 VALUES = {0: 0, 1: 1, 2: 2, 4: 3}  # of BraTS 2020 -> class
+NECROSIS, ENHANCING = 1, 3
+MIN_VOX = 6  # of enhancing tumour, in the protocol of the run
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,8 @@ def run(
     assert isinstance(out, Path)
     data = replace(spec.protocol.data, patches_per_epoch=12, foreground_frac=1.0)  # enough steps to see some tumour
     train = replace(spec.protocol.train, epochs=4, val_every=4)
-    spec = replace(spec, protocol=replace(spec.protocol, data=data, train=train))
+    scoring = replace(spec.protocol.eval, et_min_vox=str(MIN_VOX))
+    spec = replace(spec, protocol=replace(spec.protocol, data=data, train=train, eval=scoring))
     if "result" not in finished:
         finished["result"] = carry_out(spec, out / "runs" / spec.run_id)
     result = finished["result"]
@@ -63,7 +68,8 @@ def test_every_way_to_name_a_case_gives_what_the_run_scored(
     run: tuple[Path, RunSpec, RunResult], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, spec, result = run
-    scores = {(row.case, row.region): row for row in result.cases}
+    assert result.postprocessing is not None
+    scores = {(row.case, row.region): row for row in (*result.cases, *result.postprocessing.cases)}
     case = next(each for each in Brats(spec.root).find_cases() if (each.id, "WT") in scores)
     assert case.label is not None
     ways = {
@@ -97,6 +103,30 @@ def test_a_case_without_a_label_can_be_predicted(run: tuple[Path, RunSpec, RunRe
     assert predict(out, spec, tmp_path / "new.nii", str(folder)) == 0
     assert predict(out, spec, tmp_path / "old.nii", case.id) == 0
     np.testing.assert_array_equal(classes_of(tmp_path / "new.nii"), classes_of(tmp_path / "old.nii"))
+
+
+@pytest.mark.parametrize(("n_vox", "written"), [(MIN_VOX - 1, NECROSIS), (MIN_VOX, ENHANCING)])
+def test_the_protocol_decides_from_when_on_enhancing_tumour_is_written(
+    n_vox: int, written: int, run: tuple[Path, RunSpec, RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, spec, _ = run
+
+    def paint(image: np.ndarray) -> np.ndarray:
+        classes = np.zeros(image.shape[1:], np.uint8)
+        classes[4, 8, 8 : 8 + n_vox] = ENHANCING
+        return classes
+
+    monkeypatch.setattr("bench.predict.build_predictor", lambda *settings: paint)
+    assert predict(out, spec, tmp_path / "painted.nii.gz", Brats(spec.root).find_cases()[0].id) == 0
+    found = classes_of(tmp_path / "painted.nii.gz")
+    assert (np.count_nonzero(found == written), np.count_nonzero(found)) == (n_vox, n_vox)
+
+
+def test_a_cutoff_that_the_run_chose_is_read_from_its_result(run: tuple[Path, RunSpec, RunResult]) -> None:
+    out, spec, _ = run
+    assert read_cutoff(out / "runs" / spec.run_id, "auto") == MIN_VOX
+    with pytest.raises(DataError, match=r"must have a result\.json with the cutoff that the run chose"):
+        read_cutoff(out, "auto")
 
 
 BAD = {

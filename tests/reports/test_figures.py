@@ -14,7 +14,7 @@ from reports.curves import draw_kshot, draw_learning, draw_tuning
 from reports.distributions import draw_cases, draw_critical_difference, draw_ranks
 from reports.gallery import Picture, list_pictures
 from reports.panels import draw_panels, pick_cases
-from reports.rendering import render, render_one
+from reports.rendering import render_one, start_renderers
 from reports.statistics import bootstrap_ranks, friedman_nemenyi
 from reports.style import COLOURS, Looks, assign_looks
 from reports.summary import method_tables
@@ -224,6 +224,7 @@ def test_pictures_become_files() -> None:
 @pytest.mark.slow
 def test_several_processes_make_the_same_files() -> None:
     pictures = make_pictures()[:8]
-    together = render(pictures, ("pdf", "svg"))
+    with start_renderers() as renderers:
+        together = list(renderers.map(render_one, pictures, [("pdf", "svg")] * 8))
     assert len(together) == 8
     assert together[0] == render_one(pictures[0], ("pdf", "svg"))
