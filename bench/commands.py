@@ -133,10 +133,9 @@ def ui_command(port: int) -> int:
 
 def describe_tuning(specs: Sequence[RunSpec]) -> str:
     """Return what the runs' settings are: the protocol's and the methods' defaults, or found under which budget."""
-    tune = specs[0].protocol.tune
     if not any(spec.study for spec in specs):
         return "defaults, the same learning rate for every method (tune them: --tune 20)"
-    budget = f"{tune.budget_s:.0f} s of fit" if tune.budget_s else f"{tune.trials} trials"
+    budget = specs[0].protocol.tune.budget
     return f"each method's own, found by `bench tune` on inner validation cases, {budget} a method"
 
 

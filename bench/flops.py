@@ -24,7 +24,7 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch l
     """Counts what is executed while it is on: ``macs``, and ``uncounted`` operations by name."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.macs = 0.0
         self.uncounted: Counter[str] = Counter()
 

@@ -165,6 +165,11 @@ class TuneSpec:
     per_fold: bool = _setting(False, "one study a fold; otherwise the first fold's is reused")
     seed: int = _setting(0, "of the sampler and of the trials")
 
+    @property
+    def budget(self) -> str:
+        """What each method gets, in words."""
+        return f"{self.budget_s:.0f} s of fit" if self.budget_s else f"{self.trials} trials"
+
 
 @dataclass(frozen=True)
 class Protocol:

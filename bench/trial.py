@@ -142,5 +142,5 @@ def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progres
 def build_fabric(device: str, precision: str) -> Fabric:
     """Return Fabric for one device such as ``cpu``, ``mps`` or ``cuda:1``."""
     kind, _, index = device.partition(":")
-    # Fabric's types are literals; the CLI and the protocol have checked both words.
+    # Fabric types both words as literals; the command line and the protocol have checked them
     return Fabric(accelerator=kind, devices=[int(index)] if index else 1, precision=precision)  # type: ignore[arg-type]

@@ -110,8 +110,7 @@ def _tune(
 ) -> list[StudyRecord]:
     plans: list[StudyPlan] = plan_studies(specs, experiment.out, tuning.search or (), tuning.study, tuning.dimensions)
     storage = tuning.storage or f"sqlite:///{(experiment.out / TUNING / STORAGE).resolve()}"
-    tune = experiment.protocol.tune
-    budget = f"{tune.budget_s:.0f} s of fit" if tune.budget_s else f"{tune.trials} trials"
+    budget = experiment.protocol.tune.budget
     console.print(f"tuning {len(plans)} methods x data sets, {budget} each, in {storage}", soft_wrap=True)
     with StudyDisplay(console, plans) as display:
         records = run_studies(plans, storage, experiment.out, slots, display.show)

@@ -103,6 +103,7 @@ def open_volume(path: Path, case: str) -> VolumeFile:
 
 
 def _open_stream(path: Path) -> IO[bytes]:
+    # a gzip file reads as bytes do, but typeshed does not count it as IO[bytes]
     return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")  # type: ignore[return-value]
 
 
