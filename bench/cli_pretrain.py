@@ -17,6 +17,7 @@ def pretrain(
     pretext: Annotated[
         str, typer.Option(help="dense, dense-plain (without nested shapes), contours or mae.")
     ] = DEFAULT.pretext,
+    backbone: Annotated[str, typer.Option(help="tiny_vit (patch 8) or tiny_vit4 (patch 4).")] = DEFAULT.backbone,
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = DEFAULT.steps,
     batch: Annotated[int, typer.Option(help="Scenes a step.")] = DEFAULT.batch,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = DEFAULT.lr,
@@ -25,11 +26,11 @@ def pretrain(
         "results/pretrain/formula-vit.safetensors"
     ),
 ) -> None:
-    """Pre-train the tiny ViT on images drawn from formulas: no download, no photograph, no medical volume.
+    """Pre-train a tiny ViT on images drawn from formulas: no download, no photograph, no medical volume.
 
     Without options it makes the weights that ship with the package, which `--weights formula-vit` stands for.
     """
-    recipe = Recipe(pretext=pretext, steps=steps, batch=batch, lr=lr, seed=seed)
+    recipe = Recipe(pretext=pretext, backbone=backbone, steps=steps, batch=batch, lr=lr, seed=seed)
     from bench.pretrain_command import pretrain_command
 
     pretrain_command(recipe, out, Console())

@@ -35,6 +35,7 @@ class ViTShape:
 
 VARIANTS = {
     "tiny_vit": ViTShape(patch_size=8, width=128, n_blocks=6, heads=4),  # trains within seconds on a CPU
+    "tiny_vit4": ViTShape(patch_size=4, width=128, n_blocks=6, heads=4),  # four times the tokens
     "vit_ti16": ViTShape(patch_size=16, width=192, n_blocks=12, heads=3),
     "vit_s16": ViTShape(patch_size=16, width=384, n_blocks=12, heads=6),
     "vit_b16": ViTShape(patch_size=16, width=768, n_blocks=12, heads=12),

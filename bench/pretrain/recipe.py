@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from bench.protocol import SpecError
 
 PRETEXTS = ("dense", "dense-plain", "contours", "mae")
+BACKBONES = ("tiny_vit", "tiny_vit4")
 GENERATOR_VERSION = 1  # raise when scenes or targets change under the same recipe
 
 
@@ -22,12 +23,13 @@ class Recipe:
     weight_decay: float = 0.05
     warmup_frac: float = 0.05
     seed: int = 0
-    backbone: str = "tiny_vit"
+    backbone: str = field(default="tiny_vit", metadata={"help": " | ".join(BACKBONES)})
 
     def __post_init__(self) -> None:
         """Raises: SpecError naming the field."""
         checks = {
             "pretext": (self.pretext in PRETEXTS, f"one of {', '.join(PRETEXTS)}", self.pretext),
+            "backbone": (self.backbone in BACKBONES, f"one of {', '.join(BACKBONES)}", self.backbone),
             "steps": (self.steps >= 1, ">= 1", self.steps),
             "batch": (self.batch >= 1, ">= 1", self.batch),
             "lr": (self.lr > 0, "> 0", self.lr),
