@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -80,6 +82,8 @@ def run_grid_command(
     order = {spec.run_id: number for number, spec in enumerate(specs)}
     tables = method_tables(sorted(results, key=lambda result: order[result.run_id]))
     print_tables([main_table([table]) for table in tables], console)
+    minutes, seconds = divmod(round(time.time() - psutil.Process().create_time()), 60)
+    console.print(f"time:    {minutes} min {seconds} s from the command to its table, {len(to_do)} runs carried out")
     console.print("tables:  [bold]python -m bench report --format latex[/]")
     console.print(f"browse:  [bold]{escape(describe_browsing(tracking.default_uri()))}[/]", soft_wrap=True)
     failed = [result.run_id for result in results if result.status in (Status.FAILED, Status.DIVERGED, Status.OOM)]

@@ -2,17 +2,19 @@
 
     python -m benchmarks.training_step [--backbone vit_b16] [--patch 32,128,128] [--steps 5] [--threads 2]
     python -m benchmarks.training_step --methods med_adapter --checkpointing --slices-per-chunk 16 --against-plain
+    python -m benchmarks.training_step --device cuda --patch 128,128,128
 
 One patch of 4 channels and 4 classes; forward, loss, backward and optimiser as in training, random weights. Every row
 is measured in a process of its own, so that peak memory is that row's alone. ``linear + position`` trains the position
 embedding beside the decoder, as the public code of Med-Tuning does for every method: gradients then cross all frozen
 blocks, which is what linear probing otherwise saves.
 
-Peak memory is the resident set of the whole process, the libraries included; ``network`` is what lies above the
-loaded libraries, ``step`` what lies above the built network. The time is that of the fastest step after a first one
-that is not counted: what else the machine does can only make a step slower. On a CPU, bf16 is faster than fp32 only if
-it has instructions for it (AVX512-BF16 or AMX); without them it is many times slower. ``--against-plain`` prints each
-method's step as asked for beside the same without checkpointing and chunks, and their ratio, in fp32 and nothing else.
+Peak memory is the resident set of the whole process, the libraries included, or what is allocated on the GPU;
+``network`` is what lies above the loaded libraries, ``step`` what lies above the built network. The time is that of the
+fastest step after a first one that is not counted: what else the machine does can only make a step slower. On a CPU,
+bf16 is faster than fp32 only if it has instructions for it (AVX512-BF16 or AMX); without them it is many times slower.
+``--against-plain`` prints each method's step as asked for beside the same without checkpointing and chunks, and their
+ratio, in fp32 and nothing else.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ BF16_ROWS = ("full", "med_adapter")
 def measure(arguments: argparse.Namespace, row: str, precision: str) -> dict[str, float]:
     """Measure one row in a child process."""
     command = [sys.executable, "-m", "benchmarks.training_step", "--row", row, "--precision", precision]
-    for name in ("backbone", "patch", "steps", "threads", "slices_per_chunk"):
+    for name in ("backbone", "patch", "steps", "threads", "device", "slices_per_chunk"):
         command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     command += ["--checkpointing"] * arguments.checkpointing
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
@@ -48,27 +50,30 @@ def measure_here(arguments: argparse.Namespace) -> dict[str, float]:
     """Build the row's network in this process, train a few steps and return its figures."""
     import torch
 
+    from bench.memory import peak_memory_mib
     from methods.execution import Execution, set_execution
 
     torch.set_num_threads(arguments.threads)
+    device = torch.device(arguments.device)
     depth, height, width = map(int, arguments.patch.split(","))
     small = (1, 32, 32)  # a step of it loads all libraries
-    build_step(build("linear", "tiny_vit", small), torch.zeros(1, 4, *small), torch.ones(1, 1, *small), bf16=False)()
-    loaded_mib = resident_mib()
-    model = build(arguments.row, arguments.backbone, (depth, height, width))
+    image, label = torch.zeros(1, CHANNELS, *small, device=device), torch.ones(1, 1, *small, device=device)
+    build_step(build("linear", "tiny_vit", small, device), image, label, bf16=False)()
+    loaded_mib = present_mib(device)
+    model = build(arguments.row, arguments.backbone, (depth, height, width), device)
     set_execution(model, Execution(arguments.checkpointing, arguments.slices_per_chunk))
-    image = torch.randn(1, CHANNELS, depth, height, width)
-    label = torch.randint(CLASSES, (1, 1, depth, height, width))
+    image = torch.randn(1, CHANNELS, depth, height, width, device=device)
+    label = torch.randint(CLASSES, (1, 1, depth, height, width), device=device)
     step = build_step(model, image, label, bf16=arguments.precision == "bf16")
-    built_mib = resident_mib()
+    built_mib = present_mib(device)
     step()
     seconds = min(time_s(step) for _ in range(arguments.steps))
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    peak_mib = peak_memory_mib(device)
     figures = {"seconds": seconds, "peak_mib": peak_mib}
     return figures | {"network_mib": peak_mib - loaded_mib, "step_mib": peak_mib - built_mib}
 
 
-def build(row: str, backbone: str, patch: tuple[int, int, int]) -> Any:
+def build(row: str, backbone: str, patch: tuple[int, int, int], device: Any) -> Any:
     import methods
     from bench.models import apply_method, build_segmenter
 
@@ -76,13 +81,14 @@ def build(row: str, backbone: str, patch: tuple[int, int, int]) -> Any:
     apply_method(model, methods.build(row.split()[0]), seed=0)
     if row == WITH_POSITION:
         model.backbone.pos_embed.requires_grad_(True)
-    return model.train()
+    return model.to(device).train()
 
 
 def build_step(model: Any, image: Any, label: Any, *, bf16: bool) -> Callable[[], None]:
     import torch
 
     from bench.protocol import TrainSpec
+    from bench.timing import synchronize
     from bench.training import build_loss, build_optimizer
 
     optimizer = build_optimizer(model, TrainSpec())
@@ -90,10 +96,11 @@ def build_step(model: Any, image: Any, label: Any, *, bf16: bool) -> Callable[[]
 
     def step() -> None:
         optimizer.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=bf16):
             logits = model(image)
         loss_function(logits.float(), label).backward()
         optimizer.step()
+        synchronize(image.device)
 
     return step
 
@@ -104,8 +111,12 @@ def time_s(step: Callable[[], None]) -> float:
     return time.perf_counter() - started
 
 
-def resident_mib() -> float:
-    """Return the resident set of this process now (Linux)."""
+def present_mib(device: Any) -> float:
+    """Return what is allocated on a GPU now, or the resident set of this process (Linux)."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.memory_allocated(device) / 2**20
     n_pages = int(Path("/proc/self/statm").read_text().split()[1])
     return n_pages * resource.getpagesize() / 2**20
 
@@ -124,7 +135,7 @@ def iter_rows(arguments: argparse.Namespace, first: tuple[str, ...] = ("full",))
 
 
 def print_table(arguments: argparse.Namespace) -> None:
-    print(f"{arguments.backbone}, one patch 4x{arguments.patch.replace(',', 'x')}, {arguments.threads} threads")
+    print(f"{arguments.backbone}, one patch 4x{arguments.patch.replace(',', 'x')}, {describe_processor(arguments)}")
     print(
         f"{'method':<20}{'precision':<11}{'s/step':>8}{'/ full':>8}"
         f"{'peak MiB':>10}{'/ full':>8}{'network MiB':>13}{'step MiB':>10}"
@@ -134,7 +145,7 @@ def print_table(arguments: argparse.Namespace) -> None:
         done[row, precision] = figures = measure(arguments, row, precision)
         full = done["full", "fp32"]
         print(
-            f"{row:<20}{precision:<11}{figures['seconds']:>8.2f}{figures['seconds'] / full['seconds']:>8.2f}"
+            f"{row:<20}{precision:<11}{figures['seconds']:>8.3f}{figures['seconds'] / full['seconds']:>8.2f}"
             f"{figures['peak_mib']:>10.0f}{figures['peak_mib'] / full['peak_mib']:>8.2f}"
             f"{figures['network_mib']:>13.0f}{figures['step_mib']:>10.0f}",
             flush=True,
@@ -148,13 +159,19 @@ def print_table(arguments: argparse.Namespace) -> None:
             print(f"bf16 is {ratio:.2f}x faster than fp32 ({row})")
 
 
+def describe_processor(arguments: argparse.Namespace) -> str:
+    return f"{arguments.threads} threads" if arguments.device == "cpu" else arguments.device
+
+
 def print_against_plain(arguments: argparse.Namespace) -> None:
     plainly = argparse.Namespace(**vars(arguments) | {"checkpointing": False, "slices_per_chunk": 0})
-    print(f"{arguments.backbone}, one patch 4x{arguments.patch.replace(',', 'x')}, {arguments.threads} threads, fp32")
+    print(
+        f"{arguments.backbone}, one patch 4x{arguments.patch.replace(',', 'x')}, {describe_processor(arguments)}, fp32"
+    )
     for row in dict.fromkeys(row for row, _ in iter_rows(arguments, first=())):
         plain, asked = measure(plainly, row, "fp32"), measure(arguments, row, "fp32")
         for name, figures in (("plain", plain), ("as asked", asked)):
-            print(f"{row:<20}{name:<11}{figures['seconds']:>8.2f} s{figures['network_mib']:>8.0f} MiB for the network")
+            print(f"{row:<20}{name:<11}{figures['seconds']:>8.3f} s{figures['network_mib']:>8.0f} MiB for the network")
         print(f"{row:<20}{asked['seconds'] / plain['seconds']:.2f}x the time of the plain step", flush=True)
 
 
@@ -165,6 +182,7 @@ def main() -> int:
     parser.add_argument("--methods", default="", help="separated by commas; default: all")
     parser.add_argument("--steps", type=int, default=5, help="timed steps of every row; the fastest counts")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--checkpointing", action="store_true", help="as in `bench run`")
     parser.add_argument("--slices-per-chunk", type=int, default=0, help="as in `bench run`")
     parser.add_argument("--against-plain", action="store_true", help="compare with neither of the two")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -61,12 +62,14 @@ def test_all_methods_are_trained_tracked_printed_and_not_repeated(brats, tmp_pat
     assert set(dice_by_run(tmp_path)) == set(methods.names())
     assert all(name in first.stdout for name in methods.names())
     assert "SYNTHETIC" in first.stdout
+    assert re.search(rf"time: .* from the command to its table, {len(methods.names())} runs carried out", first.stdout)
     assert tracked_runs(tmp_path) == ["FINISHED"] * len(methods.names())
     assert tracked_runs(tmp_path, parents=True) == ["FINISHED"]
 
     again = bench(tmp_path, *arguments)
     assert again.returncode == 0
     assert f"{len(methods.names())} of {len(methods.names())} runs are done already" in again.stdout
+    assert re.search(r"time: +0 min \d+ s from the command to its table, 0 runs carried out", again.stdout)
     assert len(tracked_runs(tmp_path)) == len(methods.names())
 
     for form, mark in [("markdown", "| lora"), ("latex", r"\toprule"), ("terminal", "lora")]:
