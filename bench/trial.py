@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -140,7 +141,11 @@ def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progres
 
 
 def build_fabric(device: str, precision: str) -> Fabric:
-    """Return Fabric for one device such as ``cpu``, ``mps`` or ``cuda:1``."""
+    """Return Fabric for one device such as ``cpu``, ``mps`` or ``cuda:1``.
+
+    Its advice to round fp32 matrix products on a GPU is not printed: fp32 means fp32 here, and bf16 is there for speed.
+    """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     kind, _, index = device.partition(":")
     # Fabric types both words as literals; the command line and the protocol have checked them
     return Fabric(accelerator=kind, devices=[int(index)] if index else 1, precision=precision)  # type: ignore[arg-type]

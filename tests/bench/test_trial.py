@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 
 import pytest
@@ -143,3 +144,11 @@ def test_an_infinite_number_fails_the_run_and_is_named(make_run, carry_out, tmp_
 def split_of(spec):
     labelled = datasets.build(spec.dataset, spec.root).find_labelled()
     return split_cases(labelled, spec.fold, n_folds=spec.protocol.data.n_folds, val_frac=spec.protocol.data.val_frac)
+
+
+def test_advice_to_round_matrix_products_is_not_printed():
+    logging.getLogger("lightning_fabric").setLevel(logging.INFO)  # as Fabric leaves it
+    trial.build_fabric("cpu", "32-true")
+    speaker = logging.getLogger("lightning_fabric.utilities.rank_zero")  # says it on a GPU
+    assert not speaker.isEnabledFor(logging.INFO)
+    assert speaker.isEnabledFor(logging.WARNING)
