@@ -100,9 +100,9 @@ def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progres
     chosen_sha256 = write_delta(place.folder, model, spec, info)
     write_selection(place.folder, spec.run_id, chosen_sha256, fitted.best_epoch, fitted.best_val_dice)
     yield {"chosen_sha256": chosen_sha256}
-    difference = compare_reloaded(model, place, len(info.channels))
+    difference, largest = compare_reloaded(model, place, len(info.channels))
     yield {"reload_max_abs_diff": difference}
-    check_reloaded(difference, fabric.device)
+    check_reloaded(difference, largest, fabric.device)
 
     scoring = Scoring(info, protocol.eval)
     cutoff = choose_cutoff(scoring, lambda: score_overlaps(predict, fold.val, scoring))

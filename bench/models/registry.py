@@ -64,7 +64,7 @@ BACKBONES: dict[str, BackboneInfo] = {
         ),
         BackboneInfo(
             "tiny_vit4",
-            "Tiny ViT with patch 4: 6 blocks, width 128 (1.2 M parameters)",
+            "Tiny ViT with patch 4: 6 blocks, width 128 (1.6 M parameters)",
             VIT,
             4,
             BUILD_VIT,

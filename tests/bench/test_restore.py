@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -18,7 +20,7 @@ from bench.models.checkpoints import file_sha256
 from bench.models.delta import delta_state, frozen_state
 from bench.network import build_model, put_method
 from bench.protocol import DataSpec, ModelSpec, Protocol
-from bench.restore import load_run
+from bench.restore import ReloadError, check_reloaded, load_run
 from bench.results import Status
 from bench.spec import MethodSpec, RunSpec
 from datasets.brats import Brats
@@ -233,3 +235,19 @@ def make_fresh(spec):
     model = build_model(spec, 4, 4)
     put_method(model, spec, methods.build(spec.method.name, dict(spec.method.settings)))
     return model
+
+
+@pytest.mark.parametrize(
+    ("device", "difference", "largest", "holds"),
+    [
+        ("cpu", 0.0, 3.0, True),
+        ("cpu", 1e-9, 3.0, False),
+        ("cuda", 0.067, 13_000.0, True),  # seen on a GPU after two steps of ViT-B/16
+        ("cuda", 0.067, 3.0, False),
+        ("cuda", math.nan, 3.0, False),
+        ("cuda", 1.0, math.nan, False),
+    ],
+)
+def test_a_reload_may_differ_by_the_rounding_of_its_device(device, difference, largest, holds):
+    with nullcontext() if holds else pytest.raises(ReloadError, match=f"got a difference of {difference:g}"):
+        check_reloaded(difference, largest, torch.device(device))

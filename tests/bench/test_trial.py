@@ -122,7 +122,7 @@ def test_a_delta_that_does_not_give_the_network_back_fails_the_run_before_the_te
     monkeypatch.setattr(trial, "write_delta", write_another)
     result = carry_out(make_run(), tmp_path)
     assert result.status is Status.FAILED
-    assert "reload: the stored delta must give the logits of the trained network, got" in result.reason
+    assert "reload: the stored delta must give the logits of the trained network, which reach" in result.reason
     assert result.reload_max_abs_diff > 0
     assert (result.test_reads, result.cases) == (0, ())
 
