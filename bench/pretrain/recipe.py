@@ -16,7 +16,7 @@ class Recipe:
     """Everything that decides the weights, beside the machine's arithmetic."""
 
     pretext: str = field(default="dense", metadata={"help": " | ".join(PRETEXTS)})
-    steps: int = 2000
+    steps: int = 6000
     batch: int = 24
     size: int = 64  # pixels of a scene's side
     lr: float = 1e-3
