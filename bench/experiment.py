@@ -16,7 +16,7 @@ from bench.presets import PhantomSpec, get_preset
 from bench.protocol import Protocol, SpecError, override
 from bench.request import Request
 from bench.sources import check_exclude, find_used, look_up, preparation_of
-from bench.spec import MethodSpec, RunSpec
+from bench.spec import EMBEDDED_WEIGHTS, MethodSpec, RunSpec
 
 OnCase = Callable[[str, int, int], None]  # what is going on, cases done, cases in all
 
@@ -93,9 +93,9 @@ def lay_out(experiment: Experiment, on_case: OnCase) -> list[RunSpec]:
         on_read = partial(on_case, f"reading {name}")
         sources.append(look_up(name, root, experiment.out / "cache", data, on_read, skip=experiment.skip_bad_cases))
     check_exclude(experiment.protocol.data.exclude, experiment.roots)
-    of_file = sha256 if is_path(model.weights) else ""
+    changing = is_path(model.weights) or model.weights == EMBEDDED_WEIGHTS  # the name does not say what is in them
     cells = (experiment.methods, sources, experiment.folds, experiment.seeds, experiment.protocol)
-    runs = expand(*cells, of_file, experiment.shots)
+    runs = expand(*cells, sha256 if changing else "", experiment.shots)
     if experiment.tuned is None:
         return runs
     from bench.tuned import apply_shipped

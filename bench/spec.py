@@ -30,7 +30,8 @@ class MethodSpec:
 class RunSpec:
     """One cell of the grid. ``root`` is where the data lie; what they are is ``fingerprint``.
 
-    ``weights_sha256`` is what the file of weights is, if ``protocol.model.weights`` is a path, which only says where.
+    ``weights_sha256`` is what the file of weights is, where ``protocol.model.weights`` does not say it: a path only
+    tells its place, and another version of the package may embed others.
     ``chosen`` are fields of the protocol that a tuning study has set for this method, and ``study`` says which: methods
     that had the same budget are compared with the values that each has chosen.
     ``left_out`` are the cases that cannot be used, each with the reason.

@@ -1,10 +1,14 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import methods
+from bench.experiment import lay_out, read_request
 from bench.grid import DataSource, expand, parse_methods, parse_names, parse_numbers
+from bench.presets import PhantomSpec
 from bench.protocol import Protocol, SpecError
+from bench.request import Request
 from bench.spec import MethodSpec
 
 
@@ -73,3 +77,15 @@ def test_the_grid_is_the_product_of_its_axes():
     assert len(specs) == len({spec.run_id for spec in specs}) == 2 * 2 * 2 * 3
     assert [spec.method.name for spec in specs[:2]] == ["full", "linear"]
     assert {spec.root for spec in specs if spec.dataset == "kits"} == {Path("b")}
+
+
+def test_runs_on_other_embedded_weights_are_other_runs(tmp_path, monkeypatch):
+    request = Request(methods="linear", set=["data.patch=4,32,32"], out=tmp_path)
+    experiment = replace(read_request(request), phantom=PhantomSpec(3, (16, 32, 32)))
+
+    def lay_out_with(sha256):
+        monkeypatch.setattr("bench.models.registry.check_weights", lambda *_: sha256)
+        return [spec.run_id for spec in lay_out(experiment, lambda *_: None)]
+
+    assert lay_out_with("a" * 64) == lay_out_with("a" * 64)
+    assert lay_out_with("a" * 64) != lay_out_with("b" * 64)
