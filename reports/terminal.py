@@ -44,4 +44,5 @@ def build_terminal_table(table: Table) -> RichTable:
 def _head(column: Column) -> str:
     """Return the two lowest headings, one above the other; the data set is in the title."""
     group, own = ("", *column.heads)[-2:]
-    return f"{group}\n{own}" if group else own.replace(" (", "\n(", 1)
+    own = own.replace(" (", "\n(", 1)  # a unit costs a line rather than columns
+    return f"{group}\n{own}" if group else own
