@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bench.protocol import SpecError
 
@@ -15,7 +15,7 @@ GENERATOR_VERSION = 1  # raise when scenes or targets change under the same reci
 class Recipe:
     """Everything that decides the weights, beside the machine's arithmetic."""
 
-    pretext: str = field(default="dense", metadata={"help": " | ".join(PRETEXTS)})
+    pretext: str = "dense"  # of `PRETEXTS`
     steps: int = 6000
     batch: int = 24
     size: int = 64  # pixels of a scene's side
@@ -23,7 +23,7 @@ class Recipe:
     weight_decay: float = 0.05
     warmup_frac: float = 0.05
     seed: int = 0
-    backbone: str = field(default="tiny_vit", metadata={"help": " | ".join(BACKBONES)})
+    backbone: str = "tiny_vit"  # of `BACKBONES`
 
     def __post_init__(self) -> None:
         """Raises: SpecError naming the field."""

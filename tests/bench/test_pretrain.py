@@ -111,6 +111,7 @@ def test_damaged_embedded_weights_are_one_sentence(
     ("arguments", "said"),
     [
         (["--steps", "0"], "pretrain: steps must be >= 1, got 0"),
+        (["--backbone", "vit_b16"], "pretrain: backbone must be one of tiny_vit, tiny_vit4, got vit_b16"),
         (["--pretext", "dnse"], "pretrain: pretext must be one of dense, dense-plain, contours, mae, got dnse"),
         (["--out", "weights.pth"], "pretrain: --out must end in .safetensors, got weights.pth"),
     ],
