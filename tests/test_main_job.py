@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -188,7 +189,9 @@ def read_results(folder: Path) -> list[dict]:
 def start_and_wait_for_runs(folder: Path, arguments: list[str]) -> subprocess.Popen[str]:
     """Start a grid and return once two runs are under way."""
     with (folder / LOG).open("w") as log:
-        parent = subprocess.Popen(command(*arguments), cwd=folder, env=env(), stdout=log, stderr=log)
+        # a shell lets what it starts in the background ignore Ctrl-C, and these tests with it
+        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        parent = subprocess.Popen(command(*arguments), cwd=folder, env=env(), stdout=log, stderr=log, preexec_fn=heed)
     wait_until(lambda: len(descendants(folder)) >= 2, "no run has started")
     return parent
 
