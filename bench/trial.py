@@ -143,7 +143,7 @@ def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progres
 def build_fabric(device: str, precision: str) -> Fabric:
     """Return Fabric for one device such as ``cpu``, ``mps`` or ``cuda:1``.
 
-    Its advice to round fp32 matrix products on a GPU is not printed: fp32 means fp32 here, and bf16 is there for speed.
+    Its advice to round fp32 matrix products on a GPU is not printed: they stay exact, and bf16 is there for speed.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     kind, _, index = device.partition(":")
