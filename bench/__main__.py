@@ -26,6 +26,6 @@ if __name__ == "__main__":
     if impostor is not None:
         sys.stderr.write(f"error: {impostor}\n")
         sys.exit(2)
-    from bench.cli import main
+    from bench.cli.app import main
 
     sys.exit(main())

@@ -18,11 +18,10 @@ from itertools import pairwise
 import torch
 
 import methods
-from bench.cost import count_parameters
-from bench.flops import MacCounter, count_training, pass_both_ways
-from bench.grid import parse_methods
-from bench.models import apply_method, build_segmenter
-from bench.models.segmenter import Segmenter
+from bench.cost.flops import MacCounter, count_training, pass_both_ways
+from bench.cost.measure import count_parameters
+from bench.grid.cells import parse_methods
+from bench.models.segmenter import Segmenter, apply_method, build_segmenter
 
 CHANNELS, CLASSES = 4, 4
 HALF = "lora[blocks=last_half]"

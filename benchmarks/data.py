@@ -121,7 +121,7 @@ def run_child(task: str, folder: Path, n_cases: int = 0) -> dict[str, float]:
 
 def prepare_here(folder: Path, _: int) -> dict[str, float]:
     import datasets
-    from datasets.preprocessing import prepare
+    from datasets.prepared.prepare import prepare
 
     dataset = datasets.build("lits", folder / "ct")
     started = time.perf_counter()
@@ -131,7 +131,7 @@ def prepare_here(folder: Path, _: int) -> dict[str, float]:
 
 def read_here(folder: Path, _: int) -> dict[str, float]:
     import datasets
-    from datasets.preprocessing import prepare
+    from datasets.prepared.prepare import prepare
 
     dataset = datasets.build("lits", folder / "ct")
     (case,) = prepare(dataset, dataset.find_cases(), folder / "cache")
@@ -152,7 +152,7 @@ def read_here(folder: Path, _: int) -> dict[str, float]:
 
 def train_here(folder: Path, n_cases: int) -> dict[str, object]:
     """Train on phantoms in a child of this process, as `bench run` does, and return the child's peak."""
-    from bench.cli import main as bench
+    from bench.cli.app import main as bench
 
     root, out = folder / "phantoms", folder / f"results{n_cases}"
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from bench.metrics import Scoring, region_mask, score_case
-from bench.protocol import EvalSpec
-from bench.results import CaseScore
+from bench.scoring.metrics import Scoring, region_mask, score_case
+from bench.specs.protocol import EvalSpec
 from datasets.base import DatasetInfo
 from datasets.brats import Brats
 from datasets.lits import Lits
+from reports.records.run import CaseScore
 
 Lengths = tuple[float, float, float]
 LARGEST_DIFFERENCE = 1e-4

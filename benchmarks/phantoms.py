@@ -20,11 +20,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
 import datasets
-from bench.metrics import dice, region_mask
+from bench.scoring.metrics import dice, region_mask
 from datasets.base import DatasetInfo
-from datasets.phantom import draw_patient
-from datasets.phantom_anatomy import Patient
-from datasets.phantom_layouts import DEFAULT_LAYOUT
+from datasets.phantoms.anatomy import Patient
+from datasets.phantoms.layouts import DEFAULT_LAYOUT
+from datasets.phantoms.write import draw_patient
 
 VOXEL_LIMITS = {"brats": 0.45, "kits": 0.5, "lits": 0.5}
 NET_LIMIT = 0.75

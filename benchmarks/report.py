@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench.made_store import fill_fast
+from tests.bench.tracking.made_store import fill_fast
 from tests.reports.made_results import make_many
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,11 +17,11 @@ import torch
 from lightning_fabric import Fabric
 
 import methods
-from bench.memory import measure_memory
-from bench.protocol import TrainSpec
-from bench.results import Memory
-from bench.training import build_step
+from bench.cost.memory import measure_memory
+from bench.run.training import build_step
+from bench.specs.protocol import TrainSpec
 from benchmarks.compute import CHANNELS, CLASSES, Patch, build
+from reports.records.run import Memory
 
 ORDER = ("linear", "adaptformer", "full")
 

@@ -50,8 +50,9 @@ def measure_here(arguments: argparse.Namespace) -> dict[str, float]:
     """Build the row's network in this process, train a few steps and return its figures."""
     import torch
 
-    from bench.memory import peak_memory_mib
-    from methods.execution import Execution, set_execution
+    from bench.cost.memory import peak_memory_mib
+    from methods.executed import set_execution
+    from methods.execution import Execution
 
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
@@ -75,7 +76,7 @@ def measure_here(arguments: argparse.Namespace) -> dict[str, float]:
 
 def build(row: str, backbone: str, patch: tuple[int, int, int], device: Any) -> Any:
     import methods
-    from bench.models import apply_method, build_segmenter
+    from bench.models.segmenter import apply_method, build_segmenter
 
     model = build_segmenter(backbone, "none", in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0)
     apply_method(model, methods.build(row.split()[0]), seed=0)
@@ -87,9 +88,9 @@ def build(row: str, backbone: str, patch: tuple[int, int, int], device: Any) -> 
 def build_step(model: Any, image: Any, label: Any, *, bf16: bool) -> Callable[[], None]:
     import torch
 
-    from bench.protocol import TrainSpec
-    from bench.timing import synchronize
-    from bench.training import build_loss, build_optimizer
+    from bench.cost.timing import synchronize
+    from bench.run.training import build_loss, build_optimizer
+    from bench.specs.protocol import TrainSpec
 
     optimizer = build_optimizer(model, TrainSpec())
     loss_function = build_loss()

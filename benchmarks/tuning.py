@@ -19,9 +19,9 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from bench.study import open_storage
-from bench.study_record import STUDY_FILE, TUNING, StudyRecord, read_study
-from datasets.phantom import write_phantoms
+from bench.tuning.study import open_storage
+from datasets.phantoms.write import write_phantoms
+from reports.records.study import STUDY_FILE, TUNING, StudyRecord, read_study
 
 ROOT = Path(__file__).resolve().parent.parent
 N_CASES, SHAPE = 40, (32, 64, 64)  # as in the demo

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datasets.base import Dataset
-    from datasets.released import ReleasedDataset
+    from datasets.layouts.released import ReleasedDataset
 
 DATASETS = {
     "brats": "datasets.brats:Brats",
@@ -69,6 +69,6 @@ def open_root(name: str, root: Path) -> Dataset:
     """
     if not is_datalist(root.name):
         return get(name)(root)
-    from datasets.datalist import Datalist
+    from datasets.layouts.datalist import Datalist
 
     return Datalist(root)

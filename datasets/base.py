@@ -8,8 +8,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from datasets.window import Window
+if TYPE_CHECKING:
+    import numpy as np
+
 
 SYNTHETIC_MARKER = "SYNTHETIC.json"
 SYNTHETIC_PLAN = "SYNTHETIC.partial.json"  # stands in for the marker until the last volume is written
@@ -150,7 +153,7 @@ class Dataset(ABC):
 
     @property
     def synthetic(self) -> bool:
-        """Whether the volumes below the root were made by `datasets.phantom`."""
+        """Whether the volumes below the root were made by `datasets.phantoms.write`."""
         return any((self.root / name).is_file() for name in (SYNTHETIC_MARKER, SYNTHETIC_PLAN))
 
     @property
@@ -201,3 +204,30 @@ class Dataset(ABC):
         release = self.discovery.release
         preset = release.exclude.get(exclude, frozenset()) if release else frozenset()
         return [case for case in self.find_cases(left_out) if case.label is not None and case.id not in preset]
+
+
+@dataclass(frozen=True)
+class Window:
+    """How CT values are clipped, shifted and scaled; all in Hounsfield units."""
+
+    low_hu: float
+    high_hu: float
+    mean_hu: float
+    std_hu: float
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError if the window is empty or the standard deviation is not positive."""
+        if not (self.low_hu < self.high_hu and self.std_hu > 0):
+            raise ValueError(f"window: must have low < high and a positive standard deviation, got {self}")
+
+    def scale(self, values: np.ndarray) -> np.ndarray:
+        """Return the clipped values with mean and standard deviation taken out, float32, as a new array."""
+        scaled: np.ndarray = values.astype("float32")
+        self.scale_in_place(scaled)
+        return scaled
+
+    def scale_in_place(self, scaled: np.ndarray) -> None:
+        """Do the same to values that are float32 already."""
+        scaled.clip(self.low_hu, self.high_hu, out=scaled)
+        scaled -= self.mean_hu
+        scaled *= 1 / self.std_hu

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from datasets.base import Region, Release
-from datasets.released import ReleasedDataset
+from datasets.layouts.released import ReleasedDataset
 
 CLASSES = ("background", "necrosis", "oedema", "enhancing")
 REGIONS = (Region("WT", (1, 2, 3)), Region("TC", (1, 3)), Region("ET", (3,)))

@@ -11,9 +11,8 @@ import re
 from dataclasses import replace
 from typing import ClassVar
 
-from datasets.base import Region, Release
-from datasets.released import ReleasedDataset
-from datasets.window import Window
+from datasets.base import Region, Release, Window
+from datasets.layouts.released import ReleasedDataset
 
 WINDOW = Window(low_hu=-79.0, high_hu=304.0, mean_hu=101.0, std_hu=76.9)
 CLONE_HINT = "; a clone of the repository holds labels alone until its download script has run"

@@ -11,9 +11,8 @@ import re
 from dataclasses import replace
 from typing import ClassVar
 
-from datasets.base import Region, Release
-from datasets.released import ReleasedDataset
-from datasets.window import Window
+from datasets.base import Region, Release, Window
+from datasets.layouts.released import ReleasedDataset
 
 WINDOW = Window(low_hu=-20.0, high_hu=210.0, mean_hu=99.40, std_hu=39.36)
 UNSCALED = range(28, 48)  # they come from another collection, without their geometry

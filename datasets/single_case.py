@@ -7,7 +7,7 @@ from pathlib import Path
 
 import datasets
 from datasets.base import Case, DataError, Dataset, DatasetInfo, NoCasesError
-from datasets.discovery import stem
+from datasets.layouts.discovery import stem
 
 VOLUME = (".nii", ".nii.gz")
 

@@ -33,7 +33,7 @@ from torch.nn import functional as F
 
 from methods import surgery
 from methods.base import Method, MethodInfo, find_sites, setting
-from methods.execution import Executed
+from methods.executed import Executed
 from methods.sites import HasSites, Role, Site, TokenLayout
 
 KERNELS = (3, 5)

@@ -15,9 +15,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bench.predict import write_classes
-from datasets.datalist import Datalist
-from datasets.preprocessing import prepare
+from bench.run.predict import write_classes
+from datasets.layouts.datalist import Datalist
+from datasets.prepared.prepare import prepare
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,8 @@ import optuna
 import pytest
 
 from datasets.brats import Brats
-from datasets.phantom import write_phantoms
-from datasets.splits import split_cases
+from datasets.phantoms.write import write_phantoms
+from datasets.splits.rule import split_cases
 
 pytestmark = pytest.mark.slow
 

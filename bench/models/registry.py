@@ -3,63 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from bench.models import pretraining
+from bench.models.backbones.info import (
+    NONE,
+    TIMM,
+    BackboneInfo,
+    LoadedWeights,
+)
+from bench.models.weights import catalogue
 from methods.settings import suggest
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.models.backbone import Backbone
+    from bench.models.backbones.base import Backbone
 
 Builder = Callable[["BackboneInfo", int, tuple[int, int]], "Backbone"]  # in_channels, (height, width) -> random weights
 DecoderBuilder = Callable[["Backbone", int], "nn.Module"]  # n_classes
-
-
-@dataclass(frozen=True)
-class BackboneInfo:
-    """The facts of a backbone; ``multiple_of`` is what height and width of a slice must be divisible by, in voxels.
-
-    ``architecture`` is timm's name of what is built, where timm itself builds it.
-    """
-
-    name: str
-    title: str
-    reference: str
-    multiple_of: int
-    builder: str  # "module:function"
-    weights: tuple[str, ...] = ("none",)
-    decoder: str = "light"  # a name of `DECODERS`
-    architecture: str = ""
-
-
 VIT = "Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, arXiv 2010.11929"
 DEIT = "Touvron et al., Training data-efficient image transformers, ICML 2021, arXiv 2012.12877"
 SWIN = "Liu et al., Swin Transformer, ICCV 2021, arXiv 2103.14030"
 SWIN_UNET = "Cao et al., Swin-Unet, ECCV Workshops 2022, arXiv 2105.05537"
-TIMM = "timm:"  # in front of timm's name of a ViT or Swin
-BUILD_TIMM = "bench.models.timm_models:build_timm"
-BUILD_VIT, BUILD_SWIN = "bench.models.vit:build_vit", "bench.models.swin:build_swin"
+
+BUILDERS: dict[str, str] = {  # family of backbones -> "module:function"
+    "vit": "bench.models.backbones.vit:build_vit",
+    "swin": "bench.models.backbones.swin:build_swin",
+    "timm": "bench.models.backbones.any_timm:build_timm",
+}
 
 DECODERS: dict[str, str] = {  # name -> "module:function"
-    "linear": "bench.models.linear_decoder:build_linear_decoder",
-    "light": "bench.models.light_decoder:build_light_decoder",
-    "upernet": "bench.models.upernet:build_upernet",
-    "swin_unet": "bench.models.swin_unet:build_swin_unet",
+    "linear": "bench.models.decoders.linear:build_linear_decoder",
+    "light": "bench.models.decoders.light:build_light_decoder",
+    "upernet": "bench.models.decoders.upernet:build_upernet",
+    "swin_unet": "bench.models.decoders.swin_unet:build_swin_unet",
 }
 
 BACKBONES: dict[str, BackboneInfo] = {
-    info.name: replace(info, weights=pretraining.names(info.name))
+    info.name: replace(info, weights=catalogue.names(info.name))
     for info in (
         BackboneInfo(
             "tiny_vit",
             "Tiny ViT: 6 blocks, width 128, patch 8 (1.3 M parameters)",
             VIT,
             8,
-            BUILD_VIT,
+            "vit",
             decoder="linear",
         ),
         BackboneInfo(
@@ -67,24 +57,22 @@ BACKBONES: dict[str, BackboneInfo] = {
             "Tiny ViT with patch 4: 6 blocks, width 128 (1.6 M parameters)",
             VIT,
             4,
-            BUILD_VIT,
+            "vit",
             decoder="linear",
         ),
-        BackboneInfo("tiny_swin", "Tiny Swin: 2/2/2/2 blocks, width 24 (1.3 M parameters)", SWIN, 32, BUILD_SWIN),
-        BackboneInfo("vit_ti16", "ViT-Ti/16: 12 blocks, width 192 (5.5 M parameters)", DEIT, 16, BUILD_VIT),
-        BackboneInfo("vit_s16", "ViT-S/16: 12 blocks, width 384 (22 M parameters)", DEIT, 16, BUILD_VIT),
-        BackboneInfo(
-            "vit_b16", "ViT-B/16: 12 blocks, width 768 (86 M parameters)", VIT, 16, BUILD_VIT, decoder="upernet"
-        ),
+        BackboneInfo("tiny_swin", "Tiny Swin: 2/2/2/2 blocks, width 24 (1.3 M parameters)", SWIN, 32, "swin"),
+        BackboneInfo("vit_ti16", "ViT-Ti/16: 12 blocks, width 192 (5.5 M parameters)", DEIT, 16, "vit"),
+        BackboneInfo("vit_s16", "ViT-S/16: 12 blocks, width 384 (22 M parameters)", DEIT, 16, "vit"),
+        BackboneInfo("vit_b16", "ViT-B/16: 12 blocks, width 768 (86 M parameters)", VIT, 16, "vit", decoder="upernet"),
         BackboneInfo(  # Swin's authors decode its maps by UPerNet as well
-            "swin_tiny", "Swin-T: 2/2/6/2 blocks, width 96 (28 M parameters)", SWIN, 32, BUILD_SWIN, decoder="upernet"
+            "swin_tiny", "Swin-T: 2/2/6/2 blocks, width 96 (28 M parameters)", SWIN, 32, "swin", decoder="upernet"
         ),
         BackboneInfo(
             "swin_t_unet",
             "Swin-T U-Net: 2/2/2/2 blocks, width 96 (20 M parameters)",
             SWIN_UNET,
             32,
-            BUILD_SWIN,
+            "swin",
             decoder="swin_unet",
         ),
     )
@@ -111,7 +99,7 @@ def get(name: str) -> BackboneInfo:
     Raises: ValueError if there is no such backbone, or if timm's is of another kind.
     """
     if name.startswith(TIMM):
-        info: BackboneInfo = import_module("bench.models.timm_models").describe(name)
+        info: BackboneInfo = import_module("bench.models.backbones.any_timm").describe(name)
         return info
     if name not in BACKBONES:
         raise ValueError(f"unknown backbone '{name}'{suggest(name, [*names(), TIMM + 'NAME'])}")
@@ -124,8 +112,8 @@ def check_fit(name: str, weights: str, image_size: tuple[int, int]) -> None:
     Raises: ValueError with one sentence for the user.
     """
     info = get(name)
-    if pretraining.is_path(weights):
-        pretraining.check_path(weights)
+    if catalogue.is_path(weights):
+        catalogue.check_path(weights)
     elif weights not in info.weights:
         raise ValueError(f"{name}: unknown weights '{weights}'{suggest(weights, list(info.weights))} (or a file)")
     height, width = image_size
@@ -138,7 +126,7 @@ def check_weights(name: str, weights: str, image_size: tuple[int, int]) -> str:
 
     Raises: ValueError with one sentence if they cannot be had, are damaged, or are of another architecture.
     """
-    if weights == pretraining.NONE:
+    if weights == NONE:
         return ""
     import torch
 
@@ -156,7 +144,7 @@ def build(name: str, in_channels: int, image_size: tuple[int, int], weights: str
     """
     check_fit(name, weights, image_size)
     backbone = _build_random(name, in_channels, image_size, weights)
-    if weights != pretraining.NONE:
+    if weights != NONE:
         backbone.loaded = _load(backbone, weights)
     return backbone
 
@@ -164,10 +152,10 @@ def build(name: str, in_channels: int, image_size: tuple[int, int], weights: str
 def _build_random(name: str, in_channels: int, image_size: tuple[int, int], weights: str) -> Backbone:
     """Return the backbone with random numbers in it, in the form that these weights need."""
     info = get(name)
-    entry = pretraining.find(name, weights)
+    entry = catalogue.find(name, weights)
     if entry is not None and entry.rebuild:
-        info = replace(info, builder=BUILD_TIMM, architecture=entry.architecture)
-    module, _, function = info.builder.partition(":")
+        info = replace(info, family="timm", architecture=entry.architecture)
+    module, _, function = BUILDERS[info.family].partition(":")
     builder: Builder = getattr(import_module(module), function)
     return builder(info, in_channels, image_size)
 
@@ -179,6 +167,6 @@ def build_decoder(backbone: Backbone, n_classes: int) -> nn.Module:
     return builder(backbone, n_classes)
 
 
-def _load(backbone: Backbone, weights: str) -> pretraining.LoadedWeights:
-    loaded: pretraining.LoadedWeights = import_module("bench.models.weights").load_weights(backbone, weights)
+def _load(backbone: Backbone, weights: str) -> LoadedWeights:
+    loaded: LoadedWeights = import_module("bench.models.weights.load").load_weights(backbone, weights)
     return loaded

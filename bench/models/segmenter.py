@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
-from bench.models.backbone import Backbone
+from bench.models import registry
+from bench.models.backbones.base import Backbone
+from methods.base import Method, apply
 
 
 class Segmenter(nn.Module):
@@ -30,3 +36,58 @@ class Segmenter(nn.Module):
     def tuned_parameters(self) -> dict[str, nn.Parameter]:
         """Return what trains in the backbone, by name; the decoder is not in it."""
         return {name: parameter for name, parameter in self.backbone.named_parameters() if parameter.requires_grad}
+
+
+def build_segmenter(
+    backbone: str, weights: str, *, in_channels: int, n_classes: int, patch: tuple[int, int, int], seed: int
+) -> Segmenter:
+    """Return a network for patches (D, H, W) in voxels, nothing frozen, no method in it.
+
+    Backbone and decoder are initialised from random streams of their own, so a seed's decoder is the same whatever the
+    backbone's weights and the method are; the global random state is untouched.
+    Raises: ValueError if name, weights or patch do not fit.
+    """
+    with _random_stream(seed, "backbone"):
+        network = registry.build(backbone, in_channels, patch[1:], weights)
+    network.volume.depth = patch[0]
+    with _random_stream(seed, "decoder"):
+        decoder = registry.build_decoder(network, n_classes)
+    return Segmenter(network, decoder)
+
+
+def apply_method(
+    model: Segmenter, method: Method, seed: int, *, also_train: str = "decoder", backbone_mode: str = "eval"
+) -> None:
+    """Freeze the network's backbone and put a method into it; the global random state is untouched.
+
+    Args:
+        also_train: what trains beside the method: ``decoder``, or ``paper``, the backbone's `paper_parts` as well (the
+            final norm and, in a ViT, the position embedding).
+        backbone_mode: ``eval`` keeps frozen modules in evaluation mode for good (no dropout, no drop path); ``train``
+            lets them follow ``train()``.
+    Raises: MissingRole if the backbone cannot host the method; ValueError if a setting does not fit it.
+    """
+    for name, value, known in (
+        ("also_train", also_train, ("decoder", "paper")),
+        ("backbone_mode", backbone_mode, ("eval", "train")),
+    ):
+        if value not in known:
+            raise ValueError(f"model.{name}: must be {' or '.join(known)}, got '{value}'")
+    with _random_stream(seed, method.info.name):
+        apply(method, model.backbone)
+    if also_train == "paper":
+        by_method = {id(parameter) for parameter in model.tuned_parameters().values()}
+        parameters = model.backbone.list_paper_parameters()
+        model.also_trained = tuple(parameter for parameter in parameters if id(parameter) not in by_method)
+        for parameter in model.also_trained:
+            parameter.requires_grad_(True)
+    model.backbone.frozen_in_train_mode = backbone_mode == "train"
+    model.backbone.train(model.backbone.training)
+
+
+@contextmanager
+def _random_stream(seed: int, purpose: str) -> Iterator[None]:
+    """Draw torch's CPU random numbers from a stream of this seed and purpose, and restore the old state afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(random.Random(f"{seed}/{purpose}").getrandbits(63))
+        yield

@@ -1,1 +1,1 @@
-"""Formula-driven pre-training of the tiny ViT: images from formulas alone, no photograph, no medical volume."""
+"""Making the weights that ship with the package."""

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from bench.models.backbone import Backbone
-from bench.models.checkpoints import file_sha256
-from bench.models.weights import timm_name
+from bench.models.backbones.base import Backbone
+from bench.models.weights.checkpoints import file_sha256
+from bench.models.weights.load import timm_name
 from bench.pretrain.recipe import GENERATOR_VERSION, Recipe
 
 

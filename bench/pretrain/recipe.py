@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.protocol import SpecError
+from bench.specs.protocol import SpecError
 
 PRETEXTS = ("dense", "dense-plain", "contours", "mae")
 BACKBONES = ("tiny_vit", "tiny_vit4")

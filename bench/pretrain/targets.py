@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench.models.vit import ViTBackbone
+from bench.models.backbones.vit import ViTBackbone
 from bench.pretrain.contours import N_CATEGORIES, render_contours
 from bench.pretrain.recipe import Recipe
 from bench.pretrain.scenes import N_CHANNELS, N_PARTS, SHAPES, TEXTURES, Scenes, render_scenes

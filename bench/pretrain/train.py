@@ -7,12 +7,12 @@ from collections.abc import Callable
 import torch
 
 from bench.models import registry
-from bench.models.vit import ViTBackbone
+from bench.models.backbones.vit import ViTBackbone
 from bench.pretrain.recipe import Recipe
 from bench.pretrain.scenes import N_CHANNELS
 from bench.pretrain.targets import build_pretext
-from bench.spec import derive_seed
-from bench.training import lr_factor
+from bench.run.training import lr_factor
+from bench.specs.run import derive_seed
 
 CLIP_NORM = 1.0
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.protocol import DataSpec, ModelSpec, Protocol, TrainSpec
-from bench.results import RunResult
-from bench.spec import MethodSpec, Place, RunSpec
-from bench.tracking import open_store
-from datasets.phantom import write_phantoms
+from bench.specs.protocol import DataSpec, ModelSpec, Protocol, TrainSpec
+from bench.specs.run import MethodSpec, Place, RunSpec
+from bench.tracking.store import open_store
+from datasets.phantoms.write import write_phantoms
+from reports.records.run import RunResult
 
 PATCH = (4, 32, 32)
 
@@ -47,7 +47,7 @@ def make_run(phantoms: Path) -> Callable[..., RunSpec]:
 @pytest.fixture
 def carry_out(prepared: Path) -> Callable[..., RunResult]:
     """Return a function that carries out a run in a folder, on the CPU, with the shared cache unless one is given."""
-    from bench.trial import run_trial  # heavy, and few tests need it
+    from bench.run.execute import run_trial  # heavy, and few tests need it
 
     def carry(spec: RunSpec, folder: Path, cache: Path = prepared) -> RunResult:
         return run_trial(spec, Place(folder, cache, "cpu", threads=1), lambda *message: None)

@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from datasets.phantom_files import build_geometry
+from datasets.phantoms.files import build_geometry
 
 SHAPE = (4, 5, 6)  # (D, H, W)
 SPACING_MM = (3.0, 2.0, 1.5)

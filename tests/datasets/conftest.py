@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from datasets.phantom_files import build_geometry
+from datasets.phantoms.files import build_geometry
 
 SHAPE = (6, 8, 10)  # (D, H, W), all different so that a swapped axis shows
 SPACING_MM = (3.0, 2.0, 1.0)

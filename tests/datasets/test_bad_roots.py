@@ -9,9 +9,9 @@ import pytest
 
 import datasets
 from datasets.base import BadCasesError, DataError
-from datasets.checking import check_dataset
-from datasets.preprocessing import prepare
-from datasets.reading import read_image, read_label
+from datasets.prepared.prepare import prepare
+from datasets.volumes.checking import check_dataset
+from datasets.volumes.reading import read_image, read_label
 from tests.datasets.bad_roots import SCENARIOS, SPACING_MM, label_of, scan, seg_of, t1_of, truth, volume_of
 
 OUTCOMES: dict[str, list[str]] = {}

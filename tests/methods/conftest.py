@@ -11,11 +11,11 @@ from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 
 import methods
-from bench.battery import CHANNELS, Gradients, Subject, train
-from bench.models.backbone import Backbone
+from bench.models.backbones.base import Backbone
+from bench.models.backbones.swin import SwinBackbone
+from bench.models.backbones.vit import ViTBackbone
+from bench.models.contract import CHANNELS, Gradients, Subject, train
 from bench.models.segmenter import Segmenter
-from bench.models.swin import SwinBackbone
-from bench.models.vit import ViTBackbone
 from methods.base import Method, apply
 
 Build = Callable[..., Segmenter]

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import methods
-from bench.battery import CHECKS, Subject, predict
 from bench.models import registry
+from bench.models.contract import CHECKS, Subject, predict
 from bench.models.delta import delta_state
 from methods.base import MissingRole, apply
 

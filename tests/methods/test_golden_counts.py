@@ -6,7 +6,7 @@ from timm.models.swin_transformer import SwinTransformer
 
 import methods
 from bench.models import registry
-from bench.models.swin import SwinBackbone
+from bench.models.backbones.swin import SwinBackbone
 from methods.base import apply
 
 

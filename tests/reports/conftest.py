@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.results import CaseScore, Cost, RunResult, Status
+from reports.records.run import CaseScore, Cost, RunResult, Status
 
 LORA = RunResult(
     run_id="brats-lora",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.results import CaseScore, Compute, Cost, EpochRecord, Memory, Merged, RunResult, Status, Timing
+from reports.records.run import CaseScore, Compute, Cost, EpochRecord, Memory, Merged, RunResult, Status, Timing
 
 FIXTURE = Path(__file__).parent / "fixture" / "results.json"
 REGIONS = {"brats": ("WT", "TC", "ET"), "kits": ("kidney", "tumour"), "lits": ("liver", "tumour")}

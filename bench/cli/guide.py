@@ -1,0 +1,194 @@
+"""The methods' guide, docs/methods.md: written from the registry, the methods' docstrings and counted parameters.
+
+A method's module docstring is its article: a title, ``Reference:``, the equation (indented), what has to be said, and a
+paragraph that begins with ``Our choices:`` for where we leave the paper or the authors' code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import Field, dataclass, fields
+from itertools import groupby
+from typing import Any
+
+import methods
+from bench.cost.inventory import MethodCount, Setting, count_methods
+from bench.grid.estimate import estimate_step
+from methods.base import Method
+from methods.execution import Execution
+from methods.settings import Value
+from methods.sites import Role
+
+COMMAND = "python -m bench list methods --markdown > docs/methods.md"
+SETTINGS = {"ViT-B/16": Setting("vit_b16"), "Swin-T": Setting("swin_tiny")}
+MEASURED = ("full", "med_adapter")  # whose training step is estimated
+LABELS = ("Reference", "Our choices")
+
+PLACES: dict[Role, str] = {
+    Role.PROMPT: "in front of the patch tokens that enter the first block",
+    Role.BLOCK: "at every transformer block",
+    Role.ATTN_BRANCH: "at every residual branch norm → attention",
+    Role.MLP_BRANCH: "at every residual branch norm → MLP",
+    Role.ATTN: "at every attention, behind its norm",
+    Role.MLP: "at every MLP, behind its norm",
+    Role.QKV: "at every layer that makes query, key and value",
+    Role.PROJ: "at every output projection of the attention",
+    Role.FC1: "at every MLP's first layer",
+    Role.FC2: "at every MLP's second layer",
+    Role.NORM1: "at every norm in front of the attention",
+    Role.NORM2: "at every norm in front of the MLP",
+}
+
+INTRODUCTION = """\
+Every method is put into the same frozen backbone and trains beside the same decoder; it never learns which backbone it
+is in. A volume is read slice by slice: its D slices are a batch of images for the backbone, tokens (B·D, N, E). Only
+Med-Adapter sees the neighbouring slices.
+
+**Tuned** counts what the method itself trains, without the decoder, with default settings, for 4 input channels and
+patches of 128×128×128 voxels (Med-Adapter's Fourier weights depend on the depth); Swin-T is timm's, with 2/2/6/2
+blocks. Full fine-tuning apart, no method trains anything of the pre-trained backbone: no gradient, no changed buffer,
+evaluation mode. **Step 0** says whether the network starts as the frozen one, exactly. For any backbone and patch,
+`python -m bench list methods --backbone vit_b16` counts these parameters, the decoder's and all.
+
+In the equations, E is the width of the tokens, x the stream of tokens that runs through the blocks, W a matrix; LN is
+layer norm, BN batch norm."""
+
+MEMORY = """\
+What a training step on one patch of 4×128×128×128 voxels through ViT-B/16 holds in fp32, in GiB: weights, gradients and
+AdamW's moments, and what is kept for the backward pass. *Saving* is `--checkpointing --slices-per-chunk 16`, which
+changes no result. These are sums of tensors; temporary results and the allocator's reserve come on top. The largest sum
+leaves a card with 24 GB more than two thirds free. Measured on a GPU, the peak of a plain step was 6.20 GiB for `full`
+and 4.93 GiB for `med_adapter` ([benchmarks](../benchmarks/README.md)); not all of it exists at one time."""
+
+
+@dataclass(frozen=True)
+class Article:
+    """What the docstring of a method's module says, as paragraphs of Markdown."""
+
+    reference: str | None
+    body: tuple[str, ...]
+    choices: str | None
+
+
+def write_guide() -> str:
+    """Return the guide as Markdown; the same text for the same code."""
+    counts = {title: {count.name: count for count in count_methods(setting)} for title, setting in SETTINGS.items()}
+    built = [methods.build(name) for name in methods.names()]
+    tuned = {method.info.name: [_tuned(counts[title][method.info.name]) for title in SETTINGS] for method in built}
+    headings = ("Method", "Paper", *(f"Tuned, {title}" for title in SETTINGS), "Step 0", "Merges")
+    summary = [_summary_row(method, tuned[method.info.name]) for method in built]
+    sections = [_section(list(group), tuned) for _, group in groupby(built, key=lambda method: type(method).__module__)]
+    sections.append(_memory_section())
+    parts = ["# Methods", f"<!-- Generated, do not edit: {COMMAND} -->", INTRODUCTION, _table(headings, summary)]
+    return "\n\n".join(parts + sections) + "\n"
+
+
+def read_article(method: Method) -> Article:
+    """Return the article in the docstring of the module that defines the method."""
+    docstring = sys.modules[type(method).__module__].__doc__ or ""
+    head, *paragraphs = docstring.strip("\n").split("\n\n")
+    body, labelled = [_capitalise(_join(head).partition(": ")[2])], {}
+    for paragraph in paragraphs:
+        label, colon, text = _join(paragraph).partition(": ")
+        if paragraph.startswith("    "):
+            body.append(f"```text\n{textwrap.dedent(paragraph)}\n```")
+        elif colon and label in LABELS:
+            labelled[label] = text
+        else:
+            body.append(_join(paragraph))
+    return Article(labelled.get("Reference"), tuple(body), labelled.get("Our choices"))
+
+
+def _section(group: list[Method], tuned: dict[str, list[str]]) -> str:
+    """Return the article of the methods of one module."""
+    article = read_article(group[0])
+    heading = " and ".join(method.info.title for method in group)
+    parts = [f"## {heading}"]
+    if article.reference:
+        parts.append(f"**Paper.** {article.reference}" + (f" <{group[0].info.url}>" if group[0].info.url else ""))
+    parts += article.body
+    if article.choices:
+        parts.append(f"**Where we differ.** {_capitalise(article.choices)}")
+    for method in group:
+        parts += _facts(method, tuned[method.info.name])
+    return "\n\n".join(parts)
+
+
+def _facts(method: Method, tuned: list[str]) -> list[str]:
+    """Return what the registry knows of a method: name, place, sizes, start, settings."""
+    info = method.info
+    places = "; ".join(PLACES[role] for role in method.needed_roles()) or "nothing is inserted"
+    sizes = ", ".join(f"{size} on {title}" for title, size in zip(SETTINGS, tuned, strict=True))
+    start = "the frozen network" if info.identity_at_init else "not the frozen network"
+    facts = [
+        f"* Where it sits: {places}.",
+        f"* Tuned parameters: {sizes}; in general {_closed_form(method)}",
+        f"* At step 0: {start}; {info.identity_note}.",
+        f"* Merges into the frozen weights: {'yes' if info.mergeable else 'no'}.",
+    ]
+    settings = [
+        (f"`{item.name}`", f"`{_show(getattr(method, item.name))}`", item.metadata["help"], _show_rules(item))
+        for item in fields(method)
+    ]
+    table = [_table(("Setting", "Default", "Meaning", "Rule"), settings)] if settings else []
+    return [f"### `{info.name}`", "\n".join(facts), *table]
+
+
+def _memory_section() -> str:
+    ways = (Execution(), Execution(checkpointing=True, slices_per_chunk=16))
+    rows = []
+    for name in MEASURED:
+        plain, saving = (estimate_step(SETTINGS["ViT-B/16"], methods.build(name), way) for way in ways)
+        fixed = plain.total - plain.saved
+        sizes = (fixed, plain.saved, plain.total, saving.saved, saving.total)
+        rows.append((f"`{name}`", *(f"{size / 2**30:.2f}" for size in sizes)))
+    headings = ("Method", "Fixed", "Kept", "Sum", "Kept, saving", "Sum, saving")
+    return "\n\n".join(["## Memory", MEMORY, _table(headings, rows)])
+
+
+def _closed_form(method: Method) -> str:
+    """Return the sentence of the method's own docstring on its number of parameters."""
+    return _join(inspect.getdoc(method.expected_tuned) or "").removeprefix("Return ")
+
+
+def _summary_row(method: Method, tuned: list[str]) -> tuple[str, ...]:
+    info = method.info
+    paper = f"[{info.paper}]({info.url})" if info.url else info.paper
+    start = "identity" if info.identity_at_init else "changes the output"
+    return (f"`{info.name}`", paper, *tuned, start, "yes" if info.mergeable else "no")
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    right = [
+        all(row[column].replace(",", "").replace(".", "").isdigit() for row in rows) for column in range(len(headings))
+    ]
+    lines = [headings, ["--:" if numeric else "---" for numeric in right], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _tuned(count: MethodCount) -> str:
+    return f"{count.trained_by_part.method:,}" if count.trained_by_part else "cannot host it"
+
+
+def _show(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _show_rules(item: Field[Any]) -> str:
+    rules = item.metadata
+    signs = {"at_least": "≥", "above": ">", "below": "<"}
+    shown = [f"{sign} {rules[name]}" for name, sign in signs.items() if rules[name] is not None]
+    shown += [f"one of {', '.join(rules['one_of'])}"] if rules["one_of"] else []
+    return ", ".join(shown) or "true or false"
+
+
+def _join(paragraph: str) -> str:
+    """Return a paragraph on one line, its code marked as in Markdown."""
+    return " ".join(paragraph.split()).replace("``", "`")
+
+
+def _capitalise(text: str) -> str:
+    return text[:1].upper() + text[1:]

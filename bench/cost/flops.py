@@ -1,0 +1,78 @@
+"""Multiply-accumulates of a network: forward by fvcore, training by what autograd really executes.
+
+Training is one forward and one backward pass under a dispatch mode: what needs no gradient is not executed, hence not
+counted, and what gradient checkpointing computes again is. Both counters follow `bench.cost.mac_rules` and name every
+operation for which there is no rule.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from bench.cost import mac_rules
+from bench.cost.traced_flops import count_forward
+from reports.records.run import Compute
+
+
+class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its constructor untyped
+    """Counts what is executed while it is on: ``macs``, and ``uncounted`` operations by name."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        self.macs = 0.0
+        self.uncounted: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        namespace, _, name = func._schema.name.partition("::")
+        if namespace == "aten" and name in mac_rules.RULES:
+            self.macs += mac_rules.RULES[name](args, out)
+        elif namespace not in ("prim", "prims") and not (namespace == "aten" and mac_rules.is_free(name)):
+            self.uncounted[f"{namespace}::{name}"] += 1
+        return out
+
+
+def count_compute(
+    model: nn.Module, volume: torch.Tensor, train_on: Callable[[torch.Tensor], object] | None = None
+) -> Compute:
+    """Return the count for a volume (1, C, D, H, W), which must hold numbers: the forward pass is traced.
+
+    Batch norm's statistics see the volume, and gradients are left behind.
+    Args: ``train_on`` is a forward and backward pass where a plain one of the model will not do.
+    """
+    forward_gmac, unknown_forward = count_forward(model, volume)
+    training_gmac, unknown_training = count_training(train_on or pass_both_ways(model), volume)
+    return Compute(forward_gmac, training_gmac, _list_uncounted(unknown_forward | unknown_training))
+
+
+def count_training(train_on: Callable[[torch.Tensor], object], volume: torch.Tensor) -> tuple[float, Counter[str]]:
+    """Return the GMAC of a forward and backward pass on a volume, and the operations without a rule.
+
+    Tensors without data (torch's fake tensors) will do.
+    """
+    with MacCounter() as counter:
+        train_on(volume)
+    return counter.macs / 1e9, counter.uncounted
+
+
+def pass_both_ways(model: nn.Module) -> Callable[[torch.Tensor], None]:
+    """Return a forward and backward pass of the model; loss and optimiser would be pointwise."""
+
+    def run(volume: torch.Tensor) -> None:
+        training = model.training
+        logits = model.train()(volume)
+        logits.backward(torch.ones_like(logits))
+        model.train(training)
+        model.zero_grad()
+
+    return run
+
+
+def _list_uncounted(unknown: Counter[str]) -> tuple[str, ...]:
+    return tuple(f"{name} x {calls}" for name, calls in sorted(unknown.items()))

@@ -1,0 +1,123 @@
+"""What a run needs: parameters, multiply-accumulates, memory, time. One protocol for all methods.
+
+Everything is measured after scoring, on the trained network itself, which is then put back bit for bit; so it changes
+no result, and a GPU's peak does not count a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from bench.cost.flops import count_compute
+from bench.cost.memory import MeasuredStep, measure_memory
+from bench.cost.timing import time_repeats
+from bench.models.segmenter import Segmenter
+from methods import surgery
+from reports.records.run import Compute, Memory, Merged, Timing
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Parameters of a segmenter.
+
+    ``tuned`` are those of the backbone, injected modules included, that the method trains; ``other`` are those that the
+    protocol trains beside every method.
+    """
+
+    total: int
+    backbone: int
+    tuned: int
+    decoder: int
+    other: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What `measure` finds; the names are those of `reports.records.run.Cost`."""
+
+    compute: Compute
+    memory: Memory
+    train_step: Timing
+    inference: Timing
+    merged: Merged | None
+
+
+def count_parameters(model: Segmenter) -> ParameterCount:
+    """Return the exact counts; what trains is what requires a gradient."""
+    backbone = sum(parameter.numel() for parameter in model.backbone.parameters())
+    decoder = sum(parameter.numel() for parameter in model.decoder.parameters())
+    trained = sum(parameter.numel() for parameter in model.tuned_parameters().values())
+    other = sum(parameter.numel() for parameter in model.also_trained)
+    return ParameterCount(backbone + decoder, backbone=backbone, tuned=trained - other, decoder=decoder, other=other)
+
+
+def measure(
+    model: Segmenter,
+    build_step: Callable[[], MeasuredStep],
+    batch: dict[str, torch.Tensor],
+    predict_volume: Callable[[], object],
+) -> Measured:
+    """Measure a trained network on its device; weights, buffers, modes and random state are then as before.
+
+    Args:
+        build_step: returns the protocol's training step on the model, with a fresh optimiser.
+        batch: one batch of training patches.
+        predict_volume: predicts one whole volume by the model as it then is.
+    """
+    device = next(model.parameters()).device
+    batch = {name: batch[name].to(device) for name in ("image", "label")}
+    first = {name: tensor[:1] for name, tensor in batch.items()}
+    with preserved(model, device):
+        inference = time_repeats(predict_volume, device)
+        merged = _measure_merged(model, batch["image"], predict_volume) if _merges(model) else None
+        step = build_step()
+        model.train()
+        compute = count_compute(model, first["image"], lambda _: step.backward(step.loss(first)))
+        train_step = time_repeats(lambda: step.update(step.loss(batch)), device)
+        memory = measure_memory(model, step, batch)
+    return Measured(compute, memory, train_step, inference, merged)
+
+
+@contextmanager
+def preserved(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put everything that a training step changes back at the end; gradients are taken away before and after."""
+    changing = [*(parameter for parameter in model.parameters() if parameter.requires_grad), *model.buffers()]
+    before = [tensor.detach().to("cpu", copy=True) for tensor in changing]
+    modes = {module: module.training for module in model.modules()}
+    model.zero_grad()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        model.zero_grad()
+        with torch.no_grad():
+            for tensor, value in zip(changing, before, strict=True):
+                tensor.copy_(value)
+        for module, training in modes.items():
+            module.training = training
+
+
+def _merges(model: Segmenter) -> bool:
+    return any(isinstance(module, surgery.Mergeable) for module in model.backbone.modules())
+
+
+def _measure_merged(model: Segmenter, image: torch.Tensor, predict_volume: Callable[[], object]) -> Merged:
+    """Time inference with the method folded into the frozen weights, and compare the logits of a batch."""
+
+    @torch.inference_mode()
+    def compute_logits() -> torch.Tensor:
+        logits: torch.Tensor = model.eval()(image)
+        return logits.float()
+
+    unmerged = compute_logits()
+    surgery.merge(model.backbone)
+    try:
+        difference = float((compute_logits() - unmerged).abs().max())
+        return Merged(time_repeats(predict_volume, image.device), difference)
+    finally:
+        surgery.unmerge(model.backbone)

@@ -1,0 +1,87 @@
+"""Seconds of something that is repeated, and the energy of something that is not."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from reports.records.run import Timing
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How often something is timed after its warm-up: until ``budget_s`` is spent, but within these bounds."""
+
+    warm_up: int = 1
+    at_least: int = 3
+    at_most: int = 20
+    budget_s: float = 0.5
+
+
+def time_repeats(function: Callable[[], object], device: torch.device, repeats: Repeats = Repeats()) -> Timing:
+    """Return the median and the distance of the quartiles; the device has done its work when a clock is read."""
+    for _ in range(repeats.warm_up):
+        function()
+    seconds: list[float] = []
+    while len(seconds) < repeats.at_least or (len(seconds) < repeats.at_most and sum(seconds) < repeats.budget_s):
+        synchronize(device)
+        started = time.perf_counter()
+        function()
+        synchronize(device)
+        seconds.append(time.perf_counter() - started)
+    lower, median, upper = statistics.quantiles(seconds, n=4, method="inclusive")
+    return Timing(median_s=median, iqr_s=upper - lower, n=len(seconds))
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all that it was told to, so that a clock can be read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+@dataclass
+class Energy:
+    """What a block has used; None while it runs and where the device does not tell."""
+
+    joules: float | None = None
+
+
+@contextmanager
+def metered(device: torch.device) -> Iterator[Energy]:
+    """Measure the energy of an NVIDIA GPU over a block by NVML's counter; it is that of the whole board.
+
+    NVML is asked through ``pynvml`` (the distribution ``nvidia-ml-py``), which is optional.
+    """
+    energy = Energy()
+    read_mj = _open_counter(device)
+    started = read_mj() if read_mj else None
+    yield energy
+    synchronize(device)
+    if read_mj and started is not None:
+        energy.joules = (read_mj() - started) / 1000
+
+
+def _open_counter(device: torch.device) -> Callable[[], int] | None:
+    """Return a function that reads the energy counter in mJ, or None where there is none."""
+    if device.type != "cuda":
+        return None
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        uuid = str(torch.cuda.get_device_properties(device).uuid)  # NVML's numbers ignore CUDA_VISIBLE_DEVICES
+        handle: Any = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)  # older boards do not have it
+    except pynvml.NVMLError:
+        return None
+    return lambda: int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))

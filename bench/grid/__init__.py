@@ -1,0 +1,1 @@
+"""From a checked request to runs, and the processes that carry them out."""

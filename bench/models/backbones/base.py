@@ -1,0 +1,172 @@
+"""What every backbone is: slices in, four feature maps out, with labelled sites where methods are inserted.
+
+A transformer block is a plain sum of residual branches,
+
+    x = x + drop_path(scale(attn(norm(x))));   x = x + drop_path(scale(mlp(norm(x))))
+
+put together from timm's own modules, so that features equal timm's and pre-trained weights load by timm's rules.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Self
+
+import torch
+from timm.layers import DropPath
+from torch import nn
+
+from bench.models.backbones.info import LoadedWeights
+from methods.executed import Executed
+from methods.sites import Role, Site, TokenLayout, VolumeShape
+
+
+class Branch(Executed):
+    """One residual branch on the token stream; its output is added to its input by the block.
+
+    What lies in it, inserted modules included, may see a part of the slices, and may run twice; a module around it, or
+    around a block, sees all slices of all volumes, once. Drop path draws for all slices at once in any case.
+    """
+
+    def __init__(self, norm: nn.Module, inner: nn.Module, scale: nn.Module, drop_path: nn.Module) -> None:
+        super().__init__()
+        self.norm, self.inner, self.scale, self.drop_path = norm, inner, scale, drop_path
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map tokens (B*D, P+N, E) to the same shape."""
+        y: torch.Tensor = self.drop_path(self.run_slices(self.transform, x))
+        return y
+
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the branch without drop path, computed at once."""
+        y: torch.Tensor = self.scale(self.inner(self.norm(x)))
+        return y
+
+
+class Block(Executed):
+    """A transformer block: attention branch, then MLP branch.
+
+    With checkpointing a block whose branches are bare keeps nothing but its input; else each branch keeps its own.
+    """
+
+    def __init__(self, attn_branch: Branch, mlp_branch: Branch) -> None:
+        super().__init__()
+        self.attn_branch, self.mlp_branch = attn_branch, mlp_branch
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map tokens (B*D, P+N, E) to the same shape."""
+        if self._runs_by_slice():
+            return self.run_slices(self._transform, x)
+        x = x + self.attn_branch(x)
+        return x + self.mlp_branch(x)  # type: ignore[no-any-return]  # torch types a module call as Any
+
+    def _runs_by_slice(self) -> bool:
+        return self.execution.checkpointing and _is_bare(self.attn_branch) and _is_bare(self.mlp_branch)
+
+    def _transform(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.attn_branch.transform(x)
+        return x + self.mlp_branch.transform(x)
+
+
+class Backbone(nn.Module, ABC):
+    """A 2-D transformer that reads a volume slice by slice; see `methods.sites.HasSites` for what methods see of it.
+
+    Subclasses set ``sites``, ``tap_channels`` and ``tap_strides`` (voxels per feature, one per tap), and give `run`.
+    """
+
+    sites: tuple[Site, ...]
+    tap_channels: tuple[int, ...]
+    tap_strides: tuple[int, ...]
+    paper_parts: tuple[str, ...] = ("norm",)  # what Med-Tuning's protocol trains beside every method
+
+    def __init__(self, name: str, patch_size: int, width: int, image_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.name, self.patch_size, self.width, self.image_size = name, patch_size, width, image_size
+        self.volume = VolumeShape()
+        self.frozen_modules: tuple[nn.Module, ...] = ()
+        self.frozen_in_train_mode = False
+        self.loaded: LoadedWeights | None = None  # None: random weights
+
+    @abstractmethod
+    def run(self, slices: torch.Tensor) -> list[torch.Tensor]:
+        """Return the four taps (B*D, E_i, h_i, w_i) of slices (B*D, C, H, W); `volume` is set already."""
+
+    def forward(self, slices: torch.Tensor, batch: int, depth: int) -> list[torch.Tensor]:
+        """Return the four taps (B*D, E_i, h_i, w_i), fine to coarse, of slices (B*D, C, H, W).
+
+        Raises: ValueError if the slices have another size than the backbone was built for.
+        """
+        height, width = slices.shape[-2:]
+        if (height, width) != self.image_size:
+            expected = "x".join(map(str, self.image_size))
+            raise ValueError(f"{self.name}: built for slices of {expected}, got {height}x{width}")
+        self.volume.batch, self.volume.depth = batch, depth
+        self.volume.height, self.volume.width = height // self.patch_size, width // self.patch_size
+        return self.run(slices)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and evaluation; what was frozen stays in evaluation mode unless told otherwise."""
+        super().train(mode)
+        if not self.frozen_in_train_mode:
+            for module in self.frozen_modules:
+                module.training = False
+        return self
+
+    def list_paper_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of `paper_parts`."""
+        wanted = tuple(f"{part}." for part in self.paper_parts)
+        return [parameter for name, parameter in self.named_parameters() if f"{name}.".startswith(wanted)]
+
+
+def set_drop_path(backbone: Backbone, rate: float) -> None:
+    """Drop residual branches at rates that rise linearly over the blocks, from 0 in the first to ``rate`` in the last.
+
+    Modules are replaced, so this comes before a method is put in.
+    Reference: Huang et al., Deep Networks with Stochastic Depth, ECCV 2016, section 3.
+    """
+    blocks = [module for module in backbone.modules() if isinstance(module, Block)]
+    for number, block in enumerate(blocks):
+        own = rate * number / max(1, len(blocks) - 1)
+        for branch in (block.attn_branch, block.mlp_branch):
+            branch.drop_path = DropPath(own) if own else nn.Identity()
+
+
+def _is_bare(branch: nn.Module) -> bool:
+    """Whether nothing was put around a branch, and its drop path, which draws for all slices at once, is off."""
+    if not isinstance(branch, Branch):
+        return False
+    return isinstance(branch.drop_path, nn.Identity) or not branch.drop_path.training
+
+
+def to_map(x: torch.Tensor, layout: TokenLayout) -> torch.Tensor:
+    """Return the patch tokens of (B*D, P+N, E) as a map (B*D, E, h, w); prompts are cut off."""
+    patches = layout.split(x)[1]
+    return patches.transpose(1, 2).reshape(x.shape[0], x.shape[2], *layout.volume.grid(layout.downsample))
+
+
+def list_block_sites(
+    blocks: nn.ModuleList, *, index: int, stage: int, width: int, last_in_stages: list[bool], layout: TokenLayout
+) -> list[Site]:
+    """Return all sites of consecutive blocks of one width, whose first has the number ``index`` in the backbone."""
+    sites = []
+    for position, (block, last) in enumerate(zip(blocks, last_in_stages, strict=True)):
+        assert isinstance(block, Block)
+        attn, mlp = block.attn_branch, block.mlp_branch
+        places: list[tuple[Role, nn.Module, str]] = [
+            (Role.BLOCK, blocks, str(position)),
+            (Role.ATTN_BRANCH, block, "attn_branch"),
+            (Role.MLP_BRANCH, block, "mlp_branch"),
+            (Role.ATTN, attn, "inner"),
+            (Role.MLP, mlp, "inner"),
+            (Role.NORM1, attn, "norm"),
+            (Role.NORM2, mlp, "norm"),
+            (Role.QKV, attn.inner, "qkv"),
+            (Role.PROJ, attn.inner, "proj"),
+            (Role.FC1, mlp.inner, "fc1"),
+            (Role.FC2, mlp.inner, "fc2"),
+        ]
+        stage_here = stage + sum(last_in_stages[:position])
+        sites += [
+            Site(role, parent, name, index + position, stage_here, width, last, layout) for role, parent, name in places
+        ]
+    return sites

@@ -1,0 +1,221 @@
+"""Swin Transformer backbones, put together from timm's modules in the layout of one token sequence per slice.
+
+Reference: Liu et al., Swin Transformer: Hierarchical Vision Transformer using Shifted Windows, ICCV 2021, arXiv
+2103.14030.
+
+Prompts in front of the patch tokens follow Jia et al., Visual Prompt Tuning, ECCV 2022, section 3.2 and appendix:
+every window of a slice attends to all prompts of that slice without position bias and mask, their outputs are
+averaged over the windows, and a merging of four patches takes every prompt four times. Windows keep their share of
+the grid at every input size, as timm's ``set_input_size`` does; so 7 of 56 patches at 224 voxels are 4 of 32 at 128.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from timm.models.swin_transformer import SwinTransformer
+from torch import nn
+from torch.nn import functional as F
+
+from bench.models.backbones.base import Backbone, Block, Branch, list_block_sites, to_map
+from bench.models.backbones.info import BackboneInfo
+from methods.sites import Role, Site, TokenLayout
+
+PATCH_SIZE = 4
+
+
+@dataclass(frozen=True)
+class SwinShape:
+    """The hyper-parameters of one variant; a window is ``1 / windows_per_side`` of the first stage's grid wide."""
+
+    width: int
+    depths: tuple[int, ...]
+    heads: tuple[int, ...]
+    windows_per_side: int
+    drop_path: float
+
+
+VARIANTS = {
+    "tiny_swin": SwinShape(width=24, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8), windows_per_side=4, drop_path=0.0),
+    "swin_tiny": SwinShape(width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), windows_per_side=8, drop_path=0.1),
+    "swin_t_unet": SwinShape(width=96, depths=(2, 2, 2, 2), heads=(3, 6, 12, 24), windows_per_side=8, drop_path=0.1),
+}
+
+
+class SwinBackbone(Backbone):
+    """A timm `SwinTransformer` as slices -> four maps, each half as fine and twice as wide as the one before."""
+
+    def __init__(self, name: str, swin: Any) -> None:
+        super().__init__(name, PATCH_SIZE, swin.embed_dim, swin.patch_embed.img_size)
+        self.patch_embed, self.norm = swin.patch_embed, swin.norm
+        self.prompt = nn.Identity()
+        layouts = [TokenLayout(self.volume, 2**stage) for stage in range(len(swin.layers))]
+        self.stages = nn.ModuleList(
+            Stage(layer, layouts[max(stage - 1, 0)], layouts[stage]) for stage, layer in enumerate(swin.layers)
+        )
+        self.tap_channels = tuple(info["num_chs"] for info in swin.feature_info)
+        self.tap_strides = tuple(info["reduction"] for info in swin.feature_info)
+        sites = [Site(Role.PROMPT, self, "prompt", 0, 0, self.width, False, layouts[0])]
+        index = 0
+        for number, (stage, width) in enumerate(zip(self.stages, self.tap_channels, strict=True)):
+            assert isinstance(stage, Stage)
+            n_blocks = len(stage.blocks)
+            sites += list_block_sites(
+                stage.blocks,
+                index=index,
+                stage=number,
+                width=width,
+                last_in_stages=[position == n_blocks - 1 for position in range(n_blocks)],
+                layout=layouts[number],
+            )
+            index += n_blocks
+        self.sites = tuple(sites)
+
+    def run(self, slices: torch.Tensor) -> list[torch.Tensor]:
+        """Return the four taps (B*D, E_i, h_i, w_i)."""
+        x = self.prompt(self.patch_embed(slices).flatten(1, 2))  # (B*D, P+N, E)
+        maps = []
+        for number, stage in enumerate(self.stages):
+            assert isinstance(stage, Stage)
+            x = stage(x)
+            is_last = number == len(self.stages) - 1
+            maps.append(to_map(self.norm(x) if is_last else x, stage.layout))
+        return maps
+
+
+class Stage(nn.Module):
+    """A merging of patches (none in the first stage), then blocks."""
+
+    def __init__(self, layer: Any, previous: TokenLayout, layout: TokenLayout) -> None:
+        super().__init__()
+        self.layout = layout
+        is_first = isinstance(layer.downsample, nn.Identity)
+        self.merging = nn.Identity() if is_first else Merging(layer.downsample, previous)
+        self.blocks = nn.ModuleList(_rebuild(block, layout) for block in layer.blocks)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B*D, P+4N, E/2) to (B*D, P+N, E), or keep the shape in the first stage."""
+        x = self.merging(x)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class Merging(nn.Module):
+    """Four neighbouring patches become one token of twice the width; a prompt is its own four neighbours."""
+
+    def __init__(self, downsample: Any, layout: TokenLayout) -> None:
+        super().__init__()
+        self.norm, self.reduction, self.layout = downsample.norm, downsample.reduction, layout
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B*D, P+4N, E) to (B*D, P+N, 2E)."""
+        prompts, patches = self.layout.split(x)
+        height, width = self.layout.volume.grid(self.layout.downsample)
+        quads = patches.reshape(x.shape[0], height // 2, 2, width // 2, 2, x.shape[2])
+        quads = quads.permute(0, 1, 3, 4, 2, 5).flatten(3).flatten(1, 2)  # (B*D, N, 4E)
+        y: torch.Tensor = self.reduction(self.norm(torch.cat([prompts.repeat(1, 1, 4), quads], dim=1)))
+        return y
+
+
+class WindowAttention(nn.Module):
+    """Self-attention within the (shifted) windows of every slice, and of every window with all prompts of its slice."""
+
+    def __init__(self, block: Any, layout: TokenLayout) -> None:
+        super().__init__()
+        attn = block.attn
+        self.qkv, self.proj = attn.qkv, attn.proj
+        self.attn_drop, self.proj_drop = attn.attn_drop, attn.proj_drop
+        self.relative_position_bias_table = attn.relative_position_bias_table
+        self.bias_index: torch.Tensor
+        self.mask: torch.Tensor | None
+        self.register_buffer("bias_index", attn.relative_position_index, persistent=False)
+        self.register_buffer("mask", block.attn_mask, persistent=False)  # (windows, area, area): 0 or -100
+        self.n_heads, self.scale = attn.num_heads, attn.scale
+        self.window, self.shift = block.window_size, block.shift_size
+        self.layout = layout
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B*D, P+N, E) to the same shape."""
+        prompts, patches = self.layout.split(x)
+        n_prompts = prompts.shape[1]
+        windows = self._partition(patches)  # (B*D, W, area, E)
+        if n_prompts:
+            shared = prompts[:, None].expand(-1, windows.shape[1], -1, -1)
+            windows = torch.cat([shared, windows], dim=2)
+        y = self._attend(windows)
+        patches = self._reverse(y[:, :, n_prompts:])
+        return torch.cat([y[:, :, :n_prompts].mean(dim=1), patches], dim=1) if n_prompts else patches
+
+    def _attend(self, windows: torch.Tensor) -> torch.Tensor:
+        """Map (B*D, W, P+area, E) to the same shape."""
+        n_slices, n_windows, n_tokens, width = windows.shape
+        qkv = self.qkv(windows.flatten(0, 1)).reshape(n_slices * n_windows, n_tokens, 3, self.n_heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        attention = (q * self.scale) @ k.transpose(-2, -1) + self._position_bias(n_tokens)
+        if self.mask is not None:
+            mask = _pad_front(self.mask, n_tokens)[:, None]  # (W, 1, tokens, tokens)
+            attention = (attention.reshape(n_slices, n_windows, *attention.shape[1:]) + mask).flatten(0, 1)
+        attention = self.attn_drop(attention.softmax(dim=-1))
+        y = self.proj_drop(self.proj((attention @ v).transpose(1, 2).reshape(-1, n_tokens, width)))
+        return y.reshape(windows.shape)  # type: ignore[no-any-return]  # torch types a module call as Any
+
+    def _position_bias(self, n_tokens: int) -> torch.Tensor:
+        """Return (heads, tokens, tokens)."""
+        bias = self.relative_position_bias_table[self.bias_index.flatten()]  # (area * area, heads)
+        bias = bias.reshape(*self.bias_index.shape, self.n_heads).permute(2, 0, 1)
+        return _pad_front(bias, n_tokens)
+
+    def _partition(self, patches: torch.Tensor) -> torch.Tensor:
+        """Cut (B*D, N, E) into (B*D, W, area, E)."""
+        (rows, columns), (height, width) = self.window, self._grid
+        x = patches.reshape(-1, height, width, patches.shape[-1])
+        if any(self.shift):
+            x = x.roll((-self.shift[0], -self.shift[1]), dims=(1, 2))
+        x = x.reshape(-1, height // rows, rows, width // columns, columns, x.shape[-1])
+        return x.permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)
+
+    def _reverse(self, windows: torch.Tensor) -> torch.Tensor:
+        """Undo `_partition`."""
+        (rows, columns), (height, width) = self.window, self._grid
+        x = windows.reshape(-1, height // rows, width // columns, rows, columns, windows.shape[-1])
+        x = x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, windows.shape[-1])
+        if any(self.shift):
+            x = x.roll(self.shift, dims=(1, 2))
+        return x.flatten(1, 2)
+
+    @property
+    def _grid(self) -> tuple[int, int]:
+        return self.layout.volume.grid(self.layout.downsample)
+
+
+def build_swin(info: BackboneInfo, in_channels: int, image_size: tuple[int, int]) -> SwinBackbone:
+    """Return the variant of `VARIANTS` with that name."""
+    shape = VARIANTS[info.name]
+    height, width = (size // PATCH_SIZE // shape.windows_per_side for size in image_size)
+    swin = SwinTransformer(
+        img_size=image_size,
+        patch_size=PATCH_SIZE,
+        in_chans=in_channels,
+        num_classes=0,
+        embed_dim=shape.width,
+        depths=shape.depths,
+        num_heads=shape.heads,
+        window_size=(height, width),
+        drop_path_rate=shape.drop_path,
+    )
+    return SwinBackbone(info.name, swin)
+
+
+def _rebuild(block: Any, layout: TokenLayout) -> Block:
+    attn = Branch(block.norm1, WindowAttention(block, layout), nn.Identity(), block.drop_path1)
+    mlp = Branch(block.norm2, block.mlp, nn.Identity(), block.drop_path2)
+    return Block(attn, mlp)
+
+
+def _pad_front(square: torch.Tensor, size: int) -> torch.Tensor:
+    """Pad (..., n, n) with zeros at the front to (..., size, size): prompts have no position and are masked nowhere."""
+    missing = size - square.shape[-1]
+    return F.pad(square, (missing, 0, missing, 0)) if missing else square

@@ -1,0 +1,120 @@
+"""The decoder of the Swin U-Net: the encoder's mirror image, with skips.
+
+Reference: Cao et al., Swin-Unet: Unet-like Pure Transformer for Medical Image Segmentation, ECCV Workshops 2022, arXiv
+2105.05537, section 3; in the sizes of Med-Tuning (Shen et al., MIDL 2024). Every up stage starts from a copy of the
+encoder's first two blocks of its width, relative positions and drop path included. A skip is what leaves the encoder's
+stage of that grid, so that what is tuned in the stage reaches it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from bench.models.backbones.base import Backbone
+from bench.models.backbones.swin import Stage, SwinBackbone
+from methods.executed import Executed
+
+BLOCKS_PER_STAGE = 2  # one with plain and one with shifted windows
+
+
+class SwinUNetDecoder(nn.Module):
+    """A Swin backbone's maps (B*D, E_i, h_i, w_i), fine to coarse, to logits (B*D, K, H, W), slice by slice.
+
+    The blocks are copied from the backbone as it is now, so load its weights first.
+    """
+
+    def __init__(self, backbone: SwinBackbone, n_classes: int) -> None:
+        super().__init__()
+        *stages, _ = backbone.stages
+        self.stages = nn.ModuleList(
+            UpStage(stage, width)
+            for stage, width in zip(reversed(stages), reversed(backbone.tap_channels[:-1]), strict=True)
+            if isinstance(stage, Stage)
+        )
+        self.norm = nn.LayerNorm(backbone.width)
+        self.head = Head(backbone.width, backbone.patch_size, n_classes)
+
+    def forward(self, maps: Sequence[torch.Tensor], image_size: tuple[int, int]) -> torch.Tensor:
+        """Return logits; their size is the patch size times that of the finest map, which is ``image_size``."""
+        *skips, coarsest = (x.permute(0, 2, 3, 1) for x in maps)  # (B*D, h, w, E)
+        x = coarsest
+        for stage, skip in zip(self.stages, reversed(skips), strict=True):
+            x = stage(x, skip)
+        logits: torch.Tensor = self.head(self.norm(x)).permute(0, 3, 1, 2)
+        return logits
+
+
+class UpStage(nn.Module):
+    """A doubling of the grid, the skip mixed in, then blocks."""
+
+    def __init__(self, encoder_stage: Stage, width: int) -> None:
+        super().__init__()
+        self.expansion = Expansion(2 * width, width, factor=2)
+        self.mix = _build_linear(2 * width, width, bias=True)
+        volume = encoder_stage.layout.volume  # stays shared, for it tells the blocks the grid
+        blocks = encoder_stage.blocks[:BLOCKS_PER_STAGE]
+        self.blocks = nn.ModuleList(copy.deepcopy(block, {id(volume): volume}) for block in blocks)
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        """Map (B*D, h/2, w/2, 2E) and the skip (B*D, h, w, E) to the shape of the skip."""
+        y = self.mix(torch.cat([self.expansion(x), skip], dim=-1)).flatten(1, 2)
+        for block in self.blocks:
+            y = block(y)
+        return y.reshape(skip.shape)  # type: ignore[no-any-return]  # torch types a module call as Any
+
+
+class Expansion(nn.Module):
+    """Every feature becomes ``factor`` x ``factor`` features of ``n_outputs`` channels."""
+
+    def __init__(self, n_inputs: int, n_outputs: int, *, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.expand = _build_linear(n_inputs, n_outputs * factor**2, bias=False)
+        self.norm = nn.LayerNorm(n_outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B*D, h, w, E) to (B*D, factor * h, factor * w, outputs)."""
+        n_slices, height, width, _ = x.shape
+        cells = self.expand(x).reshape(n_slices, height, width, self.factor, self.factor, -1).transpose(2, 3)
+        y: torch.Tensor = self.norm(cells.reshape(n_slices, height * self.factor, width * self.factor, -1))
+        return y
+
+
+class Head(Executed):
+    """Full resolution, then the classes; at 128 voxels a slice's features are 32 times as large as the slice."""
+
+    def __init__(self, width: int, patch_size: int, n_classes: int) -> None:
+        super().__init__()
+        self.expansion = Expansion(width, width, factor=patch_size)
+        self.output = _build_linear(width, n_classes, bias=False)  # a 1x1 convolution
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B*D, h, w, E) to (B*D, H, W, K)."""
+        return self.run_slices(self._classify, x)
+
+    def _classify(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.output(self.expansion(x))
+        return y
+
+
+def build_swin_unet(backbone: Backbone, n_classes: int) -> SwinUNetDecoder:
+    """Return the decoder for a Swin backbone.
+
+    Raises: ValueError if the backbone is none.
+    """
+    if not isinstance(backbone, SwinBackbone):
+        raise ValueError(f"swin_unet: the backbone must be a Swin Transformer, got '{backbone.name}'")
+    return SwinUNetDecoder(backbone, n_classes)
+
+
+def _build_linear(n_inputs: int, n_outputs: int, *, bias: bool) -> nn.Linear:
+    """Return a linear layer that starts as all of Swin's do."""
+    layer = nn.Linear(n_inputs, n_outputs, bias=bias)
+    nn.init.trunc_normal_(layer.weight, std=0.02)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer

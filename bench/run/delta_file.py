@@ -1,0 +1,107 @@
+"""What a run trained, as one safetensors file that says what it belongs to. Reading it runs no code.
+
+The file's metadata hold the run's spec, the facts of its data set, and three hashes: of the pre-trained weights' file,
+of the frozen tensors (which are not stored, but loaded or drawn again), and of the stored tensors themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from bench.models.delta import delta_state, frozen_state, hash_tensors
+from bench.models.segmenter import Segmenter
+from bench.specs.run import RunSpec
+from datasets.base import DatasetInfo
+from reports.records.files import partial_of, replace_durably
+
+DELTA_FILE = "delta.safetensors"
+FORMAT, FORMAT_VERSION = "medtuning-delta", 1
+
+
+class DeltaError(ValueError):
+    """A stored delta cannot be used; the message is one sentence that names the file."""
+
+
+@dataclass(frozen=True)
+class DeltaHeader:
+    """What a delta belongs to."""
+
+    run_id: str
+    spec: RunSpec
+    dataset: DatasetInfo
+    weights_sha256: str  # of the pre-trained file; empty for random weights
+    frozen_sha256: str
+    delta_sha256: str
+
+
+def write_delta(folder: Path, model: Segmenter, spec: RunSpec, dataset: DatasetInfo) -> str:
+    """Write ``delta.safetensors`` into a run's folder, as a whole or not at all; return the hash of its tensors."""
+    state = {name: tensor.cpu().contiguous() for name, tensor in delta_state(model).items()}
+    loaded = model.backbone.loaded
+    header = DeltaHeader(
+        run_id=spec.run_id,
+        spec=spec,
+        dataset=dataset,
+        weights_sha256=loaded.sha256 if loaded else "",
+        frozen_sha256=hash_tensors(frozen_state(model)),
+        delta_sha256=hash_tensors(state),
+    )
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "header": _adapter().dump_json(header).decode(),
+    }
+    target = folder / DELTA_FILE
+    save_file(state, partial_of(target), metadata)
+    replace_durably(partial_of(target), target)
+    return header.delta_sha256
+
+
+def read_delta(folder: Path) -> tuple[DeltaHeader, dict[str, torch.Tensor]]:
+    """Return what a run's folder holds of the network that it trained.
+
+    Raises: DeltaError if there is no such file, or if it is damaged or of another format.
+    """
+    path = folder / DELTA_FILE
+    if not path.is_file():
+        raise DeltaError(f"delta: {folder} must hold {DELTA_FILE}, got no such file (has the run ended?)")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = _read_header(path, file.metadata() or {})
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except SafetensorError as error:
+        raise DeltaError(f"delta: {path} is truncated or damaged ({' '.join(str(error).split())[:120]})") from None
+    found = hash_tensors(state)
+    if found != header.delta_sha256:
+        raise DeltaError(
+            f"delta: {path} is damaged: its tensors must hash to {header.delta_sha256[:12]}, got {found[:12]}"
+        )
+    return header, state
+
+
+def _read_header(path: Path, metadata: dict[str, str]) -> DeltaHeader:
+    if metadata.get("format") != FORMAT:
+        raise DeltaError(f"delta: {path} must be a delta of this benchmark, got a safetensors file of another origin")
+    version = metadata.get("format_version")
+    if version != str(FORMAT_VERSION):
+        raise DeltaError(f"delta: {path} must be of format version {FORMAT_VERSION}, got {version} (repeat the run)")
+    try:
+        header: DeltaHeader = _adapter().validate_json(metadata.get("header", ""))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "header"
+        raise DeltaError(f"delta: {path} has damaged metadata: {where}: {first['msg']}") from None
+    return header
+
+
+@cache
+def _adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(DeltaHeader)

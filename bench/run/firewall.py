@@ -1,0 +1,85 @@
+"""The held-out cases stay closed until the choice is on disk, and how often they were opened is counted.
+
+``selection.json`` in a run's folder says which weights were chosen; ``test_reads.jsonl`` gets a line each time the
+held-out cases are opened. A run that is repeated in its folder goes on with the same file, so that a second look at the
+held-out cases shows in the result.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from reports.records.files import append_durably, write_durably
+
+SELECTION_FILE = "selection.json"
+READS_FILE = "test_reads.jsonl"
+
+CaseT = TypeVar("CaseT")
+
+
+class FirewallError(RuntimeError):
+    """The held-out cases were asked for when they must not be."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which weights were chosen, by the inner validation cases alone."""
+
+    run_id: str
+    chosen_sha256: str  # of the delta's tensors
+    epoch: int
+    val_dice: float | None
+    chosen_at: str  # ISO 8601
+
+
+class HeldOut(Generic[CaseT]):
+    """The held-out cases of a fold, of which nothing but their number is known before they are opened."""
+
+    def __init__(self, folder: Path, load: Callable[[], Sequence[CaseT]]) -> None:
+        self._folder, self._load = folder, load
+        self._opened = False
+
+    def open(self, chosen_sha256: str) -> Sequence[CaseT]:
+        """Return the cases; the read is on record before the first of them is touched.
+
+        Raises: FirewallError if the folder does not say that these weights were chosen, or at the second call.
+        """
+        selection = read_selection(self._folder)
+        if selection is None:
+            raise FirewallError("firewall: the chosen weights must be on record before the held-out cases are opened")
+        if selection.chosen_sha256 != chosen_sha256:
+            raise FirewallError(
+                f"firewall: {selection.chosen_sha256[:12]} was chosen, got {chosen_sha256[:12] or 'nothing'}"
+            )
+        if self._opened:
+            raise FirewallError("firewall: a run opens the held-out cases once")
+        self._opened = True
+        append_durably(self._folder / READS_FILE, json.dumps({"chosen_sha256": chosen_sha256, "at": _now()}))
+        return self._load()
+
+
+def write_selection(folder: Path, run_id: str, chosen_sha256: str, epoch: int, val_dice: float | None) -> None:
+    """Put the choice on record; when this returns, it is on disk."""
+    selection = Selection(run_id, chosen_sha256, epoch, val_dice, _now())
+    write_durably(folder / SELECTION_FILE, json.dumps(asdict(selection), indent=1))
+
+
+def read_selection(folder: Path) -> Selection | None:
+    """Return what was chosen in a run's folder, or None if nothing was yet."""
+    file = folder / SELECTION_FILE
+    return Selection(**json.loads(file.read_text())) if file.is_file() else None
+
+
+def count_reads(folder: Path) -> int:
+    """Return how often the held-out cases were opened from a run's folder, by all attempts at the run together."""
+    file = folder / READS_FILE
+    return len(file.read_text().splitlines()) if file.is_file() else 0
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,98 @@
+"""The cases of a run's fold: those to train and to select on in the open, the held-out ones behind the firewall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+
+from torch.utils.data import DataLoader
+
+import datasets
+from bench.run.cases import find_used, preparation_of, split_of
+from bench.run.firewall import HeldOut
+from bench.run.training import Batch, TrainingData
+from bench.scoring.cases import Predict, mean_dices
+from bench.specs.run import RunSpec
+from datasets.base import Case, Dataset, DatasetInfo
+from datasets.prepared.case import PreparedCase
+from datasets.prepared.intensity import fit_window
+from datasets.prepared.patches import PatchDataset
+from datasets.prepared.prepare import prepare
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The cases of one fold; ``train`` and ``val`` are prepared, the held-out ones are not looked at yet.
+
+    ``info`` is that of the data set, with the window of CT values that the fold uses.
+    """
+
+    dataset: Dataset
+    info: DatasetInfo
+    train: tuple[PreparedCase, ...]
+    val: tuple[PreparedCase, ...]
+    held_out: HeldOut[PreparedCase]
+    split_hash: str
+
+
+def load_fold(spec: RunSpec, cache: Path, folder: Path) -> Fold:
+    """Return the fold of a run that writes into ``folder``; cases without a label are left out."""
+    dataset = datasets.build(spec.dataset, spec.root)
+    labelled = find_used(dataset, spec)
+    options = spec.protocol.data
+    split = split_of(dataset, labelled, spec)
+
+    def load(ids: Sequence[str]) -> tuple[PreparedCase, ...]:
+        return tuple(prepare(dataset, _pick(labelled, ids), cache, settings=preparation_of(options)))
+
+    train, info = load(split.train), dataset.info
+    if info.modality == "CT" and options.ct_norm == "fingerprint":
+        info = replace(info, window=fit_window(case.sample() for case in train))
+
+    def scale(cases: Iterable[PreparedCase]) -> tuple[PreparedCase, ...]:
+        return tuple(replace(case, window=info.window) for case in cases)
+
+    held_out = HeldOut(folder, lambda: scale(load(split.test)))
+    return Fold(dataset, info, scale(train), scale(load(split.val)), held_out, split.hash)
+
+
+def build_training_data(
+    spec: RunSpec,
+    train: Sequence[PreparedCase],
+    val: Sequence[PreparedCase],
+    dataset: Dataset,
+    predict: Predict,
+    on_validation: Callable[[tuple[float, ...]], None] = lambda dices: None,
+) -> TrainingData:
+    """Return what training sees: patches of ``train``, and the mean Dice on ``val`` to select the epoch by.
+
+    ``on_validation`` hears the Dice of each case of ``val``, every time.
+    """
+    options = spec.protocol.data
+    patches = PatchDataset(
+        train,
+        options.patch,
+        options.patches_per_epoch,
+        seed=spec.seeds["data"],
+        foreground_frac=options.foreground_frac,
+        augment=True,
+    )
+    loader = DataLoader(patches, batch_size=spec.own_protocol.train.batch)
+
+    def draw_epoch(epoch: int) -> Iterable[Batch]:
+        patches.set_epoch(epoch)
+        return loader
+
+    def validate() -> float:
+        dices = mean_dices(predict, val, dataset.info)
+        on_validation(dices)
+        return fmean(dices)
+
+    return TrainingData(draw_epoch, len(loader), validate)
+
+
+def _pick(cases: Sequence[Case], ids: Sequence[str]) -> list[Case]:
+    by_id = {case.id: case for case in cases}
+    return [by_id[case_id] for case_id in ids]

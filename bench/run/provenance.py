@@ -1,0 +1,117 @@
+"""Where a result comes from: what was asked for, code, packages, machine."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import datasets
+import methods
+from bench.specs.run import Place, RunSpec
+from datasets.base import DataError, Dataset
+
+if TYPE_CHECKING:
+    from methods.base import Method
+
+PACKAGES = (
+    "torch",
+    "timm",
+    "monai",
+    "lightning-fabric",
+    "fvcore",
+    "numpy",
+    "scipy",
+    "nibabel",
+    "safetensors",
+    "mlflow",
+)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def describe_machine(place: Place) -> dict[str, Any]:
+    """Return what a reviewer needs to know about the circumstances of a run, as plain data."""
+    commit = _git("rev-parse", "HEAD")
+    return {
+        "git_commit": commit,
+        "git_dirty": bool(_git("status", "--porcelain")) if commit else None,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "device": place.device,
+        "device_name": _name_device(place.device),
+        "threads": place.threads,
+        "checkpointing": place.execution.checkpointing,
+        "slices_per_chunk": place.execution.slices_per_chunk,
+        "started_at": _now(),
+    }
+
+
+def describe_request(spec: RunSpec) -> dict[str, Any]:
+    """Return the whole spec of a run, with what tuning has chosen and which cases were left out, and its seeds."""
+    return {"spec": asdict(spec) | {"root": str(spec.root)}, "seeds": spec.seeds}
+
+
+def describe_end(started: float) -> dict[str, Any]:
+    """Return when a run ended that began at ``started`` on the clock of `time.perf_counter`, and how long it took."""
+    return {"ended_at": _now(), "wall_s": round(time.perf_counter() - started, 3)}
+
+
+def describe_run(spec: RunSpec, method: Method) -> dict[str, Any]:
+    """Return the fields of a result that are known before the run."""
+    dataset = datasets.open_root(spec.dataset, spec.root)
+    return {
+        "run_id": spec.run_id,
+        "method": spec.method.name,
+        "settings": methods.settings(method),
+        "label": methods.label(method),
+        "dataset": spec.dataset,
+        "backbone": spec.protocol.model.backbone,
+        "weights": spec.weights_label,
+        "fold": spec.fold,
+        "seed": spec.seed,
+        "protocol_id": spec.protocol_id,
+        "protocol": spec.protocol_record(),
+        "synthetic": dataset.synthetic,
+        "group": spec.group,
+        "study": spec.study,
+        "regions": _name_regions(dataset),
+    }
+
+
+def _name_regions(dataset: Dataset) -> tuple[str, ...]:
+    """Return what is scored; nothing where the data are gone, which is how the run will end."""
+    try:
+        return tuple(region.name for region in dataset.info.regions)
+    except DataError:
+        return ()
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git prints, or None where the code does not lie in a git checkout."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _name_device(device: str) -> str:
+    """Return what a GPU or, for anything else, the processor is sold as."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

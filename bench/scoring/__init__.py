@@ -1,0 +1,1 @@
+"""Dice, surface distances, empty masks: from class maps to numbers."""

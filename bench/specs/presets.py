@@ -1,0 +1,78 @@
+"""Named protocols: from a laptop without data to the paper's setting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.specs.protocol import DataSpec, EvalSpec, ModelSpec, Protocol, SpecError, TrainSpec, suggest
+from bench.specs.run import EMBEDDED_WEIGHTS
+
+
+@dataclass(frozen=True)
+class PhantomSpec:
+    """The synthetic volumes of a preset that brings its own data."""
+
+    n_cases: int
+    shape: tuple[int, int, int]  # (D, H, W) in voxels
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A protocol and what it is for; ``phantom`` is None where the user's own data are needed."""
+
+    summary: str
+    protocol: Protocol
+    phantom: PhantomSpec | None = None
+    trial_epochs: int = 0  # of a tuning trial, unless the command says otherwise; 0 = train.epochs
+    tuned: str = ""  # file beside this one with values that `tune` has found for methods under exactly this protocol
+
+    @property
+    def tuned_file(self) -> Path | None:
+        """Where the values lie that come with the preset, if some do."""
+        return Path(__file__).parent / self.tuned if self.tuned else None
+
+
+PRESETS = {
+    "demo": Preset(
+        "phantom volumes, a tiny ViT, two CPU cores, minutes",
+        Protocol(
+            data=DataSpec(patches_per_epoch=10, n_folds=3),
+            model=ModelSpec(weights=EMBEDDED_WEIGHTS),
+            train=TrainSpec(batch=1, lr=5e-3),
+        ),
+        PhantomSpec(n_cases=48, shape=(32, 64, 64)),  # 16 of them are held out
+        trial_epochs=10,
+        tuned="demo_tuned.toml",
+    ),
+    "quick": Preset(
+        "real data, one GPU, hours",
+        Protocol(
+            data=DataSpec(patch=(32, 128, 128), patches_per_epoch=250),
+            model=ModelSpec(backbone="vit_b16", weights="in21k"),
+            train=TrainSpec(epochs=100, precision="bf16-mixed"),
+            eval=EvalSpec(overlap=0.5),
+        ),
+    ),
+    "paper": Preset(
+        "the protocol of Med-Tuning (Shen et al., MIDL 2024): 128^3 patches, 250 epochs",
+        Protocol(
+            data=DataSpec(patch=(128, 128, 128), patches_per_epoch=268, foreground_frac=0.0),
+            model=ModelSpec(backbone="vit_b16", weights="in21k", also_train="paper"),
+            train=TrainSpec(
+                epochs=250, batch=2, optimizer="adam", lr=2e-3, weight_decay=1e-5, warmup_frac=0.1, val_every=10
+            ),
+            eval=EvalSpec(overlap=0.67, flips=True),
+        ),
+    ),
+}
+
+
+def get_preset(name: str) -> Preset:
+    """Return the preset of that name.
+
+    Raises: SpecError with the nearest name.
+    """
+    if name not in PRESETS:
+        raise SpecError(f"unknown preset '{name}'{suggest(name, list(PRESETS))}")
+    return PRESETS[name]

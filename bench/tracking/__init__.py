@@ -1,0 +1,1 @@
+"""MLflow: what is sent, under which names, and reading it back."""

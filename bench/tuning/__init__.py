@@ -1,0 +1,1 @@
+"""An equal budget of trials for every method (Optuna)."""

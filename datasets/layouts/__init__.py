@@ -1,0 +1,1 @@
+"""How files below a root become cases."""

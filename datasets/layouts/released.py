@@ -1,0 +1,52 @@
+"""A data set of which there are several releases, each one entry of a table."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import ClassVar
+
+from datasets.base import Dataset, DatasetInfo, Discovery, Release, Window
+from datasets.layouts.discovery import discover_release
+
+
+class ReleasedDataset(Dataset):
+    """A public data set; the release below the root is told from the names of its files."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    reference: ClassVar[str]
+    modality: ClassVar[str]
+    window: ClassVar[Window | None] = None  # constants of CT
+    releases: ClassVar[tuple[Release, ...]]
+
+    @classmethod
+    def describe(cls, release: str) -> DatasetInfo:
+        """Return the facts of a release by its name.
+
+        Raises: KeyError if there is no such release.
+        """
+        entry = {each.name: each for each in cls.releases}[release]
+        return DatasetInfo(
+            name=cls.name,
+            title=entry.title,
+            reference=cls.reference,
+            modality=cls.modality,
+            channels=tuple(entry.channels),
+            classes=entry.classes,
+            label_values=entry.label_values,
+            regions=entry.regions,
+            layout=entry.layout,
+            release=entry.name,
+            window=cls.window,
+        )
+
+    @cached_property
+    def info(self) -> DatasetInfo:
+        """The facts of the release below the root."""
+        found = self.discovery.release
+        assert found is not None, "a released data set is discovered as one of its releases"
+        return self.describe(found.name)
+
+    def discover(self) -> Discovery:
+        """Decide on the release and list its cases."""
+        return discover_release(self.name, self.root, self.releases)

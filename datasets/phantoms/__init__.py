@@ -1,0 +1,1 @@
+"""Synthetic patients in real layouts."""

@@ -1,0 +1,84 @@
+"""What a preparation will take: bytes on disk, bytes of memory, and how many workers that allows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import voxel_sizes
+
+from datasets.base import Case, DataError
+from datasets.volumes.nifti import READ_ERRORS
+
+PEAK_FACTOR = 4  # bytes that a worker holds at its peak, over the float32 size of the case
+WORTH_A_POOL = 256 << 20  # bytes below which starting processes takes longer than the work
+MEMINFO, CGROUP_LIMIT = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one case takes."""
+
+    disk: int  # bytes of its prepared arrays, at most
+    float32: int  # bytes of its channels in float32
+
+    @property
+    def memory(self) -> int:
+        """Bytes that its worker holds at its peak."""
+        return PEAK_FACTOR * self.float32
+
+
+def estimate(case: Case, spacing_mm: tuple[float, float, float] | None) -> Need:
+    """Return what a case will take, from the header of its first image; nothing for one that cannot be read.
+
+    What is wrong with a file is said when it is prepared.
+    """
+    try:
+        image = nib.load(next(iter(case.images.values())))
+        n_vox = int(np.prod(image.shape[:3]))
+        volume_mm3 = n_vox * float(np.prod(voxel_sizes(image.affine)))
+    except READ_ERRORS:
+        return Need(0, 0)
+    n_channels = len(case.images)
+    if spacing_mm is None:
+        return Need(n_vox * (2 * n_channels + 1), 4 * n_channels * n_vox)
+    n_new = round(volume_mm3 / float(np.prod(spacing_mm)))
+    return Need(n_new * (2 * n_channels + 1) + n_vox, 4 * n_channels * max(n_vox, n_new))
+
+
+def check_room(what: str, needs: Iterable[Need], folder: Path) -> None:
+    """Raise DataError if the disk that holds the folder has too little room for the prepared arrays."""
+    needed, free = sum(need.disk for need in needs), shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            f"{what}: preparing takes up to {needed / 2**30:.1f} GiB below {folder}, which has {free / 2**30:.1f} GiB "
+            "free (make room, or put it elsewhere with --out)"
+        )
+
+
+def choose_workers(needs: Sequence[Need], jobs: int | None) -> int:
+    """Return how many cases to prepare at once: at most ``jobs`` or one a core, as far as the memory goes."""
+    if len(needs) < 2 or sum(need.float32 for need in needs) < WORTH_A_POOL:
+        return 1
+    by_memory = available_memory() // max(need.memory for need in needs)
+    return max(1, min(jobs or count_cores(), by_memory, len(needs)))
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_memory() -> int:
+    """Return the bytes that can be had without pushing anything out; what a container allows if that is less."""
+    if not MEMINFO.is_file():  # not Linux
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    line = next(line for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:"))
+    free = int(line.split()[1]) * 1024
+    limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
+    return free if limit == "max" else min(free, int(limit))

@@ -1,0 +1,1 @@
+"""NIfTI files to arrays, and what can be wrong with them."""

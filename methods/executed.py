@@ -1,0 +1,76 @@
+"""How modules compute: all slices at once or in chunks, keeping activations or computing them again.
+
+Neither changes results, but for the last bits of a float, and for one thing: what draws random numbers inside a
+function that runs in chunks (LoRA's dropout) draws other ones than for all slices at once, of the same distribution.
+Only what treats every slice for itself may run in chunks. A function within another one that is computed twice is not
+computed a third time; batch norms count their statistics once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from methods.execution import Execution
+
+_IS_WITHIN: ContextVar[bool] = ContextVar("within a function that is computed twice", default=False)
+
+
+class Executed(nn.Module):
+    """A module that computes as its ``execution`` says, by means of `run_slices` and `run_once`."""
+
+    execution = Execution()
+
+    def run_slices(self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        """Return ``function(x)`` for x (slices, ...), a function of this module that treats every slice for itself."""
+        size = self.execution.slices_per_chunk
+        parts = [self.run_once(function, chunk) for chunk in (torch.split(x, size) if size else (x,))]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def run_once(self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        """Return ``function(x)`` of all that is given, for a function of this module.
+
+        It may be computed twice, and leaves nothing behind but the statistics of this module's batch norms.
+        """
+        if not self.execution.checkpointing or _IS_WITHIN.get() or not self._needs_graph(x):
+            return function(x)
+        norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+        result: torch.Tensor = checkpoint(
+            function, x, use_reentrant=False, context_fn=lambda: (_computing(), _computing(again=norms))
+        )
+        return result
+
+    def _needs_graph(self, x: torch.Tensor) -> bool:
+        if not torch.is_grad_enabled():
+            return False
+        return x.requires_grad or any(parameter.requires_grad for parameter in self.parameters())
+
+
+def set_execution(model: nn.Module, execution: Execution) -> None:
+    """Let every module of a network that can run in this way."""
+    for module in model.modules():
+        if isinstance(module, Executed):
+            module.execution = execution
+
+
+@contextmanager
+def _computing(again: Sequence[nn.BatchNorm2d] = ()) -> Iterator[None]:
+    """Compute a function that is computed twice; ``again`` are the batch norms of the second time.
+
+    Those use the batch's statistics as before, and move the running ones by nothing.
+    """
+    token = _IS_WITHIN.set(True)
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in again]
+    for norm in again:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, n_batches) in zip(again, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, n_batches
+        _IS_WITHIN.reset(token)

@@ -1,0 +1,1 @@
+"""Means, tests and intervals; the only place where numbers are aggregated."""

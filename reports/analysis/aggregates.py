@@ -1,0 +1,82 @@
+"""From the scores of cases to one line per region: means with their n, and how often a mask was empty.
+
+A policy decides what an empty mask scores, and a mean over cases hides how often it did. Hence each mean comes twice,
+under the policy and over the cases whose reference is not empty, each with the number of cases in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import isnan, nan
+from statistics import fmean
+
+from reports.records.run import CaseScore
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over the cases in which it is defined; nan if there is none."""
+
+    value: float
+    n: int
+
+
+@dataclass(frozen=True)
+class MetricMeans:
+    """One metric of a region: over all cases, and over those whose reference is not empty."""
+
+    all: Mean
+    non_empty: Mean
+
+
+@dataclass(frozen=True)
+class RegionAggregate:
+    """A region over the cases of one scoring."""
+
+    region: str
+    n_cases: int
+    n_both_empty: int
+    n_reference_empty: int  # but not the prediction: a false alarm
+    n_prediction_empty: int  # but not the reference: a miss
+    dice: MetricMeans
+    hd95_mm: MetricMeans
+    nsd: MetricMeans
+    global_dice: float  # of the voxels of all cases together (LiTS); nan if there are none
+
+
+def mean_defined(values: Iterable[float]) -> Mean:
+    """Return the mean of what is not nan."""
+    defined = [value for value in values if not isnan(value)]
+    return Mean(fmean(defined) if defined else nan, len(defined))
+
+
+def aggregate_regions(rows: Iterable[CaseScore]) -> list[RegionAggregate]:
+    """Return one aggregate per region, in the order in which the regions first appear."""
+    groups: dict[str, list[CaseScore]] = {}
+    for row in rows:
+        groups.setdefault(row.region, []).append(row)
+    return [_aggregate(region, group) for region, group in groups.items()]
+
+
+def _aggregate(region: str, rows: Sequence[CaseScore]) -> RegionAggregate:
+    empties = [(not row.n_reference_vox, not row.n_predicted_vox) for row in rows]
+    total_vox = sum(row.n_reference_vox + row.n_predicted_vox for row in rows)
+    return RegionAggregate(
+        region=region,
+        n_cases=len(rows),
+        n_both_empty=empties.count((True, True)),
+        n_reference_empty=empties.count((True, False)),
+        n_prediction_empty=empties.count((False, True)),
+        dice=_average(rows, lambda row: row.dice),
+        hd95_mm=_average(rows, lambda row: row.hd95_mm),
+        nsd=_average(rows, lambda row: row.nsd),
+        global_dice=2 * sum(row.n_common_vox for row in rows) / total_vox if total_vox else nan,
+    )
+
+
+def _average(rows: Sequence[CaseScore], metric: Callable[[CaseScore], float]) -> MetricMeans:
+    return MetricMeans(
+        all=mean_defined(map(metric, rows)),
+        non_empty=mean_defined(metric(row) for row in rows if row.n_reference_vox),
+    )

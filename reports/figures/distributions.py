@@ -1,0 +1,99 @@
+"""Methods case by case: rainclouds, intervals of ranks, the critical-difference diagram."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reports.analysis.statistics import Friedman, Interval
+from reports.figures.style import FAINT, INK, Looks, add_grid, new_figure
+
+ROW_IN = 0.26  # height of a method's row
+LEAST_FOR_CLOUD = 8  # cases below which a density would be made up
+
+
+def draw_cases(scores: pd.DataFrame, looks: Looks) -> Figure:
+    """Return a raincloud per method: density, box (quartiles, median) and a point per case of mean Dice (%).
+
+    ``scores`` is a matrix (cases x methods) of fractions, seeds averaged; its first method is drawn at the top.
+    """
+    names = list(scores.columns)
+    figure, axes = new_figure(0.6 + 1.35 * ROW_IN * len(names))
+    rng = np.random.default_rng(0)  # scatters the points across the row, nothing else
+    for row, name in enumerate(names):
+        values, look = 100 * scores[name].dropna().to_numpy(float), looks[name]
+        if values.size >= LEAST_FOR_CLOUD and np.ptp(values) > 0:
+            cloud = axes.violinplot(
+                values, [row - 0.12], orientation="horizontal", widths=0.7, showextrema=False, side="low"
+            )
+            for body in cloud["bodies"]:  # type: ignore[attr-defined]
+                body.set(facecolor=look.colour, edgecolor="none", alpha=0.35)
+        box = axes.boxplot(
+            values, positions=[row], orientation="horizontal", widths=0.16, showfliers=False, manage_ticks=False
+        )
+        for part in (*box["boxes"], *box["whiskers"], *box["caps"], *box["medians"]):
+            part.set(color=look.colour, linewidth=0.9)
+        heights = row + 0.26 + rng.uniform(-0.09, 0.09, size=values.size)
+        axes.plot(values, heights, linestyle="none", marker="o", markersize=2, color=look.colour, alpha=0.6, mew=0)
+    _name_rows(axes, names)
+    axes.set_xlabel(f"Dice of a case, mean over regions (%), n = {len(scores)}")
+    add_grid(axes, "x")
+    return figure
+
+
+def draw_ranks(ranks: Mapping[str, Interval], looks: Looks) -> Figure:
+    """Return each method's rank by mean Dice with its 95 % interval, the best at the top."""
+    order = sorted(ranks, key=lambda name: (ranks[name].value, ranks[name].low))
+    figure, axes = new_figure(0.6 + ROW_IN * len(order))
+    for row, name in enumerate(order):
+        interval, look = ranks[name], looks[name]
+        axes.plot([interval.low, interval.high], [row, row], color=look.colour, linewidth=2, solid_capstyle="butt")
+        axes.plot([interval.value], [row], linestyle="none", markersize=6, **look.point)
+    _name_rows(axes, order)
+    axes.set_xticks(range(1, len(order) + 1))
+    axes.set(xlim=(0.6, len(order) + 0.4), xlabel="rank by mean Dice, 95 % interval")
+    add_grid(axes, "x")
+    return figure
+
+
+def draw_critical_difference(test: Friedman, blocks: str, looks: Looks) -> Figure:
+    """Return the mean ranks on a line, best to the left; a bar joins methods that Nemenyi's test cannot tell apart.
+
+    ``blocks`` says in words over what ranks were averaged. Reference: Demsar 2006, figure 1.
+    """
+    order = sorted(test.mean_ranks, key=test.mean_ranks.__getitem__)
+    k, half = len(order), (len(order) + 1) // 2
+    first_name = 0.55 + 0.32 * len(test.cliques)
+    depth = first_name + 0.5 * half
+    figure, axes = new_figure(0.55 + 0.27 * (depth + 1.2))
+    axes.set_axis_off()
+    axes.set(xlim=(1 - 0.75 * k / 2 - 0.2, k + 0.75 * k / 2 + 0.2), ylim=(depth, -1.9))
+    axes.plot([1, k], [0, 0], color=INK, linewidth=0.8)
+    for rank in range(1, k + 1):
+        axes.plot([rank, rank], [0, -0.15], color=INK, linewidth=0.8)
+        axes.text(rank, -0.25, str(rank), ha="center", va="bottom", fontsize=7)
+    for place, name in enumerate(order):
+        left = place < half
+        height = first_name + 0.5 * (place if left else k - 1 - place)
+        end, mean = (1 - 0.12 * k if left else k + 0.12 * k), test.mean_ranks[name]
+        axes.plot([mean, mean, end], [0, height, height], color=looks[name].colour, linewidth=0.9)
+        words = f"{name} {mean:.2f}" if left else f"{mean:.2f} {name}"
+        axes.text(end, height, f" {words} ", ha="right" if left else "left", va="center", fontsize=7)
+    for number, clique in enumerate(test.cliques):
+        low, high = test.mean_ranks[clique[0]], test.mean_ranks[clique[-1]]
+        axes.plot([low - 0.04, high + 0.04], [0.3 + 0.32 * number] * 2, color=INK, linewidth=2.4)
+    axes.plot([1, 1 + test.critical_difference], [-1.05, -1.05], color=INK, linewidth=1.2, marker="|", markersize=5)
+    axes.text(1 + test.critical_difference, -1.05, f"  CD {test.critical_difference:.2f}", va="center", fontsize=7)
+    axes.set_title(f"mean rank over {blocks}", fontsize=7, color=INK)
+    return figure
+
+
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), labels=names)
+    axes.set_ylim(len(names) - 0.45, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_color(FAINT)

@@ -1,0 +1,83 @@
+"""`report --figures` and `report --format html`: everything that a store has something for, in one go.
+
+All is made in memory first, so that bad input leaves no file behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from reports.figures.gallery import Picture, list_pictures
+from reports.figures.rendering import render_one, start_renderers
+from reports.figures.style import assign_looks
+from reports.formats import FORMATS
+from reports.formats.macros import format_macros
+from reports.page.page import Page, format_page
+from reports.records.run import RunResult
+from reports.records.slices import CaseSlices
+from reports.records.study import StudyRecord
+from reports.tables.build import ReportRequest, build_tables_of, summarise
+from reports.tables.main import main_tables
+from reports.tables.tuning import tuning_tables
+
+SUFFIXES = {"latex": "tex", "markdown": "md", "csv": "csv"}
+TABLES, FIGURES, PAGE, MACROS = "tables", "figures", "index.html", "macros.tex"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a portfolio is made of.
+
+    Attributes:
+        results: the runs, in the order of the tables.
+        studies: the tuning studies.
+        read_slices: returns the slices of a run's case; None if the run kept none.
+        method_names: all methods, in the order in which colours are given out.
+    """
+
+    results: Sequence[RunResult]
+    studies: Sequence[StudyRecord]
+    read_slices: Callable[[RunResult, str], CaseSlices | None]
+    method_names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Portfolio:
+    """A page, and its pictures with the files of each by format."""
+
+    page: Page
+    pictures: Sequence[Picture]
+    rendered: Sequence[dict[str, bytes]]
+
+
+def build_portfolio(contents: Contents, request: ReportRequest, formats: Sequence[str]) -> Portfolio:
+    """Return the page and every picture in these formats (pdf, png, svg).
+
+    Raises: ValueError in one sentence if what there is cannot be compared.
+    """
+    with start_renderers() as renderers:
+        summaries = summarise(contents.results, request)
+        labels = {(run.method, run.label) for run in contents.results}
+        labels |= {(study.method.partition("[")[0], study.method) for study in contents.studies}
+        looks = assign_looks(labels, contents.method_names)
+        pictures, undrawn = list_pictures(summaries, contents.studies, contents.read_slices, looks)
+        drawing = [renderers.submit(render_one, picture, formats) for picture in pictures]
+        tables, absent = build_tables_of(summaries, request, per_dataset=request.per_dataset)
+        rendered = [each.result() for each in drawing]
+    drawn = [(picture, files["svg"].decode()) for picture, files in zip(pictures, rendered, strict=True)]
+    tables = [*tables, *tuning_tables(contents.studies)]
+    page = Page(contents.results, summaries, tables, drawn, [*absent, *undrawn])
+    return Portfolio(page, pictures, rendered)
+
+
+def name_files(portfolio: Portfolio) -> dict[str, bytes]:
+    """Return every file of the folder by its name."""
+    page = portfolio.page
+    files = {PAGE: format_page(page), MACROS: format_macros(main_tables(page.summaries))}
+    for table in page.tables:
+        files |= {f"{TABLES}/{table.slug}.{SUFFIXES[name]}": show(table) for name, show in FORMATS.items()}
+    found = {name: text.encode() for name, text in files.items()}
+    for picture, formats in zip(portfolio.pictures, portfolio.rendered, strict=True):
+        found |= {f"{FIGURES}/{picture.slug}.{name}": formats[name] for name in ("pdf", "png")}
+    return found

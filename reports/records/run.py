@@ -1,0 +1,286 @@
+"""What a run leaves behind. Plain data: neither torch nor MLflow is needed to read it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import StrEnum
+from functools import cache
+from math import isinf, isnan, nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from reports.records.files import write_durably
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+SCHEMA_VERSION = 2
+RESULT_FILE = "result.json"
+
+
+class _NanAsNull:
+    """Tells pydantic that null stands for nan, for which JSON has no word; pydantic itself is needed to read only."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(lambda x: nan if x is None else x, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number"}, {"type": "null"}]}
+
+
+Number = Annotated[float, _NanAsNull()]  # null in the file where it is nan
+
+
+class Status(StrEnum):
+    """How a run ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    DIVERGED = "diverged"
+    OOM = "oom"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class CaseScore:
+    """One case x region of the held-out fold."""
+
+    case: str
+    region: str
+    dice: Number  # fraction in [0, 1]; nan where the empty policy leaves it undefined
+    hd95_mm: Number  # nan where the empty policy leaves it undefined, or the spacing is not known
+    n_reference_vox: int
+    n_predicted_vox: int
+    n_common_vox: int = 0  # in both masks
+    nsd: Number = nan  # normalised surface Dice at ``nsd_tolerance_mm``, fraction in [0, 1]; nan as hd95_mm
+    nsd_tolerance_mm: Number = nan
+    reference_ml: Number = nan
+    predicted_ml: Number = nan
+
+
+@dataclass(frozen=True)
+class PostProcessing:
+    """The scores of a region with predictions of fewer than ``min_vox`` voxels taken as none; see `RunResult.cases`
+    for those without."""
+
+    region: str
+    min_vox: int
+    tried: tuple[tuple[int, Number], ...]  # candidates, each with its mean Dice on the inner validation cases
+    cases: tuple[CaseScore, ...]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of the learning curve; ``val_dice`` is None in epochs without validation."""
+
+    epoch: int
+    train_loss: Number  # mean over the steps of the epoch
+    learning_rate: float
+    val_dice: float | None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Repeated measurements after warm-up, the device synchronised."""
+
+    median_s: float
+    iqr_s: float  # between the quartiles
+    n: int
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Multiply-accumulates for one patch, in 10^9."""
+
+    forward_gmac: float
+    training_gmac: float  # forward and backward; what needs no gradient costs no backward
+    uncounted: tuple[str, ...] = ()  # operations without a rule, as "name x calls"; never silently zero
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one training step on one batch holds, in MiB; exact but for the peaks."""
+
+    weights_mib: float
+    gradients_mib: float
+    optimizer_mib: float
+    saved_for_backward_mib: float  # distinct bytes kept by autograd, weights not counted
+    peak_mib: float | None = None  # of the device's allocator over a training step; None on a CPU
+    reserved_mib: float | None = None
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Inference with the method folded into the backbone's weights."""
+
+    inference: Timing
+    max_abs_diff: float  # of the logits, against the unmerged network
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the run needed. Counts are exact; ``tuned`` counts what the method trains, nothing that all methods do."""
+
+    params_total: int
+    params_tuned: int  # trained by the method
+    params_decoder: int
+    params_tuned_frac: float  # of the backbone before the method was put in: full fine-tuning is 1
+    fit_s: float
+    score_s: float
+    peak_memory_mib: float  # of the process on a CPU, of the device's allocator on a GPU
+    params_other: int = 0  # trained in the backbone by the protocol, equally for all methods
+    data_wait_s: float = 0.0  # of the fit, waiting for patches; not in ``fit_s``
+    compute: Compute | None = None
+    memory: Memory | None = None
+    train_step: Timing | None = None  # one optimiser step on one batch
+    inference: Timing | None = None  # one inner validation volume, sliding windows and flips included
+    merged: Merged | None = None  # None where the method does not merge
+    energy_j: float | None = None  # of the device over the fit, where it tells
+    delta_mib: float | None = None  # the file of what was trained
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The durable record of one run, stored as ``result.json`` in the run's folder."""
+
+    run_id: str
+    status: Status
+    reason: str  # empty when done; otherwise one sentence
+    method: str  # name
+    settings: dict[str, Any]  # the method's settings, defaults included
+    label: str  # how tables name the method: name plus the settings that differ from the default
+    dataset: str
+    backbone: str
+    weights: str
+    fold: int
+    seed: int
+    protocol_id: str
+    protocol: dict[str, Any]
+    synthetic: bool
+    regions: tuple[str, ...] = ()
+    cases: tuple[CaseScore, ...] = ()
+    empty_policy: str = ""  # by which the scores of empty masks were decided
+    postprocessing: PostProcessing | None = None
+    curve: tuple[EpochRecord, ...] = ()
+    best_epoch: int | None = None
+    cost: Cost | None = None
+    split_hash: str = ""
+    data_fingerprint: str = ""
+    weights_sha256: str = ""  # of the pre-trained file; empty for random weights
+    chosen_sha256: str = ""  # of the delta that was chosen, written before the held-out cases were opened
+    test_reads: int = 0  # how often the held-out cases were opened
+    reload_max_abs_diff: float | None = None  # logits of backbone + stored delta against those of the trained network
+    study: str = ""  # the tuning study and trial that chose the settings, as "study#trial"
+    group: str = ""  # the `run` command that asked for this run
+    provenance: dict[str, Any] = field(default_factory=dict)
+    traceback: str = ""
+    schema_version: int = SCHEMA_VERSION
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    def write(self, folder: Path) -> Path:
+        """Write ``result.json`` into ``folder`` so that a power cut leaves either the old file or the new one.
+
+        Raises: ValueError as `to_json`.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        write_durably(folder / RESULT_FILE, self.to_json())
+        return folder / RESULT_FILE
+
+    def to_json(self) -> str:
+        """Return the text of ``result.json``: strictly valid JSON, in which nan is null.
+
+        Raises: ValueError naming the field if a number is infinite or a value does not fit the schema.
+        """
+        text = json.dumps(to_plain(self, "result"), indent=1, allow_nan=False)
+        _validate(text, "result")  # what is written can be read again
+        return text
+
+    @staticmethod
+    def from_json(text: str, source: str = "result") -> RunResult:
+        """Return the result that `to_json` gave; ``source`` says in errors where the text is from.
+
+        Raises: ValueError if the text is damaged or of another schema version.
+        """
+        try:
+            raw = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{source}: must be valid JSON, got a damaged file ({error})") from None
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if version != SCHEMA_VERSION:
+            hint = "repeat the run with --force, or read it with the version of this program that wrote it"
+            raise ValueError(f"{source}: schema version must be {SCHEMA_VERSION}, got {version} ({hint})")
+        return _validate(text, source)
+
+
+def read_result(folder: Path) -> RunResult | None:
+    """Return the result in a run's folder, or None if the run has not ended.
+
+    Raises: ValueError naming the file if it is damaged or of another schema version.
+    """
+    file = folder / RESULT_FILE
+    return RunResult.from_json(file.read_text(), str(file)) if file.is_file() else None
+
+
+def to_plain(value: Any, where: str) -> Any:
+    """Return a value, dataclasses included, as JSON knows it: nan becomes None.
+
+    Raises: ValueError naming the place of an infinite number, or of something that is no plain data.
+    """
+    if isinstance(value, float):
+        if isinf(value):
+            raise ValueError(f"{where}: must be a finite number or nan, got {value}")
+        return None if isnan(value) else float(value)
+    if value is None or isinstance(value, str | int):
+        return value
+    if is_dataclass(value):
+        return {item.name: to_plain(getattr(value, item.name), f"{where}.{item.name}") for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_plain(each, f"{where}.{key}") for key, each in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_plain(each, f"{where}[{index}]") for index, each in enumerate(value)]
+    raise ValueError(f"{where}: must be plain data, got {type(value).__name__}")
+
+
+def describe_schema() -> dict[str, Any]:
+    """Return the JSON schema of ``result.json``; every field is always written."""
+    schema: dict[str, Any] = _adapter().json_schema(mode="serialization")
+    for record in (schema, *schema["$defs"].values()):
+        if "properties" in record:
+            record["required"] = list(record["properties"])
+            for each in record["properties"].values():
+                each.pop("title", None)
+                each.pop("default", None)
+    schema["properties"]["schema_version"] = {"const": SCHEMA_VERSION}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
+
+
+def _validate(text: str, source: str) -> RunResult:
+    from pydantic import ValidationError
+
+    try:
+        result: RunResult = _adapter().validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{source}: {where}: {first['msg'].lower()}, got {first['input']!r:.80}") from None
+    return result
+
+
+@cache
+def _adapter() -> TypeAdapter[RunResult]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunResult)
+
+
+def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested record under dotted names: ``{"train": {"lr": 0.1}}`` becomes ``{"train.lr": 0.1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat

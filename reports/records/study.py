@@ -1,0 +1,116 @@
+"""What a tuning study leaves behind. Plain data: neither Optuna nor torch is needed to read it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from math import nan
+from pathlib import Path
+from typing import Any
+
+TUNING = "tuning"  # folder below ``--out``, with a folder for each study
+STUDY_FILE = "study.json"
+SCHEMA_VERSION = 2
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial. ``status`` is done, pruned, failed, diverged, oom or running."""
+
+    number: int  # 0 is the default
+    status: str
+    values: dict[str, Any]  # "method.rank", "train.lr", ...
+    dice: float | None  # mean over the inner validation cases, fraction; None unless done
+    params_tuned: int
+    fit_s: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """One study: a method on one data set, with the budget that all methods get."""
+
+    name: str
+    method: str  # as asked for, such as "lora" or "lora[rank=4]"
+    dataset: str
+    backbone: str
+    weights: str
+    fold: int
+    shots: int  # training cases; 0 = all
+    synthetic: bool
+    protocol_id: str  # of the final runs
+    tune: dict[str, Any]  # the budget, as in the protocol
+    protocol: dict[str, Any]  # what the trials ran under, but for the size of the budget
+    trials: tuple[TrialRecord, ...]
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def done(self) -> list[TrialRecord]:
+        """The trials that were trained to their end and have a Dice."""
+        return [trial for trial in self.trials if trial.status == "done" and trial.dice is not None]
+
+    @property
+    def reasons(self) -> str:
+        """Why trials did not end well, each reason once; in short."""
+        return "; ".join(dict.fromkeys(trial.reason for trial in self.trials if trial.reason))[:300]
+
+    @property
+    def default(self) -> TrialRecord | None:
+        """The first trial, if it has ended well."""
+        return next((trial for trial in self.trials if trial.number == 0 and trial.status == "done"), None)
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The trial with the highest Dice, the earliest of equals; None if none has ended well."""
+        return max(self.done, key=lambda trial: (trial.dice or 0.0, -trial.number), default=None)
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """The trials than which no other has both a higher Dice and fewer parameters, from the fewest on."""
+        front: list[TrialRecord] = []
+        for trial in sorted(self.done, key=lambda trial: (trial.params_tuned, -(trial.dice or 0.0), trial.number)):
+            if not front or (trial.dice or 0.0) > (front[-1].dice or 0.0):
+                front.append(trial)
+        return front
+
+    @property
+    def fit_s(self) -> float:
+        """Seconds of fit of all trials."""
+        return sum(trial.fit_s for trial in self.trials)
+
+    def best_so_far(self) -> list[float]:
+        """Return, trial by trial, the highest Dice up to there; nan before the first that ended well."""
+        best, line = nan, []
+        for trial in self.trials:
+            if trial.status == "done" and trial.dice is not None and not trial.dice <= best:
+                best = trial.dice
+            line.append(best)
+        return line
+
+    def write(self, folder: Path) -> Path:
+        """Write ``study.json`` into ``folder`` so that a power cut leaves either the old file or the new one."""
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / STUDY_FILE
+        partial = target.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps(asdict(self), indent=1, allow_nan=False))
+        partial.replace(target)
+        return target
+
+
+def read_study(file: Path) -> StudyRecord:
+    """Return the record that `StudyRecord.write` stored.
+
+    Raises: ValueError if the file is of another schema version.
+    """
+    raw = json.loads(file.read_text())
+    if raw.get("schema_version") != SCHEMA_VERSION:
+        found = raw.get("schema_version")
+        raise ValueError(
+            f"{file}: schema version must be {SCHEMA_VERSION}, got {found} (tune again into a new --study)"
+        )
+    raw["trials"] = tuple(TrialRecord(**trial) for trial in raw["trials"])
+    return StudyRecord(**raw)
+
+
+PREFIX = "study_"

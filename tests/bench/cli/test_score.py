@@ -1,0 +1,237 @@
+"""`bench score`: the same numbers as in a run, for files of any origin; what does not belong together is refused."""
+
+import json
+import re
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+
+from bench.cli.app import main
+from bench.scoring.label_files import pair_files
+from bench.scoring.metrics import Scoring, score_case
+from bench.specs.protocol import EvalSpec
+from datasets.base import SYNTHETIC_MARKER
+from datasets.brats import Brats
+from datasets.phantoms.files import build_geometry
+from reports.records.run import to_plain
+
+SHAPE = (8, 12, 10)
+SPACING_MM = (3.0, 2.0, 1.0)
+VALUES = {"brats2020": (0, 1, 2, 4), "brats2023": (0, 1, 2, 3), "msd01": (0, 2, 1, 3)}
+
+
+def make_classes(shift=0):
+    classes = np.zeros(SHAPE, dtype=np.uint8)
+    classes[1 + shift : 6 + shift, 2:9, 2:8] = 2
+    classes[2 + shift : 5 + shift, 3:7, 3:6] = 1
+    classes[3 + shift, 4:6, 4:5] = 3
+    return classes
+
+
+def save(path, classes, release="brats2020", codes="LPS", spacing_mm=SPACING_MM, dtype=np.uint8, affine=None):
+    """Store a class map (D, H, W) as the label file of a release."""
+    labels = np.asarray(VALUES[release], dtype=dtype)[classes]
+    geometry = build_geometry(labels.shape, codes, spacing_mm)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(geometry.to_stored(labels), geometry.affine if affine is None else affine), path)
+    return path
+
+
+def score(capsys, reference, prediction, *options, dataset="brats"):
+    arguments = ["score", "--reference", str(reference), "--prediction", str(prediction), "--dataset", dataset]
+    assert main([*arguments, "--json", *options]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def expect(case_id, release="brats2020", **settings):
+    scoring = Scoring(Brats.describe(release), EvalSpec(**settings))
+    rows = score_case(case_id, make_classes(shift=1), make_classes(), SPACING_MM, scoring)
+    return to_plain(rows, "rows")
+
+
+def test_two_files_get_the_scores_of_a_run(tmp_path, capsys):
+    reference = save(tmp_path / "BraTS20_Training_007_seg.nii.gz", make_classes())
+    record = score(capsys, reference, save(tmp_path / "anything.nii", make_classes(shift=1)))
+    assert record["cases"] == expect("BraTS20_Training_007")
+    assert [row["region"] for row in record["cases"]] == ["WT", "TC", "ET"]
+    assert 0 < record["cases"][0]["dice"] < 1 < record["cases"][0]["hd95_mm"]
+    assert (record["release"], record["release_assumed"], record["empty_policy"]) == ("brats2020", False, "brats")
+
+
+@pytest.mark.parametrize("codes", ["LPS", "RAS", "SLA"])
+def test_another_order_of_axes_or_another_type_changes_nothing(tmp_path, capsys, codes):
+    reference = save(tmp_path / "BraTS20_Training_007_seg.nii.gz", make_classes())
+    stored = nib.load(save(tmp_path / "x.nii", make_classes(shift=1), dtype=np.float32))
+    turn = ornt_transform(io_orientation(stored.affine), axcodes2ornt(codes))
+    prediction = tmp_path / "other.nii.gz"
+    nib.save(stored.as_reoriented(turn), prediction)
+    assert score(capsys, reference, prediction)["cases"] == expect("BraTS20_Training_007")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "release", "assumed"),
+    [
+        ("BraTS20_Training_001_seg.nii.gz", [], "brats2020", False),
+        ("BraTS-GLI-00001-000-seg.nii.gz", [], "brats2023", False),
+        ("labelsTr/BRATS_001.nii.gz", [], "msd01", False),
+        ("case7.nii.gz", ["--release", "msd01"], "msd01", False),
+        ("case7.nii.gz", [], "brats2020", True),
+    ],
+)
+def test_label_values_mean_what_the_release_says(tmp_path, capsys, name, options, release, assumed):
+    reference = save(tmp_path / "reference" / name, make_classes(), release)
+    record = score(capsys, reference, save(tmp_path / "prediction.nii", make_classes(shift=1), release), *options)
+    assert (record["release"], record["release_assumed"]) == (release, assumed)
+    assert record["cases"] == expect(record["cases"][0]["case"], release)
+
+
+def test_folders_are_paired_by_case_and_what_is_left_out_is_said(tmp_path, capsys):
+    for number in (1, 2, 3):
+        case = f"BraTS20_Training_{number:03d}"
+        save(tmp_path / "root" / case / f"{case}_flair.nii.gz", make_classes())
+        save(tmp_path / "root" / case / f"{case}_seg.nii.gz", make_classes())
+    save(tmp_path / "mine" / "BraTS20_Training_002.nii.gz", make_classes(shift=1))
+    save(tmp_path / "mine" / "fold1" / "BraTS20_Training_001_seg.nii", make_classes())
+    record = score(capsys, tmp_path / "root", tmp_path / "mine")
+    assert record["cases"][3:] == expect("BraTS20_Training_002")
+    assert [row["dice"] for row in record["cases"][:3]] == [1, 1, 1]
+    assert record["without_prediction"] == ["BraTS20_Training_003"]
+    whole = record["regions"][0]
+    assert whole["dice"]["all"] == {"value": (1 + record["cases"][3]["dice"]) / 2, "n": 2}
+
+
+def test_files_without_a_releases_names_are_paired_by_their_own(tmp_path, capsys):
+    save(tmp_path / "one" / "a.nii.gz", make_classes())
+    save(tmp_path / "two" / "a.nii", make_classes(shift=1))
+    assert score(capsys, tmp_path / "one", tmp_path / "two")["cases"] == expect("a")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "label", "prediction", "case"),
+    [
+        ("kits", "case_00003/segmentation.nii.gz", "case_00003.nii.gz", "case_00003"),
+        ("lits", "segmentation-3.nii", "volume-3.nii.gz", "volume-3"),
+        ("lits", "segmentation-3.nii", "segmentation-3.nii.gz", "volume-3"),
+        ("lits", "labelsTr/liver_3.nii.gz", "liver_3.nii.gz", "liver_3"),
+    ],
+)
+def test_the_names_of_other_data_sets(tmp_path, dataset, label, prediction, case):
+    (tmp_path / "root" / label).parent.mkdir(parents=True)
+    (tmp_path / "root" / label).touch()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / prediction).touch()
+    pairing = pair_files(dataset, tmp_path / "root", tmp_path / "mine")
+    assert [(pair[0].id, pair[1].name) for pair in pairing.pairs] == [(case, prediction)]
+
+
+def test_a_reference_lies_on_the_grid_of_its_image(tmp_path, capsys):
+    """Labels of LiTS have to be read so: their headers are not those of their volumes."""
+    classes = np.minimum(make_classes(), 2)
+    save(tmp_path / "root" / "volume-50.nii", classes, "brats2023", codes="RAS")
+    save(tmp_path / "root" / "segmentation-50.nii", classes, "brats2023", codes="RAS", affine=np.eye(4))
+    prediction = save(tmp_path / "mine" / "volume-50.nii", classes, "brats2023", codes="RAS")
+    record = score(capsys, tmp_path / "root", prediction.parent, dataset="lits")
+    assert [(row["dice"], row["hd95_mm"]) for row in record["cases"]] == [(1, 0), (1, 0)]
+    assert record["cases"][0]["reference_ml"] == pytest.approx(np.count_nonzero(classes) * 6e-3)
+
+
+def test_a_header_that_does_not_tell_the_spacing_gives_no_millimetres(tmp_path, capsys):
+    classes = np.minimum(make_classes(), 2)
+    for number in (28, 48):  # 28 to 47 are known for it
+        save(tmp_path / "root" / f"segmentation-{number}.nii", classes, "brats2023", spacing_mm=(1.0, 1.0, 1.0))
+    record = score(capsys, tmp_path / "root", tmp_path / "root", dataset="lits")
+    assert [row["hd95_mm"] for row in record["cases"]] == [None, None, 0, 0]
+
+
+def test_settings_of_the_protocol_and_the_cutoff(tmp_path, capsys):
+    reference = save(tmp_path / "BraTS20_Training_007_seg.nii.gz", make_classes())
+    prediction = save(tmp_path / "x.nii", make_classes(shift=1))
+    settings = ["--set", "eval.hd95=pooled", "--set", "eval.nsd_tolerance_mm=2.5", "--set", "eval.et_min_vox=3"]
+    record = score(capsys, reference, prediction, *settings)
+    assert record["cases"] == expect("BraTS20_Training_007", hd95="pooled", nsd_tolerance_mm=2.5)
+    assert [row["hd95_mm"] for row in record["postprocessing"]["cases"]] == [373.12866]
+
+
+def test_the_tables_say_what_the_numbers_are(tmp_path, capsys):
+    reference = save(tmp_path / "root" / "BraTS20_Training_007_seg.nii.gz", make_classes())
+    (tmp_path / "root" / SYNTHETIC_MARKER).touch()
+    save(tmp_path / "mine" / reference.name, make_classes(shift=1))
+    save(tmp_path / "root" / "BraTS20_Training_008_seg.nii.gz", make_classes())
+    arguments = ["--reference", str(tmp_path / "root"), "--prediction", str(tmp_path / "mine"), "--dataset", "brats"]
+    assert main(["score", *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert "BraTS 2020 (SYNTHETIC phantoms), cases: 1; empty masks: brats; HD95: max" in printed
+    assert "left out, without a prediction: 1" in printed
+    dice = expect("BraTS20_Training_007")[0]["dice"]
+    assert re.search(rf"BraTS20_Training_007 +WT +{dice:.3f} ", printed)
+    assert re.search(rf"WT +all +{dice:.3f} \(1\)", printed)
+    assert max(map(len, printed.splitlines())) <= 80 + len(str(tmp_path))
+
+
+def write_bad(folder, kind):
+    """Return the arguments of two paths that do not belong together."""
+    reference = save(folder / "root" / "BraTS20_Training_007_seg.nii.gz", make_classes())
+    prediction = folder / "mine" / "BraTS20_Training_007.nii.gz"
+    if kind == "value":
+        save(prediction, make_classes(), "brats2023")
+    elif kind == "shape":
+        save(prediction, make_classes()[:-1])
+    elif kind == "spacing":
+        save(prediction, make_classes(), spacing_mm=(3.0, 2.0, 2.0))
+    elif kind == "place":
+        save(prediction, make_classes(), affine=np.eye(4))
+    elif kind == "stranger":
+        save(folder / "mine" / "BraTS20_Training_008.nii.gz", make_classes())
+    elif kind == "double":
+        save(prediction, make_classes())
+        save(folder / "mine" / "again" / "BraTS20_Training_007_seg.nii.gz", make_classes())
+    elif kind == "nothing":
+        prediction.parent.mkdir()
+    elif kind == "damaged":
+        prediction.parent.mkdir()
+        prediction.write_bytes(b"no volume")
+    elif kind == "file and folder":
+        return save(prediction, make_classes()), reference.parent
+    return reference.parent, prediction.parent
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("value", "label of case BraTS20_Training_007 may hold 0, 1, 2, 4, found 3"),
+        ("shape", "must lie on the grid of the reference, (10, 12, 8) LPS of 3 x 2 x 1 mm, got (10, 12, 7) LPS"),
+        ("spacing", "must lie on the grid of the reference, (10, 12, 8) LPS of 3 x 2 x 1 mm, got (10, 12, 8) LPS of 3"),
+        ("place", "must lie on the grid of the reference"),
+        ("stranger", "every prediction must have a reference, got none for BraTS20_Training_008 (name them as"),
+        ("double", "--prediction must hold one file for case BraTS20_Training_007, got "),
+        ("nothing", "--prediction must hold .nii or .nii.gz files, got none below"),
+        ("missing", "--prediction must be a label file or a folder of them, got "),
+        ("damaged", "file of case BraTS20_Training_007 "),
+        ("file and folder", "must be two files or two folders, got a file and a folder"),
+    ],
+)
+def test_what_does_not_belong_together_is_one_sentence(tmp_path, capsys, kind, sentence):
+    reference, prediction = write_bad(tmp_path, kind)
+    arguments = ["--reference", str(reference), "--prediction", str(prediction), "--dataset", "brats"]
+    assert main(["score", *arguments]) == 2
+    printed = capsys.readouterr().err
+    assert sentence in printed
+    assert len(printed.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--release", "brast2023"], "unknown release 'brast2023' (did you mean 'brats2023'?)"),
+        (["--set", "train.lr=1"], "--set must be a field of the scoring such as eval.hd95, got 'train.lr=1'"),
+        (["--set", "eval.hd59=max"], "unknown setting 'eval.hd59' (did you mean 'eval.hd95'?)"),
+        (["--set", "eval.empty_policy=none"], "eval.empty_policy: must be one of "),
+        (["--set", "eval.et_min_vox=auto"], "eval.et_min_vox must be a number, got auto"),
+    ],
+)
+def test_bad_settings_are_one_sentence(tmp_path, capsys, options, sentence):
+    path = str(save(tmp_path / "BraTS20_Training_007_seg.nii.gz", make_classes()))
+    assert main(["score", "--reference", path, "--prediction", path, "--dataset", "brats", *options]) == 2
+    assert sentence in capsys.readouterr().err

@@ -1,0 +1,137 @@
+"""What `list methods` counts, and the guide made of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import methods
+from bench.cli.app import main
+from bench.cli.guide import PLACES, read_article
+from bench.cost.inventory import Setting, count_methods
+from bench.models.segmenter import apply_method, build_segmenter
+from methods.lora import Lora
+from methods.sites import Role
+
+GUIDE = Path(__file__).resolve().parents[3] / "docs" / "methods.md"
+TINY = ["list", "methods", "--backbone", "tiny_vit", "--patch", "3,32,64", "--channels", "2", "--classes", "5"]
+
+
+def print_of(capsys, *arguments: str) -> str:
+    assert main(list(arguments)) == 0
+    return capsys.readouterr().out
+
+
+def test_counts_are_those_of_real_networks(capsys):
+    printed = json.loads(print_of(capsys, *TINY, "--json"))
+    assert [printed[key] for key in ("backbone", "patch", "channels", "classes")] == ["tiny_vit", [3, 32, 64], 2, 5]
+    assert [row["name"] for row in printed["methods"]] == methods.names()
+    for row in printed["methods"]:
+        model = build_segmenter("tiny_vit", "none", in_channels=2, n_classes=5, patch=(3, 32, 64), seed=0)
+        apply_method(model, methods.build(row["name"]), seed=0)
+        trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+        assert row["total"] == sum(parameter.numel() for parameter in model.parameters())
+        assert row["trained"] == trained == sum(row["trained_by_part"].values())
+        assert row["trained_by_part"]["decoder"] == sum(parameter.numel() for parameter in model.decoder.parameters())
+
+
+@pytest.mark.parametrize(
+    ("backbone", "tuned"),
+    [
+        ("vit_b16", {"linear": 0, "vpt_deep": 92_160, "lora": 294_912, "adaptformer": 1_189_632}),
+        ("swin_tiny", {"linear": 0, "vpt_deep": 44_160, "lora": 141_312, "adaptformer": 570_432}),
+    ],
+)
+def test_large_backbones_are_counted_without_their_memory(backbone, tuned):
+    counts = {count.name: count for count in count_methods(Setting(backbone))}
+    assert {name: counts[name].trained_by_part.method for name in tuned} == tuned
+    facts = {count.name: (count.mergeable, count.identity_at_step_0, count.reason) for count in counts.values()}
+    assert facts["lora"] == (True, True, None)
+    assert facts["med_adapter"] == (False, False, None)
+    full = counts["full"]
+    assert full.trained == full.total > 27_000_000
+    assert full.trained_by_part.other == 0
+
+
+@pytest.mark.parametrize(
+    ("backbone", "totals", "linear", "med_adapter"),
+    [
+        ("vit_b16", (100_849_156, 103_694_852), 15_007_492, 17_853_188),
+        ("swin_t_unet", (27_154_116, 27_891_684), 6_751_530, 7_489_098),
+    ],
+)
+def test_paper_protocol_has_the_authors_numbers(backbone, totals, linear, med_adapter):
+    counts = {count.name: count for count in count_methods(Setting(backbone, also_train="paper"))}
+    assert (counts["full"].trained, counts["linear"].total) == (totals[0], totals[0])
+    assert counts["med_adapter"].total == totals[1]
+    assert (counts["linear"].trained, counts["med_adapter"].trained) == (linear, med_adapter)
+    assert counts["lora"].trained_by_part.other == counts["linear"].trained_by_part.other > 0
+    assert counts["full"].trained_by_part.other == 0
+
+
+def test_a_wrong_closed_form_is_noticed(monkeypatch):
+    monkeypatch.setattr(Lora, "expected_tuned", lambda self, backbone: 1)
+    with pytest.raises(AssertionError, match="lora: trains 24576, its closed form says 1"):
+        count_methods(Setting("tiny_vit", patch=(3, 32, 32)))
+
+
+def test_a_method_without_a_place_is_listed_with_the_reason(monkeypatch, capsys):
+    monkeypatch.setattr(Lora, "needed_roles", lambda self: ("keel",))
+    monkeypatch.setenv("COLUMNS", "300")
+    by_name = {count.name: count for count in count_methods(Setting("tiny_vit", patch=(3, 32, 32)))}
+    assert by_name["lora"].trained is None
+    assert by_name["linear"].trained > 0
+    assert "lora needs role 'keel'; backbone 'tiny_vit' offers" in print_of(capsys, *TINY)
+
+
+def test_table_shows_parts_and_facts(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    printed = print_of(capsys, *TINY)
+    assert "tiny_vit, 2 channels, 5 classes, patch 3x32x64" in printed
+    for heading in ("total", "trained", "method", "decoder", "other"):
+        assert heading in printed
+    row, facts = (line for line in printed.splitlines() if "lora" in line)
+    assert "24,576" in row
+    assert "lora: identity at step 0, merges; Hu et al." in facts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["methods", "--json"], "list methods: --json needs --backbone"),
+        (["methods", "--patch", "3,32,32"], "list methods: --patch needs --backbone"),
+        (["datasets", "--backbone", "tiny_vit"], "list datasets: only `list methods` takes --backbone"),
+        (["methods", "--backbone", "tiny_vti"], "unknown backbone 'tiny_vti' (did you mean 'tiny_vit'?)"),
+        (["methods", "--backbone", "tiny_vit", "--patch", "3,32"], "--patch: must be three integers D,H,W, got '3,32'"),
+        (["methods", "--backbone", "tiny_vit", "--patch", "0,32,32"], "patch: sizes must be >= 1, got 0,32,32"),
+        (["methods", "--backbone", "tiny_vit", "--patch", "3,32,33"], "slices must be divisible by 8, got 32x33"),
+    ],
+)
+def test_what_cannot_be_counted_is_said_in_a_sentence(arguments, sentence, capsys):
+    assert main(["list", *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_guide_in_the_repository_is_up_to_date(capsys):
+    assert GUIDE.read_text() == print_of(capsys, "list", "methods", "--markdown"), (
+        "run: python -m bench list methods --markdown > docs/methods.md"
+    )
+
+
+def test_the_guide_has_an_article_for_every_method():
+    guide = GUIDE.read_text()
+    for name in methods.names():
+        method = methods.build(name)
+        article = read_article(method)
+        assert f"### `{name}`" in guide
+        assert all(f"| `{setting}` |" in guide for setting in methods.settings(method))
+        assert article.body[0][0].isupper()
+        if method.info.url:
+            assert article.reference
+            assert article.choices
+            assert any(paragraph.startswith("```text\n") for paragraph in article.body)
+    assert set(PLACES) == set(Role)
+    assert not re.search(r"``[^`]", guide.replace("```", ""))

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.grid.runner import choose_slots, split_finished
+from bench.specs.folders import run_folder
+from bench.specs.protocol import Protocol, SpecError
+from bench.specs.run import MethodSpec, RunSpec
+from reports.records.run import RunResult, Status
+
+
+def make_spec(name: str) -> RunSpec:
+    return RunSpec(MethodSpec(name), "brats", "abc", 0, 0, Protocol(), Path("/data"))
+
+
+def write_result(out: Path, spec: RunSpec, status: Status) -> None:
+    result = RunResult(
+        run_id=spec.run_id, status=status, reason="", method=spec.method.name, settings={}, label=spec.method.name,
+        dataset="brats", backbone="tiny_vit", weights="none", fold=0, seed=0, protocol_id=spec.protocol_id,
+        protocol=spec.protocol_record(), synthetic=True,
+    )  # fmt: skip
+    result.write(run_folder(out, spec))
+
+
+def test_only_failed_and_missing_runs_are_to_do(tmp_path):
+    statuses = {
+        "full": Status.DONE,
+        "linear": Status.FAILED,
+        "lora": Status.DIVERGED,
+        "vpt_deep": Status.SKIPPED,
+        "adaptformer": None,
+    }
+    specs = {name: make_spec(name) for name in statuses}
+    for name, status in statuses.items():
+        if status is not None:
+            write_result(tmp_path, specs[name], status)
+    finished, to_do = split_finished(list(specs.values()), tmp_path)
+    assert [spec.method.name for spec, _ in finished] == ["full", "lora", "vpt_deep"]
+    assert [spec.method.name for spec in to_do] == ["linear", "adaptformer"]
+
+
+def test_a_half_written_result_is_no_result(tmp_path):
+    spec = make_spec("full")
+    folder = run_folder(tmp_path, spec)
+    folder.mkdir(parents=True)
+    (folder / "result.partial").write_text('{"run_id": ')
+    assert split_finished([spec], tmp_path) == ([], [spec])
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", "cpu:1", ""])
+def test_a_device_that_is_not_there_is_named(device):
+    with pytest.raises(SpecError, match=f"--device: '{device}' is not on this machine"):
+        choose_slots(device)
+
+
+def test_slots_share_the_cores():
+    assert choose_slots("cpu", 3).devices == ("cpu",) * 3
+    assert choose_slots("cpu", 10_000).threads == 1
+    assert choose_slots("cpu", 1).threads >= choose_slots("cpu", 2).threads
+
+
+def test_gpus_are_dealt_out_in_turn(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_slots("auto").devices == ("cuda:0", "cuda:1")
+    assert choose_slots("cuda", 3).devices == ("cuda:0", "cuda:1", "cuda:0")
+    assert choose_slots("cuda:1").devices == ("cuda:1",)
+    assert choose_slots("cpu", 1).devices == ("cpu",)

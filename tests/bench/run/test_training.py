@@ -1,0 +1,107 @@
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+import methods
+from bench.models.delta import delta_state
+from bench.models.segmenter import apply_method, build_segmenter
+from bench.run.training import DivergedError, TrainingData, build_optimizer, fit, lr_factor
+from bench.specs.protocol import TrainSpec
+
+PATCH = (2, 16, 16)
+
+
+def make_model(method: str = "lora"):
+    model = build_segmenter("tiny_vit", "none", in_channels=2, n_classes=3, patch=PATCH, seed=0)
+    apply_method(model, methods.build(method), seed=0)
+    return model
+
+
+def draw_epoch(epoch: int) -> list[dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(epoch)
+    coarse = torch.randn(1, 2, PATCH[0], PATCH[1] // 8, PATCH[2] // 8, generator=generator)
+    image = coarse.repeat_interleave(8, 3).repeat_interleave(8, 4)  # one value a token: its decoder sees no finer
+    return [{"image": image, "label": (image[:, 0] > 0).long() + (image[:, 1] > 1).long()} for _ in range(3)]
+
+
+def run_fit(model, spec: TrainSpec, val_dice=None):
+    scores = iter(val_dice or [0.5] * 100)
+    heard = []
+    data = TrainingData(draw_epoch, 3, lambda: next(scores))
+    fabric = Fabric(accelerator="cpu", devices=1, precision=spec.precision)
+    return fit(model, data, spec, fabric, lambda *message: heard.append(message)), heard
+
+
+def test_learning_rate_rises_then_falls_to_zero():
+    factors = [lr_factor(step, 100, 0.1) for step in range(100)]
+    assert factors[0] == pytest.approx(0.1)
+    assert factors[9] == 1.0
+    assert max(factors) == 1.0
+    assert all(later < earlier for earlier, later in pairwise(factors[10:]))
+    assert factors[55] == pytest.approx(0.5)
+    assert factors[-1] < 0.001
+
+
+def test_the_model_is_left_at_the_best_epoch():
+    spec = TrainSpec(epochs=4, val_every=1)
+    snapshots = []
+    model = make_model()
+    scores = [0.2, 0.7, 0.6, 0.7]
+
+    def validate() -> float:
+        snapshots.append(delta_state(model))
+        return scores[len(snapshots) - 1]
+
+    fabric = Fabric(accelerator="cpu", devices=1)
+    fitted = fit(model, TrainingData(draw_epoch, 3, validate), spec, fabric, lambda *_: None)
+    assert fitted.best_epoch == 1  # the first of the two equal ones
+    assert [record.val_dice for record in fitted.curve] == scores
+    kept = delta_state(model)
+    assert all(torch.equal(kept[name], tensor) for name, tensor in snapshots[1].items())
+    assert not all(torch.equal(kept[name], tensor) for name, tensor in snapshots[3].items())
+
+
+def test_validation_happens_when_the_protocol_says_and_at_the_end():
+    fitted, heard = run_fit(make_model(), TrainSpec(epochs=5, val_every=2))
+    assert [record.val_dice is not None for record in fitted.curve] == [False, True, False, True, True]
+    assert heard == [("fit", epoch, 5) for epoch in range(1, 6)]
+    assert all(math.isfinite(record.train_loss) for record in fitted.curve)
+
+
+def test_max_steps_ends_training_early_with_a_finished_schedule():
+    fitted, _ = run_fit(make_model(), TrainSpec(epochs=5, max_steps=4))
+    assert len(fitted.curve) == 2
+    assert fitted.curve[-1].learning_rate == 0
+    assert fitted.curve[-1].val_dice is not None
+
+
+def test_a_loss_that_is_no_number_is_named():
+    with pytest.raises(DivergedError, match=r"training: the loss is nan in epoch \d+ \(try a smaller train.lr\)"):
+        run_fit(make_model("full"), TrainSpec(epochs=30, lr=1e30, optimizer="adam", weight_decay=1.0, warmup_frac=0))
+
+
+def test_training_learns_and_repeats_bit_for_bit():
+    spec = TrainSpec(epochs=8, lr=3e-3)
+    first, second = (run_fit(make_model(), spec)[0] for _ in range(2))
+    assert [record.train_loss for record in first.curve] == [record.train_loss for record in second.curve]
+    assert first.curve[-1].train_loss < first.curve[0].train_loss
+
+
+def test_mixed_precision_trains_on_a_cpu_too():
+    fitted, _ = run_fit(make_model("med_adapter"), TrainSpec(epochs=1, precision="bf16-mixed"))
+    exact, _ = run_fit(make_model("med_adapter"), TrainSpec(epochs=1))
+    assert fitted.curve[0].train_loss == pytest.approx(exact.curve[0].train_loss, rel=0.02)  # bf16 has 8 bits
+    assert fitted.curve[0].train_loss != exact.curve[0].train_loss
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam)])
+def test_the_optimiser_holds_exactly_what_trains(name, kind):
+    model = make_model()
+    optimizer = build_optimizer(model, TrainSpec(optimizer=name))
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    assert type(optimizer) is kind
+    assert held == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    assert optimizer.defaults["amsgrad"] == (name == "adam")

@@ -1,0 +1,108 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.specs.presets import PRESETS, get_preset
+from bench.specs.protocol import DataSpec, Protocol, SpecError, TrainSpec, override
+from bench.specs.run import MethodSpec, RunSpec, derive_seed
+
+
+def make_run(**changes) -> RunSpec:
+    run = RunSpec(MethodSpec("lora", (("rank", "4"),)), "brats", "abc", 0, 0, Protocol(), Path("/data/brats"))
+    return replace(run, **changes)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "section", "name", "value"),
+    [
+        ("train.lr=3e-4", "train", "lr", 3e-4),
+        ("train.epochs=7", "train", "epochs", 7),
+        ("eval.flips=true", "eval", "flips", True),
+        ("model.weights=in21k", "model", "weights", "in21k"),
+        ("data.patch=32,128,128", "data", "patch", (32, 128, 128)),
+    ],
+)
+def test_override_sets_one_field_of_the_right_type(assignment, section, name, value):
+    changed = override(Protocol(), assignment)
+    assert getattr(getattr(changed, section), name) == value
+    assert type(getattr(getattr(changed, section), name)) is type(value)
+    default = getattr(Protocol(), section)
+    assert replace(getattr(changed, section), **{name: getattr(default, name)}) == default
+
+
+@pytest.mark.parametrize(
+    ("assignment", "sentence"),
+    [
+        ("train.lt=1", r"--set: unknown setting 'train.lt' \(did you mean 'train.lr'\?\)"),
+        ("train.lr", r"--set: must look like train.lr=3e-4, got 'train.lr'"),
+        ("train.lr=fast", r"--set: train.lr must be float, got 'fast'"),
+        ("train.epochs=1.5", r"--set: train.epochs must be int, got '1.5'"),
+        ("train.epochs=0", r"train.epochs: must be >= 1, got 0"),
+        ("train.lr=nan", r"train.lr: must be > 0, got nan"),
+        ("eval.flips=maybe", r"--set: eval.flips must be bool, got 'maybe'"),
+        ("data.patch=32,128", r"--set: data.patch must be three integers D,H,W, got '32,128'"),
+        ("train.precision=fp8", r"train.precision: must be one of 32-true, bf16-mixed, 16-mixed, got fp8"),
+    ],
+)
+def test_a_wrong_override_is_one_sentence(assignment, sentence):
+    with pytest.raises(SpecError, match=sentence):
+        override(Protocol(), assignment)
+
+
+def test_run_id_tells_apart_what_changes_the_result_and_nothing_else():
+    base = make_run()
+    others = [
+        make_run(method=MethodSpec("lora", (("rank", "8"),))),
+        make_run(dataset="kits"),
+        make_run(fingerprint="abd"),
+        make_run(fold=1),
+        make_run(seed=1),
+        make_run(protocol=override(Protocol(), "train.lr=2e-3")),
+    ]
+    assert len({base.run_id, *(run.run_id for run in others)}) == 1 + len(others)
+    assert make_run(root=Path("/elsewhere")).run_id == base.run_id
+    assert base.run_id.startswith("brats-lora-rank=4-f0-s0-")
+
+
+def test_protocol_id_is_shared_by_methods_folds_and_seeds():
+    same = [make_run(fold=3), make_run(seed=5), make_run(method=MethodSpec("full"))]
+    assert {run.protocol_id for run in same} == {make_run().protocol_id}
+    assert make_run(fingerprint="other").protocol_id != make_run().protocol_id
+
+
+def test_derived_seeds_depend_on_every_component():
+    seeds = {
+        derive_seed("data", 0, 0),
+        derive_seed("data", 0, 1),
+        derive_seed("data", 1, 0),
+        derive_seed("model", 0, 0),
+    }
+    assert len(seeds) == 4
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_presets_are_valid_and_unknown_ones_suggest():
+    assert set(PRESETS) == {"demo", "quick", "paper"}
+    assert PRESETS["paper"].protocol.data.patch == (128, 128, 128)
+    with pytest.raises(SpecError, match=r"unknown preset 'papr' \(did you mean 'paper'\?\)"):
+        get_preset("papr")
+
+
+def test_protocol_checks_run_on_direct_construction():
+    with pytest.raises(SpecError, match=r"data\.n_folds"):
+        Protocol(data=DataSpec(n_folds=1))
+    with pytest.raises(SpecError, match=r"train\.optimizer: must be adamw or adam, got sgd"):
+        Protocol(train=TrainSpec(optimizer="sgd"))
+
+
+def test_a_file_of_weights_counts_by_its_content_and_not_by_its_path():
+    def with_file(path, sha256):
+        return make_run(protocol=override(Protocol(), f"model.weights={path}"), weights_sha256=sha256)
+
+    run = with_file("/a/vit.npz", "12345678ab")
+    assert run.run_id == with_file("/elsewhere/other.npz", "12345678ab").run_id
+    assert run.run_id != with_file("/a/vit.npz", "87654321ab").run_id
+    assert run.protocol_record()["model"]["weights"] == "sha256:12345678ab"
+    assert run.weights_label == "vit.npz@12345678"
+    assert make_run(protocol=override(Protocol(), "model.weights=in21k")).weights_label == "in21k"

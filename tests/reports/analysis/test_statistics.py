@@ -1,0 +1,273 @@
+"""Statistics against hand-computed cases, published worked examples and implementations written anew."""
+
+from dataclasses import replace
+from itertools import product
+from math import inf, nan, sqrt
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from reports.analysis.statistics import (
+    TooFewError,
+    bootstrap_mean,
+    bootstrap_ranks,
+    cohen_dz,
+    compare_all,
+    compare_with,
+    find_ties,
+    friedman_nemenyi,
+    holm,
+    least_cases,
+    mean_ranks,
+    nemenyi_difference,
+    rank_biserial,
+    signed_rank_p,
+)
+from reports.analysis.tidy import score_matrix
+from reports.records.run import CaseScore, RunResult
+
+RTOL = 1e-9  # float64 sums of at most a thousand terms
+
+# Demsar 2006, table 6: ranks of C4.5 and its variants by AUC on 14 data sets.
+DEMSAR_NAMES = ["C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf"]
+DEMSAR_RANKS = [
+    (4, 3, 2, 1),
+    (1, 2, 3, 4),
+    (4, 1, 2, 3),
+    (4, 1, 3, 2),
+    (4, 2, 3, 1),
+    (1, 2.5, 4, 2.5),
+    (3, 2, 4, 1),
+    (2.5, 2.5, 4, 1),
+    (4, 3, 2, 1),
+    (2.5, 2.5, 2.5, 2.5),
+    (4, 2.5, 1, 2.5),
+    (3, 2, 4, 1),
+    (4, 1, 2, 3),
+    (3, 1, 4, 2),
+]
+DEMSAR = pd.DataFrame(-np.array(DEMSAR_RANKS), columns=DEMSAR_NAMES)  # rank 1 is the largest score
+
+
+def exact_p(differences: np.ndarray) -> float:
+    """Wilcoxon's p by writing out all 2^n assignments of signs."""
+    ranks = stats.rankdata(np.abs(differences))
+    middle = ranks.sum() / 2
+    observed = abs(ranks[differences > 0].sum() - middle)
+    sums = [np.dot(signs, ranks) for signs in product((0, 1), repeat=len(ranks))]
+    return float(np.mean(np.abs(np.array(sums) - middle) >= observed - 1e-9))
+
+
+def normal_p(differences: np.ndarray) -> float:
+    """Wilcoxon's p by the normal approximation with the correction for ties, from the textbook formula."""
+    n, ranks = len(differences), stats.rankdata(np.abs(differences))
+    counts = np.unique(ranks, return_counts=True)[1]
+    variance = n * (n + 1) * (2 * n + 1) / 24 - (counts**3 - counts).sum() / 48
+    z = (ranks[differences > 0].sum() - n * (n + 1) / 4) / sqrt(variance)
+    return float(2 * stats.norm.sf(abs(z)))
+
+
+def test_signed_rank_by_hand() -> None:
+    assert signed_rank_p(np.array([1, 2, 3, 4, 5, 6.0])) == pytest.approx(2 / 64)
+    assert signed_rank_p(np.array([-1, 2, 3, 4, 5, 6.0])) == pytest.approx(4 / 64)  # sums 20 and 21, both tails
+    assert signed_rank_p(np.array([0, 1, 2, 3, 4, 5, 6.0])) == pytest.approx(2 / 64)  # zeros are dropped
+    assert signed_rank_p(np.zeros(9)) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_signed_rank_against_other_implementations(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    smooth = rng.normal(0.3, 1, size=12)
+    assert signed_rank_p(smooth) == pytest.approx(exact_p(smooth), rel=RTOL)
+    tied = rng.integers(1, 5, size=11) * rng.choice([-1, 1], size=11)
+    assert signed_rank_p(tied.astype(float)) == pytest.approx(exact_p(tied), rel=RTOL)
+    many = rng.normal(0.2, 1, size=80).round(1)
+    many = many[many != 0]
+    assert signed_rank_p(many) == pytest.approx(normal_p(many), rel=RTOL)
+
+
+def test_holm_on_published_examples() -> None:
+    # Demsar 2006, section 3.2.2: 0.016 <= 0.05/3 and 0.019 <= 0.05/2 are rejected, 0.607 is not
+    assert holm([0.607, 0.019, 0.016]) == pytest.approx([0.607, 0.048, 0.048])
+    # Wikipedia, "Holm-Bonferroni method": only H1 and H4 fall at 0.05
+    adjusted = holm([0.01, 0.04, 0.03, 0.005])
+    assert adjusted == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert (adjusted < 0.05).tolist() == [True, False, False, True]
+
+
+def test_holm_never_exceeds_one_and_skips_what_is_unknown() -> None:
+    assert holm([0.9, 0.8]).tolist() == [1, 1]
+    assert holm([0.01, nan, 0.02]) == pytest.approx([0.02, nan, 0.02], nan_ok=True)
+
+
+def test_friedman_and_nemenyi_on_demsars_example() -> None:
+    found = friedman_nemenyi(DEMSAR)
+    assert found.n_blocks == 14
+    assert list(found.mean_ranks.values()) == pytest.approx([3.143, 2.0, 2.893, 1.964], abs=5e-4)
+    assert found.critical_difference == pytest.approx(1.25, abs=5e-3)
+    assert nemenyi_difference(4, 14, alpha=0.10) == pytest.approx(1.12, abs=5e-3)
+    counts = [np.unique(row, return_counts=True)[1] for row in DEMSAR_RANKS]
+    ties = sum(int((count**3 - count).sum()) for count in counts) / (14 * (4**3 - 4))
+    chi2 = found.chi2 * (1 - ties)  # the paper's formula does not correct for ties
+    assert chi2 == pytest.approx(9.28, abs=5e-3)
+    assert 13 * chi2 / (14 * 3 - chi2) == pytest.approx(3.69, abs=5e-3)
+    assert found.f == pytest.approx(13 * found.chi2 / (14 * 3 - found.chi2))
+    assert found.cliques == [("C4.5+m+cf", "C4.5+m", "C4.5+cf", "C4.5")]
+
+
+def test_nemenyi_against_demsars_table_of_q() -> None:
+    table = {2: 1.960, 3: 2.343, 4: 2.569, 5: 2.728, 6: 2.850, 7: 2.949, 8: 3.031, 9: 3.102, 10: 3.164}
+    for k, q in table.items():
+        assert nemenyi_difference(k, 1) / sqrt(k * (k + 1) / 6) == pytest.approx(q, abs=1.1e-3)
+
+
+def test_friedman_against_the_textbook_formula() -> None:
+    scores = pd.DataFrame(np.random.default_rng(3).normal(size=(25, 5)), columns=list("abcde"))
+    n, k = scores.shape
+    ranks = scores.rank(axis=1, ascending=False)
+    chi2 = 12 * n / (k * (k + 1)) * (ranks.mean() ** 2).sum() - 3 * n * (k + 1)
+    found = friedman_nemenyi(scores)
+    assert found.chi2 == pytest.approx(chi2, rel=RTOL)
+    assert found.p == pytest.approx(stats.chi2.sf(chi2, k - 1), rel=RTOL)
+    assert mean_ranks(scores).to_dict() == pytest.approx(ranks.mean().to_dict())
+
+
+def test_cliques_are_the_largest_groups_within_reach() -> None:
+    scores = pd.DataFrame({"a": [9.0] * 30, "b": [8.0, 7.0] * 15, "c": [7.0, 8.0] * 15, "d": [1.0] * 30})
+    found = friedman_nemenyi(scores)
+    assert found.critical_difference == pytest.approx(0.8563, abs=1e-4)
+    assert found.cliques == [("b", "c")]
+
+
+def test_effect_sizes_by_hand() -> None:
+    differences = np.array([4.0, 3.0, -1.0, 2.0, 0.0])  # ranks 4, 3, 1, 2; the zero is dropped
+    assert rank_biserial(differences) == pytest.approx((9 - 1) / 10)
+    assert rank_biserial(-differences) == pytest.approx(-0.8)
+    assert rank_biserial(np.zeros(3)) == 0
+    assert cohen_dz(np.array([1.0, 2.0, 3.0])) == pytest.approx(2.0)
+    assert np.isnan(cohen_dz(np.ones(3)))
+
+
+def made_scores(n: int = 30, shift: float = 0.05, seed: int = 0) -> pd.DataFrame:
+    """Three methods on n cases: 'same' and 'base' differ by noise, 'more' is better by ``shift``."""
+    rng = np.random.default_rng(seed)
+    case = rng.normal(0.7, 0.1, size=n)
+    noise = rng.normal(0, 0.02, size=(3, n))
+    return pd.DataFrame({"base": case + noise[0], "same": case + noise[1], "more": case + shift + noise[2]})
+
+
+def test_comparison_with_a_reference() -> None:
+    table = compare_with(made_scores(), "base").set_index("method")
+    assert table.index.tolist() == ["same", "more"]
+    assert table.loc["more", "p_holm"] == pytest.approx(2 * table.loc["more", "p"])
+    assert table.loc["more", "p_holm"] < 1e-6
+    assert table.loc["same", "p_holm"] == table.loc["same", "p"] > 0.05
+    assert table.loc["more", "low"] < table.loc["more", "difference"] < table.loc["more", "high"]
+    assert table.loc["more", "rank_biserial"] > 0.9
+    assert len(compare_all(made_scores())) == 3
+
+
+def test_pairs_are_made_of_cases_that_both_have() -> None:
+    scores = made_scores()
+    scores.loc[:3, "same"] = nan
+    assert compare_with(scores, "base").set_index("method")["n"].to_dict() == {"same": 26, "more": 30}
+
+
+def test_too_few_cases_are_said() -> None:
+    assert [least_cases(count) for count in (1, 6, 21)] == [6, 8, 10]
+    assert compare_with(made_scores(n=7), "base")["n"].tolist() == [7, 7]
+    with pytest.raises(TooFewError, match="2 comparisons must have 7 cases at least, got 6"):
+        compare_with(made_scores(n=6), "base")
+    verdict = find_ties(made_scores(n=6))
+    assert verdict.tied == frozenset()
+    assert verdict.reason == "6 cases are too few to tell 3 methods apart; at least 7 are needed"
+    with pytest.raises(TooFewError, match="must have two methods, got one"):
+        compare_with(made_scores()[["base"]], "base")
+    assert find_ties(made_scores()[["base"]]).reason == "there is only one method"
+    with pytest.raises(TooFewError, match="of 3 methods must have 3 blocks at least, got 2"):
+        friedman_nemenyi(made_scores(n=2))
+    with pytest.raises(TooFewError, match="three methods"):
+        friedman_nemenyi(made_scores()[["base", "more"]])
+    with pytest.raises(TooFewError, match="5 cases at least, got 4"):
+        bootstrap_ranks(made_scores(n=4))
+    assert np.isnan(bootstrap_mean(np.arange(4.0)).low)
+
+
+def test_unknown_reference_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be one of base, same, more, got 'lora'"):
+        compare_with(made_scores(), "lora")
+
+
+def test_ties_with_the_best() -> None:
+    scores = made_scores()
+    assert find_ties(scores).best == "more"
+    assert find_ties(scores).tied == frozenset()
+    verdict = find_ties(scores, largest_first=False)
+    assert {verdict.best, *verdict.tied} == {"base", "same"}
+
+
+def test_nothing_differs_anywhere() -> None:
+    equal = pd.DataFrame(dict.fromkeys("abc", [0.5] * 9))
+    assert (friedman_nemenyi(equal).chi2, friedman_nemenyi(equal).p) == (0, 1)
+    assert find_ties(equal).tied == {"b", "c"}
+    assert bootstrap_mean(np.full(9, 0.5)) == bootstrap_mean(np.full(20, 0.5))
+    assert {interval.value for interval in bootstrap_ranks(equal).values()} == {2}
+
+
+def test_perfect_agreement_has_an_infinite_f() -> None:
+    ordered = pd.DataFrame({"a": np.arange(9) + 2.0, "b": np.arange(9) + 1.0, "c": np.arange(9) + 0.0})
+    found = friedman_nemenyi(ordered)
+    assert (found.chi2, found.f, found.p_f) == (18, inf, 0)
+
+
+def test_rank_intervals() -> None:
+    ranks = bootstrap_ranks(made_scores())
+    assert (ranks["more"].value, ranks["more"].low, ranks["more"].high) == (1, 1, 1)
+    assert {ranks["base"].low, ranks["base"].high} == {2, 3}
+    assert bootstrap_ranks(made_scores(), largest_first=False)["more"].value == 3
+    assert bootstrap_ranks(made_scores()) == ranks  # drawn from a fixed seed
+
+
+@pytest.mark.slow
+def test_bootstrap_covers_a_known_mean() -> None:
+    """2,000 samples of 50 from a gamma distribution with mean 2; the share covered has a standard error of 0.5 %."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for index in range(2000):
+        interval = bootstrap_mean(rng.gamma(4, 0.5, size=50), n_resamples=1999, seed=index)
+        hits += interval.low <= 2 <= interval.high
+    print(f"\n95 % interval covers the mean in {hits / 20:.1f} % of 2,000 samples")  # noqa: T201
+    assert 93 <= hits / 20 <= 97
+
+
+def make_store(
+    run: RunResult, rng: np.random.Generator, shifts: dict[str, float], n_cases: int = 30
+) -> list[RunResult]:
+    """Runs of two folds and two seeds with a common difficulty per case; a method is better by its shift."""
+    hard = rng.uniform(0.4, 0.9, size=n_cases)
+    results = []
+    for (name, shift), fold, seed in product(shifts.items(), (0, 1), (0, 1)):
+        mine = range(fold, n_cases, 2)
+        dice = np.clip(hard[list(mine)] + shift + rng.normal(0, 0.03, size=len(mine)), 0, 1)
+        cases = tuple(
+            CaseScore(f"c{case}", "WT", float(value), 1.0, 9, 9) for case, value in zip(mine, dice, strict=True)
+        )
+        results.append(replace(run, method=name, label=name, fold=fold, seed=seed, regions=("WT",), cases=cases))
+    return results
+
+
+@pytest.mark.slow
+def test_planted_differences_and_ties_over_a_thousand_stores(results: list[RunResult]) -> None:
+    run = results[1]
+    rng = np.random.default_rng(0)
+    false_alarms = found = 0
+    for _ in range(1000):
+        equal = find_ties(score_matrix(make_store(run, rng, dict.fromkeys("abcde", 0.0))))
+        false_alarms += len(equal.tied) < 4
+        planted = find_ties(score_matrix(make_store(run, rng, {"a": 0.0, "b": 0.05, "c": 0.0})))
+        found += planted.best == "b" and not planted.tied
+    print(f"\n1,000 stores: {false_alarms / 10:.1f} % false alarms, planted difference found in {found / 10:.1f} %")  # noqa: T201
+    assert false_alarms <= 50
+    assert found >= 990

@@ -1,0 +1,230 @@
+"""What pictures must contain, and where; how they look is judged by eye."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from reports.analysis.comparison import method_tables
+from reports.analysis.statistics import bootstrap_ranks, friedman_nemenyi
+from reports.analysis.tidy import MEAN
+from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
+from reports.figures.distributions import draw_cases, draw_critical_difference, draw_ranks
+from reports.figures.gallery import Picture, list_pictures
+from reports.figures.panels import draw_panels, pick_cases
+from reports.figures.rendering import render_one, start_renderers
+from reports.figures.style import COLOURS, Looks, assign_looks
+from reports.figures.tradeoff import AXES, draw_tradeoff, pareto_front
+from reports.records.run import RunResult
+from reports.records.slices import CaseSlices
+from reports.records.study import StudyRecord, TrialRecord
+from tests.reports.made_results import SHIFT, make_result, read_fixture
+
+ORDER = tuple(SHIFT)
+PARAMETERS, FLOPS = AXES[:2]
+
+
+def looks_of(results: list[RunResult]) -> Looks:
+    return assign_looks({(run.method, run.label) for run in results}, ORDER)
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def points(figure: Figure) -> list[tuple[float, float]]:
+    lines = [line for line in figure.axes[0].get_lines() if line.get_marker() not in ("None", "", "|")]
+    return [(float(x), float(y)) for line in lines for x, y in zip(*line.get_data(), strict=True)]
+
+
+def test_a_method_has_one_look_whatever_it_is_shown_with() -> None:
+    all_of_them = assign_looks([(name, name) for name in ORDER], ORDER)
+    for name in ORDER:
+        assert assign_looks([(name, name), ("own", "own")], ORDER)[name] == all_of_them[name]
+    assert len({(look.colour, look.marker) for look in all_of_them.of.values()}) == len(ORDER)
+    many = assign_looks([(f"m{n}", f"m{n}") for n in range(21)], [])
+    assert len({(look.colour, look.marker) for look in many.of.values()}) == 21
+    swept = assign_looks([("lora", "lora"), ("lora", "lora[rank=4]")], ORDER)
+    assert (swept["lora"].colour, swept["lora"].filled) == (swept["lora[rank=4]"].colour, True)
+    assert not swept["lora[rank=4]"].filled
+    assert swept["lora"].marker != swept["lora[rank=4]"].marker
+
+
+def test_points_are_where_the_table_says(results: list[RunResult]) -> None:
+    (table,) = method_tables(results)
+    figure = draw_tradeoff(table, PARAMETERS, looks_of(results))
+    found = points(figure)
+    assert [y for _, y in found] == pytest.approx(table.rows[f"dice/{MEAN}"].dropna().to_list())
+    assert [x for x, _ in found] == pytest.approx([100, 2.01, 0.1])  # nothing tuned: at the place of the tick 0
+    ticks = dict(zip(figure.axes[0].get_xticks(), figure.axes[0].get_xticklabels(), strict=True))
+    assert ticks[0.1].get_text() == "0"
+    assert texts(figure) == ["full", "lora[rank=8]", "linear"]  # what has failed has no point
+
+
+def test_a_cost_that_nobody_measured_is_refused(results: list[RunResult]) -> None:
+    with pytest.raises(ValueError, match="must have a finished method with training_gflop, got none"):
+        draw_tradeoff(method_tables(results)[0], FLOPS, looks_of(results))
+
+
+def test_the_pareto_front_has_what_nothing_beats() -> None:
+    costs = np.array([3.0, 1.0, 2.0, 2.0, 4.0])
+    dices = np.array([0.7, 0.5, 0.6, 0.4, 0.7])  # the last is as good as the first, but dearer
+    assert pareto_front(costs, dices).tolist() == [1, 2, 0]
+
+
+def test_names_of_near_points_do_not_overlap(results: list[RunResult]) -> None:
+    lora = results[1]
+    assert lora.cost is not None
+    crowd = [
+        replace(lora, label=f"method_{index}", cost=replace(lora.cost, params_tuned_frac=0.02 * (1 + index / 200)))
+        for index in range(5)
+    ]
+    shown = [*crowd, results[0], results[2]]
+    figure = draw_tradeoff(method_tables(shown)[0], PARAMETERS, looks_of(shown))
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 7
+    assert not any(one.overlaps(two) for index, one in enumerate(boxes) for two in boxes[:index])
+
+
+def made_scores(n: int = 12) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.4, 0.7, size=n)
+    return pd.DataFrame({"full": base + 0.1, "linear": base, "lora": base + 0.1 + rng.normal(0, 0.01, size=n)})
+
+
+MADE_LOOKS = assign_looks([(name, name) for name in ("full", "linear", "lora")], ORDER)
+
+
+def test_every_case_is_a_point_of_the_raincloud() -> None:
+    scores = made_scores()
+    found = points(draw_cases(scores, MADE_LOOKS))
+    assert len(found) == scores.size
+    assert sorted(x for x, _ in found) == pytest.approx(sorted(100 * scores.to_numpy().ravel()))
+
+
+def test_ranks_stand_best_first_with_their_intervals() -> None:
+    ranks = bootstrap_ranks(made_scores(), n_resamples=200)
+    figure = draw_ranks(ranks, MADE_LOOKS)
+    order = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert order[-1] == "linear"
+    assert [x for x, _ in points(figure)] == [ranks[name].value for name in order]
+
+
+def test_the_diagram_joins_what_is_not_told_apart() -> None:
+    test = friedman_nemenyi(made_scores(30))
+    figure = draw_critical_difference(test, "30 cases", MADE_LOOKS)
+    bars = [line.get_xdata() for line in figure.axes[0].get_lines() if line.get_linewidth() == 2.4]
+    assert len(bars) == len(test.cliques) == 1
+    assert {name for name, rank in test.mean_ranks.items() if bars[0][0] <= rank <= bars[0][1]} == {"full", "lora"}
+    assert any(f"CD {test.critical_difference:.2f}" in text for text in texts(figure))
+
+
+def test_the_band_of_a_learning_curve_is_from_the_lowest_to_the_highest_run() -> None:
+    runs = [make_result("lora", seed=seed) for seed in (0, 1, 2)]
+    upper, lower = draw_learning(runs, looks_of(runs)).axes
+    losses = np.array([[record.train_loss for record in run.curve] for run in runs])
+    assert upper.get_lines()[0].get_ydata() == pytest.approx(losses.mean(axis=0))
+    corners = upper.collections[0].get_paths()[0].vertices[:, 1]
+    assert (corners.min(), corners.max()) == pytest.approx((losses.min(), losses.max()))
+    assert lower.get_lines()[0].get_ydata()[0] == pytest.approx(100 * runs[0].curve[0].val_dice)
+    with pytest.raises(ValueError, match="must have a run with a curve, got none"):
+        draw_learning([replace(runs[0], curve=())], looks_of(runs))
+
+
+def make_study(*dices: float | None) -> StudyRecord:
+    trials = tuple(
+        TrialRecord(number, "failed" if dice is None else "done", {}, dice, 10, 1.0)
+        for number, dice in enumerate(dices)
+    )
+    return StudyRecord("s", "lora", "brats", "tiny_vit", "none", 0, 0, True, "p", {}, {}, trials)
+
+
+def test_tuning_shows_the_best_so_far() -> None:
+    figure = draw_tuning([make_study(0.5, None, 0.4, 0.7)], MADE_LOOKS)
+    assert figure.axes[0].get_lines()[0].get_ydata() == pytest.approx([50, 50, 50, 70])
+    with pytest.raises(ValueError, match="a trial that has ended well, got none"):
+        draw_tuning([make_study(None)], MADE_LOOKS)
+
+
+def test_k_shot_curves_go_from_few_cases_to_all() -> None:
+    runs = [make_result(name, shots=shots) for shots in (None, 5, 2) for name in ("lora", "linear")]
+    tables = method_tables(runs)
+    figure = draw_kshot(tables, looks_of(runs))
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["2", "5", "all"]
+    means = [table.rows.set_index("method").loc["lora", f"dice/{MEAN}"] for table in reversed(tables)]
+    assert figure.axes[0].get_lines()[0].get_ydata() == pytest.approx(means)
+    with pytest.raises(ValueError, match="several numbers of training cases"):
+        draw_kshot(tables[:1], looks_of(runs))
+
+
+def made_slices(*wrong_at: int) -> CaseSlices:
+    """Three slices of which those at the given depths are predicted empty."""
+    reference = np.zeros((3, 24, 24), np.uint8)
+    reference[:, 8:16, 8:16] = 1
+    prediction, depths = reference.copy(), np.array([2, 5, 9])
+    prediction[np.isin(depths, wrong_at)] = 0
+    image = np.broadcast_to(depths[:, None, None], reference.shape).astype(np.uint8)
+    return CaseSlices(depths, image, reference, prediction)
+
+
+def test_panels_show_the_slice_with_most_disagreement() -> None:
+    slices = {"full": made_slices(), "lora": made_slices(5)}
+    figure = draw_panels(slices, {"full": 0.9, "lora": 0.5}, MADE_LOOKS)
+    assert [axes.get_title() for axes in figure.axes[:3]] == ["reference", "full\n90.0", "lora\n50.0"]
+    assert {int(axes.get_images()[0].get_array().max()) for axes in figure.axes[:3]} == {5}
+    other = replace(made_slices(), depths=np.array([1, 3, 4]))
+    with pytest.raises(ValueError, match="must be the same, got other depths"):
+        draw_panels({"full": made_slices(), "lora": other}, {"full": 0.9, "lora": 0.5}, MADE_LOOKS)
+
+
+def test_best_median_and_worst_case_are_picked() -> None:
+    scores = pd.DataFrame({"a": [0.1, 0.9, 0.5, 0.6, np.nan], "b": [0.3, 0.7, 0.5, 0.6, 1.0]}, index=list("vwxyz"))
+    assert pick_cases(scores) == {"best": "w", "median": "x", "worst": "v"}  # z is not seen by both
+    assert pick_cases(scores.iloc[:1]) == {"best": "v"}
+    assert pick_cases(scores.iloc[4:]) == {}
+
+
+def test_every_picture_has_its_predictable_name() -> None:
+    results = read_fixture()
+    pictures, absent = list_pictures(
+        method_tables(results), [make_study(0.5)], lambda run, case: made_slices(), looks_of(results)
+    )
+    of_setting = ("dice-parameters", "dice-flops", "dice-memory", "dice-time", "cases", "ranks", "learning",
+                  "panels-best", "panels-median", "panels-worst", "critical-difference")  # fmt: skip
+    names = {f"{name}-{dataset}-tiny-vit-none" for name in of_setting for dataset in ("brats", "kits")}
+    assert {picture.slug for picture in pictures} == names | {"tuning-brats-tiny-vit-none-fold0"}
+    assert len(pictures) == len(names) + 1
+    assert all("SYNTHETIC" in picture.caption for picture in pictures)
+    assert absent == []
+
+
+def test_a_single_method_has_no_ranks_and_that_is_said() -> None:
+    results = [make_result("lora")]
+    pictures, absent = list_pictures(method_tables(results), [], lambda run, case: None, looks_of(results))
+    assert absent == ["not drawn: rank intervals on brats on tiny_vit (none) must have two methods, got lora"]
+    assert not any(picture.slug.startswith(("ranks", "critical")) for picture in pictures)
+
+
+def make_pictures() -> list[Picture]:
+    results = read_fixture()
+    return list_pictures(method_tables(results), [], lambda run, case: None, looks_of(results))[0]
+
+
+def test_pictures_become_files() -> None:
+    files = render_one(make_pictures()[0], ("pdf", "png", "svg"))
+    assert files["pdf"].startswith(b"%PDF")
+    assert files["png"].startswith(b"\x89PNG")
+    assert files["svg"].startswith(b"<svg")
+    assert b"currentColor" in files["svg"]
+    assert COLOURS[0].lower().encode() in files["svg"].lower()
+
+
+@pytest.mark.slow
+def test_several_processes_make_the_same_files() -> None:
+    pictures = make_pictures()[:8]
+    with start_renderers() as renderers:
+        together = list(renderers.map(render_one, pictures, [("pdf", "svg")] * 8))
+    assert len(together) == 8
+    assert together[0] == render_one(pictures[0], ("pdf", "svg"))

@@ -1,0 +1,187 @@
+"""The other kinds of tables, their options, and what they refuse."""
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from reports.analysis.comparison import method_tables
+from reports.formats.macros import format_macros
+from reports.records.run import RunResult
+from reports.tables.build import KINDS
+from reports.tables.main import main_table, main_tables
+from reports.tables.table import Column, Table
+from reports.tables.view import Published, View, apply_view, read_published, select_methods
+from tests.reports.made_results import make_result, read_fixture
+
+
+def only(tables: list[Table]) -> Table:
+    (table,) = tables
+    return table
+
+
+def column(table: Table, key: str) -> Column:
+    (found,) = [item for item in table.columns if item.key == key]
+    return found
+
+
+def texts(table: Table, key: str) -> list[str]:
+    return [cell.text for cell in column(table, key).cells]
+
+
+@pytest.fixture(scope="module")
+def fixture() -> list[RunResult]:
+    return read_fixture()
+
+
+def test_pretraining_table_has_a_column_per_weights() -> None:
+    runs = [make_result(name, weights=weights) for name, weights in product(("linear", "lora"), ("none", "in21k"))]
+    table = only(KINDS["pretraining"].build(method_tables(runs)))
+    assert [item.heads for item in table.columns[1:]] == [
+        ("Mean Dice (%) by weights", "none (n = 10)"),
+        ("Mean Dice (%) by weights", "in21k (n = 10)"),
+    ]
+    none, in21k = ([cell.value for cell in item.cells] for item in table.columns[1:])
+    assert all(after > before for before, after in zip(none, in21k, strict=True))
+    assert "weights: none (random initialisation), in21k." in " ".join(table.caption)
+
+
+def test_kshot_table_goes_from_few_to_all() -> None:
+    runs = [make_result(name, shots=shots) for name, shots in product(("linear", "lora"), (None, 10, 5))]
+    table = only(KINDS["kshot"].build(method_tables(runs)))
+    assert [item.heads[-1] for item in table.columns[1:]] == ["5 (n = 10)", "10 (n = 10)", "all (n = 10)"]
+    assert [cell.place for cell in table.columns[1].cells] == [2, 1]
+
+
+def test_gap_table_pairs_default_and_tuned() -> None:
+    default = make_result("lora", settings={"rank": 8})
+    better = tuple(replace(row, dice=row.dice + 0.05) for row in default.cases)
+    tuned = replace(default, label="lora[rank=4]", settings={"rank": 4}, study="study-a#7", cases=better)
+    table = only(KINDS["gap"].build(method_tables([default, tuned, make_result("linear")])))
+    assert texts(table, "method") == ["lora"]
+    assert texts(table, "settings") == ["rank=4"]
+    assert texts(table, "difference") == ["+5.0 [+5.0, +5.0]"]
+    assert texts(table, "study") == ["study-a#7"]
+
+
+def test_ablation_shows_what_was_swept(fixture: list[RunResult]) -> None:
+    table = only(KINDS["ablation"].build(method_tables(fixture)))
+    assert texts(table, "rank") == ["8", "4"]
+    assert texts(table, "method") == ["lora", "lora[rank=4]"]
+    assert table.notes == ()
+
+
+def test_comparison_is_with_the_first_method_unless_told(fixture: list[RunResult]) -> None:
+    brats = [result for result in fixture if result.dataset == "brats"]
+    table = only(KINDS["comparison"].build(method_tables(brats)))
+    assert texts(table, "method") == ["linear", "lora", "adaptformer", "med_adapter", "lora[rank=4]"]
+    assert "not compared: vpt_deep" in " ".join(table.caption)
+    assert texts(table, "p")[0] == "<0.001"
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("pretraining", "must have runs with several weights, all else equal, got none"),
+        ("kshot", "must have runs with several training cases, all else equal, got none"),
+        ("gap", "must have a method with default and with tuned settings, got none"),
+        ("ablation", "must have a method with several settings in one protocol, got none"),
+        ("comparison", r"brats on tiny_vit \(none\) must have two methods, got lora with all runs done"),
+    ],
+)
+def test_a_kind_without_results_says_so(kind: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        KINDS[kind].build(method_tables([make_result("lora")]))
+
+
+def test_efficiency_leaves_out_what_nobody_measured(fixture: list[RunResult]) -> None:
+    found = KINDS["efficiency"].build(method_tables(fixture))[0]
+    assert texts(found, "training_gflop")[0] == "24.5"  # two per multiply-accumulate
+    assert "energy_kj" in " ".join(found.caption)
+    assert not [item for item in found.columns if item.key == "energy_kj"]
+    with pytest.raises(ValueError, match="must have a run that is done"):
+        KINDS["efficiency"].build(method_tables([r for r in fixture if r.label == "full" and r.dataset == "kits"]))
+
+
+def test_data_sets_stand_side_by_side(fixture: list[RunResult]) -> None:
+    table = only(main_tables(method_tables(fixture)))
+    assert {item.heads[0] for item in table.columns} == {"", "brats (n = 20)", "kits (n = 20)"}
+    assert texts(table, "kits:dice/mean")[0] == "oom"
+    assert texts(table, "kits:dice/mean")[-1] == "missing"
+
+
+def test_view_selects_orders_names_and_groups(fixture: list[RunResult]) -> None:
+    view = View(
+        methods=("linear", "lora", "full"),
+        columns=("tuned_m", "dice/mean"),
+        names={"lora[rank=4]": "LoRA, r = 4", "linear": "Linear probe"},
+        groups={"Updates": ("lora",), "Nothing": ("linear",)},
+    )
+    table = apply_view(only(main_tables(method_tables(select_methods(fixture, view)))), view)
+    assert texts(table, "method") == ["lora", "LoRA, r = 4", "Linear probe", "full"]
+    assert table.sections == {0: "Updates", 2: "Nothing", 3: "others"}
+    assert [item.key for item in table.columns] == ["method", "tuned_m", "brats:dice/mean", "kits:dice/mean"]
+
+
+@pytest.mark.parametrize(
+    ("view", "sentence"),
+    [
+        (View(columns=("dise",)), "--columns of the main table must be among tuned_m, .* got 'dise'"),
+        (View(groups={"x": ("nothing",)}), "--group must name methods of the table .* got none"),
+    ],
+)
+def test_views_that_cannot_be_are_refused(fixture: list[RunResult], view: View, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        apply_view(only(main_tables(method_tables(fixture))), view)
+
+
+def test_an_unknown_method_is_refused(fixture: list[RunResult]) -> None:
+    with pytest.raises(ValueError, match=r"--methods must be among full, .*, got 'lroa'"):
+        select_methods(fixture, View(methods=("lroa",)))
+
+
+def test_published_numbers_stand_beside_ours(fixture: list[RunResult]) -> None:
+    brats = [result for result in fixture if result.dataset == "brats"]
+    published = (
+        Published("brats", "lora", "dice/mean", 63.7, "A. Author 2024"),
+        Published("brats", "unet", "dice/mean", 70.0),
+    )
+    table = apply_view(main_table(method_tables(brats)), View(published=published))
+    keys = [item.key for item in table.columns]
+    first = keys.index("brats:dice/mean")
+    assert keys[first + 1 : first + 3] == ["brats:dice/mean_published", "brats:dice/mean_delta"]
+    row = texts(table, "method").index("lora")
+    assert texts(table, "brats:dice/mean_published")[row] == "63.7"
+    assert texts(table, "brats:dice/mean_delta")[row] == "+1.0"
+    assert set(texts(table, "brats:dice/mean_delta")) == {"+1.0", "–"}
+    assert "numbers of the literature (A. Author 2024)" in table.caption[-1]
+    assert table.notes[-1] == "Published, not in this table: unet on brats, dice/mean."
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "which is not there"),
+        ("dataset,method,value\n", "must have the columns dataset, method, quantity, value, lacks quantity"),
+        ("dataset,method,quantity,value\nbrats,lora,dice/WT,high\n", "line 2: value must be a number, got 'high'"),
+    ],
+)
+def test_a_bad_reference_file_is_refused(tmp_path: Path, text: str | None, sentence: str) -> None:
+    file = tmp_path / "published.csv"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ValueError, match=sentence):
+        read_published(file)
+
+
+def test_macros_have_letters_only_and_one_number_each(fixture: list[RunResult]) -> None:
+    table = only(main_tables(method_tables(fixture)))
+    lines = format_macros([table]).splitlines()
+    assert r"\newcommand{\benchTinyVitNoneBratsLoraDiceMean}{64.7}" in lines
+    assert r"\newcommand{\benchTinyVitNoneBratsLoraDiceMeanSd}{4.8}" in lines
+    assert r"\newcommand{\benchTinyVitNoneKitsLinearHdNineFiveMmMean}{10.3}" in lines
+    assert r"\newcommand{\benchTinyVitNoneBratsLoraRankFourDiceMean}{64.9}" in lines
+    other = main_table(method_tables([make_result("lora", seed=1)]))
+    with pytest.raises(ValueError, match="a macro must stand for one number, got two for"):
+        format_macros([table, other])
