@@ -2,10 +2,10 @@
 
     python -m benchmarks.compute [--backbone vit_b16] [--patch 128,128,128]
 
-One patch of 4 channels and 4 classes (Med-Tuning's on BraTS by default). Networks and patch are on torch's meta device,
-so that no memory is needed; the counter is the one that counts the training of a run. Exit code 1 if an operation has
-no rule, or if training does not get dearer from linear over LoRA in the last half of the blocks and LoRA in all of them
-to full fine-tuning.
+One patch of 4 channels and 4 classes (Med-Tuning's on BraTS by default). Networks and patch are on
+torch's meta device, so that no memory is needed; the counter is the one that counts the training of
+a run. Exit code 1 if an operation has no rule, or if training does not get dearer from linear over
+LoRA in the last half of the blocks and LoRA in all of them to full fine-tuning.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from bench.models.segmenter import Segmenter, apply_method, build_segmenter
 CHANNELS, CLASSES = 4, 4
 HALF = "lora[blocks=last_half]"
 ORDER = ("linear", HALF, "lora", "full")
-HEAD = ("| method | tuned, M | forward, GMAC | training, GMAC | of full |", "| --- | ---: | ---: | ---: | ---: |")
+HEAD = (
+    "| method | tuned, M | forward, GMAC | training, GMAC | of full |",
+    "| --- | ---: | ---: | ---: | ---: |",
+)
 
 Patch = tuple[int, int, int]
 
@@ -52,7 +55,9 @@ def count_row(method: str, backbone: str, patch: Patch) -> Row:
 
 def build(method: str, backbone: str, patch: Patch) -> Segmenter:
     (spec,) = parse_methods(method)
-    model = build_segmenter(backbone, "none", in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0)
+    model = build_segmenter(
+        backbone, "none", in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0
+    )
     apply_method(model, methods.build(spec.name, dict(spec.settings)), seed=0)
     return model
 
@@ -68,12 +73,16 @@ def format_row(row: Row, full: Row) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--backbone", default="vit_b16")
     parser.add_argument("--patch", default="128,128,128", help="D,H,W in voxels")
     arguments = parser.parse_args()
     depth, height, width = map(int, arguments.patch.split(","))
-    rows = {name: count_row(name, arguments.backbone, (depth, height, width)) for name in list_methods()}
+    rows = {
+        name: count_row(name, arguments.backbone, (depth, height, width)) for name in list_methods()
+    }
     print(*HEAD, *(format_row(row, rows["full"]) for row in rows.values()), sep="\n")
     unknown = sorted({name for row in rows.values() for name in row.uncounted})
     if unknown:

@@ -2,12 +2,13 @@
 
     python -m benchmarks.data [--slices 600] [--cases 500] [--skip-ct] [--skip-cases]
 
-A synthetic CT of 600x512x512 voxels (int16, .nii.gz, with a label) is prepared in a process of its own: its peak
-resident memory, Python and libraries included, is compared with the float32 size of the volume. Then patches of 128^3
-voxels are read at random places, from the prepared arrays (image and label) and, for comparison, out of the .nii.gz
-with nibabel. Finally one run (linear probing, tiny ViT, 200 steps) is trained on 50 small cases and on ten times as
-many, each in a process of its own; their peak resident memories are compared. Exit code 1 if the preparation takes 4
-times the float32 size, the median patch 5 ms, or the many cases 10 % more memory than the few.
+A synthetic CT of 600x512x512 voxels (int16, .nii.gz, with a label) is prepared in a process of its
+own: its peak resident memory, Python and libraries included, is compared with the float32 size of
+the volume. Then patches of 128^3 voxels are read at random places, from the prepared arrays (image
+and label) and, for comparison, out of the .nii.gz with nibabel. Finally one run (linear probing,
+tiny ViT, 200 steps) is trained on 50 small cases and on ten times as many, each in a process of its
+own; their peak resident memories are compared. Exit code 1 if the preparation takes 4 times the
+float32 size, the median patch 5 ms, or the many cases 10 % more memory than the few.
 """
 
 from __future__ import annotations
@@ -32,9 +33,13 @@ PATCH = (128, 128, 128)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--slices", type=int, default=600)
-    parser.add_argument("--cases", type=int, default=500, help="the many; the few are a tenth of them")
+    parser.add_argument(
+        "--cases", type=int, default=500, help="the many; the few are a tenth of them"
+    )
     parser.add_argument("--skip-ct", action="store_true", help="leave out the large volume")
     parser.add_argument("--skip-cases", action="store_true", help="leave out the training")
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)  # what a child is to do
@@ -58,10 +63,14 @@ def measure_ct(folder: Path, n_slices: int) -> bool:
     packed = folder / "ct" / "volume-0.nii.gz"
     float32_mib = 4 * float(np.prod(shape)) / MIB
     packed_mib = packed.stat().st_size / MIB
-    print(f"CT of {n_slices}x512x512 voxels, int16: {packed_mib:.0f} MiB packed, {float32_mib:.0f} MiB float32")
+    print(
+        f"CT of {n_slices}x512x512 voxels, int16: {packed_mib:.0f} MiB packed, {float32_mib:.0f} MiB float32"
+    )
     found = run_child("prepare", folder)
     factor = found["peak_mib"] / float32_mib
-    print(f"  prepared in {found['seconds']:.0f} s, peak {found['peak_mib']:.0f} MiB resident: {factor:.2f} x float32")
+    print(
+        f"  prepared in {found['seconds']:.0f} s, peak {found['peak_mib']:.0f} MiB resident: {factor:.2f} x float32"
+    )
     patch = run_child("patches", folder)
     clock, processor = patch["clock_ms"], patch["processor_ms"]
     times = f"{clock:.2f} ms on the clock, {processor:.2f} ms of the processor (medians, warm)"
@@ -113,7 +122,11 @@ def run_child(task: str, folder: Path, n_cases: int = 0) -> dict[str, float]:
         str(n_cases),
     ]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        command,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -136,7 +149,9 @@ def read_here(folder: Path, _: int) -> dict[str, float]:
     dataset = datasets.build("lits", folder / "ct")
     (case,) = prepare(dataset, dataset.find_cases(), folder / "cache")
     rng = np.random.default_rng(0)
-    starts = [tuple(int(rng.integers(room)) for room in np.subtract(case.shape, PATCH)) for _ in range(60)]
+    starts = [
+        tuple(int(rng.integers(room)) for room in np.subtract(case.shape, PATCH)) for _ in range(60)
+    ]
     clock, processor = [], []
     for start in starts[:10] + starts:  # the first ten warm up
         began = time.perf_counter(), time.process_time()
@@ -147,7 +162,13 @@ def read_here(folder: Path, _: int) -> dict[str, float]:
     np.asarray(nib.load(folder / "ct" / "volume-0.nii.gz").dataobj[100:228, 100:228, -128:])
     packed = time.perf_counter() - began_packed
     medians = statistics.median(clock[10:]), statistics.median(processor[10:]), packed
-    return dict(zip(("clock_ms", "processor_ms", "packed_ms"), (1000 * each for each in medians), strict=True))
+    return dict(
+        zip(
+            ("clock_ms", "processor_ms", "packed_ms"),
+            (1000 * each for each in medians),
+            strict=True,
+        )
+    )
 
 
 def train_here(folder: Path, n_cases: int) -> dict[str, object]:
@@ -158,7 +179,12 @@ def train_here(folder: Path, n_cases: int) -> dict[str, object]:
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
     sys.stdout = sys.stderr  # the last line of the true one is the answer
     assert bench(["data", "demo", "--cases", str(n_cases), "--out", str(root)]) == 0
-    settings = ["data.patches_per_epoch=100", "data.n_folds=10", "data.val_frac=0.05", "train.val_every=2"]
+    settings = [
+        "data.patches_per_epoch=100",
+        "data.n_folds=10",
+        "data.val_frac=0.05",
+        "train.val_every=2",
+    ]
     options = [word for setting in settings for word in ("--set", setting)]
     command = [
         "run",
@@ -177,7 +203,11 @@ def train_here(folder: Path, n_cases: int) -> dict[str, object]:
     (record,) = [json.loads(file.read_text()) for file in out.glob("runs/*/result.json")]
     sys.stdout = sys.__stdout__
     arrays = sum(file.stat().st_size for file in out.glob("cache/**/*.npy"))
-    return {"status": record["status"], "peak_mib": record["cost"]["peak_memory_mib"], "arrays_mib": arrays / MIB}
+    return {
+        "status": record["status"],
+        "peak_mib": record["cost"]["peak_memory_mib"],
+        "arrays_mib": arrays / MIB,
+    }
 
 
 def peak_mib() -> float:

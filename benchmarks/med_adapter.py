@@ -2,11 +2,12 @@
 
     python -m benchmarks.med_adapter [--depth 32 128] [--rounds 15] [--threads 2]
 
-Twelve adapters in a row as in ViT-B/16 (width 768, hidden width 128, 8x8 tokens a slice, four of them with the
-inter-stage interaction), nothing between them. The literal adapter below is written for reading: 3-D convolutions and
-three-dimensional Fourier transforms on volumes (B, h, D, gh, gw).
+Twelve adapters in a row as in ViT-B/16 (width 768, hidden width 128, 8x8 tokens a slice, four of
+them with the inter-stage interaction), nothing between them. The literal adapter below is written
+for reading: 3-D convolutions and three-dimensional Fourier transforms on volumes (B, h, D, gh, gw).
 
-Exit code: 0 if both agree to 1e-6 in float64, 1 if not. The ratio is printed, not judged: it depends on the machine.
+Exit code: 0 if both agree to 1e-6 in float64, 1 if not. The ratio is printed, not judged: it
+depends on the machine.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ class Literal(nn.Module):
 
     def __init__(self, depth: int) -> None:
         super().__init__()
-        self.adapters = nn.ModuleList(LiteralAdapter(depth, linked=i in LAST_IN_STAGE) for i in range(N_BLOCKS))
+        self.adapters = nn.ModuleList(
+            LiteralAdapter(depth, linked=i in LAST_IN_STAGE) for i in range(N_BLOCKS)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         memory = x.new_zeros(BATCH, HIDDEN, len(x) // BATCH, GRID, GRID)
@@ -97,7 +100,8 @@ class Ours(nn.Module):
         self.blocks = nn.ModuleList(nn.Identity() for _ in range(N_BLOCKS))
         layout = TokenLayout(self.volume)
         self.sites = tuple(
-            Site(Role.BLOCK, self.blocks, str(i), i, i // 3, WIDTH, i in LAST_IN_STAGE, layout) for i in range(N_BLOCKS)
+            Site(Role.BLOCK, self.blocks, str(i), i, i // 3, WIDTH, i in LAST_IN_STAGE, layout)
+            for i in range(N_BLOCKS)
         )
         apply(methods.build("med_adapter", {}), self)
 
@@ -139,7 +143,9 @@ def largest_differences(depth: int) -> tuple[float, float]:
     pairs = [
         (one.reshape(other.shape), other)
         for one, other in zip(*gradients, strict=True)
-        if one is not None and other is not None and other.abs().max() > 1e-12  # T of the first stage sees zeros
+        if one is not None
+        and other is not None
+        and other.abs().max() > 1e-12  # T of the first stage sees zeros
     ]
     assert len(pairs) > 0.9 * len(gradients[0])
     return relative(*outputs), max(relative(one, other) for one, other in pairs)
@@ -161,16 +167,26 @@ def time_ms(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, flo
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--depth", type=int, nargs="+", default=[32, 128], help="slices of the patch")
-    parser.add_argument("--rounds", type=int, default=15, help="how often each is timed; the fastest counts")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--depth", type=int, nargs="+", default=[32, 128], help="slices of the patch"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=15, help="how often each is timed; the fastest counts"
+    )
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
 
     in_output, in_gradients = largest_differences(32)
-    print(f"float64, depth 32: largest relative difference {in_output:.1e} (output), {in_gradients:.1e} (gradients)")
-    print(f"forward and backward of twelve adapters, {arguments.threads} threads, fastest of {arguments.rounds}")
+    print(
+        f"float64, depth 32: largest relative difference {in_output:.1e} (output), {in_gradients:.1e} (gradients)"
+    )
+    print(
+        f"forward and backward of twelve adapters, {arguments.threads} threads, fastest of {arguments.rounds}"
+    )
     for depth in arguments.depth:
         literal, ours = build_pair(depth)
         x = torch.randn(BATCH * depth, GRID**2, WIDTH, requires_grad=True)

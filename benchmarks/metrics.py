@@ -2,11 +2,12 @@
 
     python -m benchmarks.metrics [--repeat 3] [--skip-ct]
 
-Two synthetic cases: a glioma of three nested regions in 155x240x240 voxels of 1 mm, and a liver with tumours in
-600x512x512 voxels of 1 x 0.77 x 0.77 mm. The prediction is the reference with a moved, ragged outline, a lesion that is
-missed and a small one far away that is not there. Dice, HD95 (max of both directions), surface Dice and volumes of
-every region are computed from the two class maps, as at the end of a run; the time is that of the fastest repetition.
-MONAI computes Dice, HD95 and surface Dice (sub-voxel) of the same regions; the largest difference is printed. Exit code
+Two synthetic cases: a glioma of three nested regions in 155x240x240 voxels of 1 mm, and a liver
+with tumours in 600x512x512 voxels of 1 x 0.77 x 0.77 mm. The prediction is the reference with a
+moved, ragged outline, a lesion that is missed and a small one far away that is not there. Dice,
+HD95 (max of both directions), surface Dice and volumes of every region are computed from the two
+class maps, as at the end of a run; the time is that of the fastest repetition. MONAI computes Dice,
+HD95 and surface Dice (sub-voxel) of the same regions; the largest difference is printed. Exit code
 1 if it is above 1e-4, or if a case takes longer than its limit (1 s, 15 s).
 """
 
@@ -45,8 +46,12 @@ class Benchmark:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=3, help="repetitions of each measurement; the fastest counts")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--repeat", type=int, default=3, help="repetitions of each measurement; the fastest counts"
+    )
     parser.add_argument("--skip-ct", action="store_true", help="leave out the large volume")
     arguments = parser.parse_args()
     import torch
@@ -63,7 +68,9 @@ def run(case: Benchmark, repeat: int) -> bool:
     ours_s, rows = fastest(lambda: score_ours(case), repeat)
     monai_s, expected = fastest(lambda: score_monai(case), repeat)
     pairs = zip(rows, expected, strict=True)
-    difference = max(abs(getattr(row, name) - value) for row, found in pairs for name, value in found.items())
+    difference = max(
+        abs(getattr(row, name) - value) for row, found in pairs for name, value in found.items()
+    )
     shape = "x".join(map(str, case.reference.shape))
     print(f"{case.name}, {shape} voxels, {len(rows)} regions, one core")
     for row in rows:
@@ -71,7 +78,9 @@ def run(case: Benchmark, repeat: int) -> bool:
             f"  {row.region:<8}{row.n_reference_vox:>9} vox  Dice {row.dice:.4f}  HD95 {row.hd95_mm:7.3f} mm  "
             f"NSD {row.nsd:.4f} at {row.nsd_tolerance_mm:g} mm"
         )
-    print(f"  ours {ours_s:.2f} s (limit {case.limit_s:g} s), MONAI {monai_s:.2f} s: {monai_s / ours_s:.1f}x")
+    print(
+        f"  ours {ours_s:.2f} s (limit {case.limit_s:g} s), MONAI {monai_s:.2f} s: {monai_s / ours_s:.1f}x"
+    )
     print(f"  largest difference from MONAI {difference:.1e}", flush=True)
     return ours_s <= case.limit_s and difference <= LARGEST_DIFFERENCE
 
@@ -99,14 +108,22 @@ def score_monai(case: Benchmark) -> list[dict[str, float]]:
     for region in case.info.regions:
         tolerance_mm = scoring.tolerance_mm(region.name, case.spacing_mm)
         one, two = (
-            torch.from_numpy(region_mask(classes, region))[None, None] for classes in (case.prediction, case.reference)
+            torch.from_numpy(region_mask(classes, region))[None, None]
+            for classes in (case.prediction, case.reference)
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MONAI deprecates an argument that it passes to itself
             dice = compute_dice(one, two, include_background=True)
-            hd95_mm = compute_hausdorff_distance(one, two, include_background=True, percentile=95, spacing=spacing_mm)
+            hd95_mm = compute_hausdorff_distance(
+                one, two, include_background=True, percentile=95, spacing=spacing_mm
+            )
             nsd = compute_surface_dice(
-                one, two, [tolerance_mm], include_background=True, spacing=spacing_mm, use_subvoxels=True
+                one,
+                two,
+                [tolerance_mm],
+                include_background=True,
+                spacing=spacing_mm,
+                use_subvoxels=True,
             )
         found.append({"dice": dice.item(), "hd95_mm": hd95_mm.item(), "nsd": nsd.item()})
     return found
@@ -119,7 +136,9 @@ def build_glioma() -> Benchmark:
     for seed, shift in ((0, 0.0), (1, 2.0)):
         classes = np.zeros(shape, dtype=np.uint8)
         for label, radius in ((2, 38.0), (1, 24.0), (3, 17.0)):
-            paint(classes, label, (80 + shift, 120, 95 - shift), (radius, 1.3 * radius, radius), seed)
+            paint(
+                classes, label, (80 + shift, 120, 95 - shift), (radius, 1.3 * radius, radius), seed
+            )
         maps.append(classes)
     reference, prediction = maps
     paint(reference, 2, (60, 150, 170), (6, 6, 6), 2)
@@ -152,7 +171,10 @@ def paint(classes: np.ndarray, label: int, centre: Lengths, radii: Lengths, seed
     coarse = np.random.default_rng(seed).normal(size=(7, 7, 7))
     ragged = ndimage.zoom(coarse, [size / 7 for size in part.shape], order=1)
     grid = np.ogrid[box]
-    distance = sum(((axis - middle) / radius) ** 2 for axis, middle, radius in zip(grid, centre, radii, strict=True))
+    distance = sum(
+        ((axis - middle) / radius) ** 2
+        for axis, middle, radius in zip(grid, centre, radii, strict=True)
+    )
     part[distance + 0.25 * ragged < 1] = label
 
 

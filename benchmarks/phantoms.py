@@ -2,10 +2,11 @@
 
     python -m benchmarks.phantoms [--datasets brats,kits,lits] [--steps 500]
 
-Both learn from the same training patients and are scored on others: Dice, mean over regions and patients. The voxelwise
-one is gradient boosting (scikit-learn) on all channels of a voxel, z-scored per patient, in two settings, with and
-without class weights, of which the better one on the scored patients counts: an upper estimate. The exit code is 1 if
-it is above its limit, or the net below its own.
+Both learn from the same training patients and are scored on others: Dice, mean over regions and
+patients. The voxelwise one is gradient boosting (scikit-learn) on all channels of a voxel, z-scored
+per patient, in two settings, with and without class weights, of which the better one on the scored
+patients counts: an upper estimate. The exit code is 1 if it is above its limit, or the net below
+its own.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ BATCH, WIDTH, LR = 1, 12, 4e-3
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--datasets", default="brats,kits,lits")
     parser.add_argument("--steps", type=int, default=500, help="of the net")
     arguments = parser.parse_args()
@@ -56,9 +59,13 @@ def main() -> int:
     return 0 if holds else 1
 
 
-def score_boosting(name: str, train: list[Patient], scored: list[Patient], class_weight: str | None) -> float:
+def score_boosting(
+    name: str, train: list[Patient], scored: list[Patient], class_weight: str | None
+) -> float:
     rng = np.random.default_rng(0)
-    voxels = np.concatenate([normalise(patient.image).reshape(len(patient.image), -1).T for patient in train])
+    voxels = np.concatenate(
+        [normalise(patient.image).reshape(len(patient.image), -1).T for patient in train]
+    )
     classes = np.concatenate([patient.classes.ravel() for patient in train])
     chosen = rng.choice(len(classes), size=min(N_VOXELS, len(classes)), replace=False)
     model = HistGradientBoostingClassifier(class_weight=class_weight, random_state=0)
@@ -118,7 +125,9 @@ def describe(name: str) -> DatasetInfo:
 def normalise(image: np.ndarray) -> np.ndarray:
     """Return the channels (C, D, H, W) z-scored."""
     axes = (1, 2, 3)
-    return ((image - image.mean(axes, keepdims=True)) / image.std(axes, keepdims=True)).astype(np.float32)
+    return ((image - image.mean(axes, keepdims=True)) / image.std(axes, keepdims=True)).astype(
+        np.float32
+    )
 
 
 class SmallUNet(nn.Module):
@@ -128,7 +137,9 @@ class SmallUNet(nn.Module):
         super().__init__()
         self.fine = build_stage(n_channels, WIDTH)
         self.middle = build_stage(WIDTH, 2 * WIDTH)
-        self.coarse = nn.Sequential(build_stage(2 * WIDTH, 4 * WIDTH), build_stage(4 * WIDTH, 2 * WIDTH))
+        self.coarse = nn.Sequential(
+            build_stage(2 * WIDTH, 4 * WIDTH), build_stage(4 * WIDTH, 2 * WIDTH)
+        )
         self.up_middle = build_stage(4 * WIDTH, WIDTH)
         self.up_fine = build_stage(2 * WIDTH, WIDTH)
         self.head = nn.Conv3d(WIDTH, n_classes, kernel_size=1)
@@ -145,7 +156,9 @@ class SmallUNet(nn.Module):
 
 def build_stage(n_in: int, n_out: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv3d(n_in, n_out, 3, padding=1, bias=False), nn.InstanceNorm3d(n_out, affine=True), nn.GELU()
+        nn.Conv3d(n_in, n_out, 3, padding=1, bias=False),
+        nn.InstanceNorm3d(n_out, affine=True),
+        nn.GELU(),
     )
 
 

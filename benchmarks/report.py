@@ -2,9 +2,9 @@
 
     python -m benchmarks.report [--runs 1000]
 
-The store is made from a formula (tests/reports/made_results.py); nothing in it was measured. The time is that of
-`python -m bench report --figures --out report/` in a process of its own, imports and everything. Exit code 1 if it is
-above 20 s or torch is imported.
+The store is made from a formula (tests/reports/made_results.py); nothing in it was measured. The
+time is that of `python -m bench report --figures --out report/` in a process of its own, imports
+and everything. Exit code 1 if it is above 20 s or torch is imported.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ LIMIT_S = 20.0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=1000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -40,7 +42,17 @@ def main() -> int:
 
 def report(folder: Path) -> tuple[float, set[str]]:
     """Make the report of the store in ``folder``; return the seconds, and what any of its processes imported."""
-    command = [sys.executable, "-X", "importtime", "-m", "bench", "report", "--figures", "--out", "report"]
+    command = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        "bench",
+        "report",
+        "--figures",
+        "--out",
+        "report",
+    ]
     own = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
     started = time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=os.environ | own, capture_output=True, text=True)
@@ -48,7 +60,9 @@ def report(folder: Path) -> tuple[float, set[str]]:
     if done.returncode:
         sys.exit(done.stderr)
     lines = done.stderr.splitlines()
-    return took_s, {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time")}
+    return took_s, {
+        line.rpartition("|")[2].strip() for line in lines if line.startswith("import time")
+    }
 
 
 if __name__ == "__main__":

@@ -1,19 +1,22 @@
 """Time and peak memory of one training step of every method, relative to full fine-tuning; bf16 against fp32.
 
-    python -m benchmarks.training_step [--backbone vit_b16] [--patch 32,128,128] [--steps 5] [--threads 2]
-    python -m benchmarks.training_step --methods med_adapter --checkpointing --slices-per-chunk 16 --against-plain
-    python -m benchmarks.training_step --device cuda --patch 128,128,128
+    python -m benchmarks.training_step [--backbone vit_b16] [--patch 32,128,128] [--steps 5]
+    [--threads 2] python -m benchmarks.training_step --methods med_adapter --checkpointing
+    --slices-per-chunk 16 --against-plain python -m benchmarks.training_step --device cuda --patch
+    128,128,128
 
-One patch of 4 channels and 4 classes; forward, loss, backward and optimiser as in training, random weights. Every row
-is measured in a process of its own, so that peak memory is that row's alone. ``linear + position`` trains the position
-embedding beside the decoder, as the public code of Med-Tuning does for every method: gradients then cross all frozen
-blocks, which is what linear probing otherwise saves.
+One patch of 4 channels and 4 classes; forward, loss, backward and optimiser as in training, random
+weights. Every row is measured in a process of its own, so that peak memory is that row's alone.
+``linear + position`` trains the position embedding beside the decoder, as the public code of
+Med-Tuning does for every method: gradients then cross all frozen blocks, which is what linear
+probing otherwise saves.
 
-Peak memory is the resident set of the whole process, the libraries included, or what is allocated on the GPU;
-``network`` is what lies above the loaded libraries, ``step`` what lies above the built network. The time is that of the
-fastest step after a first one that is not counted: what else the machine does can only make a step slower. On a CPU,
-bf16 is faster than fp32 only if it has instructions for it (AVX512-BF16 or AMX); without them it is many times slower.
-``--against-plain`` prints each method's step as asked for beside the same without checkpointing and chunks, and their
+Peak memory is the resident set of the whole process, the libraries included, or what is allocated
+on the GPU; ``network`` is what lies above the loaded libraries, ``step`` what lies above the built
+network. The time is that of the fastest step after a first one that is not counted: what else the
+machine does can only make a step slower. On a CPU, bf16 is faster than fp32 only if it has
+instructions for it (AVX512-BF16 or AMX); without them it is many times slower. ``--against-plain``
+prints each method's step as asked for beside the same without checkpointing and chunks, and their
 ratio, in fp32 and nothing else.
 """
 
@@ -37,7 +40,15 @@ BF16_ROWS = ("full", "med_adapter")
 
 def measure(arguments: argparse.Namespace, row: str, precision: str) -> dict[str, float]:
     """Measure one row in a child process."""
-    command = [sys.executable, "-m", "benchmarks.training_step", "--row", row, "--precision", precision]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.training_step",
+        "--row",
+        row,
+        "--precision",
+        precision,
+    ]
     for name in ("backbone", "patch", "steps", "threads", "device", "slices_per_chunk"):
         command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     command += ["--checkpointing"] * arguments.checkpointing
@@ -58,7 +69,10 @@ def measure_here(arguments: argparse.Namespace) -> dict[str, float]:
     device = torch.device(arguments.device)
     depth, height, width = map(int, arguments.patch.split(","))
     small = (1, 32, 32)  # a step of it loads all libraries
-    image, label = torch.zeros(1, CHANNELS, *small, device=device), torch.ones(1, 1, *small, device=device)
+    image, label = (
+        torch.zeros(1, CHANNELS, *small, device=device),
+        torch.ones(1, 1, *small, device=device),
+    )
     build_step(build("linear", "tiny_vit", small, device), image, label, bf16=False)()
     loaded_mib = present_mib(device)
     model = build(arguments.row, arguments.backbone, (depth, height, width), device)
@@ -78,7 +92,9 @@ def build(row: str, backbone: str, patch: tuple[int, int, int], device: Any) -> 
     import methods
     from bench.models.segmenter import apply_method, build_segmenter
 
-    model = build_segmenter(backbone, "none", in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0)
+    model = build_segmenter(
+        backbone, "none", in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0
+    )
     apply_method(model, methods.build(row.split()[0]), seed=0)
     if row == WITH_POSITION:
         model.backbone.pos_embed.requires_grad_(True)
@@ -122,7 +138,9 @@ def present_mib(device: Any) -> float:
     return n_pages * resource.getpagesize() / 2**20
 
 
-def iter_rows(arguments: argparse.Namespace, first: tuple[str, ...] = ("full",)) -> Iterator[tuple[str, str]]:
+def iter_rows(
+    arguments: argparse.Namespace, first: tuple[str, ...] = ("full",)
+) -> Iterator[tuple[str, str]]:
     """Yield what is measured, full fine-tuning first unless told otherwise."""
     import methods
 
@@ -136,7 +154,9 @@ def iter_rows(arguments: argparse.Namespace, first: tuple[str, ...] = ("full",))
 
 
 def print_table(arguments: argparse.Namespace) -> None:
-    print(f"{arguments.backbone}, one patch 4x{arguments.patch.replace(',', 'x')}, {describe_processor(arguments)}")
+    print(
+        f"{arguments.backbone}, one patch 4x{arguments.patch.replace(',', 'x')}, {describe_processor(arguments)}"
+    )
     print(
         f"{'method':<20}{'precision':<11}{'s/step':>8}{'/ full':>8}"
         f"{'peak MiB':>10}{'/ full':>8}{'network MiB':>13}{'step MiB':>10}"
@@ -165,28 +185,41 @@ def describe_processor(arguments: argparse.Namespace) -> str:
 
 
 def print_against_plain(arguments: argparse.Namespace) -> None:
-    plainly = argparse.Namespace(**vars(arguments) | {"checkpointing": False, "slices_per_chunk": 0})
+    plainly = argparse.Namespace(
+        **vars(arguments) | {"checkpointing": False, "slices_per_chunk": 0}
+    )
     print(
         f"{arguments.backbone}, one patch 4x{arguments.patch.replace(',', 'x')}, {describe_processor(arguments)}, fp32"
     )
     for row in dict.fromkeys(row for row, _ in iter_rows(arguments, first=())):
         plain, asked = measure(plainly, row, "fp32"), measure(arguments, row, "fp32")
         for name, figures in (("plain", plain), ("as asked", asked)):
-            print(f"{row:<20}{name:<11}{figures['seconds']:>8.3f} s{figures['network_mib']:>8.0f} MiB for the network")
-        print(f"{row:<20}{asked['seconds'] / plain['seconds']:.2f}x the time of the plain step", flush=True)
+            print(
+                f"{row:<20}{name:<11}{figures['seconds']:>8.3f} s{figures['network_mib']:>8.0f} MiB for the network"
+            )
+        print(
+            f"{row:<20}{asked['seconds'] / plain['seconds']:.2f}x the time of the plain step",
+            flush=True,
+        )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--backbone", default="vit_b16")
     parser.add_argument("--patch", default="32,128,128", help="D,H,W in voxels")
     parser.add_argument("--methods", default="", help="separated by commas; default: all")
-    parser.add_argument("--steps", type=int, default=5, help="timed steps of every row; the fastest counts")
+    parser.add_argument(
+        "--steps", type=int, default=5, help="timed steps of every row; the fastest counts"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--checkpointing", action="store_true", help="as in `bench run`")
     parser.add_argument("--slices-per-chunk", type=int, default=0, help="as in `bench run`")
-    parser.add_argument("--against-plain", action="store_true", help="compare with neither of the two")
+    parser.add_argument(
+        "--against-plain", action="store_true", help="compare with neither of the two"
+    )
     parser.add_argument("--row", default="", help=argparse.SUPPRESS)  # a child's task
     parser.add_argument("--precision", default="fp32", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

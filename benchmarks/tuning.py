@@ -3,10 +3,11 @@
     python -m benchmarks.tuning pruning [--trials 12] [--epochs 10] [--val-every 2] [--method lora]
     python -m benchmarks.tuning workers [--trials 8]
 
-``pruning`` makes a study without and one with the median pruner, at the same time, one core each, with the same seed
-and budget; it prints the best inner Dice of both and the seconds of fit, and compares the epochs that were trained,
-which do not depend on what else the machine does. ``workers`` gives the same study to one process and to two; it prints
-the time from the first trial's start to the last one's end.
+``pruning`` makes a study without and one with the median pruner, at the same time, one core each,
+with the same seed and budget; it prints the best inner Dice of both and the seconds of fit, and
+compares the epochs that were trained, which do not depend on what else the machine does.
+``workers`` gives the same study to one process and to two; it prints the time from the first
+trial's start to the last one's end.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ N_CASES, SHAPE = 40, (32, 64, 64)  # as in the demo
 
 def main() -> None:
     """Read the arguments and measure in a folder that is removed afterwards."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("pruning", "workers"))
     parser.add_argument("--method", default="lora")
     parser.add_argument("--trials", type=int, default=12)
@@ -45,7 +48,9 @@ def main() -> None:
 
 def compare_pruning(scratch: Path, root: Path, arguments: argparse.Namespace) -> None:
     """Print what a study with pruning found and took, and one without."""
-    studies = {pruner: start(scratch / pruner, root, arguments, pruner) for pruner in ("none", "median")}
+    studies = {
+        pruner: start(scratch / pruner, root, arguments, pruner) for pruner in ("none", "median")
+    }
     records = {}
     for pruner, process in studies.items():
         finish(process)
@@ -57,7 +62,9 @@ def compare_pruning(scratch: Path, root: Path, arguments: argparse.Namespace) ->
         )
     off, on = records["none"], records["median"]
     saved = 1 - count_validations(scratch / "median") / count_validations(scratch / "none")
-    print(f"pruning: best {on.best.dice - off.best.dice:+.4f} Dice, {1 - on.fit_s / off.fit_s:.0%} less fit time,")
+    print(
+        f"pruning: best {on.best.dice - off.best.dice:+.4f} Dice, {1 - on.fit_s / off.fit_s:.0%} less fit time,"
+    )
     print(f"         {saved:.0%} fewer epochs trained")
 
 
@@ -69,25 +76,62 @@ def compare_workers(scratch: Path, root: Path, arguments: argparse.Namespace) ->
         for process in [start(folder, root, arguments, "none") for _ in range(n_workers)]:
             finish(process)
         trials = load_trials(folder)
-        begun, ended = min(trial.datetime_start for trial in trials), max(trial.datetime_complete for trial in trials)
+        begun, ended = (
+            min(trial.datetime_start for trial in trials),
+            max(trial.datetime_complete for trial in trials),
+        )
         spans[n_workers] = (ended - begun).total_seconds()
         n_owners = len({tuple(trial.user_attrs["owner"]) for trial in trials})
         numbers = sorted(trial.number for trial in trials)
-        assert numbers == list(range(arguments.trials)), f"the budget must be met exactly, got {numbers}"
-        print(f"{n_workers} worker(s): {len(trials)} trials by {n_owners} processes in {spans[n_workers]:.0f} s")
-    print(f"two workers need {spans[2] / spans[1]:.2f} of the time of one ({spans[1] / spans[2]:.2f} times as fast)")
+        assert numbers == list(range(arguments.trials)), (
+            f"the budget must be met exactly, got {numbers}"
+        )
+        print(
+            f"{n_workers} worker(s): {len(trials)} trials by {n_owners} processes in {spans[n_workers]:.0f} s"
+        )
+    print(
+        f"two workers need {spans[2] / spans[1]:.2f} of the time of one ({spans[1] / spans[2]:.2f} times as fast)"
+    )
 
 
-def start(folder: Path, root: Path, arguments: argparse.Namespace, pruner: str) -> subprocess.Popen[str]:
+def start(
+    folder: Path, root: Path, arguments: argparse.Namespace, pruner: str
+) -> subprocess.Popen[str]:
     """Start a process that works on the study in ``folder``, one trial at a time."""
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "bench", "tune", "--methods", arguments.method, "--preset", "demo"]
-    command += ["--jobs", str(os.cpu_count() or 1)]  # one thread each; a process works on a study trial by trial
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "tune",
+        "--methods",
+        arguments.method,
+        "--preset",
+        "demo",
+    ]
+    command += [
+        "--jobs",
+        str(os.cpu_count() or 1),
+    ]  # one thread each; a process works on a study trial by trial
     command += ["--data-root", str(root), "--trials", str(arguments.trials), "--pruner", pruner]
-    command += ["--trial-epochs", str(arguments.epochs), "--set", f"train.val_every={arguments.val_every}"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command += [
+        "--trial-epochs",
+        str(arguments.epochs),
+        "--set",
+        f"train.val_every={arguments.val_every}",
+    ]
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 

@@ -50,7 +50,8 @@ def is_datalist(text: str) -> bool:
 def build(name: str, root: Path) -> Dataset:
     """Return the data set below a folder that holds at least one of its cases, or that which a datalist describes.
 
-    Raises: ValueError for an unknown name; DataError if the folder is missing, holds no case, or mixes releases, or
+    Raises: ValueError for an unknown name; DataError if the folder is missing, holds no case, or
+    mixes releases, or
         if there is something wrong with the datalist.
     """
     dataset = open_root(name, root)

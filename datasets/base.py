@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 SYNTHETIC_MARKER = "SYNTHETIC.json"
-SYNTHETIC_PLAN = "SYNTHETIC.partial.json"  # stands in for the marker until the last volume is written
+SYNTHETIC_PLAN = (
+    "SYNTHETIC.partial.json"  # stands in for the marker until the last volume is written
+)
 
 
 class DataError(ValueError):
@@ -34,8 +36,8 @@ class Region:
 class DatasetInfo:
     """The facts of a data set as it lies below a root; values and regions are those of the release found there.
 
-    ``classes`` are the training classes in order, background first; ``label_values[i]`` is the value that stands for
-    class i in the label files.
+    ``classes`` are the training classes in order, background first; ``label_values[i]`` is the
+    value that stands for class i in the label files.
     """
 
     name: str
@@ -48,15 +50,18 @@ class DatasetInfo:
     regions: tuple[Region, ...]
     layout: str  # one line: the files that are looked for
     release: str = ""  # the name of the `Release`; empty where a data set knows only one
-    window: Window | None = None  # of CT: the constants that are known for it, or what a run fitted; None for MRI
+    window: Window | None = (
+        None  # of CT: the constants that are known for it, or what a run fitted; None for MRI
+    )
 
 
 @dataclass(frozen=True)
 class Release:
     """One release of a data set: how its files are named and what its labels mean. Adding one is one of these.
 
-    ``files`` are searched in the path below the root (with ``/``). They have a group ``role``, and the groups from
-    which the templates ``case_id`` and ``patient_id`` are filled; a group of digits is filled in as a number.
+    ``files`` are searched in the path below the root (with ``/``). They have a group ``role``, and
+    the groups from which the templates ``case_id`` and ``patient_id`` are filled; a group of digits
+    is filled in as a number.
     """
 
     name: str
@@ -70,15 +75,25 @@ class Release:
     label_values: tuple[int, ...]
     regions: tuple[Region, ...]
     layout: str  # one line: the files that are looked for
-    case_folder: re.Pattern[str] | None = None  # a folder so named holds the files of that case alone
-    clue: re.Pattern[str] | None = None  # in any path: decides between releases whose files are named alike
-    expects_label: re.Pattern[str] | None = None  # in "case_id root/path": such a case must have a label
+    case_folder: re.Pattern[str] | None = (
+        None  # a folder so named holds the files of that case alone
+    )
+    clue: re.Pattern[str] | None = (
+        None  # in any path: decides between releases whose files are named alike
+    )
+    expects_label: re.Pattern[str] | None = (
+        None  # in "case_id root/path": such a case must have a label
+    )
     orphan_labels: bool = False  # labels without a volume are usual in copies
     no_image_hint: str = ""
     stack: tuple[int, ...] = ()  # see `Case.stack`
     orientation: str = ""  # axis codes of every volume, where the release has but one
-    spacing_unknown: frozenset[str] = frozenset()  # cases whose header does not tell the spacing if it says 1 mm
-    exclude: Mapping[str, frozenset[str]] = field(default_factory=dict)  # preset -> cases that it leaves out
+    spacing_unknown: frozenset[str] = (
+        frozenset()
+    )  # cases whose header does not tell the spacing if it says 1 mm
+    exclude: Mapping[str, frozenset[str]] = field(
+        default_factory=dict
+    )  # preset -> cases that it leaves out
 
 
 @dataclass(frozen=True)
@@ -89,7 +104,9 @@ class Case:
     patient: str
     images: Mapping[str, Path]  # channel -> file, in the order of DatasetInfo.channels
     label: Path | None
-    stack: tuple[int, ...] = ()  # if one 4-D file holds all channels: the place of each on its last axis
+    stack: tuple[
+        int, ...
+    ] = ()  # if one 4-D file holds all channels: the place of each on its last axis
     spacing_known: bool = True  # False: a header that says 1 mm says nothing
     grade: str = ""  # HGG, LGG or unknown
     site: str = ""
@@ -186,7 +203,8 @@ class Dataset(ABC):
 
         Cases in ``left_out`` are passed over, whatever is wrong with them.
 
-        Raises: DataError as `discover`; BadCasesError for all other cases with a file missing, doubled or empty.
+        Raises: DataError as `discover`; BadCasesError for all other cases with a file missing,
+        doubled or empty.
         """
         found = self.discovery
         wrong = [each for each in found.errors if each.case not in left_out]
@@ -197,13 +215,18 @@ class Dataset(ABC):
     def find_labelled(self, exclude: str = "", left_out: Collection[str] = ()) -> list[Case]:
         """Return the cases that can be trained on and scored.
 
-        ``exclude`` names a preset of the release; a preset that the release does not have leaves out nothing.
+        ``exclude`` names a preset of the release; a preset that the release does not have leaves
+        out nothing.
 
         Raises: DataError as `find_cases`.
         """
         release = self.discovery.release
         preset = release.exclude.get(exclude, frozenset()) if release else frozenset()
-        return [case for case in self.find_cases(left_out) if case.label is not None and case.id not in preset]
+        return [
+            case
+            for case in self.find_cases(left_out)
+            if case.label is not None and case.id not in preset
+        ]
 
 
 @dataclass(frozen=True)
@@ -218,7 +241,9 @@ class Window:
     def __post_init__(self) -> None:
         """Raises: ValueError if the window is empty or the standard deviation is not positive."""
         if not (self.low_hu < self.high_hu and self.std_hu > 0):
-            raise ValueError(f"window: must have low < high and a positive standard deviation, got {self}")
+            raise ValueError(
+                f"window: must have low < high and a positive standard deviation, got {self}"
+            )
 
     def scale(self, values: np.ndarray) -> np.ndarray:
         """Return the clipped values with mean and standard deviation taken out, float32, as a new array."""

@@ -1,8 +1,8 @@
 """BraTS: four MRI modalities of a brain with a glioma.
 
-Values of the label files differ: 4 is the enhancing tumour up to 2021 and the resection cavity in 2024. The classes are
-the same everywhere. Channel order and intensities are those of Med-Tuning (Shen et al., MIDL 2024): z-score of each
-modality within one mask for all four, background 0.
+Values of the label files differ: 4 is the enhancing tumour up to 2021 and the resection cavity in
+2024. The classes are the same everywhere. Channel order and intensities are those of Med-Tuning
+(Shen et al., MIDL 2024): z-score of each modality within one mask for all four, background 0.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ BRATS2020 = Release(
     files=(
         re.compile(rf"(?:^|/)BraTS20_(?P<part>Training|Validation)_(?P<number>\d+){OLD_ROLE}"),
         # the one label of the release that kept its working name
-        re.compile(r"(?:^|/)BraTS20_(?P<part>Training)_(?P<number>355)/W39_1998\.09\.19_(?P<role>Segm)\.nii(?:\.gz)?$"),
+        re.compile(
+            r"(?:^|/)BraTS20_(?P<part>Training)_(?P<number>355)/W39_1998\.09\.19_(?P<role>Segm)\.nii(?:\.gz)?$"
+        ),
     ),
     case_id="BraTS20_{part}_{number:03d}",
     patient_id="BraTS20_{part}_{number:03d}",
@@ -43,7 +45,11 @@ BRATS2019 = replace(
     BRATS2020,
     name="brats2019",
     title="BraTS 2019",
-    files=(re.compile(rf"(?:^|/)(?P<patient>(?i:BraTS)19_(?P<site>[A-Za-z0-9]+)_\w+?)_(?P<visit>\d+){OLD_ROLE}"),),
+    files=(
+        re.compile(
+            rf"(?:^|/)(?P<patient>(?i:BraTS)19_(?P<site>[A-Za-z0-9]+)_\w+?)_(?P<visit>\d+){OLD_ROLE}"
+        ),
+    ),
     case_id="{patient}_{visit}",
     patient_id="{patient}",
     layout="BraTS19_CBICA_AAB_1_{flair,t1ce,t1,t2,seg}.nii[.gz] at any depth",
@@ -54,7 +60,11 @@ BRATS2018 = replace(
     BRATS2019,
     name="brats2018",
     title="BraTS 2018",
-    files=(re.compile(rf"(?:^|/)(?P<patient>(?i:BraTS)18_(?P<site>[A-Za-z0-9]+)_\w+?)_(?P<visit>\d+){OLD_ROLE}"),),
+    files=(
+        re.compile(
+            rf"(?:^|/)(?P<patient>(?i:BraTS)18_(?P<site>[A-Za-z0-9]+)_\w+?)_(?P<visit>\d+){OLD_ROLE}"
+        ),
+    ),
     layout="Brats18_CBICA_AAB_1_{flair,t1ce,t1,t2,seg}.nii[.gz] at any depth",
     case_folder=re.compile(r"(?i:BraTS)18_[A-Za-z0-9]+_\w+_\d+"),
 )
@@ -73,7 +83,11 @@ FETS2022 = replace(
     BRATS2021,
     name="fets",
     title="FeTS 2021/2022",
-    files=(re.compile(rf"(?:^|/)(?P<case>FeTS\d+(?:_Training|_Validation)?_\d+)(?:_brain)?(?:_final)?{OLD_ROLE}"),),
+    files=(
+        re.compile(
+            rf"(?:^|/)(?P<case>FeTS\d+(?:_Training|_Validation)?_\d+)(?:_brain)?(?:_final)?{OLD_ROLE}"
+        ),
+    ),
     case_id="{case}",
     patient_id="{case}",
     layout="FeTS2022_00000[_brain]_{flair,t1ce,t1,t2,[final_]seg}.nii[.gz] at any depth",
@@ -104,7 +118,11 @@ BRATS2024 = replace(
 MSD01 = Release(
     name="msd01",
     title="MSD Task01 BrainTumour",
-    files=(re.compile(r"(?:^|/)(?P<role>imagesTr|imagesTs|labelsTr)/BRATS_(?P<number>\d+)\.nii(?:\.gz)?$"),),
+    files=(
+        re.compile(
+            r"(?:^|/)(?P<role>imagesTr|imagesTs|labelsTr)/BRATS_(?P<number>\d+)\.nii(?:\.gz)?$"
+        ),
+    ),
     case_id="BRATS_{number:03d}",
     patient_id="BRATS_{number:03d}",
     channels=dict.fromkeys(("flair", "t1ce", "t1", "t2"), ("imagestr", "imagests")),
@@ -123,7 +141,9 @@ class Brats(ReleasedDataset):
 
     name: ClassVar[str] = "brats"
     title: ClassVar[str] = "BraTS"
-    reference: ClassVar[str] = "Menze et al. 2015, IEEE TMI 34(10):1993-2024; Bakas et al. 2018, arXiv 1811.02629"
+    reference: ClassVar[str] = (
+        "Menze et al. 2015, IEEE TMI 34(10):1993-2024; Bakas et al. 2018, arXiv 1811.02629"
+    )
     modality: ClassVar[str] = "MRI"
     releases: ClassVar[tuple[Release, ...]] = (
         BRATS2020,

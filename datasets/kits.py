@@ -1,8 +1,8 @@
 """KiTS: contrast-enhanced CT of kidneys with a tumour, stored (z, y, x) from head to feet.
 
-KiTS19 is contained in KiTS21, and that in KiTS23; cysts are kidney in the first and a class in the other two.
-Intensities are clipped and scaled with the constants of MLPerf's KiTS19 benchmark (mlcommons/training): clip range,
-mean and standard deviation in Hounsfield units.
+KiTS19 is contained in KiTS21, and that in KiTS23; cysts are kidney in the first and a class in the
+other two. Intensities are clipped and scaled with the constants of MLPerf's KiTS19 benchmark
+(mlcommons/training): clip range, mean and standard deviation in Hounsfield units.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ KITS19 = Release(
     expects_label=re.compile(r"^case_00(?:[01]\d\d|20\d) "),
     no_image_hint=CLONE_HINT,
     orientation="IPL",
-    exclude={"nnunet2019": FAULTY_2019},  # Isensee's list of doubtful labels, four of them mended since
+    exclude={
+        "nnunet2019": FAULTY_2019
+    },  # Isensee's list of doubtful labels, four of them mended since
 )
 KITS23 = replace(
     KITS19,
@@ -57,7 +59,9 @@ KITS21 = replace(
     name="kits21",
     title="KiTS21 (majority vote)",
     files=(
-        re.compile(r"(?:^|/)case_(?P<number>\d+)/(?P<role>imaging|aggregated_MAJ_seg)\.nii(?:\.gz)?$"),
+        re.compile(
+            r"(?:^|/)case_(?P<number>\d+)/(?P<role>imaging|aggregated_MAJ_seg)\.nii(?:\.gz)?$"
+        ),
         re.compile(r"(?:^|/)(?P<role>images)/case_(?P<number>\d+)\.nii(?:\.gz)?$"),
     ),
     label_roles=("aggregated_maj_seg",),

@@ -1,8 +1,8 @@
 """LiTS: contrast-enhanced CT of livers with lesions, as published and as task 3 of the Medical Segmentation Decathlon.
 
-Volumes are paired with their labels on the number, wherever they lie; ``test-volume-0.nii`` has no label. Volumes 28 to
-47 carry no spacing: their headers say 1 mm and the identity. Intensities are clipped and scaled with foreground
-constants that circulate for this data set.
+Volumes are paired with their labels on the number, wherever they lie; ``test-volume-0.nii`` has no
+label. Volumes 28 to 47 carry no spacing: their headers say 1 mm and the identity. Intensities are
+clipped and scaled with foreground constants that circulate for this data set.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ UNSCALED = range(28, 48)  # they come from another collection, without their geo
 LITS = Release(
     name="lits",
     title="LiTS",
-    files=(re.compile(r"(?:^|/)(?P<test>test-)?(?P<role>volume|segmentation)-(?P<number>\d+)\.nii(?:\.gz)?$"),),
+    files=(
+        re.compile(
+            r"(?:^|/)(?P<test>test-)?(?P<role>volume|segmentation)-(?P<number>\d+)\.nii(?:\.gz)?$"
+        ),
+    ),
     case_id="{test}volume-{number}",
     patient_id="{test}volume-{number}",
     channels={"ct": ("volume",)},
@@ -45,7 +49,11 @@ MSD03 = replace(
     LITS,
     name="msd03",
     title="MSD Task03 Liver",
-    files=(re.compile(r"(?:^|/)(?P<role>imagesTr|imagesTs|labelsTr)/liver_(?P<number>\d+)\.nii(?:\.gz)?$"),),
+    files=(
+        re.compile(
+            r"(?:^|/)(?P<role>imagesTr|imagesTs|labelsTr)/liver_(?P<number>\d+)\.nii(?:\.gz)?$"
+        ),
+    ),
     case_id="liver_{number}",
     patient_id="liver_{number}",
     channels={"ct": ("imagestr", "imagests")},

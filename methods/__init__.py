@@ -1,6 +1,7 @@
 """The methods by name. Importing this package is cheap; a method's file is imported when it is asked for.
 
-A name with a colon is a user's own method: ``package.module:Class``, importable from where the program was started.
+A name with a colon is a user's own method: ``package.module:Class``, importable from where the
+program was started.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from methods.settings import Value, changed_settings, parse, settings, suggest
 if TYPE_CHECKING:
     from methods.base import Method
 
-__all__ = ["METHODS", "build", "changed_settings", "check_name", "get", "label", "names", "settings"]
+__all__ = [
+    "METHODS",
+    "build",
+    "changed_settings",
+    "check_name",
+    "get",
+    "label",
+    "names",
+    "settings",
+]
 
 METHODS: dict[str, str] = {
     "full": "methods.full:Full",
@@ -80,9 +90,13 @@ def _import_own(path: str) -> type[Method]:
             f"method '{path}': there is no module '{error.name}' (run from the folder it lies in)"
         ) from None
     if not (isinstance(kind, type) and issubclass(kind, Method)):
-        raise ValueError(f"method '{path}': '{attribute}' must be a subclass of methods.base.Method, got {kind!r}")
+        raise ValueError(
+            f"method '{path}': '{attribute}' must be a subclass of methods.base.Method, got {kind!r}"
+        )
     if kind.info.name in METHODS:
-        raise ValueError(f"method '{path}': info.name must be a name of its own, got '{kind.info.name}'")
+        raise ValueError(
+            f"method '{path}': info.name must be a name of its own, got '{kind.info.name}'"
+        )
     return kind
 
 

@@ -1,15 +1,16 @@
 """AdaptFormer: a bottleneck in parallel to the MLP of every block.
 
-Reference: Chen et al., AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition, NeurIPS 2022,
-arXiv 2205.13535, equations 3-4.
+Reference: Chen et al., AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition,
+NeurIPS 2022, arXiv 2205.13535, equations 3-4.
 
     out = x + MLP(LN(x)) + s * (W_up dropout(ReLU(W_down x + b_down)) + b_up)
 
-where x is the stream after the attention's residual, taken before the norm; the scale applies to the bias, too. W_down
-starts Kaiming uniform (a = sqrt 5), all else at zero. The branch lies outside drop path.
+where x is the stream after the attention's residual, taken before the norm; the scale applies to
+the bias, too. W_down starts Kaiming uniform (a = sqrt 5), all else at zero. The branch lies outside
+drop path.
 
-Our choices: in Swin, for which there is no code by the authors, the place is the same and the bottleneck is as wide in
-all stages.
+Our choices: in Swin, for which there is no code by the authors, the place is the same and the
+bottleneck is as wide in all stages.
 """
 
 from __future__ import annotations
@@ -32,8 +33,12 @@ class AdaptFormer(Method):
     """A parallel bottleneck beside every MLP."""
 
     bottleneck: int = setting(64, "width of the bottleneck", at_least=1, choices=(8, 16, 64))
-    scale: float = setting(0.1, "factor of the bottleneck's output", above=0, choices=(0.1, 1.0, 10.0))
-    dropout: float = setting(0.1, "dropout on the hidden units", at_least=0, below=1, choices=(0.0, 0.1))
+    scale: float = setting(
+        0.1, "factor of the bottleneck's output", above=0, choices=(0.1, 1.0, 10.0)
+    )
+    dropout: float = setting(
+        0.1, "dropout on the hidden units", at_least=0, below=1, choices=(0.0, 0.1)
+    )
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="adaptformer",

@@ -74,16 +74,21 @@ class Method(ABC):
 def apply(method: Method, backbone: HasSites) -> None:
     """Freeze the backbone and put the method into it.
 
-    Raises: MissingRole if the backbone has no place for it; ValueError if a setting does not fit the backbone.
+    Raises: MissingRole if the backbone has no place for it; ValueError if a setting does not fit
+    the backbone.
     """
     offered = {site.role for site in backbone.sites}
     for role in method.needed_roles():
         if role not in offered:
             listed = ", ".join(sorted(offered)) or "none"
-            raise MissingRole(f"{method.info.name} needs role '{role}'; backbone '{backbone.name}' offers {listed}")
+            raise MissingRole(
+                f"{method.info.name} needs role '{role}'; backbone '{backbone.name}' offers {listed}"
+            )
     surgery.freeze(backbone)
     method.inject(backbone)
-    backbone.train(backbone.training)  # new modules start in training mode; they follow the backbone from here on
+    backbone.train(
+        backbone.training
+    )  # new modules start in training mode; they follow the backbone from here on
 
 
 def find_sites(backbone: HasSites, *roles: Role) -> list[Site]:

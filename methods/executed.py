@@ -1,9 +1,10 @@
 """How modules compute: all slices at once or in chunks, keeping activations or computing them again.
 
-Neither changes results, but for the last bits of a float, and for one thing: what draws random numbers inside a
-function that runs in chunks (LoRA's dropout) draws other ones than for all slices at once, of the same distribution.
-Only what treats every slice for itself may run in chunks. A function within another one that is computed twice is not
-computed a third time; batch norms count their statistics once.
+Neither changes results, but for the last bits of a float, and for one thing: what draws random
+numbers inside a function that runs in chunks (LoRA's dropout) draws other ones than for all slices
+at once, of the same distribution. Only what treats every slice for itself may run in chunks. A
+function within another one that is computed twice is not computed a third time; batch norms count
+their statistics once.
 """
 
 from __future__ import annotations
@@ -26,22 +27,32 @@ class Executed(nn.Module):
 
     execution = Execution()
 
-    def run_slices(self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    def run_slices(
+        self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
+    ) -> torch.Tensor:
         """Return ``function(x)`` for x (slices, ...), a function of this module that treats every slice for itself."""
         size = self.execution.slices_per_chunk
-        parts = [self.run_once(function, chunk) for chunk in (torch.split(x, size) if size else (x,))]
+        parts = [
+            self.run_once(function, chunk) for chunk in (torch.split(x, size) if size else (x,))
+        ]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def run_once(self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    def run_once(
+        self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
+    ) -> torch.Tensor:
         """Return ``function(x)`` of all that is given, for a function of this module.
 
-        It may be computed twice, and leaves nothing behind but the statistics of this module's batch norms.
+        It may be computed twice, and leaves nothing behind but the statistics of this module's
+        batch norms.
         """
         if not self.execution.checkpointing or _IS_WITHIN.get() or not self._needs_graph(x):
             return function(x)
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
         result: torch.Tensor = checkpoint(
-            function, x, use_reentrant=False, context_fn=lambda: (_computing(), _computing(again=norms))
+            function,
+            x,
+            use_reentrant=False,
+            context_fn=lambda: (_computing(), _computing(again=norms)),
         )
         return result
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 class Execution:
     """Memory against time.
 
-    ``slices_per_chunk`` slices go through a module at once (0: all). With ``checkpointing`` only a module's input is
-    kept for the backward pass, and its activations are computed a second time there.
+    ``slices_per_chunk`` slices go through a module at once (0: all). With ``checkpointing`` only a
+    module's input is kept for the backward pass, and its activations are computed a second time
+    there.
     """
 
     checkpointing: bool = False
@@ -19,7 +20,9 @@ class Execution:
     def __post_init__(self) -> None:
         """Raises: ValueError if the number of slices is negative."""
         if self.slices_per_chunk < 0:
-            raise ValueError(f"execution: slices_per_chunk must be >= 0, got {self.slices_per_chunk} (0 = all at once)")
+            raise ValueError(
+                f"execution: slices_per_chunk must be >= 0, got {self.slices_per_chunk} (0 = all at once)"
+            )
 
 
 PLAIN = Execution()

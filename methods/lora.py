@@ -1,14 +1,15 @@
 """LoRA: a low-rank update next to frozen linear layers.
 
-Reference: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022, arXiv 2106.09685, section 4.1.
+Reference: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022, arXiv
+2106.09685, section 4.1.
 
     y = W x + (alpha / rank) * B A dropout(x),   A ~ Kaiming uniform (a = sqrt 5),   B = 0
 
-In the fused qkv layer every adapted part (query, key, value) has its own A and B, as in the authors' ``MergedLinear``:
-one A for all three would be another method.
+In the fused qkv layer every adapted part (query, key, value) has its own A and B, as in the
+authors' ``MergedLinear``: one A for all three would be another method.
 
-Our choices: rank 8 with alpha 8 (the authors' library has alpha 1); merging is explicit and undone bit for bit, where
-the authors merge on every ``eval()``.
+Our choices: rank 8 with alpha 8 (the authors' library has alpha 1); merging is explicit and undone
+bit for bit, where the authors merge on every ``eval()``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from methods.base import Method, MethodInfo, find_sites, setting
 from methods.sites import HasSites, Role, Site
 
 QUERY, KEY, VALUE = 0, 1, 2
-PLACEMENTS: dict[str, dict[Role, tuple[int, ...]]] = {  # role -> the parts of its output rows that are adapted
+PLACEMENTS: dict[
+    str, dict[Role, tuple[int, ...]]
+] = {  # role -> the parts of its output rows that are adapted
     "qv": {Role.QKV: (QUERY, VALUE)},
     "qkv": {Role.QKV: (QUERY, KEY, VALUE)},
     "qkvo": {Role.QKV: (QUERY, KEY, VALUE), Role.PROJ: (0,)},
@@ -40,7 +43,9 @@ class Lora(Method):
     """Low-rank updates of the attention's (and, if asked for, the MLP's) linear layers."""
 
     rank: int = setting(8, "rank of the update", at_least=1, choices=(4, 8, 16))
-    alpha: float = setting(8.0, "the update is scaled by alpha / rank", above=0, choices=(8.0, 16.0, 32.0))
+    alpha: float = setting(
+        8.0, "the update is scaled by alpha / rank", above=0, choices=(8.0, 16.0, 32.0)
+    )
     dropout: float = setting(0.0, "dropout before A", at_least=0, below=1, choices=(0.0, 0.1))
     placement: str = setting("qv", "which layers: qv, qkv, qkvo, all", one_of=tuple(PLACEMENTS))
     blocks: str = setting("all", "which blocks: all, last_half", one_of=("all", "last_half"))
@@ -98,17 +103,27 @@ class Lora(Method):
 
     def _check_rank(self, site: Site) -> None:
         if self.rank > site.width:
-            raise ValueError(f"lora: rank must be <= {site.width}, the width of block {site.index}, got {self.rank}")
+            raise ValueError(
+                f"lora: rank must be <= {site.width}, the width of block {site.index}, got {self.rank}"
+            )
 
 
 class LowRankUpdate(surgery.Mergeable):
     """A frozen linear layer with low-rank updates of some equal parts of its output rows.
 
-    Args: ``base`` maps E to ``n_parts`` equal parts; ``adapted`` are the numbers of the parts that get an update.
+    Args: ``base`` maps E to ``n_parts`` equal parts; ``adapted`` are the numbers of the parts that
+    get an update.
     """
 
     def __init__(
-        self, base: nn.Module, *, n_parts: int, adapted: tuple[int, ...], rank: int, scale: float, dropout: float
+        self,
+        base: nn.Module,
+        *,
+        n_parts: int,
+        adapted: tuple[int, ...],
+        rank: int,
+        scale: float,
+        dropout: float,
     ) -> None:
         super().__init__()
         self.base, self.n_parts, self.adapted, self.scale = base, n_parts, adapted, scale
@@ -127,7 +142,9 @@ class LowRankUpdate(surgery.Mergeable):
         y: torch.Tensor = self.base(x)
         if self.unmerged is not None:
             return y
-        hidden = F.linear(self.dropout(x), self.lora_a.flatten(0, 1)).chunk(len(self.adapted), dim=-1)
+        hidden = F.linear(self.dropout(x), self.lora_a.flatten(0, 1)).chunk(
+            len(self.adapted), dim=-1
+        )
         parts = list(y.chunk(self.n_parts, dim=-1))
         for number, part in enumerate(self.adapted):
             parts[part] = parts[part] + self.scale * F.linear(hidden[number], self.lora_b[number])

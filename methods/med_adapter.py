@@ -1,7 +1,7 @@
 """Med-Adapter: intra-stage enhancement and inter-stage interaction for volumes read slice by slice.
 
-Reference: Shen et al., Med-Tuning: A New Parameter-Efficient Tuning Framework for Medical Volumetric Segmentation,
-MIDL 2024, arXiv 2304.10880, section 3.
+Reference: Shen et al., Med-Tuning: A New Parameter-Efficient Tuning Framework for Medical
+Volumetric Segmentation, MIDL 2024, arXiv 2304.10880, section 3.
 
 After every block, on its output x, with hidden width h = E // ratio:
 
@@ -10,14 +10,16 @@ After every block, on its output x, with hidden width h = E // ratio:
     g = Conv1(concat(u, T(g of the previous stage)))                  in the last block of a stage, else u
     y = x + GELU(W_up (z + g))
 
-DW is a depthwise convolution and Conv1 a 1x1x1 one. w and b are real, one value per depth frequency, and start at
-one. T is a 1x1x1 convolution where all stages have one grid, and a (1,3,3) convolution of stride (1,2,2) where the grid
-halves from stage to stage. Initialisation is torch's default, as in the authors' code, hence not the identity.
+DW is a depthwise convolution and Conv1 a 1x1x1 one. w and b are real, one value per depth
+frequency, and start at one. T is a 1x1x1 convolution where all stages have one grid, and a (1,3,3)
+convolution of stride (1,2,2) where the grid halves from stage to stage. Initialisation is torch's
+default, as in the authors' code, hence not the identity.
 
-Our choices: since w and b do not depend on the in-plane frequencies, the in-plane transforms cancel: w * FFT3(z) is a
-circular convolution along depth, and b is an impulse at the in-plane origin with depth profile IFFT1(b). That is
-computed here, exactly, as two real D x D matrices (real and imaginary part), in the layout of the tokens. ``zero_init``
-starts W_up and its bias at zero, so that the network starts as the frozen one.
+Our choices: since w and b do not depend on the in-plane frequencies, the in-plane transforms
+cancel: w * FFT3(z) is a circular convolution along depth, and b is an impulse at the in-plane
+origin with depth profile IFFT1(b). That is computed here, exactly, as two real D x D matrices (real
+and imaginary part), in the layout of the tokens. ``zero_init`` starts W_up and its bias at zero, so
+that the network starts as the frozen one.
 """
 
 from __future__ import annotations
@@ -43,12 +45,16 @@ KERNELS = (3, 5)
 class MedAdapter(Method):
     """An adapter after every block that sees the neighbouring slices."""
 
-    ratio: int = setting(6, "token width divided by the adapter's hidden width", at_least=1, choices=(4, 6, 8))
+    ratio: int = setting(
+        6, "token width divided by the adapter's hidden width", at_least=1, choices=(4, 6, 8)
+    )
     fourier: bool = setting(True, "the Fourier branch")
     conv3: bool = setting(True, "the branch of depthwise convolutions of size 3")
     conv5: bool = setting(True, "the branch of depthwise convolutions of size 5")
     inter_stage: bool = setting(True, "the interaction between stages")
-    blocks: str = setting("all", "which blocks: all, last_in_stage", one_of=("all", "last_in_stage"))
+    blocks: str = setting(
+        "all", "which blocks: all, last_in_stage", one_of=("all", "last_in_stage")
+    )
     zero_init: bool = setting(False, "start as the identity", choices=(False, True))
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -65,7 +71,9 @@ class MedAdapter(Method):
         """Raises: ValueError naming the field that breaks its rule."""
         super().__post_init__()
         if not (self.fourier or self.conv3 or self.conv5):
-            raise ValueError("med_adapter: at least one of fourier, conv3, conv5 must be true, got none")
+            raise ValueError(
+                "med_adapter: at least one of fourier, conv3, conv5 must be true, got none"
+            )
 
     def starts_as_identity(self) -> bool:
         """Whether W_up starts at zero."""
@@ -75,35 +83,51 @@ class MedAdapter(Method):
         """Return the weight that would see a previous stage if the first stage had one."""
         if not self.inter_stage:
             return {}
-        return {"*.link.first_transform.weight": "the first stage has no predecessor, so it only ever sees zeros"}
+        return {
+            "*.link.first_transform.weight": "the first stage has no predecessor, so it only ever sees zeros"
+        }
 
     def late_gradient(self) -> dict[str, str]:
         """Return everything in front of W_up if that starts at zero."""
-        parts = ["down", "branches", "merge", "link"] if self.inter_stage else ["down", "branches", "merge"]
-        return {f"*.adapter.{part}.*": "W_up, which follows it, starts at zero" for part in parts if self.zero_init}
+        parts = (
+            ["down", "branches", "merge", "link"]
+            if self.inter_stage
+            else ["down", "branches", "merge"]
+        )
+        return {
+            f"*.adapter.{part}.*": "W_up, which follows it, starts at zero"
+            for part in parts
+            if self.zero_init
+        }
 
     def inject(self, backbone: HasSites) -> None:
         """Put an adapter behind every chosen block.
 
-        Raises: ValueError if the hidden width would vanish, or if the backbone was not told the depth of a patch.
+        Raises: ValueError if the hidden width would vanish, or if the backbone was not told the
+        depth of a patch.
         """
         memory = StageMemory()
         for site in self._chosen(backbone):
             if site.width // self.ratio < 2:
-                raise ValueError(f"med_adapter: ratio must be <= {site.width // 2}, half the width, got {self.ratio}")
+                raise ValueError(
+                    f"med_adapter: ratio must be <= {site.width // 2}, half the width, got {self.ratio}"
+                )
             surgery.wrap(site, partial(AdaptedBlock, self._build_adapter(site, backbone, memory)))
 
     def expected_tuned(self, backbone: HasSites) -> int:
         """Return 2 E h + h^2 + E + 52 h + 2 D, summed over the chosen blocks, with all branches on.
 
-        The last block of a stage has 3 h^2 + 2 h more, or 6.5 h^2 + 2 h where the grid halves from stage to stage.
+        The last block of a stage has 3 h^2 + 2 h more, or 6.5 h^2 + 2 h where the grid halves from
+        stage to stage.
         """
         total = 0
         for site in self._chosen(backbone):
             hidden = site.width // self.ratio
             total += 2 * site.width * hidden + site.width + hidden  # W_down, W_up
             total += hidden**2 + hidden  # the 1x1x1 convolution behind the branches
-            total += sum((k * k + k + 4) * hidden for k in self._kernels())  # weights, two biases, batch norm
+            total += sum(
+                (k * k + k + 4) * hidden for k in self._kernels()
+            )  # weights, two biases, batch norm
             total += 2 * backbone.volume.depth if self.fourier else 0
             if self.inter_stage and site.last_in_stage:
                 transform = 9 * (hidden // 2) * hidden if _is_pyramid(backbone) else hidden**2
@@ -111,7 +135,11 @@ class MedAdapter(Method):
         return total
 
     def _chosen(self, backbone: HasSites) -> list[Site]:
-        return [site for site in find_sites(backbone, Role.BLOCK) if self.blocks == "all" or site.last_in_stage]
+        return [
+            site
+            for site in find_sites(backbone, Role.BLOCK)
+            if self.blocks == "all" or site.last_in_stage
+        ]
 
     def _kernels(self) -> list[int]:
         return [k for k, chosen in zip(KERNELS, (self.conv3, self.conv5), strict=True) if chosen]
@@ -119,7 +147,9 @@ class MedAdapter(Method):
     def _build_adapter(self, site: Site, backbone: HasSites, memory: StageMemory) -> Adapter:
         hidden, depth = site.width // self.ratio, backbone.volume.depth
         if self.fourier and depth < 1:
-            raise ValueError(f"med_adapter: the backbone's volume.depth must be set before injection, got {depth}")
+            raise ValueError(
+                f"med_adapter: the backbone's volume.depth must be set before injection, got {depth}"
+            )
         branches: list[nn.Module] = [SeparableConv(hidden, k) for k in self._kernels()]
         if self.fourier:
             branches.append(DepthFourier(depth))
@@ -149,9 +179,9 @@ class StageMemory:
 class AdaptedBlock(nn.Module):
     """A frozen block with an adapter on its output.
 
-    The block and W_down are not computed again as one: to give W_down its input, that would take the whole block. As it
-    is, the block's output is kept, and the second time a block ends with the last values that its gradient needs, in
-    front of the second half of its MLP.
+    The block and W_down are not computed again as one: to give W_down its input, that would take
+    the whole block. As it is, the block's output is kept, and the second time a block ends with the
+    last values that its gradient needs, in front of the second half of its MLP.
     """
 
     def __init__(self, adapter: Adapter, block: nn.Module) -> None:
@@ -168,7 +198,12 @@ class Adapter(Executed):
     """Bottleneck with branches across the slices; prompts in front of the patch tokens pass unchanged."""
 
     def __init__(
-        self, width: int, hidden: int, branches: list[nn.Module], link: StageLink | None, layout: TokenLayout
+        self,
+        width: int,
+        hidden: int,
+        branches: list[nn.Module],
+        link: StageLink | None,
+        layout: TokenLayout,
     ) -> None:
         super().__init__()
         self.layout = layout
@@ -206,7 +241,9 @@ class SeparableConv(nn.Module):
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
         self.in_slice = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
-        self.along_depth = nn.Conv2d(width, width, (kernel, 1), padding=(kernel // 2, 0), groups=width)
+        self.along_depth = nn.Conv2d(
+            width, width, (kernel, 1), padding=(kernel // 2, 0), groups=width
+        )
         self.norm = nn.BatchNorm2d(width)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
@@ -240,7 +277,9 @@ class DepthFourier(nn.Module):
             exact = torch.promote_types(z.dtype, torch.float32)
             kernel, impulse = torch.fft.ifft(torch.stack([self.weight, self.bias]).to(exact))
             circulant = torch.cat([kernel.real[self.offset], kernel.imag[self.offset]])  # (2D, D)
-            parts = (circulant @ z.to(exact).flatten(2)).reshape(-1, 2 * depth, *z.shape[2:])  # (B, 2D, gh, gw, h)
+            parts = (circulant @ z.to(exact).flatten(2)).reshape(
+                -1, 2 * depth, *z.shape[2:]
+            )  # (B, 2D, gh, gw, h)
             parts[:, :, 0, 0] += torch.cat([impulse.real, impulse.imag])[:, None]
             return torch.complex(parts[:, :depth], parts[:, depth:]).abs().to(z.dtype)
 
@@ -251,7 +290,11 @@ class StageLink(nn.Module):
     def __init__(self, width: int, stage: int, memory: StageMemory, *, pyramid: bool) -> None:
         super().__init__()
         self.stage, self.memory = stage, memory
-        transform = nn.Conv2d(width // 2, width, 3, stride=2, padding=1) if pyramid else nn.Conv2d(width, width, 1)
+        transform = (
+            nn.Conv2d(width // 2, width, 3, stride=2, padding=1)
+            if pyramid
+            else nn.Conv2d(width, width, 1)
+        )
         self.first_transform = None if stage else transform
         self.transform = transform if stage else None
         self.mix = nn.Linear(2 * width, width)
@@ -268,13 +311,19 @@ class StageLink(nn.Module):
             assert self.first_transform.bias is not None
             return self.first_transform.bias.to(u.dtype).expand_as(u)  # T of zeros
         previous = self.memory.features[self.stage - 1]
-        t: torch.Tensor = self.transform(previous.flatten(0, 1).permute(0, 3, 1, 2))  # (B*D, h, gh, gw)
+        t: torch.Tensor = self.transform(
+            previous.flatten(0, 1).permute(0, 3, 1, 2)
+        )  # (B*D, h, gh, gw)
         return t.permute(0, 2, 3, 1).reshape(u.shape)
 
 
 def _without_autocast(device: str) -> AbstractContextManager[object]:
     """Switch autocast off, where the kind of device has it (``meta`` has not)."""
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+    return (
+        torch.autocast(device, enabled=False)
+        if torch.amp.is_autocast_available(device)
+        else nullcontext()
+    )
 
 
 def _is_pyramid(backbone: HasSites) -> bool:

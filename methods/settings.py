@@ -1,6 +1,7 @@
 """A method's hyper-parameters: dataclass fields that check themselves, and their way from and to text.
 
-Nothing in here needs torch, so the command line can check what was typed before anything heavy is imported.
+Nothing in here needs torch, so the command line can check what was typed before anything heavy is
+imported.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def setting(
 ) -> T:
     """Declare a hyper-parameter as a dataclass field.
 
-    ``at_least``, ``above``, ``below`` and ``one_of`` are what `check` enforces; ``choices`` is what a search tries.
+    ``at_least``, ``above``, ``below`` and ``one_of`` are what `check` enforces; ``choices`` is what
+    a search tries.
     """
     rules = {"at_least": at_least, "above": above, "below": below, "one_of": one_of}
     declared: T = field(default=default, metadata={"help": help, "choices": choices} | rules)
@@ -70,7 +72,9 @@ def settings(method: DataclassInstance) -> dict[str, Value]:
 def changed_settings(method: DataclassInstance) -> tuple[tuple[str, str], ...]:
     """Return the hyper-parameters that differ from their defaults, as the text that `parse` reads back."""
     defaults = {item.name: item.default for item in fields(method) if item.default is not MISSING}
-    return tuple((key, _to_text(value)) for key, value in settings(method).items() if value != defaults[key])
+    return tuple(
+        (key, _to_text(value)) for key, value in settings(method).items() if value != defaults[key]
+    )
 
 
 def suggest(word: str, known: list[str]) -> str:
@@ -86,7 +90,8 @@ def _broken_rules(item: Field[Any], value: Any) -> list[str]:
         f">= {rules['at_least']}": rules["at_least"] is not None and not value >= rules["at_least"],
         f"> {rules['above']}": rules["above"] is not None and not value > rules["above"],
         f"< {rules['below']}": rules["below"] is not None and not value < rules["below"],
-        f"one of {', '.join(rules['one_of'])}": bool(rules["one_of"]) and value not in rules["one_of"],
+        f"one of {', '.join(rules['one_of'])}": bool(rules["one_of"])
+        and value not in rules["one_of"],
     }
     return [rule for rule, is_broken in broken.items() if is_broken]
 

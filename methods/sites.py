@@ -1,8 +1,9 @@
 """The seam between methods and backbones: sites, roles and the shape of the volume.
 
-A backbone publishes where something can be inserted (its *sites*) and what each place is (its *role*); a method asks
-for roles and never learns which backbone it is in. Tokens travel as one sequence per slice, (B*D, P+N, E): P prompt
-tokens in front (usually none), then N = h*w patch tokens in row-major order.
+A backbone publishes where something can be inserted (its *sites*) and what each place is (its
+*role*); a method asks for roles and never learns which backbone it is in. Tokens travel as one
+sequence per slice, (B*D, P+N, E): P prompt tokens in front (usually none), then N = h*w patch
+tokens in row-major order.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ from torch import nn
 class Role(StrEnum):
     """What a site is; the module found there maps tokens to tokens unless said otherwise."""
 
-    PROMPT = "prompt"  # entry of the token stream of the first stage; tokens may be put in front here
+    PROMPT = (
+        "prompt"  # entry of the token stream of the first stage; tokens may be put in front here
+    )
     BLOCK = "block"  # a whole transformer block
-    ATTN_BRANCH = "attn_branch"  # the residual branch norm1 -> attention; its output is added to the stream
+    ATTN_BRANCH = (
+        "attn_branch"  # the residual branch norm1 -> attention; its output is added to the stream
+    )
     MLP_BRANCH = "mlp_branch"  # the residual branch norm2 -> MLP; its output is added to the stream
     ATTN = "attn"  # attention alone, on normalised tokens
     MLP = "mlp"  # the MLP alone, on normalised tokens

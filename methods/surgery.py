@@ -1,6 +1,7 @@
 """The only code that swaps modules, freezes and thaws.
 
-A site names its place by the parent module object, never by a path, so a place stays valid when something around it was
+A site names its place by the parent module object, never by a path, so a place stays valid when
+something around it was
 wrapped: two methods, or one method at two roles of a block, compose.
 """
 

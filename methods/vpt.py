@@ -5,12 +5,13 @@ Reference: Jia et al., Visual Prompt Tuning, ECCV 2022, arXiv 2203.12119, equati
     shallow:  [.., x_1] = block_1([p, x_0]),  [.., x_i] = block_i([.., x_(i-1)])     one set of prompts travels along
     deep:     [ _, x_i] = block_i([p_(i-1), x_(i-1)])                                new prompts for every block
 
-Prompts start uniform in (-v, v), v^2 = 6 / (3 * patch^2 + E), with E of the first stage for all stages, and get no
-position embedding. In a windowed backbone every window sees all prompts, and their outputs are averaged over the
-windows of the same image. Prompts are cut off before the decoder.
+Prompts start uniform in (-v, v), v^2 = 6 / (3 * patch^2 + E), with E of the first stage for all
+stages, and get no position embedding. In a windowed backbone every window sees all prompts, and
+their outputs are averaged over the windows of the same image. Prompts are cut off before the
+decoder.
 
-Our choices: ten prompts by default (the authors' default is 5, searched in 1 to 200). Where prompts travel through
-windows, the authors' code mixes those of different images of a batch; ours does not.
+Our choices: ten prompts by default (the authors' default is 5, searched in 1 to 200). Where prompts
+travel through windows, the authors' code mixes those of different images of a batch; ours does not.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ class VptShallow(Method):
 class VptDeep(Method):
     """Every block gets prompts of its own; what becomes of them is dropped after the block."""
 
-    n_prompts: int = setting(10, "number of prompt tokens of every block", at_least=1, choices=(5, 10, 50, 100))
+    n_prompts: int = setting(
+        10, "number of prompt tokens of every block", at_least=1, choices=(5, 10, 50, 100)
+    )
     dropout: float = setting(0.0, "dropout on the prompts", at_least=0, below=1, choices=(0.0, 0.1))
 
     info: ClassVar[MethodInfo] = MethodInfo(

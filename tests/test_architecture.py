@@ -56,7 +56,11 @@ def imports_of(file: Path) -> set[str]:
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= (inner & FILES.keys()) or {node.module}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found |= {node.value.partition(":")[0]} if re.fullmatch(r"\w+(\.\w+)+(:\w+)?", node.value) else set()
+            found |= (
+                {node.value.partition(":")[0]}
+                if re.fullmatch(r"\w+(\.\w+)+(:\w+)?", node.value)
+                else set()
+            )
     return found & FILES.keys()
 
 
@@ -75,4 +79,8 @@ def test_files_do_not_import_each_other_in_a_circle():
 def test_a_room_imports_only_what_the_table_allows(module):
     room = room_of(module)
     allowed = (room, *ROOMS[room].split())
-    assert {name for name in GRAPH[module] if not any(f"{name}.".startswith(f"{each}.") for each in allowed)} == set()
+    assert {
+        name
+        for name in GRAPH[module]
+        if not any(f"{name}.".startswith(f"{each}.") for each in allowed)
+    } == set()

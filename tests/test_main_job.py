@@ -19,11 +19,22 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG = "bench.log"
-TINY = ["--preset", "demo", "--epochs", "2", "--set", "data.patches_per_epoch=4", "--set", "train.val_every=1"]
+TINY = [
+    "--preset",
+    "demo",
+    "--epochs",
+    "2",
+    "--set",
+    "data.patches_per_epoch=4",
+    "--set",
+    "train.val_every=1",
+]
 
 
 def bench(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=folder, env=env(**environment), capture_output=True, text=True)
+    return subprocess.run(
+        command(*arguments), cwd=folder, env=env(**environment), capture_output=True, text=True
+    )
 
 
 def command(*arguments: str) -> list[str]:
@@ -31,20 +42,30 @@ def command(*arguments: str) -> list[str]:
 
 
 def env(**changes: str) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"} | changes
+    return (
+        os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"} | changes
+    )
 
 
 @pytest.fixture(scope="module")
 def brats(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("phantoms") / "brats"
-    done = bench(root.parent, "data", "demo", "--dataset", "brats", "--cases", "10", "--out", str(root))
+    done = bench(
+        root.parent, "data", "demo", "--dataset", "brats", "--cases", "10", "--out", str(root)
+    )
     assert done.returncode == 0, done.stderr
     return root
 
 
 def dice_by_run(folder: Path) -> dict[str, list[tuple[str, str, float]]]:
-    results = [json.loads(file.read_text()) for file in sorted((folder / "results" / "runs").glob("*/result.json"))]
-    return {run["label"]: [(row["case"], row["region"], row["dice"]) for row in run["cases"]] for run in results}
+    results = [
+        json.loads(file.read_text())
+        for file in sorted((folder / "results" / "runs").glob("*/result.json"))
+    ]
+    return {
+        run["label"]: [(row["case"], row["region"], row["dice"]) for row in run["cases"]]
+        for run in results
+    }
 
 
 def tracked_runs(folder: Path, *, parents: bool = False) -> list[str]:
@@ -52,7 +73,9 @@ def tracked_runs(folder: Path, *, parents: bool = False) -> list[str]:
     children = "select run_uuid from tags where key = 'mlflow.parentRunId'"
     which = f"run_uuid {'not in' if parents else 'in'} ({children})"
     with sqlite3.connect(folder / "mlflow.db") as store:
-        rows = store.execute(f"select status from runs where lifecycle_stage = 'active' and {which}").fetchall()
+        rows = store.execute(
+            f"select status from runs where lifecycle_stage = 'active' and {which}"
+        ).fetchall()
     return [status for (status,) in rows]
 
 
@@ -63,14 +86,19 @@ def test_all_methods_are_trained_tracked_printed_and_not_repeated(brats, tmp_pat
     assert set(dice_by_run(tmp_path)) == set(methods.names())
     assert all(name in first.stdout for name in methods.names())
     assert "SYNTHETIC" in first.stdout
-    assert re.search(rf"time: .* from the command to its table, {len(methods.names())} runs carried out", first.stdout)
+    assert re.search(
+        rf"time: .* from the command to its table, {len(methods.names())} runs carried out",
+        first.stdout,
+    )
     assert tracked_runs(tmp_path) == ["FINISHED"] * len(methods.names())
     assert tracked_runs(tmp_path, parents=True) == ["FINISHED"]
 
     again = bench(tmp_path, *arguments)
     assert again.returncode == 0
     assert f"{len(methods.names())} of {len(methods.names())} runs are done already" in again.stdout
-    assert re.search(r"time: +0 min \d+ s from the command to its table, 0 runs carried out", again.stdout)
+    assert re.search(
+        r"time: +0 min \d+ s from the command to its table, 0 runs carried out", again.stdout
+    )
     assert len(tracked_runs(tmp_path)) == len(methods.names())
 
     for form, mark in [("markdown", "| lora"), ("latex", r"\toprule"), ("terminal", "lora")]:
@@ -82,7 +110,16 @@ def test_all_methods_are_trained_tracked_printed_and_not_repeated(brats, tmp_pat
 
 def test_a_killed_grid_goes_on_to_the_same_numbers(brats, tmp_path):
     chosen = ["linear", "vpt_deep", "lora", "adaptformer"]
-    arguments = ["run", "--methods", ",".join(chosen), "--data-root", str(brats), "--jobs", "2", *TINY]
+    arguments = [
+        "run",
+        "--methods",
+        ",".join(chosen),
+        "--data-root",
+        str(brats),
+        "--jobs",
+        "2",
+        *TINY,
+    ]
     calm, stormy = tmp_path / "calm", tmp_path / "stormy"
     calm.mkdir()
     stormy.mkdir()
@@ -98,7 +135,9 @@ def test_a_killed_grid_goes_on_to_the_same_numbers(brats, tmp_path):
     os.kill(victim, signal.SIGKILL)
     assert parent.wait(timeout=300) == 1
     failed = [run for run in read_results(stormy) if run["status"] == "failed"]
-    assert [run["reason"] for run in failed] == ["the run's process was killed by SIGKILL (out of memory?)"]
+    assert [run["reason"] for run in failed] == [
+        "the run's process was killed by SIGKILL (out of memory?)"
+    ]
 
     assert bench(stormy, *arguments).returncode == 0
     assert dice_by_run(stormy) == dice_by_run(calm)
@@ -173,17 +212,27 @@ def test_three_data_sets_in_one_grid(tmp_path):
     roots = []
     for name in ("brats", "kits", "lits"):
         root = tmp_path / name
-        assert bench(tmp_path, "data", "demo", "--dataset", name, "--cases", "10", "--out", str(root)).returncode == 0
+        assert (
+            bench(
+                tmp_path, "data", "demo", "--dataset", name, "--cases", "10", "--out", str(root)
+            ).returncode
+            == 0
+        )
         roots += ["--data-root", f"{name}={root}"]
     tiny = [*TINY, "--max-steps", "1"]
-    done = bench(tmp_path, "run", "--methods", "all", "--datasets", "brats,kits,lits", *roots, *tiny)
+    done = bench(
+        tmp_path, "run", "--methods", "all", "--datasets", "brats,kits,lits", *roots, *tiny
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(tracked_runs(tmp_path)) == 3 * len(methods.names())
     assert {run["dataset"] for run in read_results(tmp_path)} == {"brats", "kits", "lits"}
 
 
 def read_results(folder: Path) -> list[dict]:
-    return [json.loads(file.read_text()) for file in sorted((folder / "results" / "runs").glob("*/result.json"))]
+    return [
+        json.loads(file.read_text())
+        for file in sorted((folder / "results" / "runs").glob("*/result.json"))
+    ]
 
 
 def start_and_wait_for_runs(folder: Path, arguments: list[str]) -> subprocess.Popen[str]:
@@ -191,7 +240,9 @@ def start_and_wait_for_runs(folder: Path, arguments: list[str]) -> subprocess.Po
     with (folder / LOG).open("w") as log:
         # a shell lets what it starts in the background ignore Ctrl-C, and these tests with it
         heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-        parent = subprocess.Popen(command(*arguments), cwd=folder, env=env(), stdout=log, stderr=log, preexec_fn=heed)
+        parent = subprocess.Popen(
+            command(*arguments), cwd=folder, env=env(), stdout=log, stderr=log, preexec_fn=heed
+        )
     wait_until(lambda: len(descendants(folder)) >= 2, "no run has started")
     return parent
 
@@ -201,7 +252,9 @@ def descendants(folder: Path) -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (process / "cwd").readlink() == folder and "forkserver" in (process / "cmdline").read_text():
+            if (process / "cwd").readlink() == folder and "forkserver" in (
+                process / "cmdline"
+            ).read_text():
                 found.append(int(process.name))
         except OSError:
             continue  # it has ended meanwhile, or belongs to somebody else

@@ -19,8 +19,23 @@ from datasets.splits.rule import split_cases
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = ["--preset", "demo", "--epochs", "2", "--set", "data.patches_per_epoch=2", "--set", "train.val_every=1"]
-SETTINGS = ["--methods", "lora", "--jobs", "2", *TINY]  # a study is worked on by one slot, which gets one thread
+TINY = [
+    "--preset",
+    "demo",
+    "--epochs",
+    "2",
+    "--set",
+    "data.patches_per_epoch=2",
+    "--set",
+    "train.val_every=1",
+]
+SETTINGS = [
+    "--methods",
+    "lora",
+    "--jobs",
+    "2",
+    *TINY,
+]  # a study is worked on by one slot, which gets one thread
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +64,9 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     command = [sys.executable, "-m", "bench", *arguments]
-    return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def bench(folder: Path, *arguments: str) -> str:
@@ -71,8 +88,12 @@ def wait_for_ended(folder: Path, count: int, timeout_s: float = 300) -> None:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if (folder / "results/tuning/optuna.db").is_file():
-            with sqlite3.connect(f"file:{folder}/results/tuning/optuna.db?mode=ro", uri=True, timeout=10) as storage:
-                tables = storage.execute("select count(*) from sqlite_master where name = 'trials'").fetchone()
+            with sqlite3.connect(
+                f"file:{folder}/results/tuning/optuna.db?mode=ro", uri=True, timeout=10
+            ) as storage:
+                tables = storage.execute(
+                    "select count(*) from sqlite_master where name = 'trials'"
+                ).fetchone()
                 states = storage.execute("select state from trials").fetchall() if tables[0] else []
             if len(states) > count and states.count(("RUNNING",)) == len(states) - count:
                 return
@@ -120,7 +141,12 @@ def test_two_workers_share_a_study_and_log_it_once(brats, tmp_path):
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 6
     owners = {tuple(trial.user_attrs["owner"]) for trial in trials}
     assert len(owners) == 2, "each worker did its share"
-    lines = [line for text in printed for line in text.splitlines() if "trial " in line and "inner Dice" in line]
+    lines = [
+        line
+        for text in printed
+        for line in text.splitlines()
+        if "trial " in line and "inner Dice" in line
+    ]
     assert len(lines) == 6, "no trial was carried out twice"
     assert len(tracked(tmp_path)) == 1 + 6
 
@@ -133,8 +159,12 @@ def test_run_tunes_and_runs_with_the_best(brats, tmp_path):
     found = tracked(tmp_path)
     assert len([name for place, name in found if name.startswith("trial ")]) == 4
     assert len([name for place, name in found if place == "brats" and "fold 0" in name]) == 2
-    results = [json.loads(file.read_text()) for file in (tmp_path / "results/runs").glob("*/result.json")]
-    assert {run["study"].partition("#")[0] for run in results} == {f"brats-{m}-tiny_vit-f0" for m in ("linear", "lora")}
+    results = [
+        json.loads(file.read_text()) for file in (tmp_path / "results/runs").glob("*/result.json")
+    ]
+    assert {run["study"].partition("#")[0] for run in results} == {
+        f"brats-{m}-tiny_vit-f0" for m in ("linear", "lora")
+    }
     assert {run["status"] for run in results} == {"done"}
 
     again = bench(tmp_path, "run", *arguments, "--tuned")

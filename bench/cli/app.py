@@ -57,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as ended:
         return int(ended.code or 0)
     except ValueError as error:
-        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True
+        )
         return EXIT_BAD_INPUT
     raise AssertionError("unreachable: typer ends with SystemExit")

@@ -25,17 +25,28 @@ def check_command(text: str, backbones: str, console: Console) -> int:
     if len(specs) != 1:
         raise SpecError(f"check: must be one method, got '{text}'")
     method = methods.build(specs[0].name, dict(specs[0].settings))
-    names = [registry.check_name(name) for name in parse_names(backbones, registry.names(), "--backbone")]
-    table = Table(title=f"{escape(methods.label(method))}: what it declares and what it does", title_justify="left")
+    names = [
+        registry.check_name(name) for name in parse_names(backbones, registry.names(), "--backbone")
+    ]
+    table = Table(
+        title=f"{escape(methods.label(method))}: what it declares and what it does",
+        title_justify="left",
+    )
     for heading in ("check", *names):
         table.add_column(heading, overflow="fold")
-    outcomes = {name: [_carry_out(check, method, name) for check in CHECKS.values()] for name in names}
+    outcomes = {
+        name: [_carry_out(check, method, name) for check in CHECKS.values()] for name in names
+    }
     for number, title in enumerate(CHECKS):
         row = [outcomes[name][number] for name in names]
         table.add_row(title, *(_show(outcome) for outcome in row))
     console.print(table)
     every = [outcome for column in outcomes.values() for outcome in column]
-    return EXIT_PASSED if any(each is None for each in every) and not any(map(_is_failure, every)) else EXIT_FAILED
+    return (
+        EXIT_PASSED
+        if any(each is None for each in every) and not any(map(_is_failure, every))
+        else EXIT_FAILED
+    )
 
 
 def _carry_out(check: Check, method: Method, backbone: str) -> str | MissingRole | None:
@@ -54,4 +65,8 @@ def _is_failure(outcome: str | MissingRole | None) -> bool:
 def _show(outcome: str | MissingRole | None) -> str:
     if outcome is None:
         return "[green]holds[/]"
-    return f"[red]fails:[/] {escape(outcome)}" if isinstance(outcome, str) else f"skipped: {escape(str(outcome))}"
+    return (
+        f"[red]fails:[/] {escape(outcome)}"
+        if isinstance(outcome, str)
+        else f"skipped: {escape(str(outcome))}"
+    )

@@ -18,7 +18,9 @@ def data_demo(
     ] = None,
     cases: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
     seed: Annotated[int, typer.Option(help="Other seeds give other volumes.")] = 0,
-    full_size: Annotated[bool, typer.Option("--full-size", help="155x240x240 voxels instead of 32x64x64.")] = False,
+    full_size: Annotated[
+        bool, typer.Option("--full-size", help="155x240x240 voxels instead of 32x64x64.")
+    ] = False,
 ) -> None:
     """Write synthetic volumes in the real data set's files and folders."""
     from bench.cli.data import demo_command
@@ -27,11 +29,14 @@ def data_demo(
 
 
 def data_check(
-    data_root: Annotated[Path | None, typer.Option(help="Folder of the data, as it was downloaded.")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder of the data, as it was downloaded.")
+    ] = None,
     datasets: Annotated[
         str | None,
         typer.Option(
-            "--datasets", help="Comma list of brats, kits, lits, or datalists (.json); default: all that are there."
+            "--datasets",
+            help="Comma list of brats, kits, lits, or datalists (.json); default: all that are there.",
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=0, help="Processes that read; 0: one a core.")] = 0,
@@ -47,15 +52,22 @@ def data_check(
 
 
 def data_splits(
-    datasets: Annotated[str, typer.Option("--datasets", help="brats, kits, lits or a datalist (.json).")],
-    data_root: Annotated[Path | None, typer.Option(help="Folder of the data; none for a datalist.")] = None,
+    datasets: Annotated[
+        str, typer.Option("--datasets", help="brats, kits, lits or a datalist (.json).")
+    ],
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder of the data; none for a datalist.")
+    ] = None,
     folds: Annotated[int, typer.Option(min=2, help="How many.")] = 5,
-    exclude: Annotated[str, typer.Option(help="Preset of cases to leave out, such as nnunet2019.")] = "",
+    exclude: Annotated[
+        str, typer.Option(help="Preset of cases to leave out, such as nnunet2019.")
+    ] = "",
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("splits_final.json"),
 ) -> None:
     """Write the folds that runs use, by nnU-Net's rule, as nnU-Net reads them.
 
-    A run takes such a file from the data's folder by itself, or from elsewhere with --set data.splits=FILE.
+    A run takes such a file from the data's folder by itself, or from elsewhere with --set
+    data.splits=FILE.
     """
     from bench.cli.data import splits_command
 

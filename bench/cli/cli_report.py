@@ -46,38 +46,67 @@ def report(
     format: Annotated[Format, typer.Option(help="What to print.")] = Format.TERMINAL,
     kind: Annotated[
         Kind | None,
-        typer.Option(help="Which tables; all: every kind there is something for. Default: main; all in HTML."),
+        typer.Option(
+            help="Which tables; all: every kind there is something for. Default: main; all in HTML."
+        ),
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write to this file (with --figures: folder).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write to this file (with --figures: folder).")
+    ] = None,
     figures: Annotated[
-        bool, typer.Option("--figures", help="Tables in all formats, macros, pictures and the page into --out FOLDER.")
+        bool,
+        typer.Option(
+            "--figures",
+            help="Tables in all formats, macros, pictures and the page into --out FOLDER.",
+        ),
     ] = False,
     versus: Annotated[str, typer.Option(help="Test every method against this one.")] = "",
     spread: Annotated[
-        Spread, typer.Option(help="± over cases or over runs (folds and seeds); auto: runs where there are several.")
+        Spread,
+        typer.Option(
+            help="± over cases or over runs (folds and seeds); auto: runs where there are several."
+        ),
     ] = Spread.AUTO,
-    methods: Annotated[str, typer.Option(help="Only these methods, in this order: a comma list.")] = "",
-    columns: Annotated[str, typer.Option(help="Only these columns: dice, dice/WT, hd95_mm, tuned_m, ...")] = "",
-    name: Annotated[list[str] | None, typer.Option(help="Print a method so: lora=LoRA (repeatable).")] = None,
+    methods: Annotated[
+        str, typer.Option(help="Only these methods, in this order: a comma list.")
+    ] = "",
+    columns: Annotated[
+        str, typer.Option(help="Only these columns: dice, dice/WT, hd95_mm, tuned_m, ...")
+    ] = "",
+    name: Annotated[
+        list[str] | None, typer.Option(help="Print a method so: lora=LoRA (repeatable).")
+    ] = None,
     group: Annotated[
-        list[str] | None, typer.Option(help='Rows under a heading: "Adapters=adaptformer,med_adapter" (repeatable).')
+        list[str] | None,
+        typer.Option(help='Rows under a heading: "Adapters=adaptformer,med_adapter" (repeatable).'),
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="CSV of published numbers to put beside ours: dataset,method,quantity,value.")
+        Path | None,
+        typer.Option(
+            help="CSV of published numbers to put beside ours: dataset,method,quantity,value."
+        ),
     ] = None,
     per_dataset: Annotated[
-        bool, typer.Option("--per-dataset", help="A main table for each data set instead of all side by side.")
+        bool,
+        typer.Option(
+            "--per-dataset", help="A main table for each data set instead of all side by side."
+        ),
     ] = False,
-    macros: Annotated[bool, typer.Option("--macros", help="LaTeX commands for the numbers instead of tables.")] = False,
+    macros: Annotated[
+        bool, typer.Option("--macros", help="LaTeX commands for the numbers instead of tables.")
+    ] = False,
     intersection: Annotated[
         bool, typer.Option("--intersection", help="Compare on the cases that all methods have.")
     ] = False,
-    allow_mixed: Annotated[bool, typer.Option("--allow-mixed", help="Let different protocols into one table.")] = False,
+    allow_mixed: Annotated[
+        bool, typer.Option("--allow-mixed", help="Let different protocols into one table.")
+    ] = False,
 ) -> None:
     """Print the tables of everything that MLflow holds: Markdown, CSV, LaTeX that goes into a paper as it is, HTML.
 
-    With [bold]--figures --out report/[/] everything at once: tables, numbers, pictures and a page to open in a browser.
+    With [bold]--figures --out report/[/] everything at once: tables, numbers, pictures and a page
+    to open in a browser.
     """
     from bench.cli.report import read_view, report_command
     from reports.tables.build import ReportRequest
@@ -110,7 +139,9 @@ def report(
 
 
 def compare(
-    run_a: Annotated[str, typer.Argument(help="Id of a run, or a part of it that no other run has.")],
+    run_a: Annotated[
+        str, typer.Argument(help="Id of a run, or a part of it that no other run has.")
+    ],
     run_b: Annotated[str, typer.Argument(help="The other run.")],
 ) -> None:
     """Print in what two runs differ (spec, protocol, versions), and the paired difference of Dice on each case."""

@@ -24,11 +24,17 @@ def run(
     context: typer.Context,
     force: Annotated[bool, typer.Option("--force", help="Repeat runs that are done.")] = False,
     tune: Annotated[
-        int, typer.Option(min=0, help="Tune each method first, with so many trials, and run with the best.")
+        int,
+        typer.Option(
+            min=0, help="Tune each method first, with so many trials, and run with the best."
+        ),
     ] = 0,
-    tuned: Annotated[bool, typer.Option("--tuned", help="Run with the best of the studies below --out.")] = False,
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="Run with the best of the studies below --out.")
+    ] = False,
     settings: Annotated[
-        Path | None, typer.Option(help="Run with the values of this file, written by `tune --export-tuned`.")
+        Path | None,
+        typer.Option(help="Run with the values of this file, written by `tune --export-tuned`."),
     ] = None,
 ) -> None:
     """Train and score every method on every data set, and print the table.
@@ -40,7 +46,9 @@ def run(
     from bench.cli.request import read_request
 
     if (tune > 0) + tuned + (settings is not None) > 1:
-        raise ValueError("run: --tune, --tuned and --settings exclude each other, got more than one")
+        raise ValueError(
+            "run: --tune, --tuned and --settings exclude each other, got more than one"
+        )
     if tune:
         request = with_budget(request, tuning, {"trials": tune})
     experiment = read_request(request)  # a misspelt name is answered before the heavy imports below
@@ -51,7 +59,11 @@ def run(
     check_searches(experiment, tuning)
     slots = choose_slots(compute.device, compute.jobs, compute.execution)
     with_values = partial(choose_values, experiment, tuning, slots, tuned=tuned, settings=settings)
-    raise typer.Exit(run_grid_command(experiment, slots, context.obj, with_values, force=force, console=Console()))
+    raise typer.Exit(
+        run_grid_command(
+            experiment, slots, context.obj, with_values, force=force, console=Console()
+        )
+    )
 
 
 @takes(Request, ComputeRequest, TuneRequest)
@@ -59,20 +71,27 @@ def tune(
     request: Request,
     compute: ComputeRequest,
     tuning: TuneRequest,
-    trials: Annotated[int | None, typer.Option(min=1, help="Trials for each method; default 20.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials for each method; default 20.")
+    ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Seconds of training for each method instead, as in 90s, 30m or 2h.")
+        str | None,
+        typer.Option(help="Seconds of training for each method instead, as in 90s, 30m or 2h."),
     ] = None,
     sampler: Annotated[str, typer.Option(help="tpe, gp, random, cmaes or qmc.")] = "tpe",
     pruner: Annotated[str, typer.Option(help="median, wilcoxon or none.")] = "median",
-    objectives: Annotated[str, typer.Option(help="dice, or dice,params for a Pareto front.")] = "dice",
+    objectives: Annotated[
+        str, typer.Option(help="dice, or dice,params for a Pareto front.")
+    ] = "dice",
     tune_seed: Annotated[int, typer.Option(help="Seed of the sampler.")] = 0,
-    export_tuned: Annotated[Path | None, typer.Option(help="Write the best values to this TOML file.")] = None,
+    export_tuned: Annotated[
+        Path | None, typer.Option(help="Write the best values to this TOML file.")
+    ] = None,
 ) -> None:
     """Search each method's settings and the shared ones under one budget, on the training part of the fold alone.
 
-    The first trial is the default. What has been tried is not repeated: after Ctrl-C or a power cut, give the same
-    command again; more of them at once share the work. Then: `run --tuned`.
+    The first trial is the default. What has been tried is not repeated: after Ctrl-C or a power
+    cut, give the same command again; more of them at once share the work. Then: `run --tuned`.
     """
     from bench.cli.request import read_request
     from bench.cli.tune import check_searches, read_budget, tune_command
@@ -93,7 +112,11 @@ def tune(
     check_searches(experiment, tuning)
     raise typer.Exit(
         tune_command(
-            experiment, tuning, choose_slots(compute.device, compute.jobs, compute.execution), export_tuned, Console()
+            experiment,
+            tuning,
+            choose_slots(compute.device, compute.jobs, compute.execution),
+            export_tuned,
+            Console(),
         )
     )
 
@@ -101,7 +124,10 @@ def tune(
 def with_budget(request: Request, tuning: TuneRequest, budget: Mapping[str, object]) -> Request:
     """Return the request with the budget of its studies as settings of the protocol; what ``--set`` says goes first."""
     given = {**budget, "per_fold": tuning.tune_per_fold, "epochs": tuning.trial_epochs or 0}
-    return replace(request, set=[*(f"tune.{name}={value}" for name, value in given.items()), *(request.set or ())])
+    return replace(
+        request,
+        set=[*(f"tune.{name}={value}" for name, value in given.items()), *(request.set or ())],
+    )
 
 
 @takes(Request)
@@ -126,9 +152,12 @@ def predict(
     output: Annotated[Path, typer.Option(help="File to write, .nii or .nii.gz.")],
     out: Annotated[Path, typer.Option(help="What `run` wrote to.")] = Path("results"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    data_root: Annotated[Path | None, typer.Option(help="Where the run's data are now, if they were moved.")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Where the run's data are now, if they were moved.")
+    ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Where the file of pre-trained weights is now, if it was moved.")
+        str | None,
+        typer.Option(help="Where the file of pre-trained weights is now, if it was moved."),
     ] = None,
 ) -> None:
     """Segment a case with the network of a run; the file has the input's grid and header, and the release's values."""
@@ -140,7 +169,9 @@ def predict(
     written = predict_case(folder, input, output, place, data_root, weights)
     volumes = written.volumes_ml or {}
     found = ", ".join(f"{region} {size:.1f} ml" for region, size in volumes.items())
-    typer.echo(f"wrote {written.output}: case {written.case}, {found or 'volumes unknown, as the spacing is'}")
+    typer.echo(
+        f"wrote {written.output}: case {written.case}, {found or 'volumes unknown, as the spacing is'}"
+    )
 
 
 def sync(out: Annotated[Path, typer.Option(help="What `run` wrote to.")] = Path("results")) -> None:

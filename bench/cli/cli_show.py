@@ -19,15 +19,28 @@ class Registry(StrEnum):
 
 def list_(
     registry: Annotated[Registry, typer.Argument(help="What to list.")],
-    backbone: Annotated[str | None, typer.Option(help="Count what each method trains on this backbone.")] = None,
-    patch: Annotated[str | None, typer.Option(help="Patch of the count, D,H,W in voxels; default 128,128,128.")] = None,
-    channels: Annotated[int | None, typer.Option(min=1, help="Input channels of the count; default 4.")] = None,
-    classes: Annotated[int | None, typer.Option(min=1, help="Classes of the count; default 4.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Count what each method trains on this backbone.")
+    ] = None,
+    patch: Annotated[
+        str | None, typer.Option(help="Patch of the count, D,H,W in voxels; default 128,128,128.")
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(min=1, help="Input channels of the count; default 4.")
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(min=1, help="Classes of the count; default 4.")
+    ] = None,
     also_train: Annotated[
-        str | None, typer.Option(help="What trains beside the method: decoder (default) or paper, as model.also_train.")
+        str | None,
+        typer.Option(
+            help="What trains beside the method: decoder (default) or paper, as model.also_train."
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the count as JSON.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the methods' guide, docs/methods.md.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the methods' guide, docs/methods.md.")
+    ] = False,
 ) -> None:
     """Show the methods, data sets or backbones: papers, roles, settings with their defaults.
 
@@ -53,7 +66,9 @@ def list_(
         from bench.cli.show import count_command
         from bench.cost.inventory import read_setting
 
-        count_command(read_setting(backbone, patch, channels, classes, also_train), Console(), as_json=json)
+        count_command(
+            read_setting(backbone, patch, channels, classes, also_train), Console(), as_json=json
+        )
     elif given:
         raise ValueError(f"list methods: {given[0]} needs --backbone")
     else:
@@ -63,8 +78,12 @@ def list_(
 
 
 def check(
-    method: Annotated[str, typer.Argument(help="A method's name, or your own as package.module:Class.")],
-    backbone: Annotated[str, typer.Option(help="Comma list of backbones to put it into.")] = "tiny_vit,tiny_swin",
+    method: Annotated[
+        str, typer.Argument(help="A method's name, or your own as package.module:Class.")
+    ],
+    backbone: Annotated[
+        str, typer.Option(help="Comma list of backbones to put it into.")
+    ] = "tiny_vit,tiny_swin",
 ) -> None:
     """Check that a method is what it says: start, parameter count, what stays frozen, gradients, saving, merging.
 

@@ -52,10 +52,15 @@ def demo_command(
             on_case=lambda done, total: on_case("writing", done, total),
             layout=layout,
         )
-    console.print(f"wrote {cases} synthetic cases; use them with --datasets {name} --data-root {out}", soft_wrap=True)
+    console.print(
+        f"wrote {cases} synthetic cases; use them with --datasets {name} --data-root {out}",
+        soft_wrap=True,
+    )
 
 
-def check_command(root: Path | None, names: str | None, jobs: int, *, as_json: bool, console: Console) -> int:
+def check_command(
+    root: Path | None, names: str | None, jobs: int, *, as_json: bool, console: Console
+) -> int:
     """Check all data sets below a root; return the exit code.
 
     Raises: ValueError for an unknown data set; DataError if the root holds none, or mixes releases.
@@ -64,7 +69,9 @@ def check_command(root: Path | None, names: str | None, jobs: int, *, as_json: b
     checks = []
     with case_progress(Console(stderr=True)) as on_case:
         for dataset in found:
-            checks.append(check_dataset(dataset, jobs, partial(on_case, f"reading {dataset.info.title}")))
+            checks.append(
+                check_dataset(dataset, jobs, partial(on_case, f"reading {dataset.info.title}"))
+            )
     if as_json:
         console.file.write(json.dumps([_record(check) for check in checks], indent=1) + "\n")
     else:
@@ -73,10 +80,13 @@ def check_command(root: Path | None, names: str | None, jobs: int, *, as_json: b
     return EXIT_DONE if all(check.passed for check in checks) else EXIT_PROBLEMS
 
 
-def splits_command(root: Path | None, name: str, n_folds: int, exclude: str, out: Path, console: Console) -> None:
+def splits_command(
+    root: Path | None, name: str, n_folds: int, exclude: str, out: Path, console: Console
+) -> None:
     """Write the folds of a data set's labelled cases to a file.
 
-    Raises: ValueError unless one data set is named that has the preset; DataError if cases are bad or too few, or the
+    Raises: ValueError unless one data set is named that has the preset; DataError if cases are bad
+    or too few, or the
         file exists.
     """
     opened = _open_all(root, name)
@@ -94,7 +104,10 @@ def _open_all(root: Path | None, names: str | None) -> list[Dataset]:
         raise ValueError("data: give --data-root, or datalists alone as --datasets")
     if root is not None and not listed:
         return _recognise(root)
-    return [datasets.build(name, Path(name) if datasets.is_datalist(name) else root or Path()) for name in listed]
+    return [
+        datasets.build(name, Path(name) if datasets.is_datalist(name) else root or Path())
+        for name in listed
+    ]
 
 
 def _recognise(root: Path) -> list[Dataset]:
@@ -120,7 +133,9 @@ def _print_check(check: Check, console: Console) -> None:
         soft_wrap=True,
     )
     if found.runner_up:
-        console.print(f"runner-up by the names of the files: {escape(found.runner_up)}", soft_wrap=True)
+        console.print(
+            f"runner-up by the names of the files: {escape(found.runner_up)}", soft_wrap=True
+        )
     if n_unlabelled:
         names = ", ".join(case.id for case in found.unlabelled)
         console.print(f"without a label, for prediction alone: {escape(names)}", soft_wrap=True)
@@ -157,7 +172,11 @@ def _record(check: Check) -> dict[str, Any]:
         "unlabelled": [case.id for case in found.unlabelled],
         "bytes": check.n_bytes,
         "problems": [
-            {"case": each.case, "level": "warning" if each.is_warning else "error", "message": each.message}
+            {
+                "case": each.case,
+                "level": "warning" if each.is_warning else "error",
+                "message": each.message,
+            }
             for each in check.problems
         ],
     }

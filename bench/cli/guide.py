@@ -1,7 +1,8 @@
 """The methods' guide, docs/methods.md: written from the registry, the methods' docstrings and counted parameters.
 
-A method's module docstring is its article: a title, ``Reference:``, the equation (indented), what has to be said, and a
-paragraph that begins with ``Our choices:`` for where we leave the paper or the authors' code.
+A method's module docstring is its article: a title, ``Reference:``, the equation (indented), what
+has to be said, and a paragraph that begins with ``Our choices:`` for where we leave the paper or
+the authors' code.
 """
 
 from __future__ import annotations
@@ -75,14 +76,28 @@ class Article:
 
 def write_guide() -> str:
     """Return the guide as Markdown; the same text for the same code."""
-    counts = {title: {count.name: count for count in count_methods(setting)} for title, setting in SETTINGS.items()}
+    counts = {
+        title: {count.name: count for count in count_methods(setting)}
+        for title, setting in SETTINGS.items()
+    }
     built = [methods.build(name) for name in methods.names()]
-    tuned = {method.info.name: [_tuned(counts[title][method.info.name]) for title in SETTINGS] for method in built}
+    tuned = {
+        method.info.name: [_tuned(counts[title][method.info.name]) for title in SETTINGS]
+        for method in built
+    }
     headings = ("Method", "Paper", *(f"Tuned, {title}" for title in SETTINGS), "Step 0", "Merges")
     summary = [_summary_row(method, tuned[method.info.name]) for method in built]
-    sections = [_section(list(group), tuned) for _, group in groupby(built, key=lambda method: type(method).__module__)]
+    sections = [
+        _section(list(group), tuned)
+        for _, group in groupby(built, key=lambda method: type(method).__module__)
+    ]
     sections.append(_memory_section())
-    parts = ["# Methods", f"<!-- Generated, do not edit: {COMMAND} -->", INTRODUCTION, _table(headings, summary)]
+    parts = [
+        "# Methods",
+        f"<!-- Generated, do not edit: {COMMAND} -->",
+        INTRODUCTION,
+        _table(headings, summary),
+    ]
     return "\n\n".join(parts + sections) + "\n"
 
 
@@ -108,7 +123,10 @@ def _section(group: list[Method], tuned: dict[str, list[str]]) -> str:
     heading = " and ".join(method.info.title for method in group)
     parts = [f"## {heading}"]
     if article.reference:
-        parts.append(f"**Paper.** {article.reference}" + (f" <{group[0].info.url}>" if group[0].info.url else ""))
+        parts.append(
+            f"**Paper.** {article.reference}"
+            + (f" <{group[0].info.url}>" if group[0].info.url else "")
+        )
     parts += article.body
     if article.choices:
         parts.append(f"**Where we differ.** {_capitalise(article.choices)}")
@@ -130,7 +148,12 @@ def _facts(method: Method, tuned: list[str]) -> list[str]:
         f"* Merges into the frozen weights: {'yes' if info.mergeable else 'no'}.",
     ]
     settings = [
-        (f"`{item.name}`", f"`{_show(getattr(method, item.name))}`", item.metadata["help"], _show_rules(item))
+        (
+            f"`{item.name}`",
+            f"`{_show(getattr(method, item.name))}`",
+            item.metadata["help"],
+            _show_rules(item),
+        )
         for item in fields(method)
     ]
     table = [_table(("Setting", "Default", "Meaning", "Rule"), settings)] if settings else []
@@ -141,7 +164,9 @@ def _memory_section() -> str:
     ways = (Execution(), Execution(checkpointing=True, slices_per_chunk=16))
     rows = []
     for name in MEASURED:
-        plain, saving = (estimate_step(SETTINGS["ViT-B/16"], methods.build(name), way) for way in ways)
+        plain, saving = (
+            estimate_step(SETTINGS["ViT-B/16"], methods.build(name), way) for way in ways
+        )
         fixed = plain.total - plain.saved
         sizes = (fixed, plain.saved, plain.total, saving.saved, saving.total)
         rows.append((f"`{name}`", *(f"{size / 2**30:.2f}" for size in sizes)))
@@ -163,7 +188,8 @@ def _summary_row(method: Method, tuned: list[str]) -> tuple[str, ...]:
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     right = [
-        all(row[column].replace(",", "").replace(".", "").isdigit() for row in rows) for column in range(len(headings))
+        all(row[column].replace(",", "").replace(".", "").isdigit() for row in rows)
+        for column in range(len(headings))
     ]
     lines = [headings, ["--:" if numeric else "---" for numeric in right], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

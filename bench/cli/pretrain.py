@@ -35,7 +35,10 @@ def pretrain_command(recipe: Recipe, out: Path, console: Console) -> None:
 
         backbone = pretrain(recipe, on_step)
     recent = losses[-LAST:]
-    facts = {"loss": round(sum(recent) / len(recent), 4), "cpu_s": round(time.process_time() - started)}
+    facts = {
+        "loss": round(sum(recent) / len(recent), 4),
+        "cpu_s": round(time.process_time() - started),
+    }
     sha256 = write_weights(out, backbone, recipe, facts)
     console.print(
         f"wrote {escape(str(out))} and its card: loss {facts['loss']}, {facts['cpu_s']} CPU s, SHA-256 {sha256}"

@@ -33,8 +33,8 @@ from reports.tables.view import View, read_published, select_methods
 def report_command(request: ReportRequest, out: Path | None, console: Console) -> None:
     """Print, or write to a file, the tables of all results in the tracking store.
 
-    Raises: ValueError in one sentence if there is nothing to report, or what there is cannot be compared; nothing is
-    written then.
+    Raises: ValueError in one sentence if there is nothing to report, or what there is cannot be
+    compared; nothing is written then.
     """
     check_out(out)
     narrow = request.format == "terminal" and not request.macros
@@ -47,7 +47,9 @@ def report_command(request: ReportRequest, out: Path | None, console: Console) -
         print_tables(tables, Console(file=text, width=200))
         write_durably(out, text.getvalue())
         return
-    written = format_macros(tables) if request.macros else "\n".join(map(FORMATS[request.format], tables))
+    written = (
+        format_macros(tables) if request.macros else "\n".join(map(FORMATS[request.format], tables))
+    )
     if out is None:
         console.out(written, highlight=False)
     else:
@@ -57,11 +59,17 @@ def report_command(request: ReportRequest, out: Path | None, console: Console) -
 def check_out(out: Path | None) -> None:
     """Raise ValueError if a file cannot be written at ``out``."""
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        what = "which is a folder (--figures fills one)" if out.is_dir() else f"but there is no folder {out.parent}"
+        what = (
+            "which is a folder (--figures fills one)"
+            if out.is_dir()
+            else f"but there is no folder {out.parent}"
+        )
         raise ValueError(f"report: --out must be a file in a folder that exists, got {out}, {what}")
 
 
-def read_view(methods: str, columns: str, names: Sequence[str], groups: Sequence[str], reference: Path | None) -> View:
+def read_view(
+    methods: str, columns: str, names: Sequence[str], groups: Sequence[str], reference: Path | None
+) -> View:
     """Return the options of the presentation as they were typed.
 
     Raises: ValueError if one cannot be read.
@@ -72,7 +80,9 @@ def read_view(methods: str, columns: str, names: Sequence[str], groups: Sequence
         names=dict(_split_pair(item, "--name lora=LoRA") for item in names),
         groups={
             heading: tuple(split_list(members, "--group"))
-            for heading, members in (_split_pair(item, "--group Prompts=vpt_shallow,vpt_deep") for item in groups)
+            for heading, members in (
+                _split_pair(item, "--group Prompts=vpt_shallow,vpt_deep") for item in groups
+            )
         },
         published=read_published(reference) if reference is not None else (),
     )
@@ -95,8 +105,12 @@ def load_results(store: Store, request: ReportRequest) -> list[RunResult]:
     if not results:
         known = store.list_datasets()
         if known:
-            raise ValueError(f"report: --dataset must be among {', '.join(known)}, got '{request.dataset}'")
-        raise ValueError("report: the tracking store holds no result yet (make some with `python -m bench run`)")
+            raise ValueError(
+                f"report: --dataset must be among {', '.join(known)}, got '{request.dataset}'"
+            )
+        raise ValueError(
+            "report: the tracking store holds no result yet (make some with `python -m bench run`)"
+        )
     return select_methods(_in_registry_order(results), request.view)
 
 
@@ -109,23 +123,37 @@ def collect_tables(request: ReportRequest, *, per_dataset: bool) -> list[Table]:
     studies = load_studies(store, request.dataset) if request.kind in (ALL, TUNING) else []
     if request.kind == TUNING:
         if not studies:
-            raise ValueError("report: the tracking store holds no tuning study (make some with `python -m bench tune`)")
+            raise ValueError(
+                "report: the tracking store holds no tuning study (make some with `python -m bench tune`)"
+            )
         return tuning_tables(studies)
-    return [*build_tables(load_results(store, request), request, per_dataset=per_dataset), *tuning_tables(studies)]
+    return [
+        *build_tables(load_results(store, request), request, per_dataset=per_dataset),
+        *tuning_tables(studies),
+    ]
 
 
 def _in_registry_order(results: Sequence[RunResult]) -> list[RunResult]:
     """Sort as `run` would lay the runs out, so that a report reads the same whatever ended first."""
     order = {name: number for number, name in enumerate(methods.names())}
     return sorted(
-        results, key=lambda r: (r.dataset, r.backbone, order.get(r.method, len(order)), r.label, r.fold, r.seed)
+        results,
+        key=lambda r: (
+            r.dataset,
+            r.backbone,
+            order.get(r.method, len(order)),
+            r.label,
+            r.fold,
+            r.seed,
+        ),
     )
 
 
 def page_command(request: ReportRequest, out: Path | None, console: Console) -> None:
     """Print the HTML page, or write it to a file.
 
-    Raises: ValueError in one sentence if there is nothing to report or what there is cannot be compared.
+    Raises: ValueError in one sentence if there is nothing to report or what there is cannot be
+    compared.
     """
     check_out(out)
     text = format_page(_build_portfolio(request, ("svg",)).page)
@@ -141,7 +169,9 @@ def folder_command(request: ReportRequest, out: Path | None, console: Console) -
     Raises: ValueError as `page_command`.
     """
     if out is None or out.is_file() or not out.resolve().parent.is_dir():
-        raise ValueError(f"report: --figures must have --out FOLDER, in a folder that exists, got {out or 'none'}")
+        raise ValueError(
+            f"report: --figures must have --out FOLDER, in a folder that exists, got {out or 'none'}"
+        )
     portfolio = _build_portfolio(request, ("pdf", "png", "svg"))
     files = name_files(portfolio)
     for name, content in files.items():
@@ -153,7 +183,9 @@ def folder_command(request: ReportRequest, out: Path | None, console: Console) -
     for sentence in portfolio.page.absent:
         console.print(f"[dim]{escape(sentence)}[/]", soft_wrap=True)
     n_pictures = len(portfolio.pictures)
-    console.print(f"{len(portfolio.page.tables)} tables, {n_pictures} pictures from {len(portfolio.page.results)} runs")
+    console.print(
+        f"{len(portfolio.page.tables)} tables, {n_pictures} pictures from {len(portfolio.page.results)} runs"
+    )
     console.print(f"open:  [bold]{escape(str(out / PAGE))}[/]", soft_wrap=True)
 
 

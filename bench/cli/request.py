@@ -29,7 +29,9 @@ def read_request(request: Request) -> Experiment:
     has_data = request.data_root is not None or any(map(datasets.is_datalist, names))
     preset = get_preset(request.preset or ("quick" if has_data else "demo"))
     if preset.phantom is None and not has_data:
-        raise SpecError(f"preset '{request.preset}' needs your own data: give --data-root (or use --preset demo)")
+        raise SpecError(
+            f"preset '{request.preset}' needs your own data: give --data-root (or use --preset demo)"
+        )
     protocol = _limit_trials(_build_protocol(preset.protocol, request), preset.trial_epochs)
     phantom = None if has_data else preset.phantom
     single = len(names) == 1
@@ -41,7 +43,9 @@ def read_request(request: Request) -> Experiment:
     built = [methods.build(spec.name, dict(spec.settings)) for spec in asked]
     check_methods(built, protocol.model.backbone, protocol.data.patch)
     pairs = zip(asked, built, strict=True)
-    method_specs = dict.fromkeys(MethodSpec(spec.name, methods.changed_settings(method)) for spec, method in pairs)
+    method_specs = dict.fromkeys(
+        MethodSpec(spec.name, methods.changed_settings(method)) for spec, method in pairs
+    )
     return Experiment(
         tuple(method_specs),
         roots,
@@ -98,4 +102,6 @@ def _find_root(name: str, request: Request, *, single: bool, phantom: bool) -> t
             return name, root / name
     if plain and single:
         return name, plain[0]
-    raise SpecError(f"--data-root: no folder for '{name}' (give --data-root {name}=/path/to/{name})")
+    raise SpecError(
+        f"--data-root: no folder for '{name}' (give --data-root {name}=/path/to/{name})"
+    )

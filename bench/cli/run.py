@@ -46,14 +46,17 @@ def run_grid_command(
 ) -> int:
     """Carry out a grid, from the data to the printed table; return the exit code.
 
-    ``command`` is what was typed; ``with_values`` returns the runs with tuned values, if they are to have any.
+    ``command`` is what was typed; ``with_values`` returns the runs with tuned values, if they are
+    to have any.
     """
     say_what_is_missing(experiment, console)
     specs = lay_out_runs(experiment, console)
     try:
         specs = list(with_values(specs, console))
     except KeyboardInterrupt:
-        console.print("interrupted while tuning: the trials that have ended are kept; the same command does the rest")
+        console.print(
+            "interrupted while tuning: the trials that have ended are kept; the same command does the rest"
+        )
         return EXIT_INTERRUPTED
     console.print(f"settings: {describe_tuning(specs)}")
     with case_progress(console) as on_case:
@@ -64,7 +67,9 @@ def run_grid_command(
     to_do = [replace(spec, group=group.id) for spec in to_do]
     tracker = Tracker(experiment.out, console)
     if finished:
-        console.print(f"{len(finished)} of {len(specs)} runs are done already (--force repeats them)")
+        console.print(
+            f"{len(finished)} of {len(specs)} runs are done already (--force repeats them)"
+        )
         for spec, result in finished:
             tracker.send(result, run_folder(experiment.out, spec))
     results = [result for _, result in finished]
@@ -79,7 +84,9 @@ def run_grid_command(
 
             run_grid(to_do, experiment.out, slots, on_event)
     except KeyboardInterrupt:
-        console.print(f"interrupted: {len(results)} of {len(specs)} runs have ended; the same command does the rest")
+        console.print(
+            f"interrupted: {len(results)} of {len(specs)} runs have ended; the same command does the rest"
+        )
         return EXIT_INTERRUPTED
     finally:
         tracker.finish()
@@ -87,13 +94,24 @@ def run_grid_command(
     tables = method_tables(sorted(results, key=lambda result: order[result.run_id]))
     print_tables([main_table([table]) for table in tables], console)
     minutes, seconds = divmod(round(time.time() - psutil.Process().create_time()), 60)
-    console.print(f"time:    {minutes} min {seconds} s from the command to its table, {len(to_do)} runs carried out")
+    console.print(
+        f"time:    {minutes} min {seconds} s from the command to its table, {len(to_do)} runs carried out"
+    )
     console.print("tables:  [bold]python -m bench report --format latex[/]")
-    console.print(f"browse:  [bold]{escape(describe_browsing(store.default_uri()))}[/]", soft_wrap=True)
-    failed = [result.run_id for result in results if result.status in (Status.FAILED, Status.DIVERGED, Status.OOM)]
+    console.print(
+        f"browse:  [bold]{escape(describe_browsing(store.default_uri()))}[/]", soft_wrap=True
+    )
+    failed = [
+        result.run_id
+        for result in results
+        if result.status in (Status.FAILED, Status.DIVERGED, Status.OOM)
+    ]
     for run_id in failed:
         record = escape(str(experiment.out / "runs" / run_id / RESULT_FILE))
-        console.print(f"[red]not done:[/] the reason, and the traceback if any, are in {record}", soft_wrap=True)
+        console.print(
+            f"[red]not done:[/] the reason, and the traceback if any, are in {record}",
+            soft_wrap=True,
+        )
     return EXIT_FAILED_RUNS if failed else EXIT_DONE
 
 
@@ -102,7 +120,9 @@ def plan_command(experiment: Experiment, console: Console) -> None:
     specs = lay_out_runs(experiment, console)
     finished, to_do = split_finished(specs, experiment.out)
     states = {spec.run_id: result.status.value for spec, result in finished}
-    table = Table(title=f"{len(specs)} runs in {experiment.out / 'runs'}: {len(finished)} done, {len(to_do)} to do")
+    table = Table(
+        title=f"{len(specs)} runs in {experiment.out / 'runs'}: {len(finished)} done, {len(to_do)} to do"
+    )
     for heading in ("run", "state", "folder"):
         table.add_column(heading, overflow="fold")
     for spec in specs:

@@ -36,7 +36,8 @@ class ScoreRequest:
 def score_command(request: ScoreRequest, console: Console, *, as_json: bool) -> None:
     """Score one pair of files, or all predictions in a folder, and print every row and the means.
 
-    Raises: ValueError with one sentence for files that do not belong together or a setting that cannot be.
+    Raises: ValueError with one sentence for files that do not belong together or a setting that
+    cannot be.
     """
     spec = _read_spec(request.assignments)
     pairing = pair_files(request.dataset, request.reference, request.prediction, request.release)
@@ -56,7 +57,9 @@ def score_command(request: ScoreRequest, console: Console, *, as_json: bool) -> 
     console.print(_tabulate_cases(rows))
     console.print(_tabulate_regions("mean", aggregate_regions(rows)))
     if processed is not None:
-        title = f"mean with {REGION} of fewer than {processed.min_vox} predicted voxels taken as none"
+        title = (
+            f"mean with {REGION} of fewer than {processed.min_vox} predicted voxels taken as none"
+        )
         console.print(_tabulate_regions(title, aggregate_regions(processed.cases)))
 
 
@@ -64,10 +67,14 @@ def _read_spec(assignments: Sequence[str]) -> EvalSpec:
     protocol = Protocol()
     for assignment in assignments:
         if not assignment.startswith("eval."):
-            raise SpecError(f"score: --set must be a field of the scoring such as eval.hd95, got '{assignment}'")
+            raise SpecError(
+                f"score: --set must be a field of the scoring such as eval.hd95, got '{assignment}'"
+            )
         protocol = override(protocol, assignment)
     if protocol.eval.et_min_vox == AUTO:
-        raise SpecError("score: eval.et_min_vox must be a number, got auto (only a run has cases to choose it on)")
+        raise SpecError(
+            "score: eval.et_min_vox must be a number, got auto (only a run has cases to choose it on)"
+        )
     return protocol.eval
 
 
@@ -90,7 +97,11 @@ def _format_json(
 
 
 def _print_heading(pairing: Pairing, scoring: Scoring, console: Console) -> None:
-    assumed = " (assumed, the files' names do not tell: --release names another)" if pairing.release_assumed else ""
+    assumed = (
+        " (assumed, the files' names do not tell: --release names another)"
+        if pairing.release_assumed
+        else ""
+    )
     synthetic = " (SYNTHETIC phantoms)" if pairing.synthetic else ""
     console.print(
         f"[bold]{escape(pairing.info.title)}[/]{assumed}{synthetic}, cases: {len(pairing.pairs)}; empty masks: "
@@ -98,12 +109,17 @@ def _print_heading(pairing: Pairing, scoring: Scoring, console: Console) -> None
         soft_wrap=True,
     )
     if pairing.without_prediction:
-        console.print(f"[yellow]left out, without a prediction: {len(pairing.without_prediction)}[/]", soft_wrap=True)
+        console.print(
+            f"[yellow]left out, without a prediction: {len(pairing.without_prediction)}[/]",
+            soft_wrap=True,
+        )
 
 
 def _tabulate_cases(rows: Sequence[CaseScore]) -> Table:
     table = _begin_table(
-        "", words=("case", "region"), numbers=("Dice", "HD95 mm", "NSD", "at mm", "ref. ml", "pred. ml")
+        "",
+        words=("case", "region"),
+        numbers=("Dice", "HD95 mm", "NSD", "at mm", "ref. ml", "pred. ml"),
     )
     for row in rows:
         table.add_row(
@@ -138,7 +154,9 @@ def _tabulate_regions(title: str, regions: Sequence[RegionAggregate]) -> Table:
 
 def _begin_table(title: str, words: Sequence[str], numbers: Sequence[str]) -> Table:
     """Return a table that is set tightly, so that a case and its numbers fit into 80 columns."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
+    )
     for heading in words:
         table.add_column(heading, overflow="fold")
     for heading in numbers:

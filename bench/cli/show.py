@@ -27,7 +27,9 @@ def count_command(setting: Setting, console: Console, *, as_json: bool) -> None:
     counts = count_methods(setting)
     if as_json:
         record = asdict(setting) | {"methods": [asdict(count) for count in counts]}
-        console.file.write(json.dumps(record, indent=2) + "\n")  # as it is: the console would wrap long lines
+        console.file.write(
+            json.dumps(record, indent=2) + "\n"
+        )  # as it is: the console would wrap long lines
     else:
         console.print(_counts_table(setting, counts))
 
@@ -44,25 +46,43 @@ def _methods_table() -> Table:
     for name in methods.names():
         kind = methods.get(name)
         info = kind.info
-        start = "starts as the frozen network" if info.identity_at_init else "changes the output from the start"
+        start = (
+            "starts as the frozen network"
+            if info.identity_at_init
+            else "changes the output from the start"
+        )
         merges = "merges into the weights" if info.mergeable else "does not merge"
         needs = f"needs {', '.join(info.roles)}; " if info.roles else ""
-        settings = [f"  {item.name}={item.default}  {item.metadata['help']}" for item in fields(kind)]
-        table.add_row(name, escape("\n".join([info.paper, f"{needs}{start}; {merges}", *settings])), end_section=True)
+        settings = [
+            f"  {item.name}={item.default}  {item.metadata['help']}" for item in fields(kind)
+        ]
+        table.add_row(
+            name,
+            escape("\n".join([info.paper, f"{needs}{start}; {merges}", *settings])),
+            end_section=True,
+        )
     return table
 
 
 def _counts_table(setting: Setting, counts: list[MethodCount]) -> Table:
     size = "x".join(map(str, setting.patch))
-    title = f"{setting.backbone}, {setting.channels} channels, {setting.classes} classes, patch {size}"
+    title = (
+        f"{setting.backbone}, {setting.channels} channels, {setting.classes} classes, patch {size}"
+    )
     numbers = ("total", "trained", "method", "decoder", "other")
-    table = Table(title=f"{title}, also_train={setting.also_train}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(
+        title=f"{title}, also_train={setting.also_train}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for heading in ("name", *numbers):
         table.add_column(heading, justify="right" if heading in numbers else "left", no_wrap=True)
     facts = ["trained = method + decoder + other (what trains beside every method)"]
     for count in counts:
         parts = count.trained_by_part
-        sizes = (count.total, count.trained, *((parts.method, parts.decoder, parts.other) if parts else (None,) * 3))
+        sizes = (
+            count.total,
+            count.trained,
+            *((parts.method, parts.decoder, parts.other) if parts else (None,) * 3),
+        )
         table.add_row(count.name, *("-" if size is None else f"{size:,}" for size in sizes))
         start = "identity at step 0" if count.identity_at_step_0 else "changes the output at step 0"
         merges = "merges" if count.mergeable else "does not merge"
@@ -73,13 +93,17 @@ def _counts_table(setting: Setting, counts: list[MethodCount]) -> Table:
 
 
 def _datasets_table() -> Table:
-    table = _table("data sets", "name", "release", "channels", "regions", "files looked for", "reference")
+    table = _table(
+        "data sets", "name", "release", "channels", "regions", "files looked for", "reference"
+    )
     for name in datasets.names():
         kind = datasets.get(name)
         for release in kind.releases:
             regions = ", ".join(region.name for region in release.regions)
             channels = ", ".join(release.channels)
-            table.add_row(name, release.title, channels, regions, escape(release.layout), kind.reference)
+            table.add_row(
+                name, release.title, channels, regions, escape(release.layout), kind.reference
+            )
     return table
 
 
@@ -87,5 +111,7 @@ def _backbones_table() -> Table:
     table = _table("backbones", "name", "title", "weights", "slices divisible by", "reference")
     for name in registry.names():
         info = registry.get(name)
-        table.add_row(name, info.title, ", ".join(info.weights), str(info.multiple_of), info.reference)
+        table.add_row(
+            name, info.title, ", ".join(info.weights), str(info.multiple_of), info.reference
+        )
     return table

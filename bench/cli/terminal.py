@@ -9,7 +9,14 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from bench.grid.plan import Experiment
 from bench.grid.runner import Event
@@ -38,10 +45,16 @@ class GridDisplay:
         self.console = console
         self.n_runs = n_runs
         self.started = time.monotonic()
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[state]}"),
+        )
         clock = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
         live = console.is_terminal
-        self.progress = Progress(*columns, *clock, console=console, disable=not live, speed_estimate_period=300)
+        self.progress = Progress(
+            *columns, *clock, console=console, disable=not live, speed_estimate_period=300
+        )
         self.grid = self.progress.add_task("all runs", total=n_runs, state=f"0/{n_runs}")
         self.tasks: dict[str, TaskID] = {}
         self.fractions: dict[str, float] = {}
@@ -52,7 +65,10 @@ class GridDisplay:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.progress.stop()
 
@@ -60,16 +76,25 @@ class GridDisplay:
         """Bring the bars up to date; a run that has ended becomes a line of its own."""
         run_id = event.spec.run_id
         if event.phase == "start":
-            self.tasks[run_id] = self.progress.add_task(describe_spec(event.spec), total=1.0, state="starting")
+            self.tasks[run_id] = self.progress.add_task(
+                describe_spec(event.spec), total=1.0, state="starting"
+            )
         elif event.result is not None:
             self.progress.remove_task(self.tasks.pop(run_id))
             self.fractions[run_id] = 1.0
             self.n_ended += 1
-            self.console.print(describe_result(event.result) + ("" if self.progress.live.is_started else self._eta()))
+            self.console.print(
+                describe_result(event.result)
+                + ("" if self.progress.live.is_started else self._eta())
+            )
         else:
             share = event.done / event.total
-            self.fractions[run_id] = FIT_FRAC * share if event.phase == "fit" else FIT_FRAC + (1 - FIT_FRAC) * share
-            state = f"{'epoch' if event.phase == 'fit' else 'scoring case'} {event.done}/{event.total}"
+            self.fractions[run_id] = (
+                FIT_FRAC * share if event.phase == "fit" else FIT_FRAC + (1 - FIT_FRAC) * share
+            )
+            state = (
+                f"{'epoch' if event.phase == 'fit' else 'scoring case'} {event.done}/{event.total}"
+            )
             self.progress.update(self.tasks[run_id], completed=self.fractions[run_id], state=state)
         done = sum(self.fractions.values())
         self.progress.update(self.grid, completed=done, state=f"{self.n_ended}/{self.n_runs}")
@@ -119,7 +144,9 @@ def say_what_is_missing(experiment: Experiment, console: Console) -> None:
     if experiment.protocol.model.weights == "none":
         console.print("[yellow]weights: none, the backbone starts from random numbers[/]")
     if experiment.protocol.model.weights == EMBEDDED_WEIGHTS:
-        console.print("[yellow]weights: formula-vit (embedded), pre-trained on images drawn from formulas[/]")
+        console.print(
+            "[yellow]weights: formula-vit (embedded), pre-trained on images drawn from formulas[/]"
+        )
 
 
 def print_tables(tables: Sequence[Table], console: Console) -> None:
@@ -134,14 +161,22 @@ class StudyDisplay:
 
     def __init__(self, console: Console, plans: Sequence[StudyPlan]) -> None:
         self.console = console
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[state]}"),
+        )
         clock = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
         live = console.is_terminal
-        self.progress = Progress(*columns, *clock, console=console, disable=not live, speed_estimate_period=300)
+        self.progress = Progress(
+            *columns, *clock, console=console, disable=not live, speed_estimate_period=300
+        )
         self.best: dict[str, float] = {}
         self.tasks = {
             plan.spec.name: self.progress.add_task(
-                escape(f"{plan.run.method} · {plan.run.dataset}"), total=plan.spec.tune.trials or None, state="waiting"
+                escape(f"{plan.run.method} · {plan.run.dataset}"),
+                total=plan.spec.tune.trials or None,
+                state="waiting",
             )
             for plan in plans
         }
@@ -151,7 +186,10 @@ class StudyDisplay:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.progress.stop()
 
@@ -177,7 +215,11 @@ def describe_trial(event: TrialEvent, best: float | None) -> str:
     number = f"trial {event.number + 1}/{event.plan.spec.tune.trials or '?'}"
     word = "pruned" if outcome.pruned else outcome.status.value
     style = "dim" if outcome.pruned else STYLES[outcome.status]
-    found = f"inner Dice {100 * outcome.dice:.1f}" if outcome.status is Status.DONE else escape(outcome.reason)
+    found = (
+        f"inner Dice {100 * outcome.dice:.1f}"
+        if outcome.status is Status.DONE
+        else escape(outcome.reason)
+    )
     so_far = "" if best is None else f", best {100 * best:.1f}"
     name = escape(f"{run.method} · {run.dataset} · {number}")
     return f"[{style}]{word:8}[/] {name}  {found}{so_far} ({outcome.fit_s:.0f} s)"

@@ -42,7 +42,8 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600}
 def check_searches(experiment: Experiment, tuning: TuneRequest) -> None:
     """Check what shall be searched, before any data are looked at.
 
-    Raises: ValueError in one sentence for a dimension that does not exist, or whose ends do not fit the backbone.
+    Raises: ValueError in one sentence for a dimension that does not exist, or whose ends do not fit
+    the backbone.
     """
     searches, protocol = tuning.search or (), experiment.protocol
     check_owners(searches, [spec.name for spec in experiment.methods])
@@ -50,7 +51,9 @@ def check_searches(experiment: Experiment, tuning: TuneRequest) -> None:
     check_only(tuning.dimensions, built, protocol, searches)
     for method in built:
         asked = set(build_space(method, protocol, searches)) - set(build_space(method, protocol))
-        owned = [split_values({dimension.key: end})[0] for dimension in asked for end in dimension.ends]
+        owned = [
+            split_values({dimension.key: end})[0] for dimension in asked for end in dimension.ends
+        ]
         ends = [replace(method, **values) for values in owned if values]
         check_methods(ends, protocol.model.backbone, protocol.data.patch)
 
@@ -64,15 +67,25 @@ def tune_command(
     try:
         records = _tune(specs, experiment, tuning, slots, console)
     except KeyboardInterrupt:
-        console.print("interrupted: the trials that have ended are kept; the same command does the rest")
+        console.print(
+            "interrupted: the trials that have ended are kept; the same command does the rest"
+        )
         return EXIT_INTERRUPTED
     _print_tables(records, console)
     if export is not None:
         export.parent.mkdir(parents=True, exist_ok=True)
         write_toml(export, [take_best(record) for record in records])
-        console.print(f"values: {export}   use them:  [bold]python -m bench run --settings {export}[/]")
-    console.print("final runs:  [bold]python -m bench run --tuned[/] with the same methods and data sets")
-    failed = [record for record in records if record.best is None and record.trials[0].status != Status.SKIPPED]
+        console.print(
+            f"values: {export}   use them:  [bold]python -m bench run --settings {export}[/]"
+        )
+    console.print(
+        "final runs:  [bold]python -m bench run --tuned[/] with the same methods and data sets"
+    )
+    failed = [
+        record
+        for record in records
+        if record.best is None and record.trials[0].status != Status.SKIPPED
+    ]
     return EXIT_FAILED_RUNS if failed else EXIT_DONE
 
 
@@ -111,15 +124,25 @@ def read_budget(text: str) -> float:
 
 
 def _tune(
-    specs: Sequence[RunSpec], experiment: Experiment, tuning: TuneRequest, slots: Slots, console: Console
+    specs: Sequence[RunSpec],
+    experiment: Experiment,
+    tuning: TuneRequest,
+    slots: Slots,
+    console: Console,
 ) -> list[StudyRecord]:
-    plans: list[StudyPlan] = plan_studies(specs, experiment.out, tuning.search or (), tuning.study, tuning.dimensions)
+    plans: list[StudyPlan] = plan_studies(
+        specs, experiment.out, tuning.search or (), tuning.study, tuning.dimensions
+    )
     storage = tuning.storage or f"sqlite:///{(experiment.out / TUNING / STORAGE).resolve()}"
     budget = experiment.protocol.tune.budget
-    console.print(f"tuning {len(plans)} methods x data sets, {budget} each, in {storage}", soft_wrap=True)
+    console.print(
+        f"tuning {len(plans)} methods x data sets, {budget} each, in {storage}", soft_wrap=True
+    )
     with StudyDisplay(console, plans) as display:
         records = run_studies(plans, storage, experiment.out, slots, display.show)
-    with FileLock(experiment.out / TUNING / LOCK):  # workers that share the studies end at the same time
+    with FileLock(
+        experiment.out / TUNING / LOCK
+    ):  # workers that share the studies end at the same time
         tracker = Tracker(experiment.out, console)
         for plan, record in zip(plans, records, strict=True):
             tracker.send_study(record, plan.folder)
@@ -133,4 +156,6 @@ def _print_tables(records: Sequence[StudyRecord], console: Console) -> None:
     for record in records:
         if record.best is None:
             reasons = escape(record.reasons)
-            console.print(f"[yellow]{record.name}: no trial has ended well ({reasons}); the default is what is left[/]")
+            console.print(
+                f"[yellow]{record.name}: no trial has ended well ({reasons}); the default is what is left[/]"
+            )

@@ -1,8 +1,8 @@
 """Multiply-accumulates of a network: forward by fvcore, training by what autograd really executes.
 
-Training is one forward and one backward pass under a dispatch mode: what needs no gradient is not executed, hence not
-counted, and what gradient checkpointing computes again is. Both counters follow `bench.cost.mac_rules` and name every
-operation for which there is no rule.
+Training is one forward and one backward pass under a dispatch mode: what needs no gradient is not
+executed, hence not counted, and what gradient checkpointing computes again is. Both counters follow
+`bench.cost.mac_rules` and name every operation for which there is no rule.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch l
         namespace, _, name = func._schema.name.partition("::")
         if namespace == "aten" and name in mac_rules.RULES:
             self.macs += mac_rules.RULES[name](args, out)
-        elif namespace not in ("prim", "prims") and not (namespace == "aten" and mac_rules.is_free(name)):
+        elif namespace not in ("prim", "prims") and not (
+            namespace == "aten" and mac_rules.is_free(name)
+        ):
             self.uncounted[f"{namespace}::{name}"] += 1
         return out
 
@@ -51,7 +53,9 @@ def count_compute(
     return Compute(forward_gmac, training_gmac, _list_uncounted(unknown_forward | unknown_training))
 
 
-def count_training(train_on: Callable[[torch.Tensor], object], volume: torch.Tensor) -> tuple[float, Counter[str]]:
+def count_training(
+    train_on: Callable[[torch.Tensor], object], volume: torch.Tensor
+) -> tuple[float, Counter[str]]:
     """Return the GMAC of a forward and backward pass on a volume, and the operations without a rule.
 
     Tensors without data (torch's fake tensors) will do.

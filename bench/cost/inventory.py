@@ -60,7 +60,11 @@ class MethodCount:
 
 
 def read_setting(
-    backbone: str, patch: str | None, channels: int | None, classes: int | None, also_train: str | None
+    backbone: str,
+    patch: str | None,
+    channels: int | None,
+    classes: int | None,
+    also_train: str | None,
 ) -> Setting:
     """Return the setting that a user has typed; None stands for the default.
 
@@ -129,7 +133,13 @@ def _apply_and_count(method: Method, model: Segmenter, also_train: str) -> tuple
         for parameter in model.tuned_parameters().values()
         if method.info.tunes_backbone or id(parameter) not in before
     ]
-    assert sum(own) == expected, f"{method.info.name}: trains {sum(own)}, its closed form says {expected}"
+    assert sum(own) == expected, (
+        f"{method.info.name}: trains {sum(own)}, its closed form says {expected}"
+    )
     counts = count_parameters(model)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    return counts.total, trained, Parts(expected, counts.decoder, trained - counts.decoder - expected)
+    return (
+        counts.total,
+        trained,
+        Parts(expected, counts.decoder, trained - counts.decoder - expected),
+    )

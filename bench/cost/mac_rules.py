@@ -1,8 +1,9 @@
 """How many multiply-accumulates an operation takes, from the shapes of its tensors.
 
-Counted are matrix products, convolutions, attention and Fourier transforms. What is in `FREE`, every pointwise
-operation and every view takes none by definition: norms, softmax, activations, pooling, interpolation, copies. An
-operation that is neither counted nor free is named by the counters of `bench.cost.flops`.
+Counted are matrix products, convolutions, attention and Fourier transforms. What is in `FREE`,
+every pointwise operation and every view takes none by definition: norms, softmax, activations,
+pooling, interpolation, copies. An operation that is neither counted nor free is named by the
+counters of `bench.cost.flops`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ Shape = Sequence[int]
 COMPLEX_FACTOR = 4  # real multiply-accumulates in a complex one
 FFT_FACTOR = 2.5  # 5 N log2 N operations of a complex transform (FFTW's convention), two to a multiply-accumulate
 
-# Base names: _backward and a trailing _ (in place) are stripped. Pointwise operations and views have torch's tags.
+# Base names: _backward and a trailing _ (in place) are stripped. Pointwise operations and views
+# have torch's tags.
 _FREE_NAMES = """
 batch_norm cudnn_batch_norm miopen_batch_norm native_batch_norm _native_batch_norm_legit _batch_norm_impl_index
 _batch_norm_with_update group_norm native_group_norm instance_norm layer_norm native_layer_norm norm
@@ -60,7 +62,8 @@ def matmul(a: Shape, out: Shape) -> float:
 def convolution(x: Shape, weight: Shape, out: Shape, *, transposed: bool) -> float:
     """Return the count of a convolution with weights (outputs, inputs / groups, *kernel).
 
-    A transposed one has weights (inputs, outputs / groups, *kernel). Border zeros count as any other value.
+    A transposed one has weights (inputs, outputs / groups, *kernel). Border zeros count as any
+    other value.
     """
     return prod(x if transposed else out) * prod(weight[1:])
 
@@ -104,7 +107,9 @@ def _count_attention_backward(args: Sequence[Any], out: Any) -> float:
 
 def _count_fft(args: Sequence[Any], out: Any) -> float:
     x = args[0]
-    signal = out if x.is_complex() and not out.is_complex() else x  # the real side, if there is one, has full length
+    signal = (
+        out if x.is_complex() and not out.is_complex() else x
+    )  # the real side, if there is one, has full length
     return fourier(signal.shape, args[1], is_real=not signal.is_complex())
 
 

@@ -1,7 +1,7 @@
 """What a run needs: parameters, multiply-accumulates, memory, time. One protocol for all methods.
 
-Everything is measured after scoring, on the trained network itself, which is then put back bit for bit; so it changes
-no result, and a GPU's peak does not count a copy.
+Everything is measured after scoring, on the trained network itself, which is then put back bit for
+bit; so it changes no result, and a GPU's peak does not count a copy.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from reports.records.run import Compute, Memory, Merged, Timing
 class ParameterCount:
     """Parameters of a segmenter.
 
-    ``tuned`` are those of the backbone, injected modules included, that the method trains; ``other`` are those that the
-    protocol trains beside every method.
+    ``tuned`` are those of the backbone, injected modules included, that the method trains;
+    ``other`` are those that the protocol trains beside every method.
     """
 
     total: int
@@ -53,7 +53,9 @@ def count_parameters(model: Segmenter) -> ParameterCount:
     decoder = sum(parameter.numel() for parameter in model.decoder.parameters())
     trained = sum(parameter.numel() for parameter in model.tuned_parameters().values())
     other = sum(parameter.numel() for parameter in model.also_trained)
-    return ParameterCount(backbone + decoder, backbone=backbone, tuned=trained - other, decoder=decoder, other=other)
+    return ParameterCount(
+        backbone + decoder, backbone=backbone, tuned=trained - other, decoder=decoder, other=other
+    )
 
 
 def measure(
@@ -86,7 +88,10 @@ def measure(
 @contextmanager
 def preserved(model: nn.Module, device: torch.device) -> Iterator[None]:
     """Put everything that a training step changes back at the end; gradients are taken away before and after."""
-    changing = [*(parameter for parameter in model.parameters() if parameter.requires_grad), *model.buffers()]
+    changing = [
+        *(parameter for parameter in model.parameters() if parameter.requires_grad),
+        *model.buffers(),
+    ]
     before = [tensor.detach().to("cpu", copy=True) for tensor in changing]
     modes = {module: module.training for module in model.modules()}
     model.zero_grad()
@@ -106,7 +111,9 @@ def _merges(model: Segmenter) -> bool:
     return any(isinstance(module, surgery.Mergeable) for module in model.backbone.modules())
 
 
-def _measure_merged(model: Segmenter, image: torch.Tensor, predict_volume: Callable[[], object]) -> Merged:
+def _measure_merged(
+    model: Segmenter, image: torch.Tensor, predict_volume: Callable[[], object]
+) -> Merged:
     """Time inference with the method folded into the frozen weights, and compare the logits of a batch."""
 
     @torch.inference_mode()

@@ -1,7 +1,8 @@
 """What a training step holds in memory, and how to tell that there was not enough of it.
 
-Bytes are of distinct storages. What autograd keeps for the backward pass is seen by torch's saved-tensor hooks, which
-are told every tensor that it keeps; parameters and buffers are not counted again there.
+Bytes are of distinct storages. What autograd keeps for the backward pass is seen by torch's
+saved-tensor hooks, which are told every tensor that it keeps; parameters and buffers are not
+counted again there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from torch import nn
 from reports.records.run import Memory
 
 MIB = 2**20
-CPU_MESSAGE = re.compile(r"can't allocate memory|not enough memory", re.IGNORECASE)  # of torch's CPU allocator
+CPU_MESSAGE = re.compile(
+    r"can't allocate memory|not enough memory", re.IGNORECASE
+)  # of torch's CPU allocator
 HINT = "try --checkpointing, --slices-per-chunk, or a smaller data.patch or train.batch"
 
 
@@ -50,8 +53,12 @@ def measure_memory(model: nn.Module, step: MeasuredStep, batch: dict[str, torch.
     state = [value for values in step.optimizer.state.values() for value in values.values()]
     return Memory(
         weights_mib=count_bytes([*model.parameters(), *model.buffers()]) / MIB,
-        gradients_mib=count_bytes(parameter.grad for parameter in trained if parameter.grad is not None) / MIB,
-        optimizer_mib=count_bytes(value for value in state if isinstance(value, torch.Tensor)) / MIB,
+        gradients_mib=count_bytes(
+            parameter.grad for parameter in trained if parameter.grad is not None
+        )
+        / MIB,
+        optimizer_mib=count_bytes(value for value in state if isinstance(value, torch.Tensor))
+        / MIB,
         saved_for_backward_mib=saved / MIB,
         peak_mib=peak,
         reserved_mib=reserved,
@@ -104,7 +111,9 @@ def describe_out_of_memory(error: BaseException, device: str) -> str:
     return f"out of memory on {device}{amount} ({HINT})"
 
 
-def _watch_peak(device: torch.device, step: Callable[[], None]) -> tuple[float | None, float | None]:
+def _watch_peak(
+    device: torch.device, step: Callable[[], None]
+) -> tuple[float | None, float | None]:
     """Return the peaks of a GPU's allocator over a step, allocated and reserved, in MiB; None on other devices."""
     if device.type != "cuda":
         step()
@@ -113,7 +122,9 @@ def _watch_peak(device: torch.device, step: Callable[[], None]) -> tuple[float |
     torch.cuda.reset_peak_memory_stats(device)
     step()
     torch.cuda.synchronize(device)
-    return torch.cuda.max_memory_allocated(device) / MIB, torch.cuda.max_memory_reserved(device) / MIB
+    return torch.cuda.max_memory_allocated(device) / MIB, torch.cuda.max_memory_reserved(
+        device
+    ) / MIB
 
 
 def _address(tensor: torch.Tensor) -> int:

@@ -24,12 +24,16 @@ class Repeats:
     budget_s: float = 0.5
 
 
-def time_repeats(function: Callable[[], object], device: torch.device, repeats: Repeats = Repeats()) -> Timing:
+def time_repeats(
+    function: Callable[[], object], device: torch.device, repeats: Repeats = Repeats()
+) -> Timing:
     """Return the median and the distance of the quartiles; the device has done its work when a clock is read."""
     for _ in range(repeats.warm_up):
         function()
     seconds: list[float] = []
-    while len(seconds) < repeats.at_least or (len(seconds) < repeats.at_most and sum(seconds) < repeats.budget_s):
+    while len(seconds) < repeats.at_least or (
+        len(seconds) < repeats.at_most and sum(seconds) < repeats.budget_s
+    ):
         synchronize(device)
         started = time.perf_counter()
         function()
@@ -79,7 +83,9 @@ def _open_counter(device: torch.device) -> Callable[[], int] | None:
         return None
     try:
         pynvml.nvmlInit()
-        uuid = str(torch.cuda.get_device_properties(device).uuid)  # NVML's numbers ignore CUDA_VISIBLE_DEVICES
+        uuid = str(
+            torch.cuda.get_device_properties(device).uuid
+        )  # NVML's numbers ignore CUDA_VISIBLE_DEVICES
         handle: Any = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)  # older boards do not have it
     except pynvml.NVMLError:

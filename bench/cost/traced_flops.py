@@ -1,7 +1,8 @@
 """Multiply-accumulates of an inference, by fvcore from the graph of a traced forward pass.
 
-fvcore gets handles for what it does not know (attention, Fourier transforms) and for a product with a broadcast batch,
-of which it counts one. Its estimates for norms and interpolation are left out: they are no multiply-accumulates.
+fvcore gets handles for what it does not know (attention, Fourier transforms) and for a product with
+a broadcast batch, of which it counts one. Its estimates for norms and interpolation are left out:
+they are no multiply-accumulates.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ from bench.cost import mac_rules
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # fvcore scripts its losses when it is imported
     from fvcore.nn import FlopCountAnalysis
-    from fvcore.nn.jit_handles import addmm_flop_jit, conv_flop_jit, einsum_flop_jit, get_shape, linear_flop_jit
+    from fvcore.nn.jit_handles import (
+        addmm_flop_jit,
+        conv_flop_jit,
+        einsum_flop_jit,
+        get_shape,
+        linear_flop_jit,
+    )
 
 
 @torch.no_grad()
@@ -27,8 +34,12 @@ def count_forward(model: nn.Module, volume: torch.Tensor) -> tuple[float, Counte
     """Return the GMAC of an inference, and the operations without a rule."""
     training = model.training
     analysis = FlopCountAnalysis(model.eval(), volume)
-    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
-    analysis.clear_op_handles().set_op_handle(**{f"aten::{name}": handle for name, handle in HANDLES.items()})
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings(
+        "none"
+    )
+    analysis.clear_op_handles().set_op_handle(
+        **{f"aten::{name}": handle for name, handle in HANDLES.items()}
+    )
     total = analysis.total()
     model.train(training)
     unknown = {
@@ -63,7 +74,8 @@ def _fft_handle(inputs: list[Any], outputs: list[Any]) -> float:
 def _einsum_handle(inputs: list[Any], outputs: list[Any]) -> float:
     """Count a product of two tensors: every combination of the letters is one multiply-accumulate.
 
-    Others are left to fvcore, which reads four digits of numpy's report on the best order of contraction.
+    Others are left to fvcore, which reads four digits of numpy's report on the best order of
+    contraction.
     """
     equation = inputs[0].toIValue().replace(" ", "")
     operands = list(inputs[1].node().inputs())
@@ -89,7 +101,11 @@ def _is_complex(value: Any) -> bool:
     return "Complex" in str(value.type().scalarType())
 
 
-FFTS = [f"fft_{inverse}{kind}" for inverse in ("", "i") for kind in ("fft", "fft2", "fftn", "rfft", "rfft2", "rfftn")]
+FFTS = [
+    f"fft_{inverse}{kind}"
+    for inverse in ("", "i")
+    for kind in ("fft", "fft2", "fftn", "rfft", "rfft2", "rfftn")
+]
 HANDLES: dict[str, Any] = {
     "linear": linear_flop_jit,
     "addmm": addmm_flop_jit,

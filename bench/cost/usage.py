@@ -25,12 +25,14 @@ Sample = dict[str, float]
 def record_usage(folder: Path, device: str, interval_s: float = INTERVAL_S) -> Iterator[None]:
     """Sample this process and its device in the background, into ``usage.csv`` in ``folder``.
 
-    Columns: at_ms (since 1970), cpu_percent (100 = one core), memory_mib (resident), on a GPU gpu_memory_mib (what
-    torch's allocator holds) and, where NVML tells, gpu_percent. There is at least one sample, also of the shortest run,
-    and after a kill all but the last are there.
+    Columns: at_ms (since 1970), cpu_percent (100 = one core), memory_mib (resident), on a GPU
+    gpu_memory_mib (what torch's allocator holds) and, where NVML tells, gpu_percent. There is at
+    least one sample, also of the shortest run, and after a kill all but the last are there.
     """
     over = threading.Event()
-    sampler = threading.Thread(target=_keep_sampling, args=(folder / USAGE_FILE, device, interval_s, over), daemon=True)
+    sampler = threading.Thread(
+        target=_keep_sampling, args=(folder / USAGE_FILE, device, interval_s, over), daemon=True
+    )
     sampler.start()
     try:
         yield
@@ -45,7 +47,9 @@ def read_usage(folder: Path) -> list[tuple[int, Sample]]:
     if not file.is_file():
         return []
     with file.open(newline="") as stream:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
+        rows = [
+            {name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)
+        ]
     return [(int(row.pop("at_ms")), row) for row in rows]
 
 
@@ -57,7 +61,9 @@ def _keep_sampling(file: Path, device: str, interval_s: float, over: threading.E
     ended = False
     while not ended:
         ended = over.wait(interval_s)
-        samples.append({"at_ms": int(time.time() * 1000)} | {name: probe() for name, probe in probes.items()})
+        samples.append(
+            {"at_ms": int(time.time() * 1000)} | {name: probe() for name, probe in probes.items()}
+        )
         if len(samples) > MOST_SAMPLES:
             samples, interval_s = samples[1::2], 2 * interval_s
         try:

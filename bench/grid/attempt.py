@@ -4,7 +4,8 @@
     <run>/attempt/     what is being computed
     <run>/previous/    what was done before it was repeated
 
-Every step can be cut off and taken up again: ``result.json`` comes last into an attempt, and moves last.
+Every step can be cut off and taken up again: ``result.json`` comes last into an attempt, and moves
+last.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ def begin_attempt(folder: Path) -> Path:
     """Return a new folder for an attempt at the run of ``folder``, empty but for the count of test reads."""
     attempt = folder / ATTEMPT
     reads = folder / READS_FILE
-    if (attempt / READS_FILE).is_file():  # of an attempt that was cut off; it holds the earlier ones as well
+    if (
+        attempt / READS_FILE
+    ).is_file():  # of an attempt that was cut off; it holds the earlier ones as well
         (attempt / READS_FILE).replace(reads)
     shutil.rmtree(attempt, ignore_errors=True)
     attempt.mkdir(parents=True)

@@ -37,7 +37,9 @@ def expand(
 
     Each number of ``shots`` is a protocol of its own; without one it is that of ``protocol``.
     """
-    protocols = [replace(protocol, data=replace(protocol.data, shots=number)) for number in shots] or [protocol]
+    protocols = [
+        replace(protocol, data=replace(protocol.data, shots=number)) for number in shots
+    ] or [protocol]
     cells = product(sources, protocols, folds, seeds, method_specs)
     return [
         RunSpec(
@@ -59,15 +61,17 @@ def expand(
 def parse_methods(text: str) -> list[MethodSpec]:
     """Return the methods that ``--methods`` asks for.
 
-    ``all`` means every registered one; ``package.module:Class`` is a user's own; ``lora[rank=4,8]`` means two; several
-    keys in one bracket give their product.
-    Raises: SpecError if the text cannot be read; ValueError from `methods.get` if a name is unknown.
+    ``all`` means every registered one; ``package.module:Class`` is a user's own; ``lora[rank=4,8]``
+    means two; several keys in one bracket give their product. Raises: SpecError if the text cannot
+    be read; ValueError from `methods.get` if a name is unknown.
     """
     found: list[MethodSpec] = []
     for item in split_list(text, "--methods"):
         match = re.fullmatch(r"([\w.]+(?::\w+)?)(?:\[(.*)\])?", item)
         if match is None:
-            raise SpecError(f"--methods: cannot read '{item}' (examples: lora, lora[rank=4,8], all)")
+            raise SpecError(
+                f"--methods: cannot read '{item}' (examples: lora, lora[rank=4,8], all)"
+            )
         name, inner = match.groups()
         names = methods.names() if name == "all" else [methods.check_name(name)]
         if name == "all" and inner:

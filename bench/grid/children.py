@@ -1,6 +1,7 @@
 """Child processes that compute: they start fast, speak through a pipe, and neither outlive nor take along the parent.
 
-They come from a fork server that has imported the heavy libraries once, so that a child starts in well under a second.
+They come from a fork server that has imported the heavy libraries once, so that a child starts in
+well under a second.
 """
 
 from __future__ import annotations
@@ -35,7 +36,11 @@ class Child:
         """Return how the process ended, as the end of a sentence about it; waits for the end."""
         self.process.join()
         code = self.process.exitcode
-        cause = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
+        cause = (
+            f"was killed by {signal.Signals(-code).name}"
+            if code and code < 0
+            else f"ended with exit code {code}"
+        )
         return cause + (" (out of memory?)" if code == -signal.SIGKILL else "")
 
 
@@ -54,7 +59,9 @@ def start_child(function: str, *arguments: Any, name: str) -> Child:
 
 
 def _child_main(function: str, arguments: tuple[Any, ...], messages: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_die_with_parent, daemon=True).start()
     module, _, attribute = function.partition(":")
     target: Callable[..., object] = getattr(import_module(module), attribute)

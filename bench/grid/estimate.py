@@ -1,7 +1,8 @@
 """How many bytes a training step holds, found out without computing: the network is built on torch's meta device.
 
-Counted is what lives at the end of the forward pass and what the step needs beside it: weights, gradients, optimiser
-state, and what autograd keeps for the backward pass. Temporary results and an allocator's reserve come on top.
+Counted is what lives at the end of the forward pass and what the step needs beside it: weights,
+gradients, optimiser state, and what autograd keeps for the backward pass. Temporary results and an
+allocator's reserve come on top.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class StepBytes:
 def estimate_step(setting: Setting, method: Method, execution: Execution) -> StepBytes:
     """Return what a step of a method with this network and patch holds.
 
-    Raises: MissingRole if the backbone cannot host the method; ValueError if a setting does not fit it.
+    Raises: MissingRole if the backbone cannot host the method; ValueError if a setting does not fit
+    it.
     """
     model = build_outline(setting)
     with torch.device("meta"):

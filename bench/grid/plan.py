@@ -39,20 +39,28 @@ class Experiment:
 def lay_out(experiment: Experiment, on_case: OnCase) -> list[RunSpec]:
     """Return the cells of the grid; gets the weights first, and writes phantoms if the experiment has no data.
 
-    Raises: DataError if a root does not hold the data set, or holds cases that cannot be used, unless the experiment
-    skips them; ValueError if the weights cannot be had or read.
+    Raises: DataError if a root does not hold the data set, or holds cases that cannot be used,
+    unless the experiment skips them; ValueError if the weights cannot be had or read.
     """
     model = experiment.protocol.model
-    sha256 = registry.check_weights(model.backbone, model.weights, experiment.protocol.data.patch[1:])
+    sha256 = registry.check_weights(
+        model.backbone, model.weights, experiment.protocol.data.patch[1:]
+    )
     data = experiment.protocol.data
     sources = []
     for name, root in experiment.roots.items():
         if experiment.phantom is not None:
             _write_phantoms(name, root, experiment.phantom, on_case)
         on_read = partial(on_case, f"reading {name}")
-        sources.append(look_up(name, root, experiment.out / "cache", data, on_read, skip=experiment.skip_bad_cases))
+        sources.append(
+            look_up(
+                name, root, experiment.out / "cache", data, on_read, skip=experiment.skip_bad_cases
+            )
+        )
     check_exclude(experiment.protocol.data.exclude, experiment.roots)
-    changing = is_path(model.weights) or model.weights == EMBEDDED_WEIGHTS  # the name does not say what is in them
+    changing = (
+        is_path(model.weights) or model.weights == EMBEDDED_WEIGHTS
+    )  # the name does not say what is in them
     cells = (experiment.methods, sources, experiment.folds, experiment.seeds, experiment.protocol)
     return expand(*cells, sha256 if changing else "", experiment.shots)
 
@@ -64,7 +72,13 @@ def prepare_data(specs: Sequence[RunSpec], out: Path, on_case: OnCase) -> None:
     for spec in {spec.dataset: spec for spec in specs}.values():
         dataset = datasets.build(spec.dataset, spec.root)
         heard = partial(on_case, f"preparing {spec.dataset}")
-        prepare(dataset, find_used(dataset, spec), out / "cache", heard, preparation_of(spec.protocol.data))
+        prepare(
+            dataset,
+            find_used(dataset, spec),
+            out / "cache",
+            heard,
+            preparation_of(spec.protocol.data),
+        )
 
 
 def _write_phantoms(name: str, root: Path, phantom: PhantomSpec, on_case: OnCase) -> None:

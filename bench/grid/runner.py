@@ -19,7 +19,12 @@ from bench.specs.run import Place, RunSpec
 from methods.execution import PLAIN, Execution
 from reports.records.run import RunResult, Status, read_result
 
-FINISHED = (Status.DONE, Status.DIVERGED, Status.OOM, Status.SKIPPED)  # repeating these would give the same again
+FINISHED = (
+    Status.DONE,
+    Status.DIVERGED,
+    Status.OOM,
+    Status.SKIPPED,
+)  # repeating these would give the same again
 
 
 @dataclass(frozen=True)
@@ -54,15 +59,25 @@ def choose_slots(device: str, jobs: int | None = None, execution: Execution = PL
     present = {"cuda": n_gpus > 0, "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
         kind = device = next(name for name, there in present.items() if there)
-    if not present.get(kind, False) or (device != kind and device not in [f"cuda:{i}" for i in range(n_gpus)]):
-        raise SpecError(f"--device: '{device}' is not on this machine (auto, cpu, or one that torch sees)")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not present.get(kind, False) or (
+        device != kind and device not in [f"cuda:{i}" for i in range(n_gpus)]
+    ):
+        raise SpecError(
+            f"--device: '{device}' is not on this machine (auto, cpu, or one that torch sees)"
+        )
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     jobs = jobs or (n_gpus if device == "cuda" else min(cores, 4) if device == "cpu" else 1)
-    devices = [f"cuda:{slot % n_gpus}" for slot in range(jobs)] if device == "cuda" else [device] * jobs
+    devices = (
+        [f"cuda:{slot % n_gpus}" for slot in range(jobs)] if device == "cuda" else [device] * jobs
+    )
     return Slots(tuple(devices), max(1, cores // jobs), execution)
 
 
-def split_finished(specs: Sequence[RunSpec], out: Path) -> tuple[list[tuple[RunSpec, RunResult]], list[RunSpec]]:
+def split_finished(
+    specs: Sequence[RunSpec], out: Path
+) -> tuple[list[tuple[RunSpec, RunResult]], list[RunSpec]]:
     """Return the runs that have ended, with their results, and the runs that are still to do."""
     finished: list[tuple[RunSpec, RunResult]] = []
     to_do: list[RunSpec] = []
@@ -81,11 +96,14 @@ def adopt_ended(specs: Sequence[RunSpec], out: Path) -> None:
         end_attempt(run_folder(out, spec))
 
 
-def run_grid(specs: Sequence[RunSpec], out: Path, slots: Slots, on_event: Callable[[Event], None]) -> None:
+def run_grid(
+    specs: Sequence[RunSpec], out: Path, slots: Slots, on_event: Callable[[Event], None]
+) -> None:
     """Carry out the runs, each in a process of its own.
 
-    ``on_event`` is called in this process; a run's last event brings its result. On KeyboardInterrupt the children are
-    ended and the interrupt goes on upwards; what was finished is on disk.
+    ``on_event`` is called in this process; a run's last event brings its result. On
+    KeyboardInterrupt the children are ended and the interrupt goes on upwards; what was finished is
+    on disk.
     """
     waiting = list(reversed(specs))
     free = list(reversed(slots.devices))
@@ -120,12 +138,16 @@ class _Run:
 def _start(spec: RunSpec, out: Path, device: str, slots: Slots) -> _Run:
     attempt = begin_attempt(run_folder(out, spec))
     place = Place(attempt, out / "cache", device, slots.threads, slots.execution)
-    return _Run(spec, place, start_child("bench.grid.runner:run_in_child", spec, place, name=spec.run_id))
+    return _Run(
+        spec, place, start_child("bench.grid.runner:run_in_child", spec, place, name=spec.run_id)
+    )
 
 
 def run_in_child(spec: RunSpec, place: Place, send: Callable[[tuple[str, int, int]], None]) -> None:
     """Carry out a run in this process; what it says goes to ``send``."""
-    from bench.run.execute import run_trial  # heavy: the fork server has it already, and the parent never needs it
+    from bench.run.execute import (
+        run_trial,
+    )  # heavy: the fork server has it already, and the parent never needs it
 
     run_trial(spec, place, lambda phase, done, total: send((phase, done, total)))
 

@@ -22,7 +22,9 @@ from methods.base import Method, MissingRole, apply
 
 DEPTH, CHANNELS, CLASSES = 3, 2, 3
 LEARNING_RATE, WEIGHT_DECAY = 1e-2, 0.1  # large, so that whatever may move does
-Gradients = dict[str, torch.Tensor | None]  # by the name of the trained tensor; None: autograd gave none
+Gradients = dict[
+    str, torch.Tensor | None
+]  # by the name of the trained tensor; None: autograd gave none
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class Subject:
         """Return the network without the method, nothing frozen."""
         size = slice_size(self.backbone)
         patch = (DEPTH, size, size)
-        return build_segmenter(self.backbone, "none", in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0)
+        return build_segmenter(
+            self.backbone, "none", in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0
+        )
 
     def build_tuned(self, seed: int = 0) -> Segmenter:
         """Return the network with the method in it, whose random start is the seed's."""
@@ -47,7 +51,9 @@ class Subject:
     def make_volume(self) -> torch.Tensor:
         """Return two volumes (B, C, D, H, W), always the same."""
         size = slice_size(self.backbone)
-        return torch.randn(2, CHANNELS, DEPTH, size, size, generator=torch.Generator().manual_seed(5))
+        return torch.randn(
+            2, CHANNELS, DEPTH, size, size, generator=torch.Generator().manual_seed(5)
+        )
 
 
 Check = Callable[[Subject], str | None]  # what is wrong, in one sentence; None if nothing is
@@ -59,7 +65,11 @@ def check_identity(subject: Subject) -> str | None:
     frozen, tuned = predict(subject.build_plain(), volume), predict(subject.build_tuned(), volume)
     difference = float((tuned - frozen).abs().max())
     if subject.method.starts_as_identity():
-        return None if torch.equal(tuned, frozen) else f"declared the identity, but step 0 differs by {difference:.1e}"
+        return (
+            None
+            if torch.equal(tuned, frozen)
+            else f"declared the identity, but step 0 differs by {difference:.1e}"
+        )
     if difference > 1e-3 * float(frozen.std()):
         return None
     return f"not declared the identity, but step 0 differs by {difference:.1e} only"
@@ -73,7 +83,9 @@ def check_count(subject: Subject) -> str | None:
     apply_method(model, subject.method, seed=0)
     after = {id(parameter): name for name, parameter in model.backbone.named_parameters()}
     if not before.keys() <= after.keys():
-        return _say("the backbone has lost", [name for key, name in before.items() if key not in after])
+        return _say(
+            "the backbone has lost", [name for key, name in before.items() if key not in after]
+        )
     trained = {id(parameter) for parameter in model.tuned_parameters().values()}
     must = after.keys() if subject.method.info.tunes_backbone else after.keys() - before.keys()
     if trained - must:
@@ -81,7 +93,11 @@ def check_count(subject: Subject) -> str | None:
     if must - trained:
         return _say("these do not train:", [after[key] for key in must - trained])
     counted = sum(parameter.numel() for parameter in model.tuned_parameters().values())
-    return None if counted == expected else f"trains {counted} parameters, its closed form says {expected}"
+    return (
+        None
+        if counted == expected
+        else f"trains {counted} parameters, its closed form says {expected}"
+    )
 
 
 def check_frozen(subject: Subject) -> str | None:
@@ -100,7 +116,9 @@ def check_frozen(subject: Subject) -> str | None:
 def check_gradients(subject: Subject) -> str | None:
     """Every trained tensor gets a finite gradient and moves, but for declared exceptions, which must exist."""
     method, model = subject.method, subject.build_tuned()
-    start = {name: parameter.detach().clone() for name, parameter in model.tuned_parameters().items()}
+    start = {
+        name: parameter.detach().clone() for name, parameter in model.tuned_parameters().items()
+    }
     first, *later = train(model, subject.make_volume(), 3)
     unused = [
         pattern
@@ -133,7 +151,11 @@ def check_distinct(subject: Subject) -> str | None:
     own = _fingerprint(subject)
     for name in methods.names():
         other = Subject(methods.build(name), subject.backbone)
-        if type(other.method) is not type(subject.method) and _hosts(other) and _fingerprint(other) == own:
+        if (
+            type(other.method) is not type(subject.method)
+            and _hosts(other)
+            and _fingerprint(other) == own
+        ):
             return f"trains the same tensors as {name}"
     return None
 
@@ -161,7 +183,11 @@ def check_merge(subject: Subject) -> str | None:
     merged, changed = predict(model, volume), _changed(model, weights)
     surgery.unmerge(model.backbone)
     if bool(changed) != subject.method.info.mergeable:
-        return "declared mergeable, but nothing merges" if not changed else "not declared mergeable, but merges"
+        return (
+            "declared mergeable, but nothing merges"
+            if not changed
+            else "not declared mergeable, but merges"
+        )
     if not torch.allclose(merged, separate, rtol=1e-4, atol=1e-5):
         return f"merging changes the output by {float((merged - separate).abs().max()):.1e}"
     left = _changed(model, weights)
@@ -221,7 +247,11 @@ def _hosts(subject: Subject) -> bool:
 
 
 def _changed(model: Segmenter, before: dict[str, torch.Tensor]) -> list[str]:
-    return [name for name, tensor in model.backbone.state_dict().items() if not torch.equal(tensor, before[name])]
+    return [
+        name
+        for name, tensor in model.backbone.state_dict().items()
+        if not torch.equal(tensor, before[name])
+    ]
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
@@ -229,7 +259,9 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _say(what: str, names: list[str]) -> str:
-    return f"{what} {', '.join(sorted(names)[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{what} {', '.join(sorted(names)[:3])}" + (
+        f" and {len(names) - 3} more" if len(names) > 3 else ""
+    )
 
 
 def check_methods(built: Iterable[Method], backbone_name: str, patch: tuple[int, int, int]) -> None:

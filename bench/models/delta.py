@@ -19,20 +19,25 @@ def delta_state(model: Segmenter) -> dict[str, torch.Tensor]:
 def load_delta(model: Segmenter, state: Mapping[str, torch.Tensor]) -> None:
     """Put a delta into a network of the same backbone, method and decoder.
 
-    Raises: ValueError naming the tensors that are missing, unexpected or of another shape; nothing is changed then.
+    Raises: ValueError naming the tensors that are missing, unexpected or of another shape; nothing
+    is changed then.
     """
     present = _find_delta(model)
     problems = {
         "missing": sorted(present.keys() - state.keys()),
         "unexpected": sorted(state.keys() - present.keys()),
         "of another shape": [
-            name for name in present.keys() & state.keys() if present[name].shape != state[name].shape
+            name
+            for name in present.keys() & state.keys()
+            if present[name].shape != state[name].shape
         ],
     }
     for problem, found in problems.items():
         if found:
             listed = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
-            raise ValueError(f"load_delta: {len(found)} tensors are {problem}: {listed} (another method or backbone?)")
+            raise ValueError(
+                f"load_delta: {len(found)} tensors are {problem}: {listed} (another method or backbone?)"
+            )
     for name, tensor in present.items():
         tensor.copy_(state[name])
 
@@ -54,7 +59,9 @@ def hash_tensors(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def _find_delta(model: Segmenter) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = {f"backbone.{name}": value for name, value in model.tuned_parameters().items()}
+    found: dict[str, torch.Tensor] = {
+        f"backbone.{name}": value for name, value in model.tuned_parameters().items()
+    }
     frozen = set(map(id, model.backbone.frozen_modules))
     saved = model.backbone.state_dict(keep_vars=True)
     for module_name, module in model.backbone.named_modules():

@@ -7,12 +7,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from bench.models.backbones.info import (
-    NONE,
-    TIMM,
-    BackboneInfo,
-    LoadedWeights,
-)
+from bench.models.backbones.info import NONE, TIMM, BackboneInfo, LoadedWeights
 from bench.models.weights import catalogue
 from methods.settings import suggest
 
@@ -21,7 +16,9 @@ if TYPE_CHECKING:
 
     from bench.models.backbones.base import Backbone
 
-Builder = Callable[["BackboneInfo", int, tuple[int, int]], "Backbone"]  # in_channels, (height, width) -> random weights
+Builder = Callable[
+    ["BackboneInfo", int, tuple[int, int]], "Backbone"
+]  # in_channels, (height, width) -> random weights
 DecoderBuilder = Callable[["Backbone", int], "nn.Module"]  # n_classes
 VIT = "Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, arXiv 2010.11929"
 DEIT = "Touvron et al., Training data-efficient image transformers, ICML 2021, arXiv 2012.12877"
@@ -60,12 +57,30 @@ BACKBONES: dict[str, BackboneInfo] = {
             "vit",
             decoder="linear",
         ),
-        BackboneInfo("tiny_swin", "Tiny Swin: 2/2/2/2 blocks, width 24 (1.3 M parameters)", SWIN, 32, "swin"),
-        BackboneInfo("vit_ti16", "ViT-Ti/16: 12 blocks, width 192 (5.5 M parameters)", DEIT, 16, "vit"),
-        BackboneInfo("vit_s16", "ViT-S/16: 12 blocks, width 384 (22 M parameters)", DEIT, 16, "vit"),
-        BackboneInfo("vit_b16", "ViT-B/16: 12 blocks, width 768 (86 M parameters)", VIT, 16, "vit", decoder="upernet"),
+        BackboneInfo(
+            "tiny_swin", "Tiny Swin: 2/2/2/2 blocks, width 24 (1.3 M parameters)", SWIN, 32, "swin"
+        ),
+        BackboneInfo(
+            "vit_ti16", "ViT-Ti/16: 12 blocks, width 192 (5.5 M parameters)", DEIT, 16, "vit"
+        ),
+        BackboneInfo(
+            "vit_s16", "ViT-S/16: 12 blocks, width 384 (22 M parameters)", DEIT, 16, "vit"
+        ),
+        BackboneInfo(
+            "vit_b16",
+            "ViT-B/16: 12 blocks, width 768 (86 M parameters)",
+            VIT,
+            16,
+            "vit",
+            decoder="upernet",
+        ),
         BackboneInfo(  # Swin's authors decode its maps by UPerNet as well
-            "swin_tiny", "Swin-T: 2/2/6/2 blocks, width 96 (28 M parameters)", SWIN, 32, "swin", decoder="upernet"
+            "swin_tiny",
+            "Swin-T: 2/2/6/2 blocks, width 96 (28 M parameters)",
+            SWIN,
+            32,
+            "swin",
+            decoder="upernet",
         ),
         BackboneInfo(
             "swin_t_unet",
@@ -115,16 +130,21 @@ def check_fit(name: str, weights: str, image_size: tuple[int, int]) -> None:
     if catalogue.is_path(weights):
         catalogue.check_path(weights)
     elif weights not in info.weights:
-        raise ValueError(f"{name}: unknown weights '{weights}'{suggest(weights, list(info.weights))} (or a file)")
+        raise ValueError(
+            f"{name}: unknown weights '{weights}'{suggest(weights, list(info.weights))} (or a file)"
+        )
     height, width = image_size
     if height % info.multiple_of or width % info.multiple_of:
-        raise ValueError(f"{name}: slices must be divisible by {info.multiple_of}, got {height}x{width}")
+        raise ValueError(
+            f"{name}: slices must be divisible by {info.multiple_of}, got {height}x{width}"
+        )
 
 
 def check_weights(name: str, weights: str, image_size: tuple[int, int]) -> str:
     """Get the weights and read them once, without keeping them; return the SHA-256 of their file, or "" for none.
 
-    Raises: ValueError with one sentence if they cannot be had, are damaged, or are of another architecture.
+    Raises: ValueError with one sentence if they cannot be had, are damaged, or are of another
+    architecture.
     """
     if weights == NONE:
         return ""
@@ -149,7 +169,9 @@ def build(name: str, in_channels: int, image_size: tuple[int, int], weights: str
     return backbone
 
 
-def _build_random(name: str, in_channels: int, image_size: tuple[int, int], weights: str) -> Backbone:
+def _build_random(
+    name: str, in_channels: int, image_size: tuple[int, int], weights: str
+) -> Backbone:
     """Return the backbone with random numbers in it, in the form that these weights need."""
     info = get(name)
     entry = catalogue.find(name, weights)
@@ -168,5 +190,7 @@ def build_decoder(backbone: Backbone, n_classes: int) -> nn.Module:
 
 
 def _load(backbone: Backbone, weights: str) -> LoadedWeights:
-    loaded: LoadedWeights = import_module("bench.models.weights.load").load_weights(backbone, weights)
+    loaded: LoadedWeights = import_module("bench.models.weights.load").load_weights(
+        backbone, weights
+    )
     return loaded

@@ -23,7 +23,9 @@ class Segmenter(nn.Module):
     def __init__(self, backbone: Backbone, decoder: nn.Module) -> None:
         super().__init__()
         self.backbone, self.decoder = backbone, decoder
-        self.also_trained: tuple[nn.Parameter, ...] = ()  # of the backbone, by the protocol and not by the method
+        self.also_trained: tuple[
+            nn.Parameter, ...
+        ] = ()  # of the backbone, by the protocol and not by the method
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """Return the logits of a batch of volumes."""
@@ -35,16 +37,27 @@ class Segmenter(nn.Module):
 
     def tuned_parameters(self) -> dict[str, nn.Parameter]:
         """Return what trains in the backbone, by name; the decoder is not in it."""
-        return {name: parameter for name, parameter in self.backbone.named_parameters() if parameter.requires_grad}
+        return {
+            name: parameter
+            for name, parameter in self.backbone.named_parameters()
+            if parameter.requires_grad
+        }
 
 
 def build_segmenter(
-    backbone: str, weights: str, *, in_channels: int, n_classes: int, patch: tuple[int, int, int], seed: int
+    backbone: str,
+    weights: str,
+    *,
+    in_channels: int,
+    n_classes: int,
+    patch: tuple[int, int, int],
+    seed: int,
 ) -> Segmenter:
     """Return a network for patches (D, H, W) in voxels, nothing frozen, no method in it.
 
-    Backbone and decoder are initialised from random streams of their own, so a seed's decoder is the same whatever the
-    backbone's weights and the method are; the global random state is untouched.
+    Backbone and decoder are initialised from random streams of their own, so a seed's decoder is
+    the same whatever the backbone's weights and the method are; the global random state is
+    untouched.
     Raises: ValueError if name, weights or patch do not fit.
     """
     with _random_stream(seed, "backbone"):
@@ -56,16 +69,24 @@ def build_segmenter(
 
 
 def apply_method(
-    model: Segmenter, method: Method, seed: int, *, also_train: str = "decoder", backbone_mode: str = "eval"
+    model: Segmenter,
+    method: Method,
+    seed: int,
+    *,
+    also_train: str = "decoder",
+    backbone_mode: str = "eval",
 ) -> None:
     """Freeze the network's backbone and put a method into it; the global random state is untouched.
 
     Args:
-        also_train: what trains beside the method: ``decoder``, or ``paper``, the backbone's `paper_parts` as well (the
+        also_train: what trains beside the method: ``decoder``, or ``paper``, the backbone's
+        `paper_parts` as well (the
             final norm and, in a ViT, the position embedding).
-        backbone_mode: ``eval`` keeps frozen modules in evaluation mode for good (no dropout, no drop path); ``train``
+        backbone_mode: ``eval`` keeps frozen modules in evaluation mode for good (no dropout, no
+        drop path); ``train``
             lets them follow ``train()``.
-    Raises: MissingRole if the backbone cannot host the method; ValueError if a setting does not fit it.
+    Raises: MissingRole if the backbone cannot host the method; ValueError if a setting does not fit
+    it.
     """
     for name, value, known in (
         ("also_train", also_train, ("decoder", "paper")),
@@ -78,7 +99,9 @@ def apply_method(
     if also_train == "paper":
         by_method = {id(parameter) for parameter in model.tuned_parameters().values()}
         parameters = model.backbone.list_paper_parameters()
-        model.also_trained = tuple(parameter for parameter in parameters if id(parameter) not in by_method)
+        model.also_trained = tuple(
+            parameter for parameter in parameters if id(parameter) not in by_method
+        )
         for parameter in model.also_trained:
             parameter.requires_grad_(True)
     model.backbone.frozen_in_train_mode = backbone_mode == "train"

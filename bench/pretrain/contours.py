@@ -1,8 +1,8 @@
 """Images of a few hundred families of contours, for classification: the classical formula-driven pre-training.
 
-Reference: Kataoka et al., Replacing Labeled Real-image Datasets with Auto-generated Contours, CVPR 2022,
-arXiv 2206.09132. A family is a set of harmonics and a number of lines; an image is one of its contours, moved, turned,
-scaled, in random colours.
+Reference: Kataoka et al., Replacing Labeled Real-image Datasets with Auto-generated Contours, CVPR
+2022, arXiv 2206.09132. A family is a set of harmonics and a number of lines; an image is one of its
+contours, moved, turned, scaled, in random colours.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ N_HARMONICS = 8
 FAMILIES_SEED = 0
 
 
-def render_contours(generator: torch.Generator, count: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def render_contours(
+    generator: torch.Generator, count: int, size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return images float32 (B, 3, H, W), z-scored, and their families int64 (B)."""
     families = Dice(torch.Generator().manual_seed(FAMILIES_SEED))
-    amplitudes = families.uniform(0, 0.25, N_CATEGORIES, N_HARMONICS) * families.integers(2, N_CATEGORIES, N_HARMONICS)
+    amplitudes = families.uniform(0, 0.25, N_CATEGORIES, N_HARMONICS) * families.integers(
+        2, N_CATEGORIES, N_HARMONICS
+    )
     phases = families.uniform(0, 2 * math.pi, N_CATEGORIES, N_HARMONICS)
     n_lines = 1 + families.integers(4, N_CATEGORIES)
 

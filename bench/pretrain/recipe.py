@@ -29,7 +29,11 @@ class Recipe:
         """Raises: SpecError naming the field."""
         checks = {
             "pretext": (self.pretext in PRETEXTS, f"one of {', '.join(PRETEXTS)}", self.pretext),
-            "backbone": (self.backbone in BACKBONES, f"one of {', '.join(BACKBONES)}", self.backbone),
+            "backbone": (
+                self.backbone in BACKBONES,
+                f"one of {', '.join(BACKBONES)}",
+                self.backbone,
+            ),
             "steps": (self.steps >= 1, ">= 1", self.steps),
             "batch": (self.batch >= 1, ">= 1", self.batch),
             "lr": (self.lr > 0, "> 0", self.lr),

@@ -1,8 +1,9 @@
 """Scenes drawn from formulas: layers of closed contours that hide each other, with procedural textures.
 
-In the spirit of the dead-leaves model (Lee, Mumford & Huang, IJCV 2001) and of pre-training on auto-generated contours
-(Kataoka et al., CVPR 2022, arXiv 2206.09132). A scene has fewer looks than objects, so shapes share intensities, and
-what a pixel belongs to can only be told from its neighbourhood. Everything is vectorised over the scenes of a batch.
+In the spirit of the dead-leaves model (Lee, Mumford & Huang, IJCV 2001) and of pre-training on
+auto-generated contours (Kataoka et al., CVPR 2022, arXiv 2206.09132). A scene has fewer looks than
+objects, so shapes share intensities, and what a pixel belongs to can only be told from its
+neighbourhood. Everything is vectorised over the scenes of a batch.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Scenes:
     part: torch.Tensor  # int64 (B, H, W): 0 behind, PLAIN, or the layer of a nested object
     texture: torch.Tensor  # int64 (B, H, W)
     boundary: torch.Tensor  # float32 (B, H, W): 1 where a neighbour belongs to something else
-    offset: torch.Tensor  # float32 (B, 3, H, W): to the object's centre (y, x), in radii, and its log radius; 0 behind
+    offset: (
+        torch.Tensor
+    )  # float32 (B, 3, H, W): to the object's centre (y, x), in radii, and its log radius; 0 behind
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ class Dice:
 def render_scenes(generator: torch.Generator, count: int, size: int, nested: bool = True) -> Scenes:
     """Return ``count`` scenes of ``size`` x ``size`` pixels.
 
-    ``nested`` lets some objects have a shell, a middle and a core of different looks around each other.
+    ``nested`` lets some objects have a shell, a middle and a core of different looks around each
+    other.
     """
     dice = Dice(generator)
     axis = torch.linspace(-1, 1, size)
@@ -140,7 +144,9 @@ def _paint_object(
     looks = dice.integers(N_LOOKS, count, 3)
     part = torch.full_like(maps["part"], PLAIN)
     look = looks[:, 0, None, None].expand_as(part)
-    n_layers = (dice.uniform(0, 1, count) < P_NESTED).long() * (1 + dice.integers(2, count)) * int(nested)
+    n_layers = (
+        (dice.uniform(0, 1, count) < P_NESTED).long() * (1 + dice.integers(2, count)) * int(nested)
+    )
     bounds = torch.stack([dice.uniform(0.55, 0.8, count), dice.uniform(0.3, 0.5, count)], dim=1)
     part = torch.where((n_layers > 0)[:, None, None], SHELL, part)
     for layer, name in enumerate((MIDDLE, CORE)):
@@ -164,7 +170,9 @@ def _draw_level(
     turn = dice.uniform(0, 2 * math.pi, count)[:, None, None]
     along = away[:, 0] * turn.cos() + away[:, 1] * turn.sin()
     across = away[:, 1] * turn.cos() - away[:, 0] * turn.sin()
-    aspect = torch.tensor([shape.aspect for shape in SHAPES])[kind] * dice.uniform(0.85, 1.15, count)
+    aspect = torch.tensor([shape.aspect for shape in SHAPES])[kind] * dice.uniform(
+        0.85, 1.15, count
+    )
     stretch = aspect.sqrt()[:, None, None]
     along, across = along / stretch, across * stretch
     angle = torch.atan2(along, across)
@@ -180,7 +188,9 @@ def _draw_contours(dice: Dice, kind: torch.Tensor) -> torch.Tensor:
     for row, shape in enumerate(SHAPES):
         strength[row, list(shape.harmonics)] = shape.amplitude
     orders = torch.arange(8.0)
-    amplitudes = strength[kind] * dice.uniform(0.8, 1.2, count, 8) + 0.03 * dice.normal(count, 8) / (1 + orders)
+    amplitudes = strength[kind] * dice.uniform(0.8, 1.2, count, 8) + 0.03 * dice.normal(
+        count, 8
+    ) / (1 + orders)
     phases = dice.uniform(0, 2 * math.pi, count, 8)
     waves = (orders[:, None] * angles + phases[:, :, None]).cos()  # (B, 8, angles)
     contour = 1 + (amplitudes[:, :, None] * waves).sum(dim=1)
@@ -188,11 +198,15 @@ def _draw_contours(dice: Dice, kind: torch.Tensor) -> torch.Tensor:
     return (contour * (1 - notch[:, None] * torch.exp(-((angles / 0.5) ** 2)))).clamp_min(0.15)
 
 
-def _colour(dice: Dice, grid: torch.Tensor, look: torch.Tensor, texture_of_look: torch.Tensor) -> torch.Tensor:
+def _colour(
+    dice: Dice, grid: torch.Tensor, look: torch.Tensor, texture_of_look: torch.Tensor
+) -> torch.Tensor:
     """Return the clean image (B, 3, H, W): each look has a mean and a strength of its texture in each channel."""
     count, size = len(look), look.shape[-1]
     textures = _draw_textures(dice, grid, count)  # (B, T, H, W)
-    texture = textures.gather(1, texture_of_look.gather(1, look.flatten(1)).view(count, 1, size, size))
+    texture = textures.gather(
+        1, texture_of_look.gather(1, look.flatten(1)).view(count, 1, size, size)
+    )
     means = dice.uniform(0.2, 2.0, count, N_LOOKS, N_CHANNELS)
     strengths = dice.uniform(0.05, 0.3, count, N_LOOKS, N_CHANNELS)
     flat = look.flatten(1)[:, :, None].expand(-1, -1, N_CHANNELS)
@@ -237,7 +251,9 @@ def _photograph(dice: Dice, clean: torch.Tensor, size: int) -> tuple[torch.Tenso
     share = dice.uniform(0, 1, count)[:, None, None, None]
     picture = torch.lerp(clean, F.avg_pool2d(clean, 3, stride=1, padding=1), share)
     picture = picture * (1 + 0.12 * dice.smooth(count, 1, 3, size))
-    picture = picture + dice.uniform(0.02, 0.2, count)[:, None, None, None] * dice.normal(*picture.shape)
+    picture = picture + dice.uniform(0.02, 0.2, count)[:, None, None, None] * dice.normal(
+        *picture.shape
+    )
     mean, deviation = picture.mean(dim=(2, 3), keepdim=True), picture.std(dim=(2, 3), keepdim=True)
     return (clean - mean) / deviation, (picture - mean) / deviation
 

@@ -17,8 +17,8 @@ MASKED_FRAC = 0.6
 class DenseScenes(nn.Module):
     """Tell of every pixel what it belongs to, from the normalised last tap alone, by one linear map a token.
 
-    Shape class and texture of the topmost object, its boundary, the way to its centre and its size, the image without
-    noise; with ``nested`` also which layer of a nested object it is.
+    Shape class and texture of the topmost object, its boundary, the way to its centre and its size,
+    the image without noise; with ``nested`` also which layer of a nested object it is.
     """
 
     def __init__(self, backbone: ViTBackbone, nested: bool) -> None:
@@ -65,8 +65,9 @@ class Contours(nn.Module):
 class MaskedAutoencoder(nn.Module):
     """Paint what was hidden from the encoder, which sees the other patches only.
 
-    Reference: He et al., Masked Autoencoders Are Scalable Vision Learners, CVPR 2022, arXiv 2111.06377. The decoder is
-    one of timm's blocks; pixels of a patch are normalised by their mean and deviation, as there.
+    Reference: He et al., Masked Autoencoders Are Scalable Vision Learners, CVPR 2022, arXiv
+    2111.06377. The decoder is one of timm's blocks; pixels of a patch are normalised by their mean
+    and deviation, as there.
     """
 
     def __init__(self, backbone: ViTBackbone) -> None:
@@ -89,16 +90,23 @@ class MaskedAutoencoder(nn.Module):
         x = tokens.gather(1, seen)
         for block in backbone.blocks:
             x = block(x)
-        x = self.mask_token.expand_as(tokens).scatter(1, seen, backbone.norm(x)) + backbone.pos_embed
+        x = (
+            self.mask_token.expand_as(tokens).scatter(1, seen, backbone.norm(x))
+            + backbone.pos_embed
+        )
         painted = self.head(self.decoder(x))
         wanted = F.unfold(image, backbone.patch_size, stride=backbone.patch_size).transpose(1, 2)
-        wanted = (wanted - wanted.mean(2, keepdim=True)) / wanted.std(2, keepdim=True).clamp_min(0.1)
+        wanted = (wanted - wanted.mean(2, keepdim=True)) / wanted.std(2, keepdim=True).clamp_min(
+            0.1
+        )
         hidden = torch.ones(tokens.shape[:2]).scatter(1, order[:, :n_seen], 0)
         error: torch.Tensor = (((painted - wanted) ** 2).mean(dim=2) * hidden).sum() / hidden.sum()
         return error
 
 
-def build_pretext(backbone: ViTBackbone, pretext: str) -> DenseScenes | Contours | MaskedAutoencoder:
+def build_pretext(
+    backbone: ViTBackbone, pretext: str
+) -> DenseScenes | Contours | MaskedAutoencoder:
     """Return the pretext of that name around a backbone, which it trains."""
     if pretext == "contours":
         return Contours(backbone)

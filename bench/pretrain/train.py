@@ -17,19 +17,28 @@ from bench.specs.run import derive_seed
 CLIP_NORM = 1.0
 
 
-def pretrain(recipe: Recipe, on_step: Callable[[int, float], None] = lambda done, loss: None) -> ViTBackbone:
+def pretrain(
+    recipe: Recipe, on_step: Callable[[int, float], None] = lambda done, loss: None
+) -> ViTBackbone:
     """Return a backbone trained by a recipe; ``on_step`` hears how many steps are done, and the loss.
 
-    The global random state is untouched. Equal recipes give equal bits on one machine with one number of threads.
+    The global random state is untouched. Equal recipes give equal bits on one machine with one
+    number of threads.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed("pretrain", recipe.seed))
         size = (recipe.size, recipe.size)
-        backbone = registry.build(recipe.backbone, in_channels=N_CHANNELS, image_size=size, weights="none")
+        backbone = registry.build(
+            recipe.backbone, in_channels=N_CHANNELS, image_size=size, weights="none"
+        )
         assert isinstance(backbone, ViTBackbone)  # the recipe knows no other
         pretext = build_pretext(backbone, recipe.pretext)
     optimizer = torch.optim.AdamW(
-        pretext.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.98), fused=True
+        pretext.parameters(),
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
+        betas=(0.9, 0.98),
+        fused=True,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: lr_factor(step, recipe.steps, recipe.warmup_frac)

@@ -33,12 +33,15 @@ def preparation_of(data: DataSpec) -> Preparation:
 def split_of(dataset: Dataset, cases: Sequence[Case], spec: RunSpec) -> Split:
     """Return the fold of a run: that of a file of folds if there is one, else of the rule, cut down to its shots.
 
-    Raises: DataError if the file is not the one that the run was laid out with, or does not fit the cases.
+    Raises: DataError if the file is not the one that the run was laid out with, or does not fit the
+    cases.
     """
     data = spec.protocol.data
     file = find_split_file(data.splits, dataset.root)
     if (file.sha256 if file else "") != spec.splits_sha256:
-        raise DataError(f"splits: the folds of {dataset.root} have changed since the run was planned")
+        raise DataError(
+            f"splits: the folds of {dataset.root} have changed since the run was planned"
+        )
     if file is None:
         split = split_cases(cases, spec.fold, n_folds=data.n_folds, val_frac=data.val_frac)
     else:

@@ -1,7 +1,8 @@
 """What a run trained, as one safetensors file that says what it belongs to. Reading it runs no code.
 
-The file's metadata hold the run's spec, the facts of its data set, and three hashes: of the pre-trained weights' file,
-of the frozen tensors (which are not stored, but loaded or drawn again), and of the stored tensors themselves.
+The file's metadata hold the run's spec, the facts of its data set, and three hashes: of the
+pre-trained weights' file, of the frozen tensors (which are not stored, but loaded or drawn again),
+and of the stored tensors themselves.
 """
 
 from __future__ import annotations
@@ -72,13 +73,17 @@ def read_delta(folder: Path) -> tuple[DeltaHeader, dict[str, torch.Tensor]]:
     """
     path = folder / DELTA_FILE
     if not path.is_file():
-        raise DeltaError(f"delta: {folder} must hold {DELTA_FILE}, got no such file (has the run ended?)")
+        raise DeltaError(
+            f"delta: {folder} must hold {DELTA_FILE}, got no such file (has the run ended?)"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             header = _read_header(path, file.metadata() or {})
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     except SafetensorError as error:
-        raise DeltaError(f"delta: {path} is truncated or damaged ({' '.join(str(error).split())[:120]})") from None
+        raise DeltaError(
+            f"delta: {path} is truncated or damaged ({' '.join(str(error).split())[:120]})"
+        ) from None
     found = hash_tensors(state)
     if found != header.delta_sha256:
         raise DeltaError(
@@ -89,10 +94,14 @@ def read_delta(folder: Path) -> tuple[DeltaHeader, dict[str, torch.Tensor]]:
 
 def _read_header(path: Path, metadata: dict[str, str]) -> DeltaHeader:
     if metadata.get("format") != FORMAT:
-        raise DeltaError(f"delta: {path} must be a delta of this benchmark, got a safetensors file of another origin")
+        raise DeltaError(
+            f"delta: {path} must be a delta of this benchmark, got a safetensors file of another origin"
+        )
     version = metadata.get("format_version")
     if version != str(FORMAT_VERSION):
-        raise DeltaError(f"delta: {path} must be of format version {FORMAT_VERSION}, got {version} (repeat the run)")
+        raise DeltaError(
+            f"delta: {path} must be of format version {FORMAT_VERSION}, got {version} (repeat the run)"
+        )
     try:
         header: DeltaHeader = _adapter().validate_json(metadata.get("header", ""))
     except ValidationError as error:

@@ -31,16 +31,18 @@ from bench.specs.run import Place, RunSpec
 from methods.base import Method, MissingRole
 from reports.records.run import Cost, RunResult, Status, to_plain
 
-Progress = Callable[[str, int, int], None]  # phase ("fit" or "score"), how much is done, of how much
+Progress = Callable[
+    [str, int, int], None
+]  # phase ("fit" or "score"), how much is done, of how much
 Facts = dict[str, Any]  # fields of a `RunResult`
 
 
 def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
     """Carry out a run, write ``result.json`` into its folder and return it.
 
-    Whatever happens is recorded, with all that was found out before: a method that the backbone cannot host ends
-    ``skipped``, a loss that is no number ``diverged``, too little memory ``oom``, any other exception ``failed``; the
-    last two keep their traceback.
+    Whatever happens is recorded, with all that was found out before: a method that the backbone
+    cannot host ends ``skipped``, a loss that is no number ``diverged``, too little memory ``oom``,
+    any other exception ``failed``; the last two keep their traceback.
     """
     started = time.perf_counter()
     place.folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +52,9 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
     try:
         with record_usage(place.folder, place.device):
             for found in _carry_out(spec, method, place, on_progress):
-                to_plain(found, "result")  # what cannot be stored ends the run here, and the rest is kept
+                to_plain(
+                    found, "result"
+                )  # what cannot be stored ends the run here, and the rest is kept
                 facts |= found
     except MissingRole as error:
         ending = {"status": Status.SKIPPED, "reason": str(error)}
@@ -67,7 +71,9 @@ def run_trial(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
     return result
 
 
-def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progress) -> Iterator[Facts]:
+def _carry_out(
+    spec: RunSpec, method: Method, place: Place, on_progress: Progress
+) -> Iterator[Facts]:
     """Yield what becomes known of a run, phase after phase."""
     machine = describe_machine(place) | describe_request(spec)
     yield {"provenance": machine}
@@ -97,7 +103,9 @@ def _carry_out(spec: RunSpec, method: Method, place: Place, on_progress: Progres
     yield {"curve": fitted.curve, "best_epoch": fitted.best_epoch}
 
     chosen_sha256 = write_delta(place.folder, model, spec, info)
-    write_selection(place.folder, spec.run_id, chosen_sha256, fitted.best_epoch, fitted.best_val_dice)
+    write_selection(
+        place.folder, spec.run_id, chosen_sha256, fitted.best_epoch, fitted.best_val_dice
+    )
     yield {"chosen_sha256": chosen_sha256}
     difference, largest = compare_reloaded(model, place, len(info.channels))
     yield {"reload_max_abs_diff": difference}

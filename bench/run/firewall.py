@@ -1,8 +1,8 @@
 """The held-out cases stay closed until the choice is on disk, and how often they were opened is counted.
 
-``selection.json`` in a run's folder says which weights were chosen; ``test_reads.jsonl`` gets a line each time the
-held-out cases are opened. A run that is repeated in its folder goes on with the same file, so that a second look at the
-held-out cases shows in the result.
+``selection.json`` in a run's folder says which weights were chosen; ``test_reads.jsonl`` gets a
+line each time the held-out cases are opened. A run that is repeated in its folder goes on with the
+same file, so that a second look at the held-out cases shows in the result.
 """
 
 from __future__ import annotations
@@ -47,11 +47,14 @@ class HeldOut(Generic[CaseT]):
     def open(self, chosen_sha256: str) -> Sequence[CaseT]:
         """Return the cases; the read is on record before the first of them is touched.
 
-        Raises: FirewallError if the folder does not say that these weights were chosen, or at the second call.
+        Raises: FirewallError if the folder does not say that these weights were chosen, or at the
+        second call.
         """
         selection = read_selection(self._folder)
         if selection is None:
-            raise FirewallError("firewall: the chosen weights must be on record before the held-out cases are opened")
+            raise FirewallError(
+                "firewall: the chosen weights must be on record before the held-out cases are opened"
+            )
         if selection.chosen_sha256 != chosen_sha256:
             raise FirewallError(
                 f"firewall: {selection.chosen_sha256[:12]} was chosen, got {chosen_sha256[:12] or 'nothing'}"
@@ -59,11 +62,15 @@ class HeldOut(Generic[CaseT]):
         if self._opened:
             raise FirewallError("firewall: a run opens the held-out cases once")
         self._opened = True
-        append_durably(self._folder / READS_FILE, json.dumps({"chosen_sha256": chosen_sha256, "at": _now()}))
+        append_durably(
+            self._folder / READS_FILE, json.dumps({"chosen_sha256": chosen_sha256, "at": _now()})
+        )
         return self._load()
 
 
-def write_selection(folder: Path, run_id: str, chosen_sha256: str, epoch: int, val_dice: float | None) -> None:
+def write_selection(
+    folder: Path, run_id: str, chosen_sha256: str, epoch: int, val_dice: float | None
+) -> None:
     """Put the choice on record; when this returns, it is on disk."""
     selection = Selection(run_id, chosen_sha256, epoch, val_dice, _now())
     write_durably(folder / SELECTION_FILE, json.dumps(asdict(selection), indent=1))

@@ -45,7 +45,9 @@ def load_fold(spec: RunSpec, cache: Path, folder: Path) -> Fold:
     split = split_of(dataset, labelled, spec)
 
     def load(ids: Sequence[str]) -> tuple[PreparedCase, ...]:
-        return tuple(prepare(dataset, _pick(labelled, ids), cache, settings=preparation_of(options)))
+        return tuple(
+            prepare(dataset, _pick(labelled, ids), cache, settings=preparation_of(options))
+        )
 
     train, info = load(split.train), dataset.info
     if info.modality == "CT" and options.ct_norm == "fingerprint":

@@ -27,7 +27,11 @@ def build_model(spec: RunSpec, in_channels: int, n_classes: int) -> Segmenter:
         patch=spec.protocol.data.patch,
         seed=spec.seeds["model"],
     )
-    if spec.weights_sha256 and model.backbone.loaded and model.backbone.loaded.sha256 != spec.weights_sha256:
+    if (
+        spec.weights_sha256
+        and model.backbone.loaded
+        and model.backbone.loaded.sha256 != spec.weights_sha256
+    ):
         raise ValueError(f"weights: '{options.weights}' has changed since the run was planned")
     drop_path = spec.own_protocol.train.drop_path
     if drop_path != "own":
@@ -38,7 +42,8 @@ def build_model(spec: RunSpec, in_channels: int, n_classes: int) -> Segmenter:
 def put_method(model: Segmenter, spec: RunSpec, method: Method) -> None:
     """Freeze the backbone and put the run's method into it.
 
-    Raises: MissingRole if the backbone cannot host the method; ValueError if a setting does not fit it.
+    Raises: MissingRole if the backbone cannot host the method; ValueError if a setting does not fit
+    it.
     """
     options = spec.protocol.model
     apply_method(
@@ -58,7 +63,8 @@ def execute_as(model: Segmenter, place: Place) -> None:
 def build_fabric(device: str, precision: str) -> Fabric:
     """Return Fabric for one device such as ``cpu``, ``mps`` or ``cuda:1``.
 
-    Its advice to round fp32 matrix products on a GPU is not printed: they stay exact, and bf16 is there for speed.
+    Its advice to round fp32 matrix products on a GPU is not printed: they stay exact, and bf16 is
+    there for speed.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     kind, _, index = device.partition(":")

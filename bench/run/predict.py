@@ -47,12 +47,15 @@ def predict_case(
 ) -> Prediction:
     """Write the segmentation of a case by a run's network, in the label values of the run's data set.
 
-    ``inputs`` is as in `find_single_case`; ``root`` and ``weights`` are where these lie now, if they were moved. The
-    case goes the way of the run's own cases: prepared as they were, cut into the same windows; what the run's protocol
-    takes as core for being small is core. The file has the grid and the header of the case's first volume.
+    ``inputs`` is as in `find_single_case`; ``root`` and ``weights`` are where these lie now, if
+    they were moved. The case goes the way of the run's own cases: prepared as they were, cut into
+    the same windows; what the run's protocol takes as core for being small is core. The file has
+    the grid and the header of the case's first volume.
 
-    Raises: DeltaError if the run's network cannot be restored; DataError if the case cannot be read, if the run has
-        chosen a cutoff and its result is gone, or if the output exists or is no NIfTI file by its name.
+    Raises: DeltaError if the run's network cannot be restored; DataError if the case cannot be
+    read, if the run has
+        chosen a cutoff and its result is gone, or if the output exists or is no NIfTI file by its
+        name.
     """
     _check_output(output)
     header, _ = read_delta(folder)
@@ -61,17 +64,23 @@ def predict_case(
     spec, model = load_run(folder, device, root, weights)
     protocol = spec.own_protocol
     min_vox = read_cutoff(folder, protocol.eval.et_min_vox) if is_known(info) else 0
-    predict = build_predictor(model, protocol.data.patch, protocol.eval, build_fabric(device, protocol.train.precision))
+    predict = build_predictor(
+        model, protocol.data.patch, protocol.eval, build_fabric(device, protocol.train.precision)
+    )
     with tempfile.TemporaryDirectory() as scratch:
         ready = prepare_case(info, case, preparation_of(protocol.data), Path(scratch) / "case")
         classes = ready.restore(predict(ready.image()))
         classes = relabel_small(classes, info, min_vox) if min_vox else classes
         geometry = ready.frame().geometry
     write_classes(classes, info, geometry, next(iter(case.images.values())), output)
-    return Prediction(case.id, info, output, _measure(classes, info, geometry) if ready.spacing_known else None)
+    return Prediction(
+        case.id, info, output, _measure(classes, info, geometry) if ready.spacing_known else None
+    )
 
 
-def write_classes(classes: np.ndarray, info: DatasetInfo, geometry: Geometry, like: Path, output: Path) -> None:
+def write_classes(
+    classes: np.ndarray, info: DatasetInfo, geometry: Geometry, like: Path, output: Path
+) -> None:
     """Write a class map (D, H, W) in canonical orientation as label values on the grid of the volume ``like``."""
     values = np.array(info.label_values)
     dtype = np.uint8 if values.min() >= 0 and values.max() <= 255 else np.int16
@@ -101,7 +110,9 @@ def find_run(name: str, out: Path) -> Path:
     known = sorted(folder.name for folder in runs.glob("*") if (folder / DELTA_FILE).is_file())
     close = get_close_matches(name, known, n=1, cutoff=0.3)
     hint = f"did you mean '{close[0]}'?" if close else f"{len(known)} of them are in {runs}"
-    raise DataError(f"--run: no run '{name}' with a trained network ({hint}; --out says where runs are)")
+    raise DataError(
+        f"--run: no run '{name}' with a trained network ({hint}; --out says where runs are)"
+    )
 
 
 def read_cutoff(folder: Path, asked: str) -> int:
@@ -125,4 +136,7 @@ def _check_output(output: Path) -> None:
 
 def _measure(classes: np.ndarray, info: DatasetInfo, geometry: Geometry) -> dict[str, float]:
     voxel_ml = float(np.prod(geometry.spacing_mm)) / MM3_PER_ML
-    return {region.name: np.count_nonzero(region_mask(classes, region)) * voxel_ml for region in info.regions}
+    return {
+        region.name: np.count_nonzero(region_mask(classes, region)) * voxel_ml
+        for region in info.regions
+    }

@@ -95,7 +95,9 @@ def _name_regions(dataset: Dataset) -> tuple[str, ...]:
 def _git(*arguments: str) -> str | None:
     """Return what git prints, or None where the code does not lie in a git checkout."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

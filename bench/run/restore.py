@@ -15,7 +15,9 @@ from bench.run.network import build_model, execute_as, put_method
 from bench.specs.run import Place, RunSpec
 
 TOLERANCE = {"cpu": 0.0}  # of the logits, relative to the largest; a CPU repeats bit for bit
-TOLERANCE_ELSEWHERE = 1e-3  # other devices sum in another order, and round convolutions to TF32, to 10 bits
+TOLERANCE_ELSEWHERE = (
+    1e-3  # other devices sum in another order, and round convolutions to TF32, to 10 bits
+)
 
 
 class ReloadError(RuntimeError):
@@ -30,15 +32,20 @@ def load_run(
     Args:
         folder: of the run; only ``delta.safetensors`` is read.
         root: where the data lie now, if no longer where the run found them.
-        weights: where the file of pre-trained weights lies now, if no longer where the run found it.
+        weights: where the file of pre-trained weights lies now, if no longer where the run found
+        it.
 
-    Raises: DeltaError if the delta is missing, damaged or of another format, or if what the backbone is built from is
+    Raises: DeltaError if the delta is missing, damaged or of another format, or if what the
+    backbone is built from is
         not what the run had; ValueError if the pre-trained weights cannot be had.
     """
     header, state = read_delta(folder)
     spec = replace(header.spec, root=root or header.spec.root)
     if weights is not None:
-        spec = replace(spec, protocol=replace(spec.protocol, model=replace(spec.protocol.model, weights=weights)))
+        spec = replace(
+            spec,
+            protocol=replace(spec.protocol, model=replace(spec.protocol.model, weights=weights)),
+        )
     model = _build(folder, header, replace(spec, weights_sha256=""))
     load_delta(model, state)
     found = hash_tensors(frozen_state(model))
@@ -54,12 +61,14 @@ def load_run(
 def compare_reloaded(trained: Segmenter, place: Place, in_channels: int) -> tuple[float, float]:
     """Return the largest difference of logits between a trained network and what its run's folder restores to.
 
-    The second number is the trained network's largest logit, without its sign. They see one patch of noise. The trained
-    network is left in evaluation mode.
+    The second number is the trained network's largest logit, without its sign. They see one patch
+    of noise. The trained network is left in evaluation mode.
     """
     spec, restored = load_run(place.folder, place.device)
     execute_as(restored, place)
-    noise = torch.randn(1, in_channels, *spec.protocol.data.patch, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(
+        1, in_channels, *spec.protocol.data.patch, generator=torch.Generator().manual_seed(0)
+    )
     patch = noise.to(place.device)
     logits = trained.eval()(patch)
     return float((logits - restored(patch)).abs().max()), float(logits.abs().max())
@@ -68,7 +77,8 @@ def compare_reloaded(trained: Segmenter, place: Place, in_channels: int) -> tupl
 def check_reloaded(difference: float, largest: float, device: torch.device) -> None:
     """Raise ReloadError if logits up to ``largest`` differ by more than the device's arithmetic explains; by nan, too.
 
-    Logits have no scale of their own: after a few training steps they reach 10^4, where a GPU's rounding is 0.1.
+    Logits have no scale of their own: after a few training steps they reach 10^4, where a GPU's
+    rounding is 0.1.
     """
     if not difference <= TOLERANCE.get(device.type, TOLERANCE_ELSEWHERE) * largest:
         raise ReloadError(

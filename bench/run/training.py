@@ -1,7 +1,7 @@
 """The one training loop. It is the control variable of the experiment: no method's name, no test case, in here.
 
-Warm-up and cosine follow Med-Tuning (Shen et al., MIDL 2024); the loss is the equal sum of soft Dice and cross-entropy
-(nnU-Net, Isensee et al., Nature Methods 2021).
+Warm-up and cosine follow Med-Tuning (Shen et al., MIDL 2024); the loss is the equal sum of soft
+Dice and cross-entropy (nnU-Net, Isensee et al., Nature Methods 2021).
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class TrainingData:
 
     draw_epoch: Callable[[int], Iterable[Batch]]
     steps_per_epoch: int
-    validate: Callable[[], float]  # mean Dice of the model, as it is then, on the inner validation cases
+    validate: Callable[
+        [], float
+    ]  # mean Dice of the model, as it is then, on the inner validation cases
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ class TrainingStep:
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Return the loss of a batch that is on the device."""
-        loss: torch.Tensor = self.loss_function(self.model(batch["image"]).float(), batch["label"][:, None])
+        loss: torch.Tensor = self.loss_function(
+            self.model(batch["image"]).float(), batch["label"][:, None]
+        )
         return loss
 
     def backward(self, loss: torch.Tensor) -> None:
@@ -74,12 +78,18 @@ class TrainingStep:
         """Compute the gradients, clip them and move the weights."""
         self.optimizer.zero_grad()
         self.backward(loss)
-        self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False)
+        self.fabric.clip_gradients(
+            self.model, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False
+        )
         self.optimizer.step()
 
 
 def fit(
-    model: Segmenter, data: TrainingData, spec: TrainSpec, fabric: Fabric, on_progress: Callable[[str, int, int], None]
+    model: Segmenter,
+    data: TrainingData,
+    spec: TrainSpec,
+    fabric: Fabric,
+    on_progress: Callable[[str, int, int], None],
 ) -> Fit:
     """Train what requires a gradient, and leave the model at the epoch that was best on the inner validation cases.
 
@@ -89,7 +99,10 @@ def fit(
     total_steps = min(spec.max_steps or math.inf, spec.epochs * data.steps_per_epoch)
     epochs = math.ceil(total_steps / data.steps_per_epoch)
     step = build_step(model, spec, fabric)
-    schedule = LambdaLR(step.optimizer.optimizer, lambda number: lr_factor(number, int(total_steps), spec.warmup_frac))
+    schedule = LambdaLR(
+        step.optimizer.optimizer,
+        lambda number: lr_factor(number, int(total_steps), spec.warmup_frac),
+    )
     curve: list[EpochRecord] = []
     best_dice, best_epoch, best_state = -math.inf, 0, delta_state(model)
     done = 0
@@ -110,7 +123,11 @@ def fit(
             val_dice = data.validate()
             if val_dice > best_dice:
                 best_dice, best_epoch, best_state = val_dice, epoch, delta_state(model)
-        curve.append(EpochRecord(epoch, sum(losses) / len(losses), float(schedule.get_last_lr()[0]), val_dice))
+        curve.append(
+            EpochRecord(
+                epoch, sum(losses) / len(losses), float(schedule.get_last_lr()[0]), val_dice
+            )
+        )
         on_progress("fit", epoch + 1, epochs)
     load_delta(model, best_state)
     synchronize(fabric.device)
@@ -133,12 +150,15 @@ def build_loss() -> nn.Module:
 def build_optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
     """Return the protocol's optimiser over everything that requires a gradient, as one fused kernel a step.
 
-    The gradient scaling of half precision has to clip between the scaling and the step, which fused kernels do at once.
+    The gradient scaling of half precision has to clip between the scaling and the step, which fused
+    kernels do at once.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     fused = spec.precision != "16-mixed"
     if spec.optimizer == "adam":
-        return torch.optim.Adam(trained, lr=spec.lr, weight_decay=spec.weight_decay, amsgrad=True, fused=fused)
+        return torch.optim.Adam(
+            trained, lr=spec.lr, weight_decay=spec.weight_decay, amsgrad=True, fused=fused
+        )
     return torch.optim.AdamW(trained, lr=spec.lr, weight_decay=spec.weight_decay, fused=fused)
 
 
@@ -167,5 +187,7 @@ def _iter_timed(batches: Iterable[Batch], fabric: Fabric) -> Iterator[tuple[Batc
 def _finite(loss: torch.Tensor, epoch: int) -> float:
     value = float(loss.detach())
     if not math.isfinite(value):
-        raise DivergedError(f"training: the loss is {value} in epoch {epoch} (try a smaller train.lr)")
+        raise DivergedError(
+            f"training: the loss is {value} in epoch {epoch} (try a smaller train.lr)"
+        )
     return value

@@ -22,7 +22,8 @@ def score_cases(
 ) -> list[CaseScore]:
     """Score every case on the grid of its file.
 
-    ``on_case`` hears how many are done, and gets the newest class map (D, H, W) of the prepared shape.
+    ``on_case`` hears how many are done, and gets the newest class map (D, H, W) of the prepared
+    shape.
     """
     scores: list[CaseScore] = []
     for number, case in enumerate(cases, start=1):
@@ -34,23 +35,34 @@ def score_cases(
     return scores
 
 
-def score_overlaps(predict: Predict, cases: Sequence[PreparedCase], scoring: Scoring) -> list[CaseScore]:
+def score_overlaps(
+    predict: Predict, cases: Sequence[PreparedCase], scoring: Scoring
+) -> list[CaseScore]:
     """Score every case without the slower distances, which are nan."""
-    pairs = ((case, case.restore(predict(case.image())), np.asarray(case.reference())) for case in cases)
+    pairs = (
+        (case, case.restore(predict(case.image())), np.asarray(case.reference())) for case in cases
+    )
     return [
-        row for case, predicted, reference in pairs for row in score_case(case.id, predicted, reference, None, scoring)
+        row
+        for case, predicted, reference in pairs
+        for row in score_case(case.id, predicted, reference, None, scoring)
     ]
 
 
-def mean_dices(predict: Predict, cases: Sequence[PreparedCase], info: DatasetInfo) -> tuple[float, ...]:
+def mean_dices(
+    predict: Predict, cases: Sequence[PreparedCase], info: DatasetInfo
+) -> tuple[float, ...]:
     """Return each case's Dice averaged over the regions, without the slower surface distances.
 
-    This is for selection, on the prepared grid. It needs a number for every case: masks that are both empty agree (1),
-    whatever the policy of the scores.
+    This is for selection, on the prepared grid. It needs a number for every case: masks that are
+    both empty agree (1), whatever the policy of the scores.
     """
     means = []
     for case in cases:
         predicted, reference = predict(case.image()), np.asarray(case.label())
-        dices = [dice(region_mask(predicted, region), region_mask(reference, region)) for region in info.regions]
+        dices = [
+            dice(region_mask(predicted, region), region_mask(reference, region))
+            for region in info.regions
+        ]
         means.append(float(np.mean(dices)))
     return tuple(means)

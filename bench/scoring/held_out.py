@@ -46,7 +46,9 @@ def score_held_out(
     def show(done: int, prediction: np.ndarray) -> None:
         on_case(done, len(cases))
         case = cases[done - 1]
-        slices[case.id] = cut_slices(case.image()[0], np.asarray(case.label()), prediction, len(cases))
+        slices[case.id] = cut_slices(
+            case.image()[0], np.asarray(case.label()), prediction, len(cases)
+        )
         if done == 1:
             _save_overlay(folder / OVERLAY_FILE, case, prediction, scoring.info, title)
 
@@ -55,9 +57,13 @@ def score_held_out(
     return Scored(tuple(scores), time.perf_counter() - started)
 
 
-def _save_overlay(target: Path, case: PreparedCase, prediction: np.ndarray, info: DatasetInfo, name: str) -> None:
+def _save_overlay(
+    target: Path, case: PreparedCase, prediction: np.ndarray, info: DatasetInfo, name: str
+) -> None:
     reference = np.asarray(case.label())
     depth = int((reference > 0).sum(axis=(1, 2)).argmax())  # the slice with most foreground
     image = np.asarray(case.image()[0, depth], dtype=np.float32)
     title = f"{name}: {case.id}, slice {depth}"
-    draw_overlay(image, reference[depth], prediction[depth], info.classes, title).savefig(target, dpi=120)
+    draw_overlay(image, reference[depth], prediction[depth], info.classes, title).savefig(
+        target, dpi=120
+    )

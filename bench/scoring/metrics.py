@@ -1,8 +1,8 @@
 """The scores of one case: overlap, surface distances and volumes per region, empty masks decided by a named policy.
 
-Dice is 2 |A and B| / (|A| + |B|) of voxel counts. `bench.scoring.surfaces` has the two surface metrics,
-`bench.scoring.policies` what holds where a mask is empty. Where the spacing of a case is not known, all that is
-measured in mm is nan.
+Dice is 2 |A and B| / (|A| + |B|) of voxel counts. `bench.scoring.surfaces` has the two surface
+metrics, `bench.scoring.policies` what holds where a mask is empty. Where the spacing of a case is
+not known, all that is measured in mm is nan.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from math import nan, prod
 
 import numpy as np
 
-from bench.scoring.policies import EMPTY_POLICIES, EmptyPolicy, Outcome, choose_policy, choose_tolerance_mm
+from bench.scoring.policies import (
+    EMPTY_POLICIES,
+    EmptyPolicy,
+    Outcome,
+    choose_policy,
+    choose_tolerance_mm,
+)
 from bench.scoring.surfaces import Spacing, bounding_box, hausdorff_95, surface_dice
 from bench.specs.protocol import EvalSpec
 from datasets.base import DatasetInfo, Region
@@ -44,22 +50,31 @@ class Scoring:
 
 
 def score_case(
-    case_id: str, prediction: np.ndarray, reference: np.ndarray, spacing_mm: Spacing | None, scoring: Scoring
+    case_id: str,
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    spacing_mm: Spacing | None,
+    scoring: Scoring,
 ) -> list[CaseScore]:
     """Return one score per region.
 
-    ``prediction`` and ``reference`` are maps of training classes, integers (D, H, W), background 0; the spacing is
-    (D, H, W), None if it is not known.
+    ``prediction`` and ``reference`` are maps of training classes, integers (D, H, W), background 0;
+    the spacing is (D, H, W), None if it is not known.
 
     Raises: ValueError if the shapes differ or a spacing is not positive.
     """
     _check_shapes(prediction, reference)
-    if spacing_mm is not None and not (len(spacing_mm) == 3 and all(0 < step < np.inf for step in spacing_mm)):
-        raise ValueError(f"metrics: spacing must be three positive lengths in mm, got {tuple(spacing_mm)}")
+    if spacing_mm is not None and not (
+        len(spacing_mm) == 3 and all(0 < step < np.inf for step in spacing_mm)
+    ):
+        raise ValueError(
+            f"metrics: spacing must be three positive lengths in mm, got {tuple(spacing_mm)}"
+        )
     box = bounding_box((prediction != 0) | (reference != 0))
     prediction, reference = prediction[box], reference[box]
     return [
-        _score_region(case_id, region, prediction, reference, spacing_mm, scoring) for region in scoring.info.regions
+        _score_region(case_id, region, prediction, reference, spacing_mm, scoring)
+        for region in scoring.info.regions
     ]
 
 
@@ -87,7 +102,9 @@ def _score_region(
     scoring: Scoring,
 ) -> CaseScore:
     predicted, wanted = region_mask(prediction, region), region_mask(reference, region)
-    n_predicted, n_wanted, n_common = (int(mask.sum()) for mask in (predicted, wanted, predicted & wanted))
+    n_predicted, n_wanted, n_common = (
+        int(mask.sum()) for mask in (predicted, wanted, predicted & wanted)
+    )
     tolerance_mm = nan if spacing_mm is None else scoring.tolerance_mm(region.name, spacing_mm)
     outcome = scoring.policy.decide(n_wanted, n_predicted)
     if outcome is None:
@@ -109,12 +126,18 @@ def _score_region(
 
 
 def _measure(
-    predicted: np.ndarray, wanted: np.ndarray, spacing_mm: Spacing | None, tolerance_mm: float, variant: str
+    predicted: np.ndarray,
+    wanted: np.ndarray,
+    spacing_mm: Spacing | None,
+    tolerance_mm: float,
+    variant: str,
 ) -> Outcome:
     overlap = dice(predicted, wanted)
     if spacing_mm is None:
         return Outcome(overlap, nan, nan)
-    box = bounding_box(predicted | wanted)  # outside there is no object, and the surfaces need no margin
+    box = bounding_box(
+        predicted | wanted
+    )  # outside there is no object, and the surfaces need no margin
     predicted, wanted = predicted[box], wanted[box]
     return Outcome(
         dice=overlap,
@@ -126,4 +149,6 @@ def _measure(
 def _check_shapes(prediction: np.ndarray, reference: np.ndarray) -> None:
     if prediction.shape != reference.shape or prediction.ndim != 3:
         shapes = f"{prediction.shape} and {reference.shape}"
-        raise ValueError(f"metrics: prediction and reference must be (D, H, W) of equal shape, got {shapes}")
+        raise ValueError(
+            f"metrics: prediction and reference must be (D, H, W) of equal shape, got {shapes}"
+        )

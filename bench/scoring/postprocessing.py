@@ -1,9 +1,10 @@
 """Small enhancing tumours taken as core: a usual last step on BraTS, reported beside the plain scores, never instead.
 
-Predicted enhancing tumour of fewer than N voxels becomes necrosis. Whole tumour and core hold both classes, so no score
-but that of ET changes, and it changes to that of an empty prediction: all of it follows from the rows. What is gained
-comes from the policy, which takes an empty prediction of an absent tumour as perfect; N is therefore chosen on the
-inner validation cases, before the held-out ones are opened.
+Predicted enhancing tumour of fewer than N voxels becomes necrosis. Whole tumour and core hold both
+classes, so no score but that of ET changes, and it changes to that of an empty prediction: all of
+it follows from the rows. What is gained comes from the policy, which takes an empty prediction of
+an absent tumour as perfect; N is therefore chosen on the inner validation cases, before the
+held-out ones are opened.
 
 Reference: Isensee et al. 2020, arXiv 2011.00848 (nnU-Net for BraTS 2020).
 """
@@ -37,7 +38,9 @@ class Cutoff:
 
     def apply(self, rows: Iterable[CaseScore]) -> PostProcessing:
         """Return the scores of ET as they are with this cutoff; other regions stay as they are."""
-        return PostProcessing(REGION, self.min_vox, self.tried, drop_small(rows, self.min_vox, self.policy))
+        return PostProcessing(
+            REGION, self.min_vox, self.tried, drop_small(rows, self.min_vox, self.policy)
+        )
 
 
 def is_known(info: DatasetInfo) -> bool:
@@ -45,11 +48,14 @@ def is_known(info: DatasetInfo) -> bool:
     return any(region.name == REGION for region in info.regions)
 
 
-def choose_cutoff(scoring: Scoring, score_validation: Callable[[], Sequence[CaseScore]]) -> Cutoff | None:
+def choose_cutoff(
+    scoring: Scoring, score_validation: Callable[[], Sequence[CaseScore]]
+) -> Cutoff | None:
     """Return the cutoff that the protocol asks for; None if it asks for none or the data set has no such region.
 
-    Under ``auto`` it is the candidate with the best mean Dice of ET on the validation cases, which are scored for this
-    alone. Of equal candidates the smallest wins, so that nothing is relabelled without a gain.
+    Under ``auto`` it is the candidate with the best mean Dice of ET on the validation cases, which
+    are scored for this alone. Of equal candidates the smallest wins, so that nothing is relabelled
+    without a gain.
     """
     asked = scoring.spec.et_min_vox
     if asked == OFF or not is_known(scoring.info):
@@ -57,12 +63,16 @@ def choose_cutoff(scoring: Scoring, score_validation: Callable[[], Sequence[Case
     if asked != AUTO:
         return Cutoff(int(asked), (), scoring.policy)
     rows = score_validation()
-    tried = tuple((count, _mean_dice(drop_small(rows, count, scoring.policy))) for count in CANDIDATES_VOX)
+    tried = tuple(
+        (count, _mean_dice(drop_small(rows, count, scoring.policy))) for count in CANDIDATES_VOX
+    )
     best = max(tried, key=lambda pair: -1.0 if isnan(pair[1]) else pair[1])
     return Cutoff(best[0], tried, scoring.policy)
 
 
-def drop_small(rows: Iterable[CaseScore], min_vox: int, policy: EmptyPolicy) -> tuple[CaseScore, ...]:
+def drop_small(
+    rows: Iterable[CaseScore], min_vox: int, policy: EmptyPolicy
+) -> tuple[CaseScore, ...]:
     """Return the scores of ET with predictions of fewer than ``min_vox`` voxels taken as none."""
     return tuple(
         _without_prediction(row, policy) if 0 < row.n_predicted_vox < min_vox else row
@@ -76,7 +86,11 @@ def relabel_small(classes: np.ndarray, info: DatasetInfo, min_vox: int) -> np.nd
     regions = {region.name: region.classes for region in info.regions}
     small = np.isin(classes, regions[REGION])
     (rest,) = set(regions[CORE]) - set(regions[REGION])
-    return np.where(small, classes.dtype.type(rest), classes) if np.count_nonzero(small) < min_vox else classes
+    return (
+        np.where(small, classes.dtype.type(rest), classes)
+        if np.count_nonzero(small) < min_vox
+        else classes
+    )
 
 
 def _without_prediction(row: CaseScore, policy: EmptyPolicy) -> CaseScore:

@@ -1,12 +1,15 @@
 """Distances between the surfaces of two masks: the 95th-percentile Hausdorff distance and the surface Dice.
 
-Two surfaces are in use. The Hausdorff distance takes the filled voxels with an empty one beside them (6 neighbours), as
-MONAI, medpy and nnU-Net do. The surface Dice takes the surface between voxels, piece by piece with its area, as the
-KiTS challenge does; counting voxels instead gives other numbers under the same name.
+Two surfaces are in use. The Hausdorff distance takes the filled voxels with an empty one beside
+them (6 neighbours), as MONAI, medpy and nnU-Net do. The surface Dice takes the surface between
+voxels, piece by piece with its area, as the KiTS challenge does; counting voxels instead gives
+other numbers under the same name.
 
-Time and memory go with the size of the surfaces, not of the volume, as long as the masks are objects rather than noise.
+Time and memory go with the size of the surfaces, not of the volume, as long as the masks are
+objects rather than noise.
 
-References: Taha & Hanbury 2015, BMC Medical Imaging 15:29; Nikolov et al. 2021, J Med Internet Res 23(7):e26151.
+References: Taha & Hanbury 2015, BMC Medical Imaging 15:29; Nikolov et al. 2021, J Med Internet Res
+23(7):e26151.
 """
 
 from __future__ import annotations
@@ -18,32 +21,40 @@ from scipy.spatial import KDTree
 from bench.scoring.surfels import FULL, surface_areas_mm2, surface_codes
 
 HD95_VARIANTS = ("max", "pooled")
-# Searching a tree costs about as much per surface voxel as a distance transform for this many voxels of the box.
+# Searching a tree costs about as much per surface voxel as a distance transform for this many
+# voxels of the box.
 VOXELS_PER_SEARCH = 16
 ROUNDING_MM = 1e-6  # a distance that equals the tolerance but for rounding is within it
 
 Spacing = tuple[float, float, float]
 
 
-def hausdorff_95(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Spacing, variant: str = "max") -> float:
+def hausdorff_95(
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: Spacing, variant: str = "max"
+) -> float:
     """Return the 95th-percentile Hausdorff distance of two masks that are not empty, in mm.
 
-    ``max`` is the larger of the two directed 95th percentiles, ``pooled`` the percentile of both directions taken
-    together (medpy); percentiles are interpolated linearly. Masks are bool (D, H, W); voxels at the edge of the volume
-    are surface.
+    ``max`` is the larger of the two directed 95th percentiles, ``pooled`` the percentile of both
+    directions taken together (medpy); percentiles are interpolated linearly. Masks are bool (D, H,
+    W); voxels at the edge of the volume are surface.
 
     Raises: ValueError for an unknown variant.
     """
     if variant not in HD95_VARIANTS:
         raise ValueError(f"hd95: variant must be {' or '.join(HD95_VARIANTS)}, got '{variant}'")
     predicted, wanted = _surface_voxels(prediction), _surface_voxels(reference)
-    directed = [_distances_mm(predicted, wanted, spacing_mm), _distances_mm(wanted, predicted, spacing_mm)]
+    directed = [
+        _distances_mm(predicted, wanted, spacing_mm),
+        _distances_mm(wanted, predicted, spacing_mm),
+    ]
     if variant == "pooled":
         return float(np.percentile(np.concatenate(directed), 95))
     return max(float(np.percentile(distances, 95)) for distances in directed)
 
 
-def surface_dice(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Spacing, tolerance_mm: float) -> float:
+def surface_dice(
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: Spacing, tolerance_mm: float
+) -> float:
     """Return the fraction of both surfaces, by area, that lies within the tolerance of the other one.
 
     Masks are bool (D, H, W) and not empty. The result is in [0, 1].
@@ -86,15 +97,19 @@ def _distances_mm(
 ) -> np.ndarray:
     """Return the distance from each voxel of ``start`` to the nearest of ``end``; inf where it is above the limit.
 
-    Both ways are exact; a tree is faster by far for thin surfaces in a large box, a distance transform for dense ones.
+    Both ways are exact; a tree is faster by far for thin surfaces in a large box, a distance
+    transform for dense ones.
     """
     origins, targets = _voxels(start), _voxels(end)
     if VOXELS_PER_SEARCH * (len(origins) + len(targets)) > start.size:
         transform: np.ndarray = distance_transform_edt(~end, sampling=spacing_mm)[start]
         return transform
-    # Both switches only say how the tree is built; these build faster and are no slower to search on a grid.
+    # Both switches only say how the tree is built; these build faster and are no slower to search
+    # on a grid.
     tree = KDTree(targets * np.asarray(spacing_mm), balanced_tree=False, compact_nodes=False)
-    distances: np.ndarray = tree.query(origins * np.asarray(spacing_mm), distance_upper_bound=limit_mm)[0]
+    distances: np.ndarray = tree.query(
+        origins * np.asarray(spacing_mm), distance_upper_bound=limit_mm
+    )[0]
     return distances
 
 

@@ -1,9 +1,10 @@
 """The area of the surface between eight neighbouring voxels, for each of the 256 ways in which they can be filled.
 
-Marching cubes with the surface halfway between voxels: each filling gives up to four plane pieces, and a piece is given
-by its area vector, the length of which is its area. Turned, mirrored and inverted fillings have the same pieces turned
-and mirrored, so 13 fillings say it all. Where the pieces of a filling are open to choice they are those of the public
-surface-distance code, so that surface Dice agrees with it and with MONAI (``use_subvoxels=True``).
+Marching cubes with the surface halfway between voxels: each filling gives up to four plane pieces,
+and a piece is given by its area vector, the length of which is its area. Turned, mirrored and
+inverted fillings have the same pieces turned and mirrored, so 13 fillings say it all. Where the
+pieces of a filling are open to choice they are those of the public surface-distance code, so that
+surface Dice agrees with it and with MONAI (``use_subvoxels=True``).
 
 Reference: Nikolov et al. 2021, J Med Internet Res 23(7):e26151 (surface Dice).
 """
@@ -65,7 +66,10 @@ def _iter_alike(code: int) -> Iterator[tuple[int, Sequence[int]]]:
     """Yield all turned, mirrored and inverted forms of a code, each with the axes that its pieces are taken from."""
     filled = [corner for bit, corner in enumerate(CORNERS) if code >> bit & 1]
     for axes, mirrored in product(permutations(range(3)), CORNERS):
-        moved = (tuple(corner[axis] ^ flip for axis, flip in zip(axes, mirrored, strict=True)) for corner in filled)
+        moved = (
+            tuple(corner[axis] ^ flip for axis, flip in zip(axes, mirrored, strict=True))
+            for corner in filled
+        )
         alike = sum(1 << CORNERS.index(corner) for corner in moved)
         yield alike, axes
         yield FULL - alike, axes

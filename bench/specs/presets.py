@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.specs.protocol import DataSpec, EvalSpec, ModelSpec, Protocol, SpecError, TrainSpec, suggest
+from bench.specs.protocol import (
+    DataSpec,
+    EvalSpec,
+    ModelSpec,
+    Protocol,
+    SpecError,
+    TrainSpec,
+    suggest,
+)
 from bench.specs.run import EMBEDDED_WEIGHTS
 
 
@@ -60,7 +68,13 @@ PRESETS = {
             data=DataSpec(patch=(128, 128, 128), patches_per_epoch=268, foreground_frac=0.0),
             model=ModelSpec(backbone="vit_b16", weights="in21k", also_train="paper"),
             train=TrainSpec(
-                epochs=250, batch=2, optimizer="adam", lr=2e-3, weight_decay=1e-5, warmup_frac=0.1, val_every=10
+                epochs=250,
+                batch=2,
+                optimizer="adam",
+                lr=2e-3,
+                weight_decay=1e-5,
+                warmup_frac=0.1,
+                val_every=10,
             ),
             eval=EvalSpec(overlap=0.67, flips=True),
         ),

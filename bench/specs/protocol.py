@@ -1,6 +1,7 @@
 """The protocol: everything that must be equal for two runs to be compared, and what each of its settings may be.
 
-Plain frozen data, cheap to import. A field's metadata hold its help, its rule, and what a tuning study may try.
+Plain frozen data, cheap to import. A field's metadata hold its help, its rule, and what a tuning
+study may try.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from typing import Any, TypeVar, get_type_hints
 T = TypeVar("T")
 SHAPE = tuple[int, int, int]
 SECTIONS = ("data", "model", "train", "eval", "tune")
-EMPTY_POLICY_NAMES = ("dataset", "brats", "brats2023", "kits", "lits", "nnunet", "monai", "medtuning")
+EMPTY_POLICY_NAMES = (
+    "dataset",
+    "brats",
+    "brats2023",
+    "kits",
+    "lits",
+    "nnunet",
+    "monai",
+    "medtuning",
+)
 PROTOCOL_VERSION = 2  # raise when a change of code changes results under the same settings
 
 
@@ -68,11 +78,15 @@ class DataSpec:
     patch: tuple[int, int, int] = _setting((16, 64, 64), "patch size D,H,W in voxels", PATCH)
     patches_per_epoch: int = _setting(32, "training patches drawn per epoch", _at_least(1))
     foreground_frac: float = _setting(
-        0.5, "fraction of patches centred on a foreground voxel", Rule("in [0, 1]", lambda value: 0 <= value <= 1)
+        0.5,
+        "fraction of patches centred on a foreground voxel",
+        Rule("in [0, 1]", lambda value: 0 <= value <= 1),
     )
     n_folds: int = _setting(5, "folds of the patient-level cross-validation", _at_least(2))
     val_frac: float = _setting(
-        0.2, "fraction of the training patients kept for selection", Rule("in (0, 1)", lambda value: 0 < value < 1)
+        0.2,
+        "fraction of the training patients kept for selection",
+        Rule("in (0, 1)", lambda value: 0 < value < 1),
     )
     exclude: str = _setting("", "preset of cases to leave out, such as nnunet2019 (KiTS19)")
     spacing_mm: tuple[float, float, float] | None = _setting(
@@ -84,7 +98,9 @@ class DataSpec:
         "CT window: constants (known ones) | fingerprint (of the training part)",
         _one_of("constants", "fingerprint"),
     )
-    splits: str = _setting("auto", "file of folds; auto = splits_final.json of the root, else the rule | rule")
+    splits: str = _setting(
+        "auto", "file of folds; auto = splits_final.json of the root, else the rule | rule"
+    )
     shots: int = _setting(0, "train on so many cases and select on no more; 0 = all", _at_least(0))
 
 
@@ -110,11 +126,16 @@ class TrainSpec:
 
     epochs: int = _setting(30, "passes of data.patches_per_epoch patches", _at_least(1))
     batch: int = _setting(2, "patches per optimiser step", _at_least(1))
-    optimizer: str = _setting("adamw", "adamw | adam (amsgrad, as in Med-Tuning)", _one_of("adamw", "adam"))
+    optimizer: str = _setting(
+        "adamw", "adamw | adam (amsgrad, as in Med-Tuning)", _one_of("adamw", "adam")
+    )
     lr: float = _setting(1e-3, "peak learning rate", ABOVE_0, search=(1e-4, 3e-2, "log"))
     weight_decay: float = _setting(1e-2, "weight decay", _at_least(0), search=(1e-6, 1e-1, "log"))
     warmup_frac: float = _setting(
-        0.1, "fraction of the steps with a rising learning rate", BELOW_1, search=(0.0, 0.3, "linear")
+        0.1,
+        "fraction of the steps with a rising learning rate",
+        BELOW_1,
+        search=(0.0, 0.3, "linear"),
     )
     drop_path: str = _setting(
         "own",
@@ -142,13 +163,19 @@ class EvalSpec:
         _one_of("max", "pooled"),
     )
     nsd_tolerance_mm: float = _setting(
-        0.0, "of the surface Dice; 0 = the data set's own", Rule(">= 0", lambda value: 0 <= value < inf)
+        0.0,
+        "of the surface Dice; 0 = the data set's own",
+        Rule(">= 0", lambda value: 0 <= value < inf),
     )
     empty_policy: str = _setting(
-        "dataset", f"scores of empty masks: {' | '.join(EMPTY_POLICY_NAMES)}", _one_of(*EMPTY_POLICY_NAMES)
+        "dataset",
+        f"scores of empty masks: {' | '.join(EMPTY_POLICY_NAMES)}",
+        _one_of(*EMPTY_POLICY_NAMES),
     )
     et_min_vox: str = _setting(
-        "0", "BraTS: also score with less enhancing tumour than so many voxels taken as core: N | auto", VOXELS
+        "0",
+        "BraTS: also score with less enhancing tumour than so many voxels taken as core: N | auto",
+        VOXELS,
     )
 
 
@@ -157,11 +184,19 @@ class TuneSpec:
     """The budget that every method gets before its final runs; all zero where nothing is tuned."""
 
     trials: int = _setting(0, "trials a method", _at_least(0))
-    budget_s: float = _setting(0.0, "seconds of fit a method, instead of a number of trials", _at_least(0))
+    budget_s: float = _setting(
+        0.0, "seconds of fit a method, instead of a number of trials", _at_least(0)
+    )
     epochs: int = _setting(0, "epochs of a trial; 0 = train.epochs", _at_least(0))
-    sampler: str = _setting("tpe", "tpe | gp | random | cmaes | qmc", _one_of("tpe", "gp", "random", "cmaes", "qmc"))
-    pruner: str = _setting("median", "median | wilcoxon | none", _one_of("median", "wilcoxon", "none"))
-    objectives: str = _setting("dice", "dice | dice,params (a Pareto front)", _one_of("dice", "dice,params"))
+    sampler: str = _setting(
+        "tpe", "tpe | gp | random | cmaes | qmc", _one_of("tpe", "gp", "random", "cmaes", "qmc")
+    )
+    pruner: str = _setting(
+        "median", "median | wilcoxon | none", _one_of("median", "wilcoxon", "none")
+    )
+    objectives: str = _setting(
+        "dice", "dice | dice,params (a Pareto front)", _one_of("dice", "dice,params")
+    )
     per_fold: bool = _setting(False, "one study a fold; otherwise the first fold's is reused")
     seed: int = _setting(0, "of the sampler and of the trials")
 
@@ -205,7 +240,11 @@ def override(protocol: Protocol, assignment: str) -> Protocol:
     Raises: SpecError if the field does not exist or the value does not fit its type.
     """
     key, equals, text = assignment.partition("=")
-    known = [f"{section}.{item.name}" for section in SECTIONS for item in fields(getattr(protocol, section))]
+    known = [
+        f"{section}.{item.name}"
+        for section in SECTIONS
+        for item in fields(getattr(protocol, section))
+    ]
     if not equals:
         raise SpecError(f"--set: must look like train.lr=3e-4, got '{assignment}'")
     if key not in known:
@@ -224,9 +263,13 @@ def _parse(text: str, kind: Any, key: str) -> Any:
             return kind(text)
         if kind != SHAPE and text == "none":
             return None
-        depth, height, width = (int(part) if kind == SHAPE else float(part) for part in text.split(","))
+        depth, height, width = (
+            int(part) if kind == SHAPE else float(part) for part in text.split(",")
+        )
         return depth, height, width
     except (KeyError, ValueError):
-        threefold = "three integers D,H,W" if kind == SHAPE else "three lengths D,H,W in mm, or none"
+        threefold = (
+            "three integers D,H,W" if kind == SHAPE else "three lengths D,H,W in mm, or none"
+        )
         wanted = getattr(kind, "__name__", "") if kind in (bool, int, float, str) else threefold
         raise SpecError(f"--set: {key} must be {wanted}, got '{text}'") from None

@@ -31,13 +31,13 @@ class MethodSpec:
 class RunSpec:
     """One cell of the grid. ``root`` is where the data lie; what they are is ``fingerprint``.
 
-    ``weights_sha256`` is what the file of weights is, where ``protocol.model.weights`` does not say it: a path only
-    tells its place, and another version of the package may embed others.
-    ``chosen`` are fields of the protocol that a tuning study has set for this method, and ``study`` says which: methods
-    that had the same budget are compared with the values that each has chosen.
-    ``left_out`` are the cases that cannot be used, each with the reason.
-    ``splits_sha256`` is what the file of folds is, if the folds come from one.
-    ``group`` is the command that asked for the run; it has no influence on the result, as ``root`` has none.
+    ``weights_sha256`` is what the file of weights is, where ``protocol.model.weights`` does not say
+    it: a path only tells its place, and another version of the package may embed others. ``chosen``
+    are fields of the protocol that a tuning study has set for this method, and ``study`` says
+    which: methods that had the same budget are compared with the values that each has chosen.
+    ``left_out`` are the cases that cannot be used, each with the reason. ``splits_sha256`` is what
+    the file of folds is, if the folds come from one. ``group`` is the command that asked for the
+    run; it has no influence on the result, as ``root`` has none.
     """
 
     method: MethodSpec
@@ -68,15 +68,26 @@ class RunSpec:
         return {
             "model": derive_seed("model", self.seed),  # random weights, the decoder
             "method": derive_seed("method", self.seed),  # what the method inserts
-            "data": derive_seed("data", self.dataset, self.fold, self.seed),  # patches and augmentation
+            "data": derive_seed(
+                "data", self.dataset, self.fold, self.seed
+            ),  # patches and augmentation
             "train": derive_seed("train", self.seed),  # dropout
         }
 
     @property
     def run_id(self) -> str:
         """A readable name that is equal exactly for runs that must give the same result."""
-        cell = [str(self.method), self.dataset, self.fold, self.seed, self.protocol_id, *self.chosen]
-        slug = str(self.method).replace("[", "-").replace("]", "").replace(",", "-").replace(":", "-")
+        cell = [
+            str(self.method),
+            self.dataset,
+            self.fold,
+            self.seed,
+            self.protocol_id,
+            *self.chosen,
+        ]
+        slug = (
+            str(self.method).replace("[", "-").replace("]", "").replace(",", "-").replace(":", "-")
+        )
         return f"{self.dataset}-{slug}-f{self.fold}-s{self.seed}-{digest(cell)}"
 
     @property
@@ -86,7 +97,9 @@ class RunSpec:
 
     def protocol_record(self) -> dict[str, Any]:
         """Return the protocol as nested plain data, with the data it is applied to."""
-        record = asdict(self.protocol) | {"dataset": {"name": self.dataset, "fingerprint": self.fingerprint}}
+        record = asdict(self.protocol) | {
+            "dataset": {"name": self.dataset, "fingerprint": self.fingerprint}
+        }
         if self.left_out:
             record["dataset"]["left_out"] = [case for case, _ in self.left_out]
         record["data"]["splits"] = f"sha256:{self.splits_sha256}" if self.splits_sha256 else "rule"

@@ -21,7 +21,9 @@ GROUP_TAG = "medtuning.group"  # of a parent run: the id of its command
 PARENT_TAG = "mlflow.parentRunId"
 TABLES_TAG = "mlflow.loggedArtifacts"  # which JSON files the UI shows as tables
 TUNING = "tuning/"  # begins the names of experiments with tuning trials, which are no results
-SYNTHETIC_NOTE = "SYNTHETIC phantoms, not patient data: these numbers say nothing about a method's clinical use."
+SYNTHETIC_NOTE = (
+    "SYNTHETIC phantoms, not patient data: these numbers say nothing about a method's clinical use."
+)
 
 # The headline numbers of `results.Cost`, by their place in it.
 COSTS = {
@@ -41,7 +43,8 @@ COSTS = {
     "delta_mib": "storage/delta_mib",
 }
 
-# A skipped run did nothing wrong, but it has no numbers either: FINISHED is kept for runs that have.
+# A skipped run did nothing wrong, but it has no numbers either: FINISHED is kept for runs that
+# have.
 MLFLOW_STATUS = {
     Status.DONE: "FINISHED",
     Status.DIVERGED: "FAILED",
@@ -58,12 +61,25 @@ def run_name(result: RunResult) -> str:
 
 def tags(result: RunResult) -> dict[str, str]:
     """Return what runs are found and filtered by, and a note that is seen first; empty values are left out."""
-    names = ("run_id", "status", "reason", "method", "label", "dataset", "backbone", "weights", "fold", "seed")
+    names = (
+        "run_id",
+        "status",
+        "reason",
+        "method",
+        "label",
+        "dataset",
+        "backbone",
+        "weights",
+        "fold",
+        "seed",
+    )
     notes = [SYNTHETIC_NOTE] if result.synthetic else []
     if result.reason:
         notes.append(f"{result.status}: {result.reason}")
     commit = str(result.provenance.get("git_commit") or "")
-    found = {name: str(getattr(result, name)) for name in (*names, "protocol_id", "study", "group")} | {
+    found = {
+        name: str(getattr(result, name)) for name in (*names, "protocol_id", "study", "group")
+    } | {
         "synthetic": str(result.synthetic).lower(),
         "device": str(result.provenance.get("device") or ""),
         "git_commit": commit,
@@ -78,7 +94,9 @@ def tags(result: RunResult) -> dict[str, str]:
 def params(result: RunResult) -> dict[str, str]:
     """Return the method's settings and the protocol under dotted names, such as ``method.rank`` and ``train.lr``."""
     flat = flatten(result.protocol | {"method": {"name": result.method} | result.settings})
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()
+    }
 
 
 def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
@@ -98,7 +116,9 @@ def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
             yield "best_val_dice", chosen[0], 0
     if result.cost is not None:
         found = flatten(asdict(result.cost))
-        yield from ((name, found[key], 0) for key, name in COSTS.items() if found.get(key) is not None)
+        yield from (
+            (name, found[key], 0) for key, name in COSTS.items() if found.get(key) is not None
+        )
     for record in result.curve:
         yield "train/loss", record.train_loss, record.epoch
         yield "train/lr", record.learning_rate, record.epoch
@@ -122,8 +142,12 @@ def write_artifacts(target: Path, result: RunResult, folder: Path) -> None:
     result.write(target)
     if result.cases:
         columns = [column.name for column in fields(CaseScore)]
-        rows = [[None if value != value else value for value in astuple(row)] for row in result.cases]
-        (target / CASE_FILE).write_text(json.dumps({"columns": columns, "data": rows}))  # what the UI shows as a table
+        rows = [
+            [None if value != value else value for value in astuple(row)] for row in result.cases
+        ]
+        (target / CASE_FILE).write_text(
+            json.dumps({"columns": columns, "data": rows})
+        )  # what the UI shows as a table
     if result.traceback:
         (target / TRACEBACK_FILE).write_text(result.traceback)
     for file in [*folder.glob("*.png"), *folder.glob(SLICES_FILE)]:

@@ -49,4 +49,6 @@ def read_group(out: Path, group_id: str) -> Group | None:
     if not file.is_file():
         return None
     raw = json.loads(file.read_text())
-    return Group(**raw | {"runs": {dataset: tuple(run_ids) for dataset, run_ids in raw["runs"].items()}})
+    return Group(
+        **raw | {"runs": {dataset: tuple(run_ids) for dataset, run_ids in raw["runs"].items()}}
+    )

@@ -1,8 +1,9 @@
 """What is special about an MLflow store in a SQLite file: where its artifacts lie, what becomes of them when the folder
 is moved, and what hides it from a plain ``mlflow ui``.
 
-MLflow writes absolute addresses of artifacts into the database, also where a relative one was given, and the server's
-relative ones (``mlflow-artifacts:``) cannot be read without a server. Hence a folder that was moved needs a repair.
+MLflow writes absolute addresses of artifacts into the database, also where a relative one was
+given, and the server's relative ones (``mlflow-artifacts:``) cannot be read without a server. Hence
+a folder that was moved needs a repair.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def database_file(uri: str) -> Path | None:
 def repair_moved(uri: str) -> list[str]:
     """Point the store's experiments to the artifacts next to the database; return the names of those that were changed.
 
-    Only experiments with artifacts in a folder ``mlruns/NAME`` are touched, those that the benchmark makes.
+    Only experiments with artifacts in a folder ``mlruns/NAME`` are touched, those that the
+    benchmark makes.
 
     Raises: sqlite3.Error if the file cannot be written or is no database of MLflow.
     """
@@ -41,7 +43,10 @@ def repair_moved(uri: str) -> list[str]:
     with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
         moved = list(_iter_moved(uri, connection))
         for number, _, old, new in moved:
-            connection.execute("update experiments set artifact_location = ? where experiment_id = ?", (new, number))
+            connection.execute(
+                "update experiments set artifact_location = ? where experiment_id = ?",
+                (new, number),
+            )
             connection.execute(
                 "update runs set artifact_uri = ? || substr(artifact_uri, ?)"
                 " where experiment_id = ? and substr(artifact_uri, 1, ?) = ?",
@@ -52,10 +57,16 @@ def repair_moved(uri: str) -> list[str]:
 
 def _iter_moved(uri: str, connection: sqlite3.Connection) -> Iterator[tuple[int, str, str, str]]:
     """Yield number, name, old and new place of each experiment whose artifacts are not where they would be now."""
-    for number, name, old in connection.execute("select experiment_id, name, artifact_location from experiments"):
+    for number, name, old in connection.execute(
+        "select experiment_id, name, artifact_location from experiments"
+    ):
         new = artifact_place(uri, name)
         assert new is not None
-        if old != new and old.startswith("file:") and old.endswith(new[new.rindex(f"/{ARTIFACTS}/") :]):
+        if (
+            old != new
+            and old.startswith("file:")
+            and old.endswith(new[new.rindex(f"/{ARTIFACTS}/") :])
+        ):
             yield number, name, old, new
 
 

@@ -22,7 +22,9 @@ def tags(group: Group, dataset: str) -> dict[str, str]:
     return {GROUP_TAG: group.id, "group": group.id, "dataset": dataset}
 
 
-def summary_tags(group: Group, results: Sequence[RunResult], tables: Sequence[str]) -> dict[str, str]:
+def summary_tags(
+    group: Group, results: Sequence[RunResult], tables: Sequence[str]
+) -> dict[str, str]:
     """Return the tags that change as results come: the command and, as the note that is seen first, the tables."""
     head = f"`{group.command}`\n\n{len(results)} of {len(group.runs[results[0].dataset])} runs have ended."
     return {

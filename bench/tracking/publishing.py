@@ -38,7 +38,9 @@ class Publisher:
 
     store: Store
     out: Path
-    parents: dict[tuple[str, str], str] = field(default_factory=dict)  # (group, data set) -> MLflow's run id
+    parents: dict[tuple[str, str], str] = field(
+        default_factory=dict
+    )  # (group, data set) -> MLflow's run id
     groups: dict[str, Group | None] = field(default_factory=dict)  # None: its record is gone
 
     def send(self, result: RunResult, folder: Path) -> bool:
@@ -59,7 +61,9 @@ class Publisher:
             read = [read_folder(self.out / RUNS / run_id)[0] for run_id in group.runs[dataset]]
             results = [result for result in read if result is not None]
             tables = main_tables(method_tables(results, allow_mixed=True))
-            self.store.close_group(parent, group, results, [format_markdown(table) for table in tables])
+            self.store.close_group(
+                parent, group, results, [format_markdown(table) for table in tables]
+            )
 
     def _find_parent(self, result: RunResult) -> str:
         if not result.group:
@@ -115,9 +119,17 @@ def read_folder(folder: Path) -> tuple[RunResult | None, str]:
     """Return the result in a run's folder, or None and in one sentence why there is none; empty if it has not ended."""
     try:
         return read_result(folder), ""
-    except (ValueError, TypeError, KeyError, OSError) as error:  # another version wrote it, or a hand
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        OSError,
+    ) as error:  # another version wrote it, or a hand
         cause = " ".join(str(error).split())
-        return None, f"{folder / RESULT_FILE}: must be a result of this version, got {type(error).__name__}: {cause}"
+        return (
+            None,
+            f"{folder / RESULT_FILE}: must be a result of this version, got {type(error).__name__}: {cause}",
+        )
 
 
 def sync(store: Store, out: Path) -> Tally:
@@ -140,14 +152,19 @@ def sync(store: Store, out: Path) -> Tally:
             sent.append(result.run_id)
     publisher.finish()
     lost = [group_id for group_id, group in publisher.groups.items() if group is None]
-    problems += [f"{out / COMMANDS}: must hold {name}.json, got none (its runs have no parent run)" for name in lost]
+    problems += [
+        f"{out / COMMANDS}: must hold {name}.json, got none (its runs have no parent run)"
+        for name in lost
+    ]
     sent_studies = []
     for file in studies:
         try:
             record = read_study(file)
         except (ValueError, TypeError, KeyError, OSError) as error:
             cause = " ".join(str(error).split())
-            problems.append(f"{file}: must be a study of this version, got {type(error).__name__}: {cause}")
+            problems.append(
+                f"{file}: must be a study of this version, got {type(error).__name__}: {cause}"
+            )
             continue
         if log_study(store, record, file.parent):
             sent_studies.append(record.name)

@@ -1,7 +1,8 @@
 """Results in MLflow: an experiment per data set, in it a parent run per command, under it a run per result; and back.
 
-``result.json`` in a run's folder is the durable record; the store is a copy of it, to browse and to report from. Hence
-a run is sent whole when it has ended, and sending it again repairs what an interrupted attempt left behind.
+``result.json`` in a run's folder is the durable record; the store is a copy of it, to browse and to
+report from. Hence a run is sent whole when it has ended, and sending it again repairs what an
+interrupted attempt left behind.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 PAGE = 1000  # the most runs per request
 BATCH = 1000  # the most metrics per request
 
-# Nothing is sent to anybody but the tracking server, and a server that is away is noticed in seconds. What the user has
-# set goes first.
+# Nothing is sent to anybody but the tracking server, and a server that is away is noticed in
+# seconds. What the user has set goes first.
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -89,22 +90,29 @@ class Store:
 
     uri: str
     client: MlflowClient = field(repr=False)
-    runs: dict[str, Run] = field(default_factory=dict, repr=False)  # those that `load_results` read, by ``run_id``
+    runs: dict[str, Run] = field(
+        default_factory=dict, repr=False
+    )  # those that `load_results` read, by ``run_id``
 
-    def log_result(self, result: RunResult, folder: Path, *, parent: str = "", experiment: str = "") -> bool:
+    def log_result(
+        self, result: RunResult, folder: Path, *, parent: str = "", experiment: str = ""
+    ) -> bool:
         """Make sure that the store holds exactly this result of the run, with the pictures that lie in ``folder``.
 
-        Returns False if it did already. Otherwise what the store has under this ``run_id`` (an older result, an attempt
-        that was cut off) is deleted, as in the MLflow UI, before the new run is written. A run's status comes last: one
-        in state RUNNING was cut off. ``parent`` is the run of MLflow that it is shown under, ``experiment`` the
-        experiment, by default that of the data set.
+        Returns False if it did already. Otherwise what the store has under this ``run_id`` (an
+        older result, an attempt that was cut off) is deleted, as in the MLflow UI, before the new
+        run is written. A run's status comes last: one in state RUNNING was cut off. ``parent`` is
+        the run of MLflow that it is shown under, ``experiment`` the experiment, by default that of
+        the data set.
 
         Raises: TrackingError if the store cannot be reached.
         """
         tags = entries.tags(result) | ({entries.PARENT_TAG: parent} if parent else {})
         with reaching(self.uri):
             place = self.find_experiment(experiment or result.dataset)
-            found = self.client.search_runs([place], f"tags.run_id = '{result.run_id}'", max_results=PAGE)
+            found = self.client.search_runs(
+                [place], f"tags.run_id = '{result.run_id}'", max_results=PAGE
+            )
             for run in found:
                 if self._is_whole(run, tags[entries.DIGEST_TAG]):
                     if parent and run.data.tags.get(entries.PARENT_TAG) != parent:
@@ -113,12 +121,16 @@ class Store:
             for run in found:
                 self.client.delete_run(run.info.run_id)
             start_ms, end_ms = entries.times_ms(result)
-            run = self.client.create_run(place, start_time=start_ms, tags=tags, run_name=entries.run_name(result))
+            run = self.client.create_run(
+                place, start_time=start_ms, tags=tags, run_name=entries.run_name(result)
+            )
             self._log_numbers(run.info.run_id, result, folder, end_ms)
             with tempfile.TemporaryDirectory() as scratch:
                 entries.write_artifacts(Path(scratch), result, folder)
                 self.client.log_artifacts(run.info.run_id, scratch)
-            self.client.set_terminated(run.info.run_id, entries.MLFLOW_STATUS[result.status], end_time=end_ms)
+            self.client.set_terminated(
+                run.info.run_id, entries.MLFLOW_STATUS[result.status], end_time=end_ms
+            )
         return True
 
     def open_group(self, group: Group, dataset: str) -> str:
@@ -128,17 +140,24 @@ class Store:
         """
         with reaching(self.uri):
             place = self.find_experiment(dataset)
-            found = self.client.search_runs([place], f"tags.`{entries.GROUP_TAG}` = '{group.id}'", max_results=1)
+            found = self.client.search_runs(
+                [place], f"tags.`{entries.GROUP_TAG}` = '{group.id}'", max_results=1
+            )
             if found:
                 return str(found[0].info.run_id)
             start_ms, tags = entries.milliseconds(group.started_at), parents.tags(group, dataset)
-            run = self.client.create_run(place, start_time=start_ms, tags=tags, run_name=parents.run_name(group))
+            run = self.client.create_run(
+                place, start_time=start_ms, tags=tags, run_name=parents.run_name(group)
+            )
             return str(run.info.run_id)
 
-    def close_group(self, parent: str, group: Group, results: Sequence[RunResult], tables: Sequence[str]) -> None:
+    def close_group(
+        self, parent: str, group: Group, results: Sequence[RunResult], tables: Sequence[str]
+    ) -> None:
         """Bring a parent run up to date: its note, its tables (Markdown), how many runs ended how, and its state.
 
-        ``results`` are those of the command on one data set, as far as they have ended; at least one.
+        ``results`` are those of the command on one data set, as far as they have ended; at least
+        one.
 
         Raises: TrackingError if the store cannot be reached.
         """
@@ -147,15 +166,17 @@ class Store:
                 self.client.set_tag(parent, key, value)
             self.client.log_text(parent, "\n".join(tables), parents.SUMMARY_FILE)
             for status in Status:
-                self.client.log_metric(parent, f"runs/{status}", sum(each.status == status for each in results))
+                self.client.log_metric(
+                    parent, f"runs/{status}", sum(each.status == status for each in results)
+                )
             end_ms = max(entries.times_ms(result)[1] for result in results)
             self.client.set_terminated(parent, parents.status(group, results), end_time=end_ms)
 
     def load_results(self, dataset: str | None = None) -> list[RunResult]:
         """Return all results, or those of one data set, in the order in which their runs were started.
 
-        Runs that were deleted or cut off are left out, and so are parent runs, tuning trials and other people's runs in
-        the same experiments.
+        Runs that were deleted or cut off are left out, and so are parent runs, tuning trials and
+        other people's runs in the same experiments.
 
         Raises: TrackingError if the store cannot be reached, or does not find its files.
         """
@@ -164,10 +185,10 @@ class Store:
             for run in self._iter_ended_runs(dataset):
                 file = self._find_file(run, RESULT_FILE, Path(scratch))
                 if file is None:
-                    rule = (
-                        f"run '{run.info.run_name}' must have its {RESULT_FILE}, found none in {run.info.artifact_uri}"
+                    rule = f"run '{run.info.run_name}' must have its {RESULT_FILE}, found none in {run.info.artifact_uri}"
+                    raise TrackingError(
+                        f"store {self.uri}: {rule} (`python -m bench sync` sends it again)"
                     )
-                    raise TrackingError(f"store {self.uri}: {rule} (`python -m bench sync` sends it again)")
                 result = read_result(file.parent)
                 assert result is not None
                 results.append(result)
@@ -185,8 +206,8 @@ class Store:
     def _find_file(self, run: Run, name: str, scratch: Path) -> Path | None:
         """Return where an artifact can be read, None if the run has none of that name.
 
-        Files on this machine are read in place: MLflow's client looks their place up anew for each, which takes longer
-        than reading.
+        Files on this machine are read in place: MLflow's client looks their place up anew for each,
+        which takes longer than reading.
         """
         place = urlsplit(run.info.artifact_uri)
         if place.scheme == "file":
@@ -214,7 +235,8 @@ class Store:
             return sorted(
                 each.name
                 for each in self.client.search_experiments()
-                if not each.name.startswith(entries.TUNING) and next(self._iter_ended_runs(each.name), None) is not None
+                if not each.name.startswith(entries.TUNING)
+                and next(self._iter_ended_runs(each.name), None) is not None
             )
 
     def _iter_ended_runs(self, dataset: str | None) -> Iterator[Run]:
@@ -236,18 +258,28 @@ class Store:
         """Return the id of an experiment, which is made if need be."""
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
-            return str(self.client.create_experiment(name, local_store.artifact_place(self.uri, name)))
+            return str(
+                self.client.create_experiment(name, local_store.artifact_place(self.uri, name))
+            )
         if experiment.lifecycle_stage == "deleted":
             hint = f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
-            raise TrackingError(f"store {self.uri}: experiment '{name}' must not be deleted ({hint})")
+            raise TrackingError(
+                f"store {self.uri}: experiment '{name}' must not be deleted ({hint})"
+            )
         return str(experiment.experiment_id)
 
     def _log_numbers(self, mlflow_id: str, result: RunResult, folder: Path, time_ms: int) -> None:
         from mlflow.entities import Metric, Param
 
-        metrics = [Metric(key, value, time_ms, step) for key, value, step in entries.metrics(result) if isfinite(value)]
+        metrics = [
+            Metric(key, value, time_ms, step)
+            for key, value, step in entries.metrics(result)
+            if isfinite(value)
+        ]
         for step, (at_ms, sample) in enumerate(read_usage(folder)):
-            metrics += [Metric(f"system/{name}", value, at_ms, step) for name, value in sample.items()]
+            metrics += [
+                Metric(f"system/{name}", value, at_ms, step) for name, value in sample.items()
+            ]
         params = [Param(key, value) for key, value in entries.params(result).items()]
         self.client.log_batch(mlflow_id, params=params)
         for start in range(0, len(metrics), BATCH):
@@ -276,4 +308,6 @@ def reaching(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         cause = " ".join(str(error).split())
-        raise TrackingError(f"store {uri}: must be reachable, got {type(error).__name__}: {cause[:300]}") from error
+        raise TrackingError(
+            f"store {uri}: must be reachable, got {type(error).__name__}: {cause[:300]}"
+        ) from error

@@ -1,7 +1,7 @@
 """Studies in MLflow: an experiment for each, with a parent run for the study and a nested run for each trial.
 
-So the data sets' own experiments hold final runs only. The study's folder is the durable record; logging it again
-replaces what the store has.
+So the data sets' own experiments hold final runs only. The study's folder is the durable record;
+logging it again replaces what the store has.
 """
 
 from __future__ import annotations
@@ -32,14 +32,22 @@ def log_study(store: Store, record: StudyRecord, folder: Path) -> bool:
     digest = hashlib.sha256(json.dumps(asdict(record), sort_keys=True).encode()).hexdigest()
     with reaching(store.uri):
         experiment = store.find_experiment(TUNING + record.name)
-        found = store.client.search_runs([experiment], f"tags.`{STUDY_TAG}` = '{record.name}'", max_results=1000)
+        found = store.client.search_runs(
+            [experiment], f"tags.`{STUDY_TAG}` = '{record.name}'", max_results=1000
+        )
         if any(run.data.tags.get(DIGEST_TAG) == digest for run in found):
             return False
         for run in found:
             store.client.delete_run(run.info.run_id)
-        tags = {STUDY_TAG: record.name, "synthetic": str(record.synthetic).lower(), "dataset": record.dataset}
+        tags = {
+            STUDY_TAG: record.name,
+            "synthetic": str(record.synthetic).lower(),
+            "dataset": record.dataset,
+        }
         parent = store.client.create_run(experiment, run_name=record.name, tags=tags)
-        for key, value in flatten({"tune": record.tune, "method": record.method, "weights": record.weights}).items():
+        for key, value in flatten(
+            {"tune": record.tune, "method": record.method, "weights": record.weights}
+        ).items():
             store.client.log_param(parent.info.run_id, key, value)
         for key, value in _headline(record):
             store.client.log_metric(parent.info.run_id, key, value)
@@ -52,7 +60,9 @@ def log_study(store: Store, record: StudyRecord, folder: Path) -> bool:
             store.client.log_artifacts(parent.info.run_id, scratch)
         for trial in record.trials:
             _log_trial(store, experiment, parent.info.run_id, record, trial)
-        store.client.set_tag(parent.info.run_id, DIGEST_TAG, digest)  # last: one without it was cut off
+        store.client.set_tag(
+            parent.info.run_id, DIGEST_TAG, digest
+        )  # last: one without it was cut off
         store.client.set_terminated(parent.info.run_id)
     return True
 
@@ -66,7 +76,9 @@ def load_studies(store: Store, dataset: str | None = None) -> list[StudyRecord]:
     with reaching(store.uri), tempfile.TemporaryDirectory() as scratch:
         for experiment in store.client.search_experiments(filter_string=f"name LIKE '{TUNING}%'"):
             wanted = f"tags.`{DIGEST_TAG}` LIKE '%'"
-            for run in store.client.search_runs([experiment.experiment_id], wanted, max_results=1000):
+            for run in store.client.search_runs(
+                [experiment.experiment_id], wanted, max_results=1000
+            ):
                 folder = Path(scratch, run.info.run_id)
                 folder.mkdir()
                 file = store.client.download_artifacts(run.info.run_id, STUDY_FILE, str(folder))
@@ -75,7 +87,9 @@ def load_studies(store: Store, dataset: str | None = None) -> list[StudyRecord]:
     return sorted(kept, key=lambda study: study.name)
 
 
-def _log_trial(store: Store, experiment: str, parent: str, record: StudyRecord, trial: TrialRecord) -> None:
+def _log_trial(
+    store: Store, experiment: str, parent: str, record: StudyRecord, trial: TrialRecord
+) -> None:
     tags = {"mlflow.parentRunId": parent, STUDY_TAG: record.name, "status": trial.status}
     if trial.reason:
         tags["mlflow.note.content"] = trial.reason

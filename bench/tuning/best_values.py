@@ -1,7 +1,7 @@
 """The values that tuning has found, on their way from studies into runs: out of study records, or out of a TOML file.
 
-A file says which budget found the values, and runs made from it carry that budget in their protocol: they compare with
-runs that were tuned in place, and not with untuned ones.
+A file says which budget found the values, and runs made from it carry that budget in their
+protocol: they compare with runs that were tuned in place, and not with untuned ones.
 """
 
 from __future__ import annotations
@@ -50,20 +50,24 @@ def take_best(record: StudyRecord) -> Tuned:
 def find_studies(specs: Sequence[RunSpec], out: Path, prefix: str = "") -> list[StudyRecord]:
     """Return the finished studies below ``--out`` that the runs can take values from.
 
-    ``prefix`` is what ``--study`` has put in front of the studies' names.
-    Raises: SpecError if there are none, or if one was made under another protocol than the runs have.
+    ``prefix`` is what ``--study`` has put in front of the studies' names. Raises: SpecError if
+    there are none, or if one was made under another protocol than the runs have.
     """
     records = [read_study(file) for file in sorted((out / TUNING).glob(f"*/{STUDY_FILE}"))]
     found = []
     for record in records:
-        name = name_study(record.method, record.dataset, record.backbone, record.fold, record.shots, prefix)
+        name = name_study(
+            record.method, record.dataset, record.backbone, record.fold, record.shots, prefix
+        )
         spec = next((spec for spec in specs if _cell(spec) == take_best(record).cell), None)
         if record.name == name and spec is not None:
             _check_protocol(record, spec)
             found.append(record)
     if not found:
         hint = "make some with `python -m bench tune`"
-        raise SpecError(f"--tuned: there is no finished study of these runs in {out / TUNING} ({hint})")
+        raise SpecError(
+            f"--tuned: there is no finished study of these runs in {out / TUNING} ({hint})"
+        )
     return found
 
 
@@ -114,13 +118,22 @@ def apply_shipped(specs: Sequence[RunSpec], file: Path) -> list[RunSpec]:
 
 def write_toml(file: Path, found: Iterable[Tuned]) -> None:
     """Write the values so that ``--settings`` reads them; comments may be added by hand."""
-    lines = ["# Values found by `python -m bench tune`; use them with `python -m bench run --settings FILE`."]
+    lines = [
+        "# Values found by `python -m bench tune`; use them with `python -m bench run --settings FILE`."
+    ]
     for tuned in found:
         record = asdict(tuned)
         tables = {name: record.pop(name) for name in ("values", "tune")}
-        lines += ["", "[[tuned]]", *(f"{key} = {json.dumps(value)}" for key, value in record.items())]
+        lines += [
+            "",
+            "[[tuned]]",
+            *(f"{key} = {json.dumps(value)}" for key, value in record.items()),
+        ]
         for name, table in tables.items():
-            lines += [f"[tuned.{name}]", *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in table.items())]
+            lines += [
+                f"[tuned.{name}]",
+                *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in table.items()),
+            ]
     file.write_text("\n".join(lines) + "\n")
 
 
@@ -136,7 +149,9 @@ def read_toml(file: Path) -> list[Tuned]:
     except KeyError:
         raise SpecError(f"--settings {file}: must have a table [[tuned]], got none") from None
     except TypeError as error:
-        raise SpecError(f"--settings {file}: each [[tuned]] must have {known}, got {error}") from None
+        raise SpecError(
+            f"--settings {file}: each [[tuned]] must have {known}, got {error}"
+        ) from None
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise SpecError(
             f"--settings {file}: must be a file that `bench tune --export-tuned` wrote, got {error}"

@@ -62,7 +62,11 @@ class TrialEvent:
 
 
 def plan_studies(
-    specs: Sequence[RunSpec], out: Path, searches: Sequence[str] = (), prefix: str = "", only: Sequence[str] = ()
+    specs: Sequence[RunSpec],
+    out: Path,
+    searches: Sequence[str] = (),
+    prefix: str = "",
+    only: Sequence[str] = (),
 ) -> list[StudyPlan]:
     """Return the studies that the final runs ``specs`` need, in their order.
 
@@ -87,7 +91,9 @@ def plan_studies(
 def describe_protocol(run: RunSpec) -> dict[str, Any]:
     """Return, as plain data, what trials are run under; the size of the budget may grow while a study lasts."""
     record: dict[str, Any] = json.loads(json.dumps(run.protocol_record()))
-    record["tune"] = {key: value for key, value in record["tune"].items() if key not in ("trials", "budget_s")}
+    record["tune"] = {
+        key: value for key, value in record["tune"].items() if key not in ("trials", "budget_s")
+    }
     return record
 
 
@@ -96,7 +102,9 @@ def vary(run: RunSpec, values: Mapping[str, Value]) -> RunSpec:
     own, shared = split_values(values)
     method = methods.build(run.method.name, dict(run.method.settings) | own)
     chosen = tuple((key, str(value)) for key, value in sorted(shared.items()))
-    return replace(run, method=MethodSpec(run.method.name, methods.changed_settings(method)), chosen=chosen)
+    return replace(
+        run, method=MethodSpec(run.method.name, methods.changed_settings(method)), chosen=chosen
+    )
 
 
 def begin_studies(plans: Sequence[StudyPlan], storage: str, out: Path) -> BaseStorage:
@@ -122,8 +130,9 @@ def run_studies(
 ) -> list[StudyRecord]:
     """Work on all studies until each has spent its budget; return their records, which lie in their folders too.
 
-    A study is worked on by one slot, so that its trials follow from each other; ``on_event`` is called by several
-    threads, one at a time. On KeyboardInterrupt open trials are left for the next worker.
+    A study is worked on by one slot, so that its trials follow from each other; ``on_event`` is
+    called by several threads, one at a time. On KeyboardInterrupt open trials are left for the next
+    worker.
     Raises: SpecError if the storage cannot be used or a study has changed.
     """
     opened = begin_studies(plans, storage, out)
@@ -217,7 +226,9 @@ class _Crew:
         for child in list(self.active):
             child.stop()
 
-    def evaluator(self, plan: StudyPlan, device: str, say: Callable[[TrialEvent], None]) -> Evaluate:
+    def evaluator(
+        self, plan: StudyPlan, device: str, say: Callable[[TrialEvent], None]
+    ) -> Evaluate:
         """Return what carries out a trial of the study in a child process on the device."""
         slots = self.slots
 
@@ -231,14 +242,18 @@ class _Crew:
             if self.stopped.is_set():  # meanwhile
                 child.stop()
             try:
-                return self._follow(child, report, lambda done: say(TrialEvent(plan, number, values, done)))
+                return self._follow(
+                    child, report, lambda done: say(TrialEvent(plan, number, values, done))
+                )
             finally:
                 self.active.discard(child)
                 child.messages.close()
 
         return evaluate
 
-    def _follow(self, child: Child, report: Report, on_validation: Callable[[int], None]) -> Outcome:
+    def _follow(
+        self, child: Child, report: Report, on_validation: Callable[[int], None]
+    ) -> Outcome:
         started, dices = time.perf_counter(), ()
         try:
             while True:
@@ -249,21 +264,31 @@ class _Crew:
                 on_validation(number + 1)
                 if report(number, dices):
                     child.stop()
-                    return Outcome(Status.DONE, sum(dices) / len(dices), params_tuned, fit_s, pruned=True)
+                    return Outcome(
+                        Status.DONE, sum(dices) / len(dices), params_tuned, fit_s, pruned=True
+                    )
         except EOFError:
             end = child.describe_end()
             if self.stopped.is_set():
                 raise KeyboardInterrupt from None
-            return Outcome(Status.FAILED, nan, 0, time.perf_counter() - started, f"the trial's process {end}")
+            return Outcome(
+                Status.FAILED, nan, 0, time.perf_counter() - started, f"the trial's process {end}"
+            )
 
 
 def _say_ended(
-    plan: StudyPlan, say: Callable[[TrialEvent], None], number: int, values: dict[str, Value], outcome: Outcome
+    plan: StudyPlan,
+    say: Callable[[TrialEvent], None],
+    number: int,
+    values: dict[str, Value],
+    outcome: Outcome,
 ) -> None:
     say(TrialEvent(plan, number, values, outcome=outcome))
 
 
-def name_study(method: str, dataset: str, backbone: str, fold: int, shots: int = 0, prefix: str = "") -> str:
+def name_study(
+    method: str, dataset: str, backbone: str, fold: int, shots: int = 0, prefix: str = ""
+) -> str:
     """Return a study's name, which is that of its folder, too."""
     name = f"{prefix}{dataset}-{method}-{backbone}-f{fold}" + (f"-shots{shots}" if shots else "")
     return re.sub(r"[^\w.]+", "-", name)

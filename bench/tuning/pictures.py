@@ -18,7 +18,8 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
 
     Returns the files.
 
-    Importances need two trials that came to different values; where Optuna cannot tell them, that picture is left out.
+    Importances need two trials that came to different values; where Optuna cannot tell them, that
+    picture is left out.
     """
     import matplotlib as mpl
 
@@ -47,7 +48,9 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
     files = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        warnings.filterwarnings("ignore", category=UserWarning)  # of matplotlib and Optuna, about style
+        warnings.filterwarnings(
+            "ignore", category=UserWarning
+        )  # of matplotlib and Optuna, about style
         for name, draw in pictures.items():
             if name == "importances" and not _can_be_ranked(study):
                 continue

@@ -1,8 +1,8 @@
 """What tuning may try: one dimension a setting, of the method or of the protocol, each with its default.
 
-A method's dimensions are the ``choices`` declared on its fields, the shared ones the ``search`` ranges and the
-``choices`` declared on the protocol's fields; ``--search`` replaces either. The default of every dimension lies inside
-it, because the first trial of every study is the default.
+A method's dimensions are the ``choices`` declared on its fields, the shared ones the ``search``
+ranges and the ``choices`` declared on the protocol's fields; ``--search`` replaces either. The
+default of every dimension lies inside it, because the first trial of every study is the default.
 """
 
 from __future__ import annotations
@@ -37,10 +37,18 @@ class Dimension:
     def __post_init__(self) -> None:
         """Raises: SpecError if the range is empty or the default lies outside."""
         if not self.choices and not self.low < self.high:
-            raise SpecError(f"--search: {self.key} must have a lower end below the upper one, got {self}")
-        inside = self.default in self.choices if self.choices else self.low <= float(self.default) <= self.high
+            raise SpecError(
+                f"--search: {self.key} must have a lower end below the upper one, got {self}"
+            )
+        inside = (
+            self.default in self.choices
+            if self.choices
+            else self.low <= float(self.default) <= self.high
+        )
         if not inside:
-            raise SpecError(f"--search: {self.key} must include its default {self.default} (trial 0), got {self}")
+            raise SpecError(
+                f"--search: {self.key} must include its default {self.default} (trial 0), got {self}"
+            )
 
     @property
     def ends(self) -> tuple[Value, ...]:
@@ -49,7 +57,11 @@ class Dimension:
 
     def asked_as(self, method: str) -> str:
         """Return the key as the command line has it: ``lora.rank`` for ``method.rank`` of LoRA."""
-        return f"{method}.{self.key.removeprefix('method.')}" if self.key.startswith("method.") else self.key
+        return (
+            f"{method}.{self.key.removeprefix('method.')}"
+            if self.key.startswith("method.")
+            else self.key
+        )
 
     def __str__(self) -> str:
         """Return the form that ``--search`` accepts, without the key."""
@@ -69,21 +81,28 @@ class Dimension:
 Space = tuple[Dimension, ...]
 
 
-def build_space(method: Method, protocol: Protocol, searches: Iterable[str] = (), only: Sequence[str] = ()) -> Space:
+def build_space(
+    method: Method, protocol: Protocol, searches: Iterable[str] = (), only: Sequence[str] = ()
+) -> Space:
     """Return the dimensions of a method under a protocol, in the order of their declaration.
 
-    ``searches`` are ``--search`` arguments such as ``lora.rank=2..64`` or ``train.lr=1e-4,1e-3``; those of other
-    methods are passed over. ``only`` names, in the same way, the dimensions to keep; all, if it is empty.
-    Raises: SpecError for a dimension that does not exist, that leaves its default out, or that reaches beyond what the
-    setting may be; or if ``only`` keeps none.
+    ``searches`` are ``--search`` arguments such as ``lora.rank=2..64`` or ``train.lr=1e-4,1e-3``;
+    those of other methods are passed over. ``only`` names, in the same way, the dimensions to keep;
+    all, if it is empty. Raises: SpecError for a dimension that does not exist, that leaves its
+    default out, or that reaches beyond what the setting may be; or if ``only`` keeps none.
     """
     name = method.info.name
-    space = {dimension.key: dimension for dimension in [*_method_space(method), *_shared_space(method, protocol)]}
+    space = {
+        dimension.key: dimension
+        for dimension in [*_method_space(method), *_shared_space(method, protocol)]
+    }
     for search in searches:
         key, equals, text = search.partition("=")
         owner, _, setting = key.partition(".")
         if not equals or not setting:
-            raise SpecError(f"--search: must look like lora.rank=2..64 or train.lr=1e-4,1e-3, got '{search}'")
+            raise SpecError(
+                f"--search: must look like lora.rank=2..64 or train.lr=1e-4,1e-3, got '{search}'"
+            )
         if key in space:
             space[key] = _read_dimension(key, text, space[key].default)
         elif owner in SECTIONS:
@@ -92,11 +111,15 @@ def build_space(method: Method, protocol: Protocol, searches: Iterable[str] = ()
         elif owner == name:
             own = {item.name: getattr(method, item.name) for item in fields(method)}
             if setting not in own:
-                raise SpecError(f"--search: {name} has no setting '{setting}'{suggest(setting, list(own))}")
+                raise SpecError(
+                    f"--search: {name} has no setting '{setting}'{suggest(setting, list(own))}"
+                )
             space[f"method.{setting}"] = _read_dimension(f"method.{setting}", text, own[setting])
     for dimension in space.values():
         _check_ends(dimension, method, protocol)
-    kept = tuple(dimension for dimension in space.values() if not only or dimension.asked_as(name) in only)
+    kept = tuple(
+        dimension for dimension in space.values() if not only or dimension.asked_as(name) in only
+    )
     if not kept:
         known = [dimension.asked_as(name) for dimension in space.values()]
         raise SpecError(f"--only: {name} has no dimension '{only[0]}'{suggest(only[0], known)}")
@@ -108,7 +131,9 @@ def check_owners(searches: Iterable[str], methods: Sequence[str]) -> None:
     for search in searches:
         owner = search.partition("=")[0].partition(".")[0]
         if owner not in (*SECTIONS, *methods):
-            raise SpecError(f"--search: unknown dimension '{search}'{suggest(owner, [*SECTIONS, *methods])}")
+            raise SpecError(
+                f"--search: unknown dimension '{search}'{suggest(owner, [*SECTIONS, *methods])}"
+            )
 
 
 def check_only(
@@ -126,7 +151,10 @@ def check_only(
 
 def describe_space(space: Space) -> dict[str, Any]:
     """Return the space as plain data, to be compared with that of a study made earlier."""
-    return {dimension.key: {k: v for k, v in asdict(dimension).items() if k != "key"} for dimension in space}
+    return {
+        dimension.key: {k: v for k, v in asdict(dimension).items() if k != "key"}
+        for dimension in space
+    }
 
 
 def defaults(space: Space) -> dict[str, Value]:
@@ -136,7 +164,11 @@ def defaults(space: Space) -> dict[str, Value]:
 
 def split_values(values: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, Value]]:
     """Return (settings of the method, fields of the protocol) of the values of a trial."""
-    own = {key.removeprefix("method."): value for key, value in values.items() if key.startswith("method.")}
+    own = {
+        key.removeprefix("method."): value
+        for key, value in values.items()
+        if key.startswith("method.")
+    }
     return own, {key: value for key, value in values.items() if not key.startswith("method.")}
 
 
@@ -146,7 +178,9 @@ def _method_space(method: Method) -> list[Dimension]:
         choices = item.metadata["choices"]
         if choices:
             value = getattr(method, item.name)  # what was asked for in brackets is the default here
-            found.append(Dimension(f"method.{item.name}", value, tuple(dict.fromkeys((*choices, value)))))
+            found.append(
+                Dimension(f"method.{item.name}", value, tuple(dict.fromkeys((*choices, value))))
+            )
     return found
 
 
@@ -158,7 +192,9 @@ def _shared_space(method: Method, protocol: Protocol) -> list[Dimension]:
             key, value = f"{section}.{item.name}", getattr(part, item.name)
             if "search" in item.metadata:
                 low, high, scale = item.metadata["search"]
-                found.append(Dimension(key, value, (), min(low, value), max(high, value), scale == "log"))
+                found.append(
+                    Dimension(key, value, (), min(low, value), max(high, value), scale == "log")
+                )
             elif "choices" in item.metadata and _has_effect(key, method, protocol):
                 choices = dict.fromkeys((*item.metadata["choices"], value))
                 found.append(Dimension(key, value, tuple(choices)))
@@ -167,7 +203,11 @@ def _shared_space(method: Method, protocol: Protocol) -> list[Dimension]:
 
 def _has_effect(key: str, method: Method, protocol: Protocol) -> bool:
     """Whether a shared setting changes anything: drop path acts in blocks that are in training mode, no others."""
-    return key != "train.drop_path" or method.info.tunes_backbone or protocol.model.backbone_mode == "train"
+    return (
+        key != "train.drop_path"
+        or method.info.tunes_backbone
+        or protocol.model.backbone_mode == "train"
+    )
 
 
 def _check_ends(dimension: Dimension, method: Method, protocol: Protocol) -> None:
@@ -187,17 +227,24 @@ def _read_dimension(key: str, text: str, default: Value) -> Dimension:
     try:
         if span is not None and not isinstance(default, str | bool):
             low, high = float(span[1]), float(span[2])
-            if not all(isfinite(end) and (isinstance(default, float) or end.is_integer()) for end in (low, high)):
+            if not all(
+                isfinite(end) and (isinstance(default, float) or end.is_integer())
+                for end in (low, high)
+            ):
                 raise ValueError
             log = low > 0 and high >= LOG_SPAN * low
             return Dimension(key, default, (), low, high, log)
         if span is None:
             convert = _read_bool if isinstance(default, bool) else type(default)
-            return Dimension(key, default, tuple(dict.fromkeys(convert(part) for part in text.split(","))))
+            return Dimension(
+                key, default, tuple(dict.fromkeys(convert(part) for part in text.split(",")))
+            )
     except (KeyError, ValueError) as error:
         if isinstance(error, SpecError):
             raise
-    raise SpecError(f"--search: {key} must be values such as 2,4,8 or a range of numbers such as 2..64, got '{text}'")
+    raise SpecError(
+        f"--search: {key} must be values such as 2,4,8 or a range of numbers such as 2..64, got '{text}'"
+    )
 
 
 def _read_bool(text: str) -> bool:

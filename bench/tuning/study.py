@@ -1,8 +1,9 @@
 """An Optuna study that holds exactly its budget of trials, whoever works on it and however often it is cut off.
 
-A trial is handed out under a file lock: first one whose worker has died, under its own number and with its own values,
-then a new one while the budget lasts. Samplers are seeded from the study's seed and the trial's number, so that a study
-that was interrupted goes on with the values that it would have had.
+A trial is handed out under a file lock: first one whose worker has died, under its own number and
+with its own values, then a new one while the budget lasts. Samplers are seeded from the study's
+seed and the trial's number, so that a study that was interrupted goes on with the values that it
+would have had.
 """
 
 from __future__ import annotations
@@ -32,7 +33,13 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial, Trial
 
-OWNER, BEAT, STATUS, FIT_S, RECORD = "owner", "beat", "status", "fit_s", "record"  # attributes of trials and studies
+OWNER, BEAT, STATUS, FIT_S, RECORD = (
+    "owner",
+    "beat",
+    "status",
+    "fit_s",
+    "record",
+)  # attributes of trials and studies
 GIVEN_UP_AFTER = 5  # failures, if nothing else has come of the study
 SQLITE_WAIT_S = 60.0  # for other workers to finish writing
 BEAT_S = 20.0  # a worker says this often that it lives
@@ -68,11 +75,15 @@ def open_storage(uri: str) -> BaseStorage:
                 if uri.startswith(prefix):
                     Path(uri.removeprefix(prefix)).parent.mkdir(parents=True, exist_ok=True)
             if uri.startswith("journal:"):
-                return optuna.storages.JournalStorage(JournalFileBackend(uri.removeprefix("journal:")))
+                return optuna.storages.JournalStorage(
+                    JournalFileBackend(uri.removeprefix("journal:"))
+                )
             waits = {"connect_args": {"timeout": SQLITE_WAIT_S}} if uri.startswith("sqlite") else {}
             return optuna.storages.RDBStorage(uri, engine_kwargs=waits)
     except (OSError, ImportError) as error:  # no such folder, no driver for such a database
-        raise SpecError(f"--storage {uri}: must be open to reading and writing, got {error}") from error
+        raise SpecError(
+            f"--storage {uri}: must be open to reading and writing, got {error}"
+        ) from error
 
 
 def open_study(storage: BaseStorage, spec: StudySpec) -> Study:
@@ -96,7 +107,9 @@ def open_study(storage: BaseStorage, spec: StudySpec) -> Study:
     if found is None:
         study.set_user_attr(RECORD, wanted)
     elif found != wanted:
-        raise SpecError(f"study {spec.name}: {name_difference(found, wanted)} since it was begun (--study NEW_NAME)")
+        raise SpecError(
+            f"study {spec.name}: {name_difference(found, wanted)} since it was begun (--study NEW_NAME)"
+        )
     return study
 
 
@@ -113,7 +126,9 @@ def claim(study: Study, spec: StudySpec) -> Trial | None:
         study.enqueue_trial(defaults(spec.space))
         trials = study.get_trials(deepcopy=False)
     waiting = trials[0].state == TrialState.WAITING
-    orphan = next((each for each in trials if each.state == TrialState.RUNNING and _is_orphan(each)), None)
+    orphan = next(
+        (each for each in trials if each.state == TrialState.RUNNING and _is_orphan(each)), None
+    )
     if orphan is None and not waiting and _is_spent(trials, spec.tune):
         return None
     number = orphan.number if orphan is not None else 0 if waiting else len(trials)
@@ -121,8 +136,12 @@ def claim(study: Study, spec: StudySpec) -> Trial | None:
     trial = study.ask() if orphan is None else optuna.trial.Trial(study, orphan._trial_id)
     trial.set_user_attr(OWNER, _own_name())
     trial.set_user_attr(BEAT, time.time())
-    for dimension in spec.space:  # each with a seed of its own: a worker may have died between two of them
-        study.sampler = build_sampler(spec.tune, derive_seed("sampler", spec.tune.seed, number, dimension.key))
+    for (
+        dimension
+    ) in spec.space:  # each with a seed of its own: a worker may have died between two of them
+        study.sampler = build_sampler(
+            spec.tune, derive_seed("sampler", spec.tune.seed, number, dimension.key)
+        )
         dimension.suggest(trial)
     return trial
 
@@ -149,10 +168,15 @@ def build_sampler(tune: TuneSpec, seed: int) -> BaseSampler:
             case "random":
                 return samplers.RandomSampler(seed=seed)
             case "cmaes":
-                return samplers.CmaEsSampler(seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False)
+                return samplers.CmaEsSampler(
+                    seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False
+                )
             case "qmc":  # a sequence: its numbering is in the study, its scrambling must not change
                 return samplers.QMCSampler(
-                    seed=tune.seed, scramble=True, warn_independent_sampling=False, warn_asynchronous_seeding=False
+                    seed=tune.seed,
+                    scramble=True,
+                    warn_independent_sampling=False,
+                    warn_asynchronous_seeding=False,
                 )
             case _:
                 return samplers.TPESampler(seed=seed, n_startup_trials=n_startup)
@@ -182,7 +206,9 @@ def storage_errors(uri: str) -> Iterator[None]:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
         cause = " ".join(str(error.__cause__ or error).split())[:200]
-        raise SpecError(f"--storage {uri}: must be open to reading and writing, got {cause}") from error
+        raise SpecError(
+            f"--storage {uri}: must be open to reading and writing, got {cause}"
+        ) from error
 
 
 def name_difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
@@ -211,13 +237,17 @@ def _is_hopeless(trials: list[FrozenTrial]) -> bool:
 
 def _is_orphan(trial: FrozenTrial) -> bool:
     owner = trial.user_attrs.get(OWNER)
-    if owner is None:  # its worker died between asking and signing, or signs just now, which the lock rules out
+    if (
+        owner is None
+    ):  # its worker died between asking and signing, or signs just now, which the lock rules out
         return True
     host, pid, born = owner
     if host != socket.gethostname():
         return time.time() - float(trial.user_attrs.get(BEAT, 0.0)) > STALE_S
     try:
-        return bool(abs(psutil.Process(pid).create_time() - born) > 1)  # the number went to another process
+        return bool(
+            abs(psutil.Process(pid).create_time() - born) > 1
+        )  # the number went to another process
     except psutil.NoSuchProcess:
         return True
 

@@ -28,8 +28,9 @@ from reports.records.run import Status
 def run_inner(spec: RunSpec, place: Place, send: Callable[[tuple[Any, ...]], None]) -> None:
     """Carry out a trial in this process.
 
-    Sends ("validation", number, Dice of each inner validation case, tuned parameters, seconds of fit) every time, and
-    at last ("end", status, Dice at the best epoch, tuned parameters, seconds of fit, reason).
+    Sends ("validation", number, Dice of each inner validation case, tuned parameters, seconds of
+    fit) every time, and at last ("end", status, Dice at the best epoch, tuned parameters, seconds
+    of fit, reason).
     """
     torch.set_num_threads(place.threads)
     protocol = spec.own_protocol

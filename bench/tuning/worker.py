@@ -1,11 +1,12 @@
 """The loop of a study: claim a trial, carry it out, tell the sampler; until the budget is spent.
 
-How a trial is carried out is not known here: `Evaluate` is a child process in production and a formula in tests. What
-becomes of a trial follows one rule for every method:
+How a trial is carried out is not known here: `Evaluate` is a child process in production and a
+formula in tests. What becomes of a trial follows one rule for every method:
 
 * done: its Dice on the inner validation cases, at its best epoch;
 * diverged or out of memory: it counts, and the sampler takes it for worse than all others;
-* failed (an exception, a killed child): once more with the same values, and if it fails again it counts as failed;
+* failed (an exception, a killed child): once more with the same values, and if it fails again it
+counts as failed;
 * skipped (the backbone cannot host the method): the study ends there.
 """
 
@@ -47,8 +48,12 @@ class Outcome:
     pruned: bool = False
 
 
-Report = Callable[[int, tuple[float, ...]], bool]  # number of the validation, Dice of each case -> stop?
-Evaluate = Callable[[int, dict[str, Value], Report], Outcome]  # number of the trial, its values, ...
+Report = Callable[
+    [int, tuple[float, ...]], bool
+]  # number of the validation, Dice of each case -> stop?
+Evaluate = Callable[
+    [int, dict[str, Value], Report], Outcome
+]  # number of the trial, its values, ...
 
 
 def tune(
@@ -56,14 +61,16 @@ def tune(
     spec: StudySpec,
     evaluate: Evaluate,
     lock: Path,
-    on_trial: Callable[[int, dict[str, Value], Outcome], None] = lambda number, values, outcome: None,
+    on_trial: Callable[[int, dict[str, Value], Outcome], None] = lambda number, values, outcome: (
+        None
+    ),
     stopped: threading.Event | None = None,
 ) -> None:
     """Work on a study until its budget is spent and every trial has ended, those of other workers included.
 
-    ``lock`` is a file that all workers of the study see.
-    Raises: KeyboardInterrupt if ``evaluate`` does, or between trials once ``stopped`` is set; the trial at hand stays
-    open and is taken up by the next worker.
+    ``lock`` is a file that all workers of the study see. Raises: KeyboardInterrupt if ``evaluate``
+    does, or between trials once ``stopped`` is set; the trial at hand stays open and is taken up by
+    the next worker.
     """
     stopped = stopped or threading.Event()
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +109,9 @@ def _reporter(trial: Trial, spec: StudySpec) -> Report:
     def report(validation: int, dices: tuple[float, ...]) -> bool:
         if "," in spec.tune.objectives:
             return False
-        with warnings.catch_warnings():  # a trial that was taken up again repeats what it has reported
+        with (
+            warnings.catch_warnings()
+        ):  # a trial that was taken up again repeats what it has reported
             warnings.filterwarnings("ignore", message="The reported value is ignored")
             if spec.tune.pruner == "wilcoxon":
                 for number, dice in enumerate(dices):
@@ -124,8 +133,11 @@ def _tell(study: Study, trial: Trial, spec: StudySpec, outcome: Outcome) -> None
     trial.set_user_attr("reason", outcome.reason)
     trial.set_user_attr("params_tuned", outcome.params_tuned)
     if outcome.status is Status.DONE and (not outcome.pruned or spec.tune.pruner == "wilcoxon"):
-        # A trial that the Wilcoxon test has stopped is told with its mean so far, as that pruner asks for.
-        values = [outcome.dice, outcome.params_tuned] if "," in spec.tune.objectives else [outcome.dice]
+        # A trial that the Wilcoxon test has stopped is told with its mean so far, as that pruner
+        # asks for.
+        values = (
+            [outcome.dice, outcome.params_tuned] if "," in spec.tune.objectives else [outcome.dice]
+        )
         study.tell(trial, values)
     elif outcome.status is Status.FAILED or "," in spec.tune.objectives:
         study.tell(trial, state=TrialState.FAIL)

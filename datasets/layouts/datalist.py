@@ -10,7 +10,14 @@ from functools import cached_property
 from pathlib import Path
 
 from datasets.base import Case, DataError, Dataset, DatasetInfo, Discovery, Problem, Region
-from datasets.layouts.datalist_file import FOR_PREDICTION, DatalistFile, Entry, TrainingEntry, read_datalist, slug
+from datasets.layouts.datalist_file import (
+    FOR_PREDICTION,
+    DatalistFile,
+    Entry,
+    TrainingEntry,
+    read_datalist,
+    slug,
+)
 from datasets.layouts.discovery import check_presence, stem
 
 
@@ -35,7 +42,9 @@ class Datalist(Dataset):
         content = self.content
         name = slug(content.name or self.file.stem)
         values = list(content.values)
-        groups = content.regions or {title: [value] for value, title in content.values.items() if value != 0}
+        groups = content.regions or {
+            title: [value] for value, title in content.values.items() if value != 0
+        }
         return DatasetInfo(
             name=name,
             title=content.description or content.name or self.file.stem,
@@ -45,7 +54,8 @@ class Datalist(Dataset):
             classes=tuple(content.values.values()),
             label_values=tuple(values),
             regions=tuple(
-                Region(title, tuple(values.index(value) for value in group)) for title, group in groups.items()
+                Region(title, tuple(values.index(value) for value in group))
+                for title, group in groups.items()
             ),
             layout=f"the files that {self.file} lists",
             window=content.window,
@@ -57,7 +67,9 @@ class Datalist(Dataset):
         info = self.info
         facts = [info.modality, info.channels, info.classes, info.label_values]
         regions = [[region.name, *region.classes] for region in info.regions]
-        return hashlib.sha1(json.dumps([*facts, regions]).encode(), usedforsecurity=False).hexdigest()
+        return hashlib.sha1(
+            json.dumps([*facts, regions]).encode(), usedforsecurity=False
+        ).hexdigest()
 
     def discover(self) -> Discovery:
         """List the cases of the file; that their files exist is looked at as well."""
@@ -69,7 +81,9 @@ class Datalist(Dataset):
         repeated = [case for case, count in Counter(case.id for case in cases).items() if count > 1]
         if repeated:
             hint = 'give each entry an "id"'
-            raise DataError(f"datalist: {self.file}: {len(repeated)} cases have one id, such as {repeated[0]} ({hint})")
+            raise DataError(
+                f"datalist: {self.file}: {len(repeated)} cases have one id, such as {repeated[0]} ({hint})"
+            )
         problems = [problem for case in cases for problem in self._check_files(case)]
         wrong = {problem.case for problem in problems}
         usable = sorted((case for case in cases if case.id not in wrong), key=lambda case: case.id)

@@ -11,7 +11,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, mod
 
 from datasets.base import DataError, Window
 
-FOR_PREDICTION = ("validation", "testing", "test")  # lists whose cases are neither trained on nor scored
+FOR_PREDICTION = (
+    "validation",
+    "testing",
+    "test",
+)  # lists whose cases are neither trained on nor scored
 
 
 def _check_id(text: str) -> str:
@@ -23,7 +27,9 @@ def _check_id(text: str) -> str:
 class Entry(BaseModel):
     """One case; paths are relative to the datalist's folder or absolute."""
 
-    image: str | list[str]  # one file, of several channels if it has a fourth axis, or one file a channel
+    image: (
+        str | list[str]
+    )  # one file, of several channels if it has a fourth axis, or one file a channel
     id: Annotated[str, AfterValidator(_check_id)] = ""  # empty: the name of the (first) image
     patient: str = ""  # empty: the id; cases of one patient stay together
 
@@ -55,7 +61,9 @@ class DatalistFile(BaseModel):
     modality: str | dict[str, str]  # MRI or CT, or channel number -> its name
     channels: list[str] = []  # names, where ``modality`` does not give them
     labels: dict[str, str | int]  # value -> class or class -> value
-    regions: dict[str, list[int]] = {}  # what is scored, by label values; empty: each class but the background
+    regions: dict[
+        str, list[int]
+    ] = {}  # what is scored, by label values; empty: each class but the background
     window: Window | None = None  # of CT
     training: list[TrainingEntry]
     validation: list[Entry] = []
@@ -70,11 +78,15 @@ class DatalistFile(BaseModel):
                 raise ValueError(f"unknown key '{key}' (did you mean '{close[0]}'?)")
         values = self.values
         if len(values) < 2 or values.get(0) is None:
-            raise ValueError(f"labels: must have a background of value 0 and a class beside it, got {self.labels}")
+            raise ValueError(
+                f"labels: must have a background of value 0 and a class beside it, got {self.labels}"
+            )
         for region, members in self.regions.items():
             unknown = sorted(set(members) - values.keys())
             if not members or unknown or not re.fullmatch(r"[\w .-]+", region):
-                raise ValueError(f"regions: '{region}' must be values of the labels {sorted(values)}, got {members}")
+                raise ValueError(
+                    f"regions: '{region}' must be values of the labels {sorted(values)}, got {members}"
+                )
         if self.window and not self.is_ct:
             raise ValueError(f"window: is of Hounsfield units, got modality {self.modality}")
         if not self.training:
@@ -84,8 +96,13 @@ class DatalistFile(BaseModel):
     @property
     def values(self) -> dict[int, str]:
         """Label value -> class, sorted by value, so that the background comes first."""
-        pairs = [(key, value) if str(key).lstrip("-").isdigit() else (value, key) for key, value in self.labels.items()]
-        return {value: name for value, name in sorted((int(value), str(name)) for value, name in pairs)}
+        pairs = [
+            (key, value) if str(key).lstrip("-").isdigit() else (value, key)
+            for key, value in self.labels.items()
+        ]
+        return {
+            value: name for value, name in sorted((int(value), str(name)) for value, name in pairs)
+        }
 
     @property
     def is_ct(self) -> bool:
@@ -99,9 +116,15 @@ class DatalistFile(BaseModel):
         if self.channels:
             return tuple(self.channels)
         if isinstance(self.modality, dict):
-            return tuple(name for _, name in sorted(self.modality.items(), key=lambda item: int(item[0])))
+            return tuple(
+                name for _, name in sorted(self.modality.items(), key=lambda item: int(item[0]))
+            )
         n_files = len(self.training[0].images)
-        return tuple(f"channel{number}" for number in range(n_files)) if n_files > 1 else (self.modality.lower(),)
+        return (
+            tuple(f"channel{number}" for number in range(n_files))
+            if n_files > 1
+            else (self.modality.lower(),)
+        )
 
 
 def read_datalist(file: Path) -> DatalistFile:
@@ -111,14 +134,18 @@ def read_datalist(file: Path) -> DatalistFile:
     """
     where = f"datalist: {file}"
     if not file.is_file():
-        raise DataError(f"{where}: no such file (--datasets takes names and datalists, files that end in .json)")
+        raise DataError(
+            f"{where}: no such file (--datasets takes names and datalists, files that end in .json)"
+        )
     try:
         return DatalistFile.model_validate_json(file.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         text = f"{place}: {first['msg']}" if place else first["msg"]
-        raise DataError(f"{where}: {text.replace('Value error, ', '')} (docs/data.md has an example)") from None
+        raise DataError(
+            f"{where}: {text.replace('Value error, ', '')} (docs/data.md has an example)"
+        ) from None
 
 
 def slug(name: str) -> str:

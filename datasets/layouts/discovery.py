@@ -30,7 +30,8 @@ class Hit:
 def discover_release(name: str, root: Path, releases: Sequence[Release]) -> Discovery:
     """Return what lies below the root: the release that knows most of the files, and its cases.
 
-    Raises: DataError if the root is no folder, holds no case, or holds files of another release beside them.
+    Raises: DataError if the root is no folder, holds no case, or holds files of another release
+    beside them.
     """
     layouts = "; ".join(dict.fromkeys(release.layout for release in releases))
     if not root.is_dir():
@@ -49,7 +50,12 @@ def discover_release(name: str, root: Path, releases: Sequence[Release]) -> Disc
     runner_up = second.title if second and hits[second.name] else ""
     if second and runner_up and _is_undecided(best, second, hits, hints):
         text = f"{name}: {root} is read as {best.title}, the names would fit {second.title} as well"
-        problems.insert(0, Problem("", f"{text} (its labels differ; put the release into the folder's name)", True))
+        problems.insert(
+            0,
+            Problem(
+                "", f"{text} (its labels differ; put the release into the folder's name)", True
+            ),
+        )
     return Discovery(best.title, runner_up, tuple(cases), tuple(problems), best)
 
 
@@ -72,7 +78,10 @@ def find_hits(release: Release, paths: Mapping[Path, str]) -> Iterator[Hit]:
         match = next(filter(None, (pattern.search(relative) for pattern in release.files)), None)
         if match is None:
             continue
-        groups = {key: int(value) if value.isdigit() else value for key, value in match.groupdict("").items()}
+        groups = {
+            key: int(value) if value.isdigit() else value
+            for key, value in match.groupdict("").items()
+        }
         case, patient = release.case_id.format(**groups), release.patient_id.format(**groups)
         yield Hit(path, case, patient, match["role"].lower(), str(groups.get("site", "")))
 
@@ -82,9 +91,13 @@ def has_clue(release: Release, hints: Sequence[str]) -> bool:
     return release.clue is not None and any(release.clue.search(hint) for hint in hints)
 
 
-def _is_undecided(best: Release, second: Release, hits: Mapping[str, list[Hit]], hints: Sequence[str]) -> bool:
+def _is_undecided(
+    best: Release, second: Release, hits: Mapping[str, list[Hit]], hints: Sequence[str]
+) -> bool:
     meanings = [(each.label_values, each.classes, each.regions) for each in (best, second)]
-    equal = len(hits[best.name]) == len(hits[second.name]) and has_clue(best, hints) == has_clue(second, hints)
+    equal = len(hits[best.name]) == len(hits[second.name]) and has_clue(best, hints) == has_clue(
+        second, hints
+    )
     return equal and meanings[0] != meanings[1]
 
 
@@ -121,7 +134,11 @@ def _build_cases(
                 text = f"{where} has no {channel} volume in {group[0].path.parent} ({hint})"
                 wrong.append(Problem(case_id, text))
         label = files.get("")
-        if label is None and images and _must_be_labelled(release, root, case_id, next(iter(images.values()))):
+        if (
+            label is None
+            and images
+            and _must_be_labelled(release, root, case_id, next(iter(images.values())))
+        ):
             hint = f"looked for {release.layout}; a case of this part of {release.title} has one: fetch it again"
             wrong.append(Problem(case_id, f"{where} has no label ({hint})"))
         problems += wrong
@@ -141,7 +158,9 @@ def _build_cases(
             )
         )
     if not cases and not problems:
-        raise NoCasesError(f"{name}: labels but no volume below {root} (looked for {release.layout})")
+        raise NoCasesError(
+            f"{name}: labels but no volume below {root} (looked for {release.layout})"
+        )
     return cases, problems
 
 
@@ -149,7 +168,11 @@ def _choose_files(
     name: str, release: Release, case_id: str, group: Sequence[Hit]
 ) -> tuple[dict[str, Path], list[Problem]]:
     """Return channel -> file, the label under "", and what is wrong with the files' names and sizes."""
-    wanted = {role: channel for channel, roles in reversed(list(release.channels.items())) for role in roles}
+    wanted = {
+        role: channel
+        for channel, roles in reversed(list(release.channels.items()))
+        for role in roles
+    }
     wanted |= dict.fromkeys(release.label_roles, "")
     files: dict[str, Path] = {}
     problems: list[Problem] = []
@@ -162,13 +185,23 @@ def _choose_files(
         if known is not None and known.resolve() != hit.path.resolve():
             role = channel or "the label"
             if stem(known) != stem(hit.path):
-                text = f"{where} has two files for {role}: {known} and {hit.path} (keep one of them)"
+                text = (
+                    f"{where} has two files for {role}: {known} and {hit.path} (keep one of them)"
+                )
                 problems.append(Problem(case_id, text))
                 continue
             known = min(known, hit.path, key=lambda path: not path.name.endswith(".gz"))
-            problems.append(Problem(case_id, f"{where} has {role} twice, with and without .gz; {known} is read", True))
+            problems.append(
+                Problem(
+                    case_id,
+                    f"{where} has {role} twice, with and without .gz; {known} is read",
+                    True,
+                )
+            )
         files[channel] = known or hit.path
-    problems += [problem for path in files.values() for problem in check_presence(where, case_id, path)]
+    problems += [
+        problem for path in files.values() for problem in check_presence(where, case_id, path)
+    ]
     if release.stack:  # the file of the first channel is that of all
         files |= {channel: files[first] for first in files if first for channel in release.channels}
     return files, problems
@@ -178,7 +211,12 @@ def _check_folder(where: str, case_id: str, hit: Hit) -> list[Problem]:
     folder = hit.path.parent.name
     if re.match(re.escape(folder) + "[_-]", hit.path.name, re.IGNORECASE) or hit.role == "segm":
         return []
-    return [Problem(case_id, f"{where} has a file in the folder of case {folder}: {hit.path} (move it to its own)")]
+    return [
+        Problem(
+            case_id,
+            f"{where} has a file in the folder of case {folder}: {hit.path} (move it to its own)",
+        )
+    ]
 
 
 def check_presence(where: str, case_id: str, path: Path) -> list[Problem]:
@@ -186,7 +224,9 @@ def check_presence(where: str, case_id: str, path: Path) -> list[Problem]:
     if not path.exists() and not path.is_symlink():
         text = f"{where}: no file {path} (fetch it, or mend the path)"
     elif not path.exists():
-        text = f"{where}: {path} is a link to {path.readlink()}, which does not exist (mend the link)"
+        text = (
+            f"{where}: {path} is a link to {path.readlink()}, which does not exist (mend the link)"
+        )
     elif path.stat().st_size == 0:
         text = f"{where}: {path} is empty, 0 bytes (fetch the file again)"
     else:
@@ -211,6 +251,10 @@ def read_grades(files: Iterable[Path]) -> dict[str, str]:
         with file.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
             for row in csv.DictReader(stream):
                 grade = row.get("Grade") or ""
-                ids = [value for key, value in row.items() if key and key.endswith("subject_ID") and value]
+                ids = [
+                    value
+                    for key, value in row.items()
+                    if key and key.endswith("subject_ID") and value
+                ]
                 grades |= dict.fromkeys(ids, grade)
     return grades

@@ -1,7 +1,8 @@
 """Phantom patients that need context.
 
-A lesion and its mimics have the very same look; what differs is shape, nesting and neighbourhood. The mimics fill about
-twice the lesion's volume, so a classifier of single voxels that finds all of the lesion errs two times out of three.
+A lesion and its mimics have the very same look; what differs is shape, nesting and neighbourhood.
+The mimics fill about twice the lesion's volume, so a classifier of single voxels that finds all of
+the lesion errs two times out of three.
 """
 
 from __future__ import annotations
@@ -38,8 +39,20 @@ BRAIN_NOISE = 45.0
 
 # Abdomen: Hounsfield units.
 FAT, MUSCLE, ORGAN, LESION = range(1, 5)
-KIDNEY_PALETTE = (Look((-1000,), 0), Look((-90,), 12), Look((55,), 15), Look((180,), 18), Look((95,), 18))
-LIVER_PALETTE = (Look((-1000,), 0), Look((-90,), 12), Look((60,), 15), Look((160,), 14), Look((70,), 14))
+KIDNEY_PALETTE = (
+    Look((-1000,), 0),
+    Look((-90,), 12),
+    Look((55,), 15),
+    Look((180,), 18),
+    Look((95,), 18),
+)
+LIVER_PALETTE = (
+    Look((-1000,), 0),
+    Look((-90,), 12),
+    Look((60,), 15),
+    Look((160,), 14),
+    Look((70,), 14),
+)
 ABDOMEN_NOISE = 14.0
 
 
@@ -90,7 +103,9 @@ def draw_kidneys(grid: Grid, rng: np.random.Generator) -> Patient:
         centre = (rng.uniform(-0.15, 0.15), rng.uniform(-0.38, -0.28), x)
         radii = (rng.uniform(0.55, 0.65), rng.uniform(0.22, 0.26), rng.uniform(0.2, 0.24))
         kidney = draw_blob(grid, centre, radii, rng, wobble=0.06, tilt=0.15)
-        canvas.taken += [((centre[0] + shift * radii[0], *centre[1:]), 0.28) for shift in (-0.7, 0, 0.7)]
+        canvas.taken += [
+            ((centre[0] + shift * radii[0], *centre[1:]), 0.28) for shift in (-0.7, 0, 0.7)
+        ]
         canvas.paint(kidney < 1, ORGAN, 1)
         hilum = (centre[0], centre[1], centre[2] * 0.72)  # the notch on the inner side
         canvas.paint(draw_blob(grid, hilum, (0.2, 0.07, 0.09), rng) < 1, FAT)

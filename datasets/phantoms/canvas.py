@@ -31,9 +31,13 @@ class Canvas:
     grid: Grid
     rng: np.random.Generator
     body: np.ndarray  # bool (D, H, W), where something may be painted
-    look: np.ndarray = field(init=False)  # uint8 (D, H, W), index into the palette, 0 outside the body
+    look: np.ndarray = field(
+        init=False
+    )  # uint8 (D, H, W), index into the palette, 0 outside the body
     classes: np.ndarray = field(init=False)  # uint8 (D, H, W), training classes
-    taken: list[tuple[Point, float]] = field(default_factory=list)  # centre and reach of what was placed
+    taken: list[tuple[Point, float]] = field(
+        default_factory=list
+    )  # centre and reach of what was placed
 
     def __post_init__(self) -> None:
         self.look = self.body.astype(np.uint8)
@@ -49,7 +53,10 @@ class Canvas:
         """Return a drawn centre that keeps ``reach`` clear of what was placed before, or None if there is no room."""
         for _ in range(N_TRIES):
             centre = draw_centre()
-            if all(np.linalg.norm(np.subtract(centre, other)) > reach + claimed for other, claimed in self.taken):
+            if all(
+                np.linalg.norm(np.subtract(centre, other)) > reach + claimed
+                for other, claimed in self.taken
+            ):
                 self.taken.append((centre, reach))
                 return centre
         return None
@@ -66,7 +73,9 @@ class Canvas:
                 level = draw_blob(self.grid, centre, vary_radii(size, self.rng), self.rng)
                 self.paint((level < 1) & (self.classes == 0), look)
 
-    def paint_mimic_tubes(self, look: int, radius: float, count: int, draw_centre: DrawCentre, label: int = 0) -> None:
+    def paint_mimic_tubes(
+        self, look: int, radius: float, count: int, draw_centre: DrawCentre, label: int = 0
+    ) -> None:
         """Paint bent tubes of a look, each along a random axis, where the class is ``label``."""
         for _ in range(count):
             level = draw_tube(self.grid, draw_centre(), int(self.rng.integers(3)), radius, self.rng)
@@ -82,7 +91,8 @@ def vary_radii(radius: float, rng: np.random.Generator, spread: float = 0.15) ->
 def render(canvas: Canvas, palette: Sequence[Look], noise: float) -> np.ndarray:
     """Return the intensities of a scene, float32 (C, D, H, W): tissue means, texture, partial volume, white noise.
 
-    Each tissue's means move a little from case to case (by 0.4 of its texture), so that no threshold holds for all.
+    Each tissue's means move a little from case to case (by 0.4 of its texture), so that no
+    threshold holds for all.
     """
     rng, grid = canvas.rng, canvas.grid
     n_channels = len(palette[0].means)
@@ -91,7 +101,11 @@ def render(canvas: Canvas, palette: Sequence[Look], noise: float) -> np.ndarray:
     for channel in range(n_channels):
         means = [look.means[channel] + rng.normal(0, 0.4 * look.texture) for look in palette]
         volume = np.array(means, dtype=np.float32)[canvas.look]
-        volume += textures * (draw_texture(grid, 16, rng) + draw_texture(grid, 8, rng)) / np.float32(np.sqrt(2))
+        volume += (
+            textures
+            * (draw_texture(grid, 16, rng) + draw_texture(grid, 8, rng))
+            / np.float32(np.sqrt(2))
+        )
         volume = ndimage.gaussian_filter(volume, PARTIAL_VOLUME_VOX)
         volume += np.float32(noise) * rng.standard_normal(grid.shape, dtype=np.float32)
         image[channel] = volume

@@ -20,7 +20,9 @@ HOLE_RADIUS_VOX = 2.5
 HOLE_VALUE = {"MRI": (220.0, 230.0, 230.0, 760.0), "CT": (10.0,)}  # fluid
 
 
-def write_patient(patient: Patient, layout: Layout, release: Release, modality: str, root: Path, index: int) -> None:
+def write_patient(
+    patient: Patient, layout: Layout, release: Release, modality: str, root: Path, index: int
+) -> None:
     """Write the files of one case: int16 volumes, a uint8 label with the values of the release; each appears whole."""
     geometry = build_geometry(patient.classes.shape, layout.orientation(index), layout.spacing_mm)
     patient = _add_fluid_class(patient, len(release.classes) - 1, HOLE_VALUE[modality])
@@ -48,7 +50,9 @@ def _add_fluid_class(patient: Patient, last_class: int, values: tuple[float, ...
     return replace(patient, image=image, classes=classes)
 
 
-def build_geometry(shape: tuple[int, ...], orientation: str, spacing_mm: tuple[float, float, float]) -> Geometry:
+def build_geometry(
+    shape: tuple[int, ...], orientation: str, spacing_mm: tuple[float, float, float]
+) -> Geometry:
     """Return the geometry of a file whose canonical array has ``shape`` (D, H, W) and whose axes have these codes."""
     to_ras = nib.orientations.axcodes2ornt(tuple(orientation))
     affine = np.eye(4)

@@ -44,7 +44,10 @@ def get_layout(name: str) -> Layout:
 def _name_old_brats(index: int, year: str, prefix: str) -> tuple[str, ...]:
     grade = ("HGG", "LGG")[index % 2]
     case = f"{prefix}_{SITES[index % 3]}{index}_1"
-    return tuple(f"MICCAI_BraTS_{year}_Data_Training/{grade}/{case}/{case}_{role}.nii.gz" for role in OLD_ROLES)
+    return tuple(
+        f"MICCAI_BraTS_{year}_Data_Training/{grade}/{case}/{case}_{role}.nii.gz"
+        for role in OLD_ROLES
+    )
 
 
 def _name_cases(folder: str, case: str, roles: tuple[str, ...], separator: str = "_") -> Naming:
@@ -58,7 +61,9 @@ def _name_cases(folder: str, case: str, roles: tuple[str, ...], separator: str =
 
 
 def _name_kits(folder: str, label: str) -> Naming:
-    return lambda index: tuple(f"{folder}case_{index:05d}/{role}.nii.gz" for role in ("imaging", label))
+    return lambda index: tuple(
+        f"{folder}case_{index:05d}/{role}.nii.gz" for role in ("imaging", label)
+    )
 
 
 def _name_lits(index: int) -> tuple[str, ...]:
@@ -67,7 +72,10 @@ def _name_lits(index: int) -> tuple[str, ...]:
 
 
 def _name_kaggle(index: int) -> tuple[str, ...]:
-    return f"volume_pt{1 + index // 2}/volume-{index}.nii", f"segmentations/segmentation-{index}.nii"
+    return (
+        f"volume_pt{1 + index // 2}/volume-{index}.nii",
+        f"segmentations/segmentation-{index}.nii",
+    )
 
 
 def _name_msd(case: str) -> Naming:
@@ -78,7 +86,9 @@ def _name_msd(case: str) -> Naming:
     return name
 
 
-def _describe_msd(case: str, modality: tuple[str, ...], labels: tuple[str, ...]) -> Callable[[int], Mapping[str, str]]:
+def _describe_msd(
+    case: str, modality: tuple[str, ...], labels: tuple[str, ...]
+) -> Callable[[int], Mapping[str, str]]:
     def describe(n_cases: int) -> Mapping[str, str]:
         pairs = [_name_msd(case)(index) for index in range(n_cases)]
         content = {
@@ -107,17 +117,39 @@ GLI2023 = "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData/"
 LPS, IPL, RAS = _always("LPS"), _always("IPL"), _always("RAS")
 
 LAYOUTS = {
-    "brats2018": Layout("brats", "brats2018", lambda index: _name_old_brats(index, "2018", "Brats18"), LPS, MRI_MM),
-    "brats2019": Layout("brats", "brats2019", lambda index: _name_old_brats(index, "2019", "BraTS19"), LPS, MRI_MM),
-    "brats2020": Layout("brats", "brats2020", _name_cases("", "BraTS20_Training_{number:03d}", OLD_ROLES), LPS, MRI_MM),
-    "brats2021": Layout("brats", "brats2021", _name_cases("", "BraTS2021_{index:05d}", OLD_ROLES), LPS, MRI_MM),
+    "brats2018": Layout(
+        "brats", "brats2018", lambda index: _name_old_brats(index, "2018", "Brats18"), LPS, MRI_MM
+    ),
+    "brats2019": Layout(
+        "brats", "brats2019", lambda index: _name_old_brats(index, "2019", "BraTS19"), LPS, MRI_MM
+    ),
+    "brats2020": Layout(
+        "brats",
+        "brats2020",
+        _name_cases("", "BraTS20_Training_{number:03d}", OLD_ROLES),
+        LPS,
+        MRI_MM,
+    ),
+    "brats2021": Layout(
+        "brats", "brats2021", _name_cases("", "BraTS2021_{index:05d}", OLD_ROLES), LPS, MRI_MM
+    ),
     "brats2023": Layout(
-        "brats", "brats2023", _name_cases(GLI2023, "BraTS-GLI-{index:05d}-000", NEW_ROLES, "-"), LPS, MRI_MM
+        "brats",
+        "brats2023",
+        _name_cases(GLI2023, "BraTS-GLI-{index:05d}-000", NEW_ROLES, "-"),
+        LPS,
+        MRI_MM,
     ),
     "brats2024": Layout(
-        "brats", "brats2024", _name_cases("training_data1/", "BraTS-GLI-{index:05d}-100", NEW_ROLES, "-"), LPS, MRI_MM
+        "brats",
+        "brats2024",
+        _name_cases("training_data1/", "BraTS-GLI-{index:05d}-100", NEW_ROLES, "-"),
+        LPS,
+        MRI_MM,
     ),
-    "fets": Layout("brats", "fets", _name_cases("", "FeTS2022_{index:05d}", OLD_ROLES), LPS, MRI_MM),
+    "fets": Layout(
+        "brats", "fets", _name_cases("", "FeTS2022_{index:05d}", OLD_ROLES), LPS, MRI_MM
+    ),
     "msd01": Layout(
         "brats",
         "msd01",
@@ -126,7 +158,14 @@ LAYOUTS = {
         MRI_MM,
         _describe_msd("BRATS_{number:03d}", ("FLAIR", "T1w", "t1gd", "T2w"), GLIOMA_LABELS),
     ),
-    "kits19": Layout("kits", "kits19", _name_kits("", "segmentation"), IPL, KIDNEY_MM, lambda _: {"kits.json": "[]"}),
+    "kits19": Layout(
+        "kits",
+        "kits19",
+        _name_kits("", "segmentation"),
+        IPL,
+        KIDNEY_MM,
+        lambda _: {"kits.json": "[]"},
+    ),
     "kits21": Layout("kits", "kits21", _name_kits("data/", "aggregated_MAJ_seg"), IPL, KIDNEY_MM),
     "kits23": Layout(
         "kits",
@@ -147,4 +186,8 @@ LAYOUTS = {
         _describe_msd("liver_{index}", ("CT",), ("background", "liver", "cancer")),
     ),
 }
-DEFAULT_LAYOUT = {"brats": "brats2020", "kits": "kits19", "lits": "lits"}  # data set -> what `run` without data writes
+DEFAULT_LAYOUT = {
+    "brats": "brats2020",
+    "kits": "kits19",
+    "lits": "lits",
+}  # data set -> what `run` without data writes

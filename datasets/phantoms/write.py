@@ -1,7 +1,8 @@
 """Write synthetic patients in the on-disk layout of the real data sets, so that the real loaders read them back.
 
-Each patient depends on the data set, the seed, the volume's shape and its own number, never on how many there are; the
-same call gives the same bytes. The root holds no other data and says what it is: `SYNTHETIC_MARKER`.
+Each patient depends on the data set, the seed, the volume's shape and its own number, never on how
+many there are; the same call gives the same bytes. The root holds no other data and says what it
+is: `SYNTHETIC_MARKER`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from datasets.phantoms.layouts import DEFAULT_LAYOUT, get_layout
 from datasets.phantoms.shapes import Grid, Shape
 
 GENERATOR = "datasets.phantom"
-GENERATOR_VERSIONS = {"brats": 3, "kits": 4, "lits": 4}  # raise one when patients of this data set look otherwise
+GENERATOR_VERSIONS = {
+    "brats": 3,
+    "kits": 4,
+    "lits": 4,
+}  # raise one when patients of this data set look otherwise
 DEMO_SHAPE: Shape = (32, 64, 64)
 FULL_SHAPE: Shape = (155, 240, 240)
 MIN_SIZE = 16  # voxels along each axis; below it the smallest structures vanish
@@ -38,21 +43,27 @@ def write_phantoms(
 ) -> None:
     """Write ``n_cases`` synthetic cases of a data set below ``root``; what an interrupted call left is completed.
 
-    ``layout`` names one of `datasets.phantoms.layouts`, None: the data set's default. ``shape`` is (D, H, W) in voxels,
-    `DEMO_SHAPE` if None; ``on_case`` hears how many cases are done. A root that was
-    completed with the same numbers before is left as it is; a larger ``n_cases`` adds cases to it.
+    ``layout`` names one of `datasets.phantoms.layouts`, None: the data set's default. ``shape`` is
+    (D, H, W) in voxels, `DEMO_SHAPE` if None; ``on_case`` hears how many cases are done. A root
+    that was completed with the same numbers before is left as it is; a larger ``n_cases`` adds
+    cases to it.
 
-    Raises: ValueError for an unknown data set or a number out of range; DataError if the root holds anything else.
+    Raises: ValueError for an unknown data set or a number out of range; DataError if the root holds
+    anything else.
     """
     kind = datasets.get(name)
     layout = layout or DEFAULT_LAYOUT[name]
     files = get_layout(layout)
     if files.dataset != name:
-        raise ValueError(f"phantom: layout '{layout}' is one of {files.dataset}, got data set {name}")
+        raise ValueError(
+            f"phantom: layout '{layout}' is one of {files.dataset}, got data set {name}"
+        )
     release = next(each for each in kind.releases if each.name == files.release)
     shape = shape or DEMO_SHAPE
     if n_cases < 1 or min(shape) < MIN_SIZE:
-        raise ValueError(f"phantom: n_cases must be >= 1 and sizes >= {MIN_SIZE}, got {n_cases} and {shape}")
+        raise ValueError(
+            f"phantom: n_cases must be >= 1 and sizes >= {MIN_SIZE}, got {n_cases} and {shape}"
+        )
     plan = {
         "generator": GENERATOR,
         "version": GENERATOR_VERSIONS[name],
@@ -66,7 +77,9 @@ def write_phantoms(
         return
     for index in range(n_cases):
         if not all((root / file).is_file() for file in files.files(index)):
-            write_patient(draw_patient(name, index, seed, shape), files, release, kind.modality, root, index)
+            write_patient(
+                draw_patient(name, index, seed, shape), files, release, kind.modality, root, index
+            )
         on_case(index + 1, n_cases)
     for file, text in files.beside(n_cases).items():
         write_bytes(root / file, text.encode())
@@ -87,11 +100,15 @@ def _open_root(root: Path, plan: dict[str, Any]) -> bool:
     marker, note = root / SYNTHETIC_MARKER, root / SYNTHETIC_PLAN
     known = next((path for path in (marker, note) if path.is_file()), None)
     if known is None and root.is_dir() and any(root.glob("[!.]*")):
-        raise DataError(f"phantom: {root} holds files that are not synthetic data (give an empty or a new folder)")
+        raise DataError(
+            f"phantom: {root} holds files that are not synthetic data (give an empty or a new folder)"
+        )
     if known is not None:
         found = json.loads(known.read_text())
         if {**found, "n_cases": 0} != {**plan, "n_cases": 0} or found["n_cases"] > plan["n_cases"]:
-            raise DataError(f"phantom: {root} holds {found}, asked for {plan} (give another folder or delete it)")
+            raise DataError(
+                f"phantom: {root} holds {found}, asked for {plan} (give another folder or delete it)"
+            )
         if known == marker and found == plan:
             return True
     root.mkdir(parents=True, exist_ok=True)

@@ -78,7 +78,9 @@ def available_memory() -> int:
     """Return the bytes that can be had without pushing anything out; what a container allows if that is less."""
     if not MEMINFO.is_file():  # not Linux
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    line = next(line for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:"))
+    line = next(
+        line for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:")
+    )
     free = int(line.split()[1]) * 1024
     limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
     return free if limit == "max" else min(free, int(limit))

@@ -35,10 +35,14 @@ class PreparedCase:
 
     id: str
     folder: Path
-    spacing_mm: tuple[float, float, float]  # (D, H, W) order, of the file's grid, on which scores are computed
+    spacing_mm: tuple[
+        float, float, float
+    ]  # (D, H, W) order, of the file's grid, on which scores are computed
     shape: Shape  # of the prepared arrays
     n_foreground: tuple[int, ...]  # sampled voxels of class 1, 2, ...; empty without a label
-    spacing_known: bool = True  # False: the file says 1 mm, which is not so; lengths in mm mean nothing
+    spacing_known: bool = (
+        True  # False: the file says 1 mm, which is not so; lengths in mm mean nothing
+    )
     window: Window | None = None  # of CT; None for MRI, and for CT until a window is chosen
 
     def image(self) -> np.ndarray:
@@ -108,7 +112,9 @@ class PreparedCase:
     def _scale_into(self, image: np.ndarray, stored: ArrayFile, box: Box) -> None:
         """Write a box of the stored channels as the model sees it, image (C, *box)."""
         if self.window is None and stored.dtype != np.float16:
-            raise DataError(f"case {self.id}: a window must be chosen before CT is read (data.ct_norm)")
+            raise DataError(
+                f"case {self.id}: a window must be chosen before CT is read (data.ct_norm)"
+            )
         for channel, target in enumerate(image):
             for where, values in stored.iter_slabs(box, channel):
                 slab = target[where]

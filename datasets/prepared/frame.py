@@ -1,8 +1,8 @@
 """Between the grid of a file and the grid that training sees: a box cut out of it, at another spacing if asked for.
 
-Everything is in canonical orientation (D, H, W); `Geometry` knows the way from there to the file. Images are
-interpolated linearly and labels by nearest neighbour, with cell-centred coordinates: the box covers the same space
-before and after.
+Everything is in canonical orientation (D, H, W); `Geometry` knows the way from there to the file.
+Images are interpolated linearly and labels by nearest neighbour, with cell-centred coordinates: the
+box covers the same space before and after.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Frame:
 
     def cut(self, array: np.ndarray) -> np.ndarray:
         """Return a view of the box, of an array (..., D, H, W) on the file's grid."""
-        d, h, w = (slice(first, first + size) for first, size in zip(self.start, self.size, strict=True))
+        d, h, w = (
+            slice(first, first + size) for first, size in zip(self.start, self.size, strict=True)
+        )
         return array[..., d, h, w]
 
     def restore(self, classes: np.ndarray) -> np.ndarray:
@@ -60,15 +62,20 @@ class Frame:
             np.array(record["stored_orientation"]),
             tuple(record["stored_spacing_mm"]),
         )
-        return Frame(geometry, tuple(record["box_start"]), tuple(record["box_size"]), tuple(record["shape"]))
+        return Frame(
+            geometry, tuple(record["box_start"]), tuple(record["box_size"]), tuple(record["shape"])
+        )
 
 
 def place_frame(geometry: Geometry, body: np.ndarray | None, spacing_mm: SpacingMm | None) -> Frame:
     """Return the frame around a body (D, H, W), or around the whole volume where it is None or empty.
 
-    With ``spacing_mm`` the prepared shape is the nearest that gives it; the true spacing is the box's extent over it.
+    With ``spacing_mm`` the prepared shape is the nearest that gives it; the true spacing is the
+    box's extent over it.
     """
-    start, size = find_box(body) if body is not None and body.any() else ((0, 0, 0), geometry.canonical_shape)
+    start, size = (
+        find_box(body) if body is not None and body.any() else ((0, 0, 0), geometry.canonical_shape)
+    )
     return Frame(geometry, start, size, resampled_shape(size, geometry.spacing_mm, spacing_mm))
 
 
@@ -76,7 +83,10 @@ def resampled_shape(size: Shape, spacing_mm: SpacingMm, wanted_mm: SpacingMm | N
     """Return how many voxels of the wanted spacing a volume has; its own number if None."""
     if wanted_mm is None:
         return size
-    d, h, w = (max(1, round(n * old / new)) for n, old, new in zip(size, spacing_mm, wanted_mm, strict=True))
+    d, h, w = (
+        max(1, round(n * old / new))
+        for n, old, new in zip(size, spacing_mm, wanted_mm, strict=True)
+    )
     return d, h, w
 
 

@@ -1,7 +1,8 @@
 """Intensities as the model sees them: a z-score of MRI within the body, a clipped and scaled window of CT.
 
-MRI has no unit, so each case is scaled by itself, once, when it is prepared. CT has: Hounsfield units are stored as
-they are, and the window is applied when a patch is read, because it may depend on the training cases of the fold.
+MRI has no unit, so each case is scaled by itself, once, when it is prepared. CT has: Hounsfield
+units are stored as they are, and the window is applied when a patch is read, because it may depend
+on the training cases of the fold.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def fit_window(samples: Iterable[np.ndarray]) -> Window:
     parts = [np.ravel(sample).astype(np.float64) for sample in samples]
     values = np.concatenate(parts) if parts else np.empty(0)
     if values.size == 0 or values.min() == values.max():
-        raise ValueError("fingerprint: the training cases must have foreground of different intensities, got none")
+        raise ValueError(
+            "fingerprint: the training cases must have foreground of different intensities, got none"
+        )
     low, high = np.percentile(values, FINGERPRINT_PERCENT)
     return Window(float(low), float(high), float(values.mean()), float(values.std()))
 
@@ -34,8 +37,8 @@ def fit_window(samples: Iterable[np.ndarray]) -> Window:
 def find_body(image: np.ndarray, *, is_ct: bool) -> np.ndarray:
     """Return where a case (C, D, H, W) has something to see, bool (D, H, W).
 
-    For MRI that is where any channel is not 0: for skull-stripped volumes the brain, and the mask of Med-Tuning, which
-    asks for a positive sum, as long as no intensity is negative.
+    For MRI that is where any channel is not 0: for skull-stripped volumes the brain, and the mask
+    of Med-Tuning, which asks for a positive sum, as long as no intensity is negative.
     """
     body: np.ndarray = image[0] > BODY_HU if is_ct else image[0] != 0
     for channel in image[1:]:
@@ -46,7 +49,8 @@ def find_body(image: np.ndarray, *, is_ct: bool) -> np.ndarray:
 def scale_mri(image: np.ndarray) -> None:
     """Replace each channel of (C, D, H, W) float32 by its z-score over the body; outside stays 0.
 
-    The mask is one for all channels. A channel that is constant in it carries nothing and becomes 0.
+    The mask is one for all channels. A channel that is constant in it carries nothing and becomes
+    0.
     """
     body = find_body(image, is_ct=False)
     for channel in image:

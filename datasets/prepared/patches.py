@@ -12,15 +12,18 @@ from datasets.prepared.case import PreparedCase
 from datasets.prepared.frame import Shape
 
 MIRROR_PROBABILITY = 0.5  # of each axis by itself
-SCALE_RANGE, SHIFT_RANGE = (0.9, 1.1), (-0.1, 0.1)  # Med-Tuning's intensity augmentation, here per channel
+SCALE_RANGE, SHIFT_RANGE = (
+    (0.9, 1.1),
+    (-0.1, 0.1),
+)  # Med-Tuning's intensity augmentation, here per channel
 
 
 class PatchDataset(Dataset[dict[str, torch.Tensor]]):
     """An epoch of random patches from prepared cases, read from disk without the rest of the volume.
 
-    With probability ``foreground_frac`` a patch is centred, as far as the volume's edges allow, on a voxel of a
-    foreground class drawn evenly from those that the case has; otherwise its place is uniform. A volume smaller than
-    the patch is padded on both sides with 0, which is background.
+    With probability ``foreground_frac`` a patch is centred, as far as the volume's edges allow, on
+    a voxel of a foreground class drawn evenly from those that the case has; otherwise its place is
+    uniform. A volume smaller than the patch is padded on both sides with 0, which is background.
 
     Args:
         cases: labelled cases, drawn evenly.
@@ -28,7 +31,8 @@ class PatchDataset(Dataset[dict[str, torch.Tensor]]):
         n_patches: patches in an epoch.
         seed: of everything that is drawn.
         foreground_frac: in [0, 1].
-        augment: mirror each axis with probability 0.5; multiply and shift each channel by U(0.9, 1.1) and U(-0.1, 0.1).
+        augment: mirror each axis with probability 0.5; multiply and shift each channel by U(0.9,
+        1.1) and U(-0.1, 0.1).
 
     Raises: ValueError if there is no case or a number is out of range.
     """
@@ -45,7 +49,9 @@ class PatchDataset(Dataset[dict[str, torch.Tensor]]):
         if not cases:
             raise ValueError("patches: at least one case is needed, got none")
         if min(patch) < 1 or n_patches < 1:
-            raise ValueError(f"patches: sizes must be >= 1, got patch {patch} and n_patches {n_patches}")
+            raise ValueError(
+                f"patches: sizes must be >= 1, got patch {patch} and n_patches {n_patches}"
+            )
         if not 0 <= foreground_frac <= 1:
             raise ValueError(f"patches: foreground_frac must be in [0, 1], got {foreground_frac}")
         self.cases = tuple(cases)
@@ -82,8 +88,8 @@ def augment_patch(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return image and label (C, D, H, W) mirrored together at random, the image's channels scaled and shifted.
 
-    Written out: MONAI's dictionary transforms take several times as long for a patch of 32 x 64 x 64 (8 ms against 2),
-    which a small backbone on a CPU would feel.
+    Written out: MONAI's dictionary transforms take several times as long for a patch of 32 x 64 x
+    64 (8 ms against 2), which a small backbone on a CPU would feel.
     """
     axes = [axis for axis in (1, 2, 3) if rng.random() < MIRROR_PROBABILITY]
     per_channel = (image.shape[0], 1, 1, 1)
@@ -92,7 +98,9 @@ def augment_patch(
     return image.flip(axes).mul_(scale).add_(shift), label.flip(axes)
 
 
-def draw_start(case: PreparedCase, patch: Shape, foreground_frac: float, rng: np.random.Generator) -> Shape:
+def draw_start(
+    case: PreparedCase, patch: Shape, foreground_frac: float, rng: np.random.Generator
+) -> Shape:
     """Return the first voxel (d, h, w) of a patch; negative where the volume is smaller than the patch."""
     on_foreground = rng.random() < foreground_frac and any(case.n_foreground)
     if on_foreground:

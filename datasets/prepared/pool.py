@@ -25,7 +25,9 @@ def run_in_processes(
 
     Raises: DataError if a process dies; whatever the function raises.
     """
-    context = multiprocessing.get_context("spawn")  # the fork server is one for all, and holds what runs compute with
+    context = multiprocessing.get_context(
+        "spawn"
+    )  # the fork server is one for all, and holds what runs compute with
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
     try:
         futures = {pool.submit(function, job): job for job in jobs}
@@ -40,7 +42,9 @@ def run_in_processes(
 
 
 def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

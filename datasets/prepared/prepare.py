@@ -1,9 +1,9 @@
 """Prepare cases once: canonical, cropped to the body, memory-mapped, so that training reads patches only.
 
-Each case becomes a folder ``<cache>/<data set>/<case>-<key>/``; `datasets.prepared.case` says what is in it. The key
-covers the files' names, sizes and times and the settings, so that a changed file is prepared again. Nothing in the
-folder depends on a fold. It appears under its final name only when it is complete and on disk; what is there already
-is kept.
+Each case becomes a folder ``<cache>/<data set>/<case>-<key>/``; `datasets.prepared.case` says what
+is in it. The key covers the files' names, sizes and times and the settings, so that a changed file
+is prepared again. Nothing in the folder depends on a fold. It appears under its final name only
+when it is complete and on disk; what is there already is kept.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ from filelock import FileLock
 from datasets.base import BadCasesError, Case, DataError, Dataset, DatasetInfo, Problem
 from datasets.prepared.capacity import check_room, choose_workers, estimate
 from datasets.prepared.case import FOREGROUND, IMAGE, LABEL, RECORD, REFERENCE, SAMPLE, PreparedCase
-from datasets.prepared.frame import SLICES_AT_ONCE, Frame, SpacingMm, place_frame, resample_classes, resample_image
+from datasets.prepared.frame import (
+    SLICES_AT_ONCE,
+    Frame,
+    SpacingMm,
+    place_frame,
+    resample_classes,
+    resample_image,
+)
 from datasets.prepared.intensity import find_body, scale_mri, to_int16
 from datasets.prepared.pool import run_in_processes
 from datasets.volumes.geometry import Geometry
@@ -66,16 +73,18 @@ def prepare(
 ) -> list[PreparedCase]:
     """Return the cases in their prepared form, in the given order; those that are new or changed are prepared first.
 
-    ``on_case`` hears how many are done. Several cases are prepared at once, at most ``jobs``, as far as cores and
-    memory go. May run in several processes at once on one cache.
+    ``on_case`` hears how many are done. Several cases are prepared at once, at most ``jobs``, as
+    far as cores and memory go. May run in several processes at once on one cache.
 
-    Raises: DataError if the disk has too little room, before anything is written; BadCasesError that names all cases
+    Raises: DataError if the disk has too little room, before anything is written; BadCasesError
+    that names all cases
         whose files are unusable, after the others have been prepared.
     """
     home = cache / dataset.info.name
     home.mkdir(parents=True, exist_ok=True)
     all_jobs = [
-        _Job(dataset.info, case, settings, home / f"{case.id}-{_case_key(dataset, case, settings)}") for case in cases
+        _Job(dataset.info, case, settings, home / f"{case.id}-{_case_key(dataset, case, settings)}")
+        for case in cases
     ]
     to_do = [job for job in all_jobs if not job.folder.is_dir()]
     needs = [estimate(job.case, settings.spacing_mm) for job in to_do]
@@ -93,7 +102,9 @@ def prepare(
     return [load_prepared(job.folder, dataset.info) for job in all_jobs]
 
 
-def prepare_case(info: DatasetInfo, case: Case, settings: Preparation, folder: Path) -> PreparedCase:
+def prepare_case(
+    info: DatasetInfo, case: Case, settings: Preparation, folder: Path
+) -> PreparedCase:
     """Prepare one case into a folder of that name, unless it is there, and return it.
 
     Raises: DataError if a file cannot be used.
@@ -197,12 +208,16 @@ def _write_image(path: Path, frame: Frame, image: np.ndarray, *, is_ct: bool) ->
             volume = resample_image(frame.cut(channel), frame.shape)
             for first in range(0, frame.shape[0], SLICES_AT_ONCE):
                 slab = volume[first : first + SLICES_AT_ONCE]
-                yield np.ascontiguousarray(to_int16(slab) if is_ct else slab.astype(dtype)).tobytes()
+                yield np.ascontiguousarray(
+                    to_int16(slab) if is_ct else slab.astype(dtype)
+                ).tobytes()
 
     _write_array(path, (len(image), *frame.shape), dtype, blocks())
 
 
-def _write_label(info: DatasetInfo, case: Case, geometry: Geometry, frame: Frame, folder: Path) -> list[int]:
+def _write_label(
+    info: DatasetInfo, case: Case, geometry: Geometry, frame: Frame, folder: Path
+) -> list[int]:
     """Write classes and foreground voxels; return the number of the latter by class."""
     whole = read_label(case, info, geometry)
     label = resample_classes(frame.cut(whole), frame.shape)
@@ -229,14 +244,19 @@ def _sample_voxels(mask: np.ndarray) -> np.ndarray:
 
 
 def _save(path: Path, array: np.ndarray) -> None:
-    _write_array(path, array.shape, array.dtype, (np.ascontiguousarray(part).tobytes() for part in array))
+    _write_array(
+        path, array.shape, array.dtype, (np.ascontiguousarray(part).tobytes() for part in array)
+    )
 
 
-def _write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterator[bytes]) -> None:
+def _write_array(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterator[bytes]
+) -> None:
     header = np.lib.format
     with path.open("wb") as stream:
         header.write_array_header_1_0(
-            stream, {"descr": header.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(shape)}
+            stream,
+            {"descr": header.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(shape)},
         )
     _write_durably(path, blocks)
 
@@ -258,7 +278,12 @@ def _remove_outdated(folder: Path) -> None:
             continue
         old = json.loads((other / RECORD).read_text())
         if (old.get("source"), old.get("settings")) == (record["source"], record["settings"]):
-            log.warning("%s: the files of case %s have changed; %s is removed", record["dataset"], record["id"], other)
+            log.warning(
+                "%s: the files of case %s have changed; %s is removed",
+                record["dataset"],
+                record["id"],
+                other,
+            )
             shutil.rmtree(other)
 
 
@@ -266,13 +291,25 @@ def _case_key(dataset: Dataset, case: Case, settings: Preparation) -> str:
     info = dataset.info
     files = [*dict.fromkeys(case.images.values()), *([case.label] if case.label else [])]
     times = [path.stat().st_mtime_ns for path in files]
-    facts = [info.name, info.release, info.modality, info.label_values, PREPARATION_VERSION, asdict(settings)]
-    return _hash([*facts, _describe_files(case, dataset.root), case.stack, case.spacing_known, times])[:12]
+    facts = [
+        info.name,
+        info.release,
+        info.modality,
+        info.label_values,
+        PREPARATION_VERSION,
+        asdict(settings),
+    ]
+    return _hash(
+        [*facts, _describe_files(case, dataset.root), case.stack, case.spacing_known, times]
+    )[:12]
 
 
 def _describe_files(case: Case, root: Path) -> list[list[str | int]]:
     files = {**case.images, **({"label": case.label} if case.label else {})}
-    return [[role, Path(os.path.relpath(path, root)).as_posix(), path.stat().st_size] for role, path in files.items()]
+    return [
+        [role, Path(os.path.relpath(path, root)).as_posix(), path.stat().st_size]
+        for role, path in files.items()
+    ]
 
 
 def _hash(content: object) -> str:

@@ -1,7 +1,8 @@
 """Boxes of voxels out of an array on disk, a slab of slices at a time: these stay in the processor's cache.
 
-The rows of a box lie apart in the file. They are read together with what lies between them: that takes less time than
-the page faults of a mapped file, which come every few rows, and more often for a file that was written in small pieces.
+The rows of a box lie apart in the file. They are read together with what lies between them: that
+takes less time than the page faults of a mapped file, which come every few rows, and more often for
+a file that was written in small pieces.
 """
 
 from __future__ import annotations
@@ -50,5 +51,7 @@ class ArrayFile:
                 for z, plane in enumerate(slab, start=channel * depth + first):
                     stream.seek(self.offset + (z * height + h.start) * width * self.dtype.itemsize)
                     if stream.readinto(plane) < plane.nbytes:
-                        raise DataError(f"{self.path} ends early (remove its folder, and it is prepared again)")
+                        raise DataError(
+                            f"{self.path} ends early (remove its folder, and it is prepared again)"
+                        )
                 yield slice(first - d.start, first - d.start + len(slab)), slab[..., w]

@@ -62,16 +62,20 @@ def read_split_file(path: Path) -> SplitFile:
     return SplitFile(path, hashlib.sha256(content).hexdigest(), folds)
 
 
-def split_by_file(file: SplitFile, cases: Sequence[Case], fold: int, val_frac: float, known: Collection[str]) -> Split:
+def split_by_file(
+    file: SplitFile, cases: Sequence[Case], fold: int, val_frac: float, known: Collection[str]
+) -> Split:
     """Return a fold of the file; the inner validation part is drawn from its training ids.
 
-    ``cases`` are those to be used. Ids of the file that are not among them but ``known`` (without a label, or left out
-    on request) are passed over.
+    ``cases`` are those to be used. Ids of the file that are not among them but ``known`` (without a
+    label, or left out on request) are passed over.
 
     Raises: DataError if there is no such fold, an id is not known at all, or too little is left.
     """
     if not 0 <= fold < len(file.folds):
-        raise DataError(f"splits: {file.path} has {len(file.folds)} folds, got fold {fold} (--folds)")
+        raise DataError(
+            f"splits: {file.path} has {len(file.folds)} folds, got fold {fold} (--folds)"
+        )
     train, held_out = file.folds[fold]
     usable = {case.id: case for case in cases}
     unknown = sorted((train | held_out) - usable.keys() - set(known))
@@ -86,7 +90,12 @@ def split_by_file(file: SplitFile, cases: Sequence[Case], fold: int, val_frac: f
         raise DataError(f"splits: fold {fold} of {file.path} holds out no case that can be used")
     shared = {case.patient for case in rest} & {case.patient for case in test}
     if shared:
-        log.warning("%s: fold %d trains and tests on the same patient, such as %s", file.path, fold, min(shared))
+        log.warning(
+            "%s: fold %d trains and tests on the same patient, such as %s",
+            file.path,
+            fold,
+            min(shared),
+        )
     return split_rest(rest, test, fold, val_frac)
 
 
@@ -106,6 +115,8 @@ def write_split_file(path: Path, cases: Sequence[Case], n_folds: int) -> None:
 
 def _read_fold(fold: dict[str, list[str]]) -> tuple[frozenset[str], frozenset[str]]:
     parts = fold["train"], fold["val"]
-    if not all(isinstance(part, list) and all(isinstance(case, str) for case in part) for part in parts):
+    if not all(
+        isinstance(part, list) and all(isinstance(case, str) for case in part) for part in parts
+    ):
         raise TypeError
     return frozenset(parts[0]), frozenset(parts[1])

@@ -18,7 +18,10 @@ from datasets.volumes.geometry import Geometry, align_images
 from datasets.volumes.reading import geometry_of, open_image, open_label
 from datasets.volumes.values import UNKNOWN_CLASS, Range, UnknownValues, classify
 
-HU_RANGE = (-4096.0, 32767.0)  # beyond it a CT holds no Hounsfield units; padding of -2000 and metal lie within
+HU_RANGE = (
+    -4096.0,
+    32767.0,
+)  # beyond it a CT holds no Hounsfield units; padding of -2000 and metal lie within
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,9 @@ def check_dataset(
     found = dataset.discovery
     problems = list(found.problems)
     if found.cases and not any(case.label for case in found.cases):
-        text = f"{dataset.info.name}: {dataset.root} has no labelled case (good for prediction alone)"
+        text = (
+            f"{dataset.info.name}: {dataset.root} has no labelled case (good for prediction alone)"
+        )
         problems.append(Problem("", text, is_warning=True))
     orientation = found.release.orientation if found.release else ""
     check = partial(check_case, info=dataset.info, orientation=orientation)
@@ -61,12 +66,16 @@ def check_dataset(
     return Check(dataset.info, dataset.root, found, tuple(problems), n_bytes, dataset.synthetic)
 
 
-def _map(check: Callable[[Case], list[Problem]], cases: Sequence[Case], jobs: int) -> Iterator[list[Problem]]:
+def _map(
+    check: Callable[[Case], list[Problem]], cases: Sequence[Case], jobs: int
+) -> Iterator[list[Problem]]:
     if jobs == 1:
         yield from map(check, cases)
         return
     # spawned, not forked: the caller may have threads, and a fork would copy their locks
-    with ProcessPoolExecutor(min(jobs, max(len(cases), 1)), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        min(jobs, max(len(cases), 1)), mp_context=get_context("spawn")
+    ) as pool:
         yield from pool.map(check, cases)
 
 
@@ -128,9 +137,13 @@ def _check_header(case: Case, info: DatasetInfo, grid: Geometry, orientation: st
     warnings = []
     where = f"{next(iter(case.images.values()))}: file of case {case.id}"
     if orientation and grid.codes != orientation:
-        warnings.append(f"{where} is stored {grid.codes}, {info.title} is {orientation} (an old or a converted copy)")
+        warnings.append(
+            f"{where} is stored {grid.codes}, {info.title} is {orientation} (an old or a converted copy)"
+        )
     if not case.spacing_known and grid.spacing_mm == (1.0, 1.0, 1.0):
-        warnings.append(f"{where} does not tell its spacing, 1 mm is not true (left out of what is measured in mm)")
+        warnings.append(
+            f"{where} does not tell its spacing, 1 mm is not true (left out of what is measured in mm)"
+        )
     return warnings
 
 

@@ -14,7 +14,9 @@ from nibabel.affines import apply_affine, voxel_sizes
 from datasets.base import Case, DataError
 
 SPACING_TOLERANCE_MM = 1e-3
-POSITION_TOLERANCE_VOX = 0.1  # headers keep single precision, and quaternions lose more of it over 512 voxels
+POSITION_TOLERANCE_VOX = (
+    0.1  # headers keep single precision, and quaternions lose more of it over 512 voxels
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ class Geometry:
     @property
     def canonical_affine(self) -> np.ndarray:
         """The affine of the array in RAS order (W, H, D)."""
-        turned: np.ndarray = self.affine @ nib.orientations.inv_ornt_aff(self.orientation, self.shape)
+        turned: np.ndarray = self.affine @ nib.orientations.inv_ornt_aff(
+            self.orientation, self.shape
+        )
         return turned
 
     def to_canonical(self, array: np.ndarray) -> np.ndarray:
@@ -69,18 +73,22 @@ def read_geometry(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> Geo
         )
     orientation = nib.io_orientation(affine)
     if np.isnan(orientation).any():
-        raise DataError(f"{path}: the affine maps two axes onto one, got {affine.tolist()} (export the volume again)")
+        raise DataError(
+            f"{path}: the affine maps two axes onto one, got {affine.tolist()} (export the volume again)"
+        )
     canonical = np.empty(3)
     canonical[orientation[:, 0].astype(int)] = lengths
     x, y, z = (float(value) for value in canonical.round(6))
     return Geometry((shape[0], shape[1], shape[2]), affine, orientation, (z, y, x))
 
 
-def align_images(case: Case, grids: Mapping[Path, Geometry]) -> tuple[dict[Path, Geometry], list[str]]:
+def align_images(
+    case: Case, grids: Mapping[Path, Geometry]
+) -> tuple[dict[Path, Geometry], list[str]]:
     """Return on which grid each image is to be read, and warnings.
 
-    An image that is the first one's grid stored in another order is turned by its own affine; one that differs in
-    position or direction alone is read as if it had the first one's affine.
+    An image that is the first one's grid stored in another order is turned by its own affine; one
+    that differs in position or direction alone is read as if it had the first one's affine.
 
     Raises: DataError naming the file whose shape, spacing or orientation is another.
     """
@@ -91,21 +99,30 @@ def align_images(case: Case, grids: Mapping[Path, Geometry]) -> tuple[dict[Path,
         if is_same_grid(grid, first):
             continue
         if grid.canonical_shape != first.canonical_shape:
-            raise DataError(f"{where}, got shape {grid.shape} beside {first.shape} (register the volumes)")
+            raise DataError(
+                f"{where}, got shape {grid.shape} beside {first.shape} (register the volumes)"
+            )
         if not np.allclose(grid.spacing_mm, first.spacing_mm, atol=SPACING_TOLERANCE_MM):
-            raise DataError(f"{where}, got spacing {grid.spacing_mm} mm beside {first.spacing_mm} mm (resample one)")
+            raise DataError(
+                f"{where}, got spacing {grid.spacing_mm} mm beside {first.spacing_mm} mm (resample one)"
+            )
         if not np.array_equal(grid.orientation, first.orientation):
-            raise DataError(f"{where}, got orientation {grid.codes} beside {first.codes} (mend the header)")
+            raise DataError(
+                f"{where}, got orientation {grid.codes} beside {first.codes} (mend the header)"
+            )
         chosen[path] = first
-        warnings.append(f"{path}: header of case {case.id} differs in position or direction from the first volume's")
+        warnings.append(
+            f"{path}: header of case {case.id} differs in position or direction from the first volume's"
+        )
     return chosen, warnings
 
 
 def align_label(case: Case, path: Path, label: Geometry, image: Geometry) -> tuple[Geometry, str]:
     """Return on which grid a label is to be read, and a warning if its header is wrong.
 
-    A label whose affine says that it is the image's grid in another order is turned by that affine. Otherwise, if the
-    stored shapes agree, it lies on the image's grid whatever its header says, as labels of LiTS have to be read.
+    A label whose affine says that it is the image's grid in another order is turned by that affine.
+    Otherwise, if the stored shapes agree, it lies on the image's grid whatever its header says, as
+    labels of LiTS have to be read.
 
     Raises: DataError naming case and file if shape or spacing is another.
     """
@@ -113,13 +130,20 @@ def align_label(case: Case, path: Path, label: Geometry, image: Geometry) -> tup
         return label, ""
     where = f"{path}: label of case {case.id}"
     if label.shape != image.shape:
-        raise DataError(f"{where} has shape {label.shape}, its image {image.shape} (fetch both again)")
+        raise DataError(
+            f"{where} has shape {label.shape}, its image {image.shape} (fetch both again)"
+        )
     sizes, image_sizes = voxel_sizes(label.affine), voxel_sizes(image.affine)
     says_nothing = np.allclose(sizes, 1, atol=SPACING_TOLERANCE_MM)
     if not says_nothing and not np.allclose(sizes, image_sizes, atol=SPACING_TOLERANCE_MM):
         found = f"{_format(sizes)} mm, its image {_format(image_sizes)} mm"
-        raise DataError(f"{where} has spacing {found} (resample the label to its image, or fetch both again)")
-    return image, f"{where} has a header unlike its image's ({label.codes} beside {image.codes}); the image's is taken"
+        raise DataError(
+            f"{where} has spacing {found} (resample the label to its image, or fetch both again)"
+        )
+    return (
+        image,
+        f"{where} has a header unlike its image's ({label.codes} beside {image.codes}); the image's is taken",
+    )
 
 
 def is_same_grid(one: Geometry, other: Geometry) -> bool:
@@ -127,7 +151,9 @@ def is_same_grid(one: Geometry, other: Geometry) -> bool:
     if one.canonical_shape != other.canonical_shape:
         return False
     corners = np.array(list(product(*((0, size - 1) for size in reversed(one.canonical_shape)))))
-    distance = np.abs(apply_affine(one.canonical_affine, corners) - apply_affine(other.canonical_affine, corners))
+    distance = np.abs(
+        apply_affine(one.canonical_affine, corners) - apply_affine(other.canonical_affine, corners)
+    )
     return bool(distance.max() <= POSITION_TOLERANCE_VOX * min(one.spacing_mm))
 
 

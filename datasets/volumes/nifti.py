@@ -1,7 +1,8 @@
 """NIfTI files as a stream of blocks: read to the last byte, checked on the way, never held twice.
 
-A gzip file is read to its end, so that its checksum is compared; nibabel stops at the last voxel. Values become float32
-block by block, whatever the file stores, which keeps a float64 copy of a large volume from ever existing.
+A gzip file is read to its end, so that its checksum is compared; nibabel stops at the last voxel.
+Values become float32 block by block, whatever the file stores, which keeps a float64 copy of a
+large volume from ever existing.
 """
 
 from __future__ import annotations
@@ -70,13 +71,18 @@ class VolumeFile:
             return block
         with np.errstate(over="ignore"):  # beyond float32 is infinite, which the reader refuses
             values = block.astype(np.float32)
-        return values * np.float32(self.slope) + np.float32(self.intercept) if self.is_scaled else values
+        return (
+            values * np.float32(self.slope) + np.float32(self.intercept)
+            if self.is_scaled
+            else values
+        )
 
 
 def open_volume(path: Path, case: str) -> VolumeFile:
     """Read the header of a volume of a case.
 
-    Raises: DataError naming the file if it is no NIfTI volume of real numbers with at least three axes.
+    Raises: DataError naming the file if it is no NIfTI volume of real numbers with at least three
+    axes.
     """
     where = f"{path}: file of case {case}"
     with _reading(path, case):
@@ -85,11 +91,15 @@ def open_volume(path: Path, case: str) -> VolumeFile:
     if not hasattr(image.header, "get_qform"):
         raise DataError(f"{where} must be NIfTI, got {type(image).__name__} (convert it)")
     if proxy.offset < int(image.header["sizeof_hdr"]):
-        raise DataError(f"{where} must hold its voxels after the header, got byte {proxy.offset} (export it again)")
+        raise DataError(
+            f"{where} must hold its voxels after the header, got byte {proxy.offset} (export it again)"
+        )
     dtype = np.dtype(proxy.dtype)
     if dtype.kind not in "iufb":
         kind = "complex numbers" if dtype.kind == "c" else "colours"
-        raise DataError(f"{where} must hold real numbers, got {kind} ({dtype}; export one number a voxel)")
+        raise DataError(
+            f"{where} must hold real numbers, got {kind} ({dtype}; export one number a voxel)"
+        )
     shape = tuple(int(size) for size in proxy.shape)
     while len(shape) > 3 and shape[-1] == 1:  # some tools leave trailing axes of one
         shape = shape[:-1]
@@ -98,7 +108,15 @@ def open_volume(path: Path, case: str) -> VolumeFile:
     codes = [int(image.header.get_sform(coded=True)[1]), int(image.header.get_qform(coded=True)[1])]
     affine = np.asarray(image.affine, dtype=np.float64)
     return VolumeFile(
-        path, case, shape, affine, any(codes), dtype, int(proxy.offset), float(proxy.slope), float(proxy.inter)
+        path,
+        case,
+        shape,
+        affine,
+        any(codes),
+        dtype,
+        int(proxy.offset),
+        float(proxy.slope),
+        float(proxy.inter),
     )
 
 
@@ -118,7 +136,11 @@ def _reading(path: Path, case: str) -> Iterator[None]:
 def _explain(path: Path, error: BaseException) -> str:
     """Say in words why a file cannot be read, from its first bytes and the error."""
     if not path.exists():
-        target = f"is a link to {path.readlink()}, which does not exist" if path.is_symlink() else "does not exist"
+        target = (
+            f"is a link to {path.readlink()}, which does not exist"
+            if path.is_symlink()
+            else "does not exist"
+        )
         return f"{target} (mend the link or fetch the file)"
     with path.open("rb") as stream:
         start = stream.read(64)

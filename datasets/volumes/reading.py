@@ -1,6 +1,7 @@
 """From NIfTI files to arrays (D, H, W) in one orientation.
 
-D runs over axial slices from feet to head, H from back to front, W from left to right (RAS, transposed). The image
+D runs over axial slices from feet to head, H from back to front, W from left to right (RAS,
+transposed). The image
 decides: its affine gives orientation and spacing, and everything else of the case lies on its grid.
 """
 
@@ -22,10 +23,13 @@ log = logging.getLogger(__name__)
 def read_image(case: Case) -> tuple[np.ndarray, Geometry]:
     """Return all channels of a case, float32 (C, D, H, W), and the geometry of the first.
 
-    Raises: DataError naming the file if one cannot be read, holds NaN or inf, or lies on another grid than the first.
+    Raises: DataError naming the file if one cannot be read, holds NaN or inf, or lies on another
+    grid than the first.
     """
     files = {path: open_image(case, path) for path in dict.fromkeys(case.images.values())}
-    grids, warnings = align_images(case, {path: geometry_of(volume) for path, volume in files.items()})
+    grids, warnings = align_images(
+        case, {path: geometry_of(volume) for path, volume in files.items()}
+    )
     for warning in warnings:
         log.warning(warning)
     first = grids[next(iter(files))]
@@ -34,14 +38,17 @@ def read_image(case: Case) -> tuple[np.ndarray, Geometry]:
         stored = _read_finite(case, volume)
         for index, each in enumerate(case.images.values()):
             if each == path:
-                image[index] = grids[path].to_canonical(stored[..., case.stack[index]] if case.stack else stored)
+                image[index] = grids[path].to_canonical(
+                    stored[..., case.stack[index]] if case.stack else stored
+                )
     return image, first
 
 
 def read_label(case: Case, info: DatasetInfo, geometry: Geometry) -> np.ndarray:
     """Return the class map of a case, uint8 (D, H, W), on the image's grid.
 
-    Raises: DataError naming case and file if it lies on another grid, or a value is none of ``info.label_values``.
+    Raises: DataError naming case and file if it lies on another grid, or a value is none of
+    ``info.label_values``.
     """
     volume, grid, warning = open_label(case, geometry)
     if warning:
@@ -61,7 +68,8 @@ def read_label(case: Case, info: DatasetInfo, geometry: Geometry) -> np.ndarray:
 def open_image(case: Case, path: Path) -> VolumeFile:
     """Read the header of an image.
 
-    Raises: DataError if the file cannot be read, or if its axes are not those of a case of this data set.
+    Raises: DataError if the file cannot be read, or if its axes are not those of a case of this
+    data set.
     """
     volume = open_volume(path, case.id)
     if case.stack and volume.shape[3:] != (len(case.stack),):

@@ -9,7 +9,9 @@ import numpy as np
 
 from datasets.base import DataError, DatasetInfo
 
-LABEL_TOLERANCE = 1e-3  # tools that resample or scale leave such noise; beyond it a value means something else
+LABEL_TOLERANCE = (
+    1e-3  # tools that resample or scale leave such noise; beyond it a value means something else
+)
 UNKNOWN_CLASS = 255
 SAMPLE = 5  # values that a message lists
 
@@ -19,7 +21,9 @@ def classify(values: np.ndarray, info: DatasetInfo) -> np.ndarray:
     classes = np.full(values.shape, UNKNOWN_CLASS, dtype=np.uint8)
     is_float = values.dtype.kind == "f"
     for index, value in enumerate(info.label_values):
-        classes[np.abs(values - np.float32(value)) < LABEL_TOLERANCE if is_float else values == value] = index
+        classes[
+            np.abs(values - np.float32(value)) < LABEL_TOLERANCE if is_float else values == value
+        ] = index
     return classes
 
 
@@ -31,16 +35,22 @@ class UnknownValues:
 
     def see(self, values: np.ndarray, classes: np.ndarray) -> None:
         """Take a block of values and what `classify` made of it into account."""
-        self.seen |= {float(value) for value in np.unique(values[classes == UNKNOWN_CLASS])[:SAMPLE]}
+        self.seen |= {
+            float(value) for value in np.unique(values[classes == UNKNOWN_CLASS])[:SAMPLE]
+        }
 
     def check(self, path: Path, case_id: str, info: DatasetInfo) -> None:
         """Raise DataError if a value had no class."""
         if self.seen:
-            first = sorted(self.seen, key=lambda value: (value != value, value))[:SAMPLE]  # nan last
+            first = sorted(self.seen, key=lambda value: (value != value, value))[
+                :SAMPLE
+            ]  # nan last
             found = ", ".join(f"{value:g}" for value in first)
             allowed = ", ".join(str(value) for value in sorted(info.label_values))
             hint = f"these are the values of {info.title}; is it another release, or was the label interpolated?"
-            raise DataError(f"{path}: label of case {case_id} may hold {allowed}, found {found} ({hint})")
+            raise DataError(
+                f"{path}: label of case {case_id} may hold {allowed}, found {found} ({hint})"
+            )
 
 
 @dataclass
@@ -60,10 +70,15 @@ class Range:
             self.n_not_finite += int(block.size - np.count_nonzero(finite))
             block = block[finite]
         if block.size:
-            self.low, self.high = min(self.low, float(block.min())), max(self.high, float(block.max()))
+            self.low, self.high = (
+                min(self.low, float(block.min())),
+                max(self.high, float(block.max())),
+            )
 
     def check(self, path: Path, case_id: str) -> None:
         """Raise DataError if something was not finite."""
         if self.n_not_finite:
             found = f"found NaN or infinity at {self.n_not_finite} of {self.n_seen} voxels of case {case_id}"
-            raise DataError(f"{path}: intensities must be finite, {found} (export the volume again)")
+            raise DataError(
+                f"{path}: intensities must be finite, {found} (export the volume again)"
+            )

@@ -1,7 +1,8 @@
 """From the scores of cases to one line per region: means with their n, and how often a mask was empty.
 
-A policy decides what an empty mask scores, and a mean over cases hides how often it did. Hence each mean comes twice,
-under the policy and over the cases whose reference is not empty, each with the number of cases in it.
+A policy decides what an empty mask scores, and a mean over cases hides how often it did. Hence each
+mean comes twice, under the policy and over the cases whose reference is not empty, each with the
+number of cases in it.
 """
 
 from __future__ import annotations

@@ -16,7 +16,15 @@ import pandas as pd
 
 from reports.analysis.quantities import COSTS, SCORES, score_keys
 from reports.analysis.statistics import Verdict, find_ties
-from reports.analysis.tidy import MEAN, Setting, average_seeds, case_table, check_cases, fold_means, group_by_setting
+from reports.analysis.tidy import (
+    MEAN,
+    Setting,
+    average_seeds,
+    case_table,
+    check_cases,
+    fold_means,
+    group_by_setting,
+)
 from reports.records.run import RunResult, Status, flatten
 
 SPREADS = ("auto", "cases", "runs")
@@ -26,10 +34,11 @@ SPREADS = ("auto", "cases", "runs")
 class MethodTable:
     """The comparison of methods in one setting (data set, backbone, pre-training, shots).
 
-    ``rows`` has one row per method, in the given order: method, name, protocol_id, note, n_cases, n_runs, hd95_frac
-    (how much of it is defined), and a mean per key of `score_keys` (in printed units) and of `COSTS`. ``spreads`` has
-    the standard deviations under the same keys. What was not measured is nan; ``note`` is empty where every fold and
-    seed is done. ``verdicts`` has who is tied with the best, per score key; it is empty where nothing may be ranked.
+    ``rows`` has one row per method, in the given order: method, name, protocol_id, note, n_cases,
+    n_runs, hd95_frac (how much of it is defined), and a mean per key of `score_keys` (in printed
+    units) and of `COSTS`. ``spreads`` has the standard deviations under the same keys. What was not
+    measured is nan; ``note`` is empty where every fold and seed is done. ``verdicts`` has who is
+    tied with the best, per score key; it is empty where nothing may be ranked.
     """
 
     setting: Setting
@@ -44,7 +53,9 @@ class MethodTable:
     notes: tuple[str, ...]  # one sentence for each run that has no numbers
     results: tuple[RunResult, ...]
     cases: pd.DataFrame  # the `case_table` of the finished runs; empty if there are none
-    scores: pd.DataFrame  # (cases x methods) mean Dice of the methods that may be ranked, seeds averaged
+    scores: (
+        pd.DataFrame
+    )  # (cases x methods) mean Dice of the methods that may be ranked, seeds averaged
 
     @property
     def mixed(self) -> bool:
@@ -53,50 +64,75 @@ class MethodTable:
 
 
 def method_tables(
-    results: Sequence[RunResult], *, allow_mixed: bool = False, intersection: bool = False, spread: str = "auto"
+    results: Sequence[RunResult],
+    *,
+    allow_mixed: bool = False,
+    intersection: bool = False,
+    spread: str = "auto",
 ) -> list[MethodTable]:
     """Return one table per setting, in the given order of the results.
 
-    ``spread`` says what standard deviations are over: ``cases``, ``runs`` (folds and seeds), or ``auto``: runs where
-    every finished method has more than one, else cases. With ``intersection`` methods are compared on the cases that
-    all have.
+    ``spread`` says what standard deviations are over: ``cases``, ``runs`` (folds and seeds), or
+    ``auto``: runs where every finished method has more than one, else cases. With ``intersection``
+    methods are compared on the cases that all have.
 
-    Raises: ValueError if a table would mix protocols and ``allow_mixed`` is not set (it names the fields that differ),
-    if runs of a fold have other cases, or if a score cannot be.
+    Raises: ValueError if a table would mix protocols and ``allow_mixed`` is not set (it names the
+    fields that differ), if runs of a fold have other cases, or if a score cannot be.
     """
     tables = []
     for setting, group in group_by_setting(check_cases(results, intersection=intersection)).items():
         difference = describe_difference(group)
         if difference and not allow_mixed:
             where = f"report: {setting.dataset} on {setting.backbone}"
-            raise ValueError(f"{where} must have one protocol, got {difference} (--allow-mixed puts them in one table)")
+            raise ValueError(
+                f"{where} must have one protocol, got {difference} (--allow-mixed puts them in one table)"
+            )
         tables.append(_build_table(setting, group, difference, spread, intersection=intersection))
     return tables
 
 
 def describe_difference(results: Sequence[RunResult]) -> str:
     """Return in words in which fields the protocols of the results differ; empty if there is only one protocol."""
-    # The records count, not only their hashes: a record may have been edited, or hashed by another version.
-    protocols = {json.dumps([each.protocol_id, each.protocol], sort_keys=True): each for each in results}
+    # The records count, not only their hashes: a record may have been edited, or hashed by another
+    # version.
+    protocols = {
+        json.dumps([each.protocol_id, each.protocol], sort_keys=True): each for each in results
+    }
     if len(protocols) == 1:
         return ""
     ids = dict.fromkeys(each.protocol_id for each in protocols.values())
-    records = [flatten(each.protocol) | {"protocol_id": each.protocol_id} for each in protocols.values()]
-    values = {key: [record.get(key) for record in records] for key in dict.fromkeys(key for r in records for key in r)}
+    records = [
+        flatten(each.protocol) | {"protocol_id": each.protocol_id} for each in protocols.values()
+    ]
+    values = {
+        key: [record.get(key) for record in records]
+        for key in dict.fromkeys(key for r in records for key in r)
+    }
     words = {key: ", ".join(dict.fromkeys(map(str, row))) for key, row in values.items()}
-    differing = [key for key, row in values.items() if any(value != row[0] for value in row) and key != "protocol_id"]
+    differing = [
+        key
+        for key, row in values.items()
+        if any(value != row[0] for value in row) and key != "protocol_id"
+    ]
     named = ", ".join(f"{key} ({words[key]})" for key in differing or ["protocol_id"])
     return f"{len(protocols)} ({', '.join(ids)}) that differ in {named}"
 
 
 def _build_table(
-    setting: Setting, group: Sequence[RunResult], difference: str, spread: str, *, intersection: bool
+    setting: Setting,
+    group: Sequence[RunResult],
+    difference: str,
+    spread: str,
+    *,
+    intersection: bool,
 ) -> MethodTable:
     regions = tuple(dict.fromkeys(region for result in group for region in result.regions))
     methods: dict[tuple[str, str], list[RunResult]] = {}
     for result in group:
         methods.setdefault((result.protocol_id, result.label), []).append(result)
-    done = {key: [run for run in runs if run.status == Status.DONE] for key, runs in methods.items()}
+    done = {
+        key: [run for run in runs if run.status == Status.DONE] for key, runs in methods.items()
+    }
     over = spread if spread != "auto" else _choose_spread(done.values())
     n_cells = len({(result.fold, result.seed) for result in group})
     scored = [run for run in group if run.status == Status.DONE and run.cases]
@@ -181,7 +217,9 @@ class _Scores:
     def methods(self) -> list[str]:
         return list(self.per_case["dice"].index.unique("method")) if self.per_case else []
 
-    def matrix(self, labels: Sequence[str], metric: str = "dice", region: str = MEAN) -> pd.DataFrame:
+    def matrix(
+        self, labels: Sequence[str], metric: str = "dice", region: str = MEAN
+    ) -> pd.DataFrame:
         """Return (cases x methods) of those labels that have scores."""
         shown = [label for label in labels if label in self.methods()]
         if not shown:
@@ -213,10 +251,15 @@ def _aggregate(
                 means[key] = quantity.scale * float(average[region])
                 spreads[key] = quantity.scale * float(deviation[region])
     distances = scores.per_case["hd95_mm"].loc[label].drop(columns=MEAN)
-    return means | {"n_cases": len(distances), "hd95_frac": float(distances.notna().to_numpy().mean())}, spreads
+    return means | {
+        "n_cases": len(distances),
+        "hd95_frac": float(distances.notna().to_numpy().mean()),
+    }, spreads
 
 
-def _find_verdicts(scores: _Scores, ranked: Sequence[str], regions: tuple[str, ...]) -> dict[str, Verdict]:
+def _find_verdicts(
+    scores: _Scores, ranked: Sequence[str], regions: tuple[str, ...]
+) -> dict[str, Verdict]:
     """Return who of the methods that may be ranked is tied with the best, for each score that is defined at all."""
     verdicts = {}
     for key, (quantity, region) in score_keys(regions).items():

@@ -44,28 +44,55 @@ COSTS = {
     "tuned_m": CostQuantity("Tuned", "M", 3, lambda cost: cost.params_tuned / 1e6),
     "tuned_pct": CostQuantity("Tuned", "%", 2, lambda cost: 100 * cost.params_tuned_frac),
     "forward_gflop": CostQuantity(
-        "GFLOP", "forward", 1, lambda cost: FLOP_PER_MAC * cost.compute.forward_gmac if cost.compute else None
+        "GFLOP",
+        "forward",
+        1,
+        lambda cost: FLOP_PER_MAC * cost.compute.forward_gmac if cost.compute else None,
     ),
     "training_gflop": CostQuantity(
-        "GFLOP", "training", 1, lambda cost: FLOP_PER_MAC * cost.compute.training_gmac if cost.compute else None
+        "GFLOP",
+        "training",
+        1,
+        lambda cost: FLOP_PER_MAC * cost.compute.training_gmac if cost.compute else None,
     ),
-    "peak_mib": CostQuantity("Memory (MiB)", "peak", 0, lambda cost: cost.peak_memory_mib, timed=True),
+    "peak_mib": CostQuantity(
+        "Memory (MiB)", "peak", 0, lambda cost: cost.peak_memory_mib, timed=True
+    ),
     "saved_mib": CostQuantity(
-        "Memory (MiB)", "activations", 0, lambda cost: cost.memory.saved_for_backward_mib if cost.memory else None
+        "Memory (MiB)",
+        "activations",
+        0,
+        lambda cost: cost.memory.saved_for_backward_mib if cost.memory else None,
     ),
     "step_ms": CostQuantity(
-        "Time", "step (ms)", 1, lambda cost: 1000 * cost.train_step.median_s if cost.train_step else None, timed=True
+        "Time",
+        "step (ms)",
+        1,
+        lambda cost: 1000 * cost.train_step.median_s if cost.train_step else None,
+        timed=True,
     ),
     "inference_s": CostQuantity(
-        "Time", "volume (s)", 2, lambda cost: cost.inference.median_s if cost.inference else None, timed=True
+        "Time",
+        "volume (s)",
+        2,
+        lambda cost: cost.inference.median_s if cost.inference else None,
+        timed=True,
     ),
     "merged_s": CostQuantity(
-        "Time", "merged (s)", 2, lambda cost: cost.merged.inference.median_s if cost.merged else None, timed=True
+        "Time",
+        "merged (s)",
+        2,
+        lambda cost: cost.merged.inference.median_s if cost.merged else None,
+        timed=True,
     ),
     "fit_s": CostQuantity("Time", "fit (s)", 1, lambda cost: cost.fit_s, timed=True),
     "delta_mib": CostQuantity("Delta", "MiB", 2, lambda cost: cost.delta_mib),
     "energy_kj": CostQuantity(
-        "Energy", "kJ", 1, lambda cost: cost.energy_j / 1000 if cost.energy_j is not None else None, timed=True
+        "Energy",
+        "kJ",
+        1,
+        lambda cost: cost.energy_j / 1000 if cost.energy_j is not None else None,
+        timed=True,
     ),
 }
 EFFICIENCY = tuple(COSTS)
@@ -73,7 +100,14 @@ EFFICIENCY = tuple(COSTS)
 
 def score_keys(regions: tuple[str, ...]) -> dict[str, tuple[ScoreQuantity, str]]:
     """Return the columns that scores have: a key such as ``dice/WT``, and what it is of which region."""
-    return {f"{name}/{region}": (quantity, region) for name, quantity in SCORES.items() for region in (*regions, MEAN)}
+    return {
+        f"{name}/{region}": (quantity, region)
+        for name, quantity in SCORES.items()
+        for region in (*regions, MEAN)
+    }
 
 
-TABLE_SCORES = ("dice", "hd95_mm/mean")  # what the main table shows: a metric in all regions, or one column
+TABLE_SCORES = (
+    "dice",
+    "hd95_mm/mean",
+)  # what the main table shows: a metric in all regions, or one column

@@ -8,7 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from reports.analysis.statistics import Interval, bootstrap_mean, cohen_dz, least_cases, rank_biserial, signed_rank_p
+from reports.analysis.statistics import (
+    Interval,
+    bootstrap_mean,
+    cohen_dz,
+    least_cases,
+    rank_biserial,
+    signed_rank_p,
+)
 from reports.analysis.tidy import average_seeds, case_table
 from reports.records.run import RunResult, flatten
 
@@ -55,9 +62,21 @@ def list_differences(first: RunResult, second: RunResult) -> Iterator[FieldDiffe
 
 
 def _describe_run(run: RunResult) -> dict[str, Any]:
-    names = ("method", "dataset", "backbone", "weights", "fold", "seed", "status", "study", "protocol_id")
+    names = (
+        "method",
+        "dataset",
+        "backbone",
+        "weights",
+        "fold",
+        "seed",
+        "status",
+        "study",
+        "protocol_id",
+    )
     data = ("split_hash", "data_fingerprint", "weights_sha256", "empty_policy", "best_epoch")
-    return {name: getattr(run, name) for name in (*names, *data)} | flatten({"method": run.settings})
+    return {name: getattr(run, name) for name in (*names, *data)} | flatten(
+        {"method": run.settings}
+    )
 
 
 def _lasting(run: RunResult) -> dict[str, Any]:
@@ -69,10 +88,15 @@ def pair_cases(first: RunResult, second: RunResult) -> tuple[pd.DataFrame, pd.Da
 
     Raises: ValueError if they have no case or no region in common.
     """
-    one, two = (average_seeds(case_table([run])).droplevel("method") if run.cases else None for run in (first, second))
+    one, two = (
+        average_seeds(case_table([run])).droplevel("method") if run.cases else None
+        for run in (first, second)
+    )
     if one is None or two is None:
         run = first if one is None else second
-        raise ValueError(f"compare: a run must have scores, got {run.run_id}, which ended {run.status}")
+        raise ValueError(
+            f"compare: a run must have scores, got {run.run_id}, which ended {run.status}"
+        )
     cases = [case for case in one.index if case in two.index]
     regions = [region for region in one.columns if region in two.columns]
     if not cases or first.dataset != second.dataset or len(regions) < 2:

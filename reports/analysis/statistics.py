@@ -1,10 +1,11 @@
 """Paired statistics over cases: which differences between methods are more than chance.
 
-Everything takes a score matrix (blocks x methods) of `reports.analysis.tidy.score_matrix`: one number per case, seeds
-averaged before. Definitions, assumptions and references are in docs/statistics.md.
+Everything takes a score matrix (blocks x methods) of `reports.analysis.tidy.score_matrix`: one
+number per case, seeds averaged before. Definitions, assumptions and references are in
+docs/statistics.md.
 
-References: Wilcoxon 1945; Holm 1979; Demsar 2006, JMLR 7:1-30; Efron 1987 (BCa); Kerby 2014 (rank-biserial);
-Wiesenfarth et al. 2021, Scientific Reports 11:2369 (rank intervals).
+References: Wilcoxon 1945; Holm 1979; Demsar 2006, JMLR 7:1-30; Efron 1987 (BCa); Kerby 2014
+(rank-biserial); Wiesenfarth et al. 2021, Scientific Reports 11:2369 (rank intervals).
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ def least_cases(n_comparisons: int, alpha: float = ALPHA) -> int:
 def signed_rank_p(differences: np.ndarray) -> float:
     """Return the two-sided p of Wilcoxon's signed-rank test; zero differences are dropped, and 1 if nothing is left.
 
-    Exact up to 50 differences without ties and up to 13 with, else normal with correction for ties (SciPy's choice).
+    Exact up to 50 differences without ties and up to 13 with, else normal with correction for ties
+    (SciPy's choice).
     """
     kept = differences[differences != 0]
     if kept.size == 0:
@@ -121,14 +123,17 @@ def cohen_dz(differences: np.ndarray) -> float:
 def compare_with(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Return one row per other method against ``reference``, a method that was chosen before looking at the scores.
 
-    Columns: method, reference, n, difference, low, high (bootstrap), p, p_holm, rank_biserial, cohen_dz. A difference
-    is method minus reference, over the cases on which both are defined.
+    Columns: method, reference, n, difference, low, high (bootstrap), p, p_holm, rank_biserial,
+    cohen_dz. A difference is method minus reference, over the cases on which both are defined.
 
-    Raises: ValueError if the reference is unknown; TooFewError if there is no other method or too few cases.
+    Raises: ValueError if the reference is unknown; TooFewError if there is no other method or too
+    few cases.
     """
     names = _names(scores)
     if reference not in names:
-        raise ValueError(f"statistics: the reference must be one of {', '.join(names)}, got '{reference}'")
+        raise ValueError(
+            f"statistics: the reference must be one of {', '.join(names)}, got '{reference}'"
+        )
     return _compare(scores, [(name, reference) for name in names if name != reference])
 
 
@@ -168,23 +173,34 @@ def _compare(scores: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataF
 def find_ties(scores: pd.DataFrame, *, largest_first: bool = True, alpha: float = ALPHA) -> Verdict:
     """Return which methods are tied with the one of the best mean.
 
-    The best is chosen by the same scores that are then tested, so that the correction is over all pairs: whichever
-    method comes out best, the chance to call any equal one worse is at most ``alpha``.
+    The best is chosen by the same scores that are then tested, so that the correction is over all
+    pairs: whichever method comes out best, the chance to call any equal one worse is at most
+    ``alpha``.
     """
     means = scores.mean()
     best = str((means if largest_first else -means).idxmax())
     others = [name for name in _names(scores) if name != best]
     n_pairs = len(others) * (len(others) + 1) // 2
-    n_cases = min((int((scores[best] - scores[name]).count()) for name in others), default=len(scores))
+    n_cases = min(
+        (int((scores[best] - scores[name]).count()) for name in others), default=len(scores)
+    )
     if not others:
         return Verdict(best, frozenset(), n_cases, "there is only one method")
     if n_cases < least_cases(n_pairs, alpha):
         few = f"{n_cases} cases are too few to tell {len(means)} methods apart"
-        return Verdict(best, frozenset(), n_cases, f"{few}; at least {least_cases(n_pairs, alpha)} are needed")
+        return Verdict(
+            best, frozenset(), n_cases, f"{few}; at least {least_cases(n_pairs, alpha)} are needed"
+        )
     pairs = list(combinations(_names(scores), 2))
-    adjusted = holm([signed_rank_p((scores[a] - scores[b]).dropna().to_numpy(float)) for a, b in pairs])
+    adjusted = holm(
+        [signed_rank_p((scores[a] - scores[b]).dropna().to_numpy(float)) for a, b in pairs]
+    )
     of_best = {frozenset(pair): p for pair, p in zip(pairs, adjusted, strict=True)}
-    return Verdict(best, frozenset(name for name in others if of_best[frozenset((best, name))] >= alpha), n_cases)
+    return Verdict(
+        best,
+        frozenset(name for name in others if of_best[frozenset((best, name))] >= alpha),
+        n_cases,
+    )
 
 
 def mean_ranks(scores: pd.DataFrame) -> pd.Series[float]:
@@ -196,7 +212,8 @@ def mean_ranks(scores: pd.DataFrame) -> pd.Series[float]:
 def nemenyi_difference(n_methods: int, n_blocks: int, alpha: float = ALPHA) -> float:
     """Return by how much two mean ranks must differ at least to be significant.
 
-    Reference: Demsar 2006, section 3.2.2: q sqrt(k (k + 1) / (6 N)), q of the studentised range over sqrt(2).
+    Reference: Demsar 2006, section 3.2.2: q sqrt(k (k + 1) / (6 N)), q of the studentised range
+    over sqrt(2).
     """
     q = float(stats.studentized_range.ppf(1 - alpha, n_methods, inf)) / sqrt(2)
     return q * sqrt(n_methods * (n_methods + 1) / (6 * n_blocks))
@@ -205,15 +222,20 @@ def nemenyi_difference(n_methods: int, n_blocks: int, alpha: float = ALPHA) -> f
 def friedman_nemenyi(scores: pd.DataFrame, alpha: float = ALPHA) -> Friedman:
     """Return Friedman's test over the blocks (data sets or cases) on which all methods are defined.
 
-    Raises: TooFewError for fewer than three methods, or where no difference of mean ranks could be critical.
+    Raises: TooFewError for fewer than three methods, or where no difference of mean ranks could be
+    critical.
     """
     values = common_rows(scores)
     n, k = values.shape
     if k < 3:
         raise TooFewError(f"statistics: Friedman's test must have three methods at least, got {k}")
     if n < 2 or nemenyi_difference(k, n, alpha) >= k - 1:
-        needed = next(count for count in range(2, 1000) if nemenyi_difference(k, count, alpha) < k - 1)
-        raise TooFewError(f"statistics: Nemenyi's test of {k} methods must have {needed} blocks at least, got {n}")
+        needed = next(
+            count for count in range(2, 1000) if nemenyi_difference(k, count, alpha) < k - 1
+        )
+        raise TooFewError(
+            f"statistics: Nemenyi's test of {k} methods must have {needed} blocks at least, got {n}"
+        )
     ranks = mean_ranks(scores)
     if np.ptp(values, axis=1).max() == 0:  # nothing differs anywhere: no statistic, no evidence
         return Friedman(
@@ -249,8 +271,12 @@ def bootstrap_mean(values: np.ndarray, n_resamples: int = RESAMPLES, seed: int =
     if np.ptp(kept) == 0:
         return Interval(mean, mean, mean)
     rng = np.random.default_rng(seed)
-    found = stats.bootstrap((kept,), np.mean, n_resamples=n_resamples, vectorized=True, method="BCa", rng=rng)
-    return Interval(mean, float(found.confidence_interval.low), float(found.confidence_interval.high))
+    found = stats.bootstrap(
+        (kept,), np.mean, n_resamples=n_resamples, vectorized=True, method="BCa", rng=rng
+    )
+    return Interval(
+        mean, float(found.confidence_interval.low), float(found.confidence_interval.high)
+    )
 
 
 def bootstrap_ranks(
@@ -258,14 +284,17 @@ def bootstrap_ranks(
 ) -> dict[str, Interval]:
     """Return each method's rank by its mean score, with the 95 % interval of that rank when cases are drawn anew.
 
-    All methods see the same draw. Reference: Wiesenfarth et al. 2021 ("aggregate then rank", bootstrapped).
+    All methods see the same draw. Reference: Wiesenfarth et al. 2021 ("aggregate then rank",
+    bootstrapped).
 
     Raises: TooFewError below `LEAST_FOR_INTERVAL` cases on which all methods are defined.
     """
     values = common_rows(scores)
     n = len(values)
     if n < LEAST_FOR_INTERVAL:
-        raise TooFewError(f"statistics: rank intervals must have {LEAST_FOR_INTERVAL} cases at least, got {n}")
+        raise TooFewError(
+            f"statistics: rank intervals must have {LEAST_FOR_INTERVAL} cases at least, got {n}"
+        )
     signed = -values if largest_first else values
     draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples) / n
     # rounding: equal means must stay equal whatever the order of the sum
@@ -273,7 +302,10 @@ def bootstrap_ranks(
     own = stats.rankdata(signed.mean(axis=0).round(12), method="average")
     low, high = np.percentile(ranks, (2.5, 97.5), axis=0)
     rows = zip(_names(scores), own, low, high, strict=True)
-    return {name: Interval(float(value), float(lowest), float(highest)) for name, value, lowest, highest in rows}
+    return {
+        name: Interval(float(value), float(lowest), float(highest))
+        for name, value, lowest, highest in rows
+    }
 
 
 def _names(scores: pd.DataFrame) -> list[str]:

@@ -1,7 +1,7 @@
 """One long table behind every number: a row per run, case and region, checked once, and how it is folded up.
 
-The order is always the same: a case's scores are averaged over its seeds; folds then put their cases together (each
-case is held out once); statistics see one number per case and method.
+The order is always the same: a case's scores are averaged over its seeds; folds then put their
+cases together (each case is held out once); statistics see one number per case and method.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ import pandas as pd
 from reports.records.run import CaseScore, RunResult, Status
 
 MEAN = "mean"  # stands in a region's place for the mean over the regions
-UPPER = {"dice": 1.0, "nsd": 1.0, "hd95_mm": inf}  # metrics of a case and region, with their largest value
+UPPER = {
+    "dice": 1.0,
+    "nsd": 1.0,
+    "hd95_mm": inf,
+}  # metrics of a case and region, with their largest value
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ def case_table(results: Sequence[RunResult]) -> pd.DataFrame:
 
     ``method`` is the label with the settings; ``dice`` and ``nsd`` are fractions.
 
-    Raises: ValueError if a score is infinite or outside of its range; nan stands for "not defined" and is kept.
+    Raises: ValueError if a score is infinite or outside of its range; nan stands for "not defined"
+    and is kept.
     """
     runs = [
         {
@@ -72,7 +77,9 @@ def case_table(results: Sequence[RunResult]) -> pd.DataFrame:
         for result in results
     ]
     scores = [score for result in results for score in result.cases]
-    columns = {item.name: [getattr(score, item.name) for score in scores] for item in fields(CaseScore)}
+    columns = {
+        item.name: [getattr(score, item.name) for score in scores] for item in fields(CaseScore)
+    }
     of_run = np.repeat(np.arange(len(runs)), [len(result.cases) for result in results])
     table = pd.DataFrame(runs).iloc[of_run].reset_index(drop=True).join(pd.DataFrame(columns))
     for metric, upper in UPPER.items():
@@ -93,17 +100,23 @@ def _check(table: pd.DataFrame, metric: str, upper: float) -> None:
 def average_seeds(table: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
     """Return one row per (method, case) and one column per region and for `MEAN`, each case averaged over its seeds.
 
-    The mean over the regions is that of the defined ones. ``table`` is a `case_table` of one setting.
+    The mean over the regions is that of the defined ones. ``table`` is a `case_table` of one
+    setting.
     """
-    averaged = table.groupby(["method", "case", "region"], sort=False)[metric].mean().unstack("region")
+    averaged = (
+        table.groupby(["method", "case", "region"], sort=False)[metric].mean().unstack("region")
+    )
     wide = averaged[list(dict.fromkeys(table["region"]))]
     return wide.assign(**{MEAN: wide.mean(axis="columns")})
 
 
-def score_matrix(results: Sequence[RunResult], metric: str = "dice", region: str = MEAN) -> pd.DataFrame:
+def score_matrix(
+    results: Sequence[RunResult], metric: str = "dice", region: str = MEAN
+) -> pd.DataFrame:
     """Return (cases x methods) of one setting, seeds averaged, folds put together: what statistics are made from.
 
-    Only runs that are done count; a case that a method has not seen, or whose score is not defined, is nan.
+    Only runs that are done count; a case that a method has not seen, or whose score is not defined,
+    is nan.
 
     Raises: ValueError as `case_table` does; KeyError if no run has the region.
     """
@@ -118,7 +131,8 @@ def score_matrix(results: Sequence[RunResult], metric: str = "dice", region: str
 def check_cases(results: Sequence[RunResult], *, intersection: bool = False) -> list[RunResult]:
     """Return the results with equal cases in the runs of a fold, or refuse them.
 
-    With ``intersection`` every run keeps the cases that all methods of its setting have, whatever the fold.
+    With ``intersection`` every run keeps the cases that all methods of its setting have, whatever
+    the fold.
 
     Raises: ValueError that lists the cases that some run of a fold lacks.
     """

@@ -19,7 +19,8 @@ LEAST_FOR_CLOUD = 8  # cases below which a density would be made up
 def draw_cases(scores: pd.DataFrame, looks: Looks) -> Figure:
     """Return a raincloud per method: density, box (quartiles, median) and a point per case of mean Dice (%).
 
-    ``scores`` is a matrix (cases x methods) of fractions, seeds averaged; its first method is drawn at the top.
+    ``scores`` is a matrix (cases x methods) of fractions, seeds averaged; its first method is drawn
+    at the top.
     """
     names = list(scores.columns)
     figure, axes = new_figure(0.6 + 1.35 * ROW_IN * len(names))
@@ -28,17 +29,36 @@ def draw_cases(scores: pd.DataFrame, looks: Looks) -> Figure:
         values, look = 100 * scores[name].dropna().to_numpy(float), looks[name]
         if values.size >= LEAST_FOR_CLOUD and np.ptp(values) > 0:
             cloud = axes.violinplot(
-                values, [row - 0.12], orientation="horizontal", widths=0.7, showextrema=False, side="low"
+                values,
+                [row - 0.12],
+                orientation="horizontal",
+                widths=0.7,
+                showextrema=False,
+                side="low",
             )
             for body in cloud["bodies"]:  # type: ignore[attr-defined]
                 body.set(facecolor=look.colour, edgecolor="none", alpha=0.35)
         box = axes.boxplot(
-            values, positions=[row], orientation="horizontal", widths=0.16, showfliers=False, manage_ticks=False
+            values,
+            positions=[row],
+            orientation="horizontal",
+            widths=0.16,
+            showfliers=False,
+            manage_ticks=False,
         )
         for part in (*box["boxes"], *box["whiskers"], *box["caps"], *box["medians"]):
             part.set(color=look.colour, linewidth=0.9)
         heights = row + 0.26 + rng.uniform(-0.09, 0.09, size=values.size)
-        axes.plot(values, heights, linestyle="none", marker="o", markersize=2, color=look.colour, alpha=0.6, mew=0)
+        axes.plot(
+            values,
+            heights,
+            linestyle="none",
+            marker="o",
+            markersize=2,
+            color=look.colour,
+            alpha=0.6,
+            mew=0,
+        )
     _name_rows(axes, names)
     axes.set_xlabel(f"Dice of a case, mean over regions (%), n = {len(scores)}")
     add_grid(axes, "x")
@@ -51,7 +71,13 @@ def draw_ranks(ranks: Mapping[str, Interval], looks: Looks) -> Figure:
     figure, axes = new_figure(0.6 + ROW_IN * len(order))
     for row, name in enumerate(order):
         interval, look = ranks[name], looks[name]
-        axes.plot([interval.low, interval.high], [row, row], color=look.colour, linewidth=2, solid_capstyle="butt")
+        axes.plot(
+            [interval.low, interval.high],
+            [row, row],
+            color=look.colour,
+            linewidth=2,
+            solid_capstyle="butt",
+        )
         axes.plot([interval.value], [row], linestyle="none", markersize=6, **look.point)
     _name_rows(axes, order)
     axes.set_xticks(range(1, len(order) + 1))
@@ -82,12 +108,27 @@ def draw_critical_difference(test: Friedman, blocks: str, looks: Looks) -> Figur
         end, mean = (1 - 0.12 * k if left else k + 0.12 * k), test.mean_ranks[name]
         axes.plot([mean, mean, end], [0, height, height], color=looks[name].colour, linewidth=0.9)
         words = f"{name} {mean:.2f}" if left else f"{mean:.2f} {name}"
-        axes.text(end, height, f" {words} ", ha="right" if left else "left", va="center", fontsize=7)
+        axes.text(
+            end, height, f" {words} ", ha="right" if left else "left", va="center", fontsize=7
+        )
     for number, clique in enumerate(test.cliques):
         low, high = test.mean_ranks[clique[0]], test.mean_ranks[clique[-1]]
         axes.plot([low - 0.04, high + 0.04], [0.3 + 0.32 * number] * 2, color=INK, linewidth=2.4)
-    axes.plot([1, 1 + test.critical_difference], [-1.05, -1.05], color=INK, linewidth=1.2, marker="|", markersize=5)
-    axes.text(1 + test.critical_difference, -1.05, f"  CD {test.critical_difference:.2f}", va="center", fontsize=7)
+    axes.plot(
+        [1, 1 + test.critical_difference],
+        [-1.05, -1.05],
+        color=INK,
+        linewidth=1.2,
+        marker="|",
+        markersize=5,
+    )
+    axes.text(
+        1 + test.critical_difference,
+        -1.05,
+        f"  CD {test.critical_difference:.2f}",
+        va="center",
+        fontsize=7,
+    )
     axes.set_title(f"mean rank over {blocks}", fontsize=7, color=INK)
     return figure
 

@@ -22,7 +22,9 @@ from reports.records.study import StudyRecord
 from reports.tables.table import make_slug
 from reports.tables.wording import describe_setting
 
-ReadSlices = Callable[[RunResult, str], CaseSlices | None]  # of a run's case; None where the run kept none
+ReadSlices = Callable[
+    [RunResult, str], CaseSlices | None
+]  # of a run's case; None where the run kept none
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,10 @@ class Picture:
 
 
 def list_pictures(
-    tables: Sequence[MethodTable], studies: Sequence[StudyRecord], read_slices: ReadSlices, looks: Looks
+    tables: Sequence[MethodTable],
+    studies: Sequence[StudyRecord],
+    read_slices: ReadSlices,
+    looks: Looks,
 ) -> tuple[list[Picture], list[str]]:
     """Return the pictures of all settings, and a sentence for each that there is nothing for or too little."""
     pictures: list[Picture] = []
@@ -54,10 +59,14 @@ def list_pictures(
             partial(_plan_panels, table, read_slices, looks),
         ]
     plans += [partial(_plan_differences, group, looks) for group in _group(tables, "dataset")]
-    plans += [partial(_plan_kshot, group, looks) for group in _group(tables, "shots") if len(group) > 1]
+    plans += [
+        partial(_plan_kshot, group, looks) for group in _group(tables, "shots") if len(group) > 1
+    ]
     by_dataset: dict[tuple[str, ...], list[StudyRecord]] = {}
     for study in studies:
-        by_dataset.setdefault((study.dataset, study.backbone, study.weights, str(study.fold)), []).append(study)
+        by_dataset.setdefault(
+            (study.dataset, study.backbone, study.weights, str(study.fold)), []
+        ).append(study)
     plans += [partial(_plan_tuning, group, looks) for group in by_dataset.values()]
     for plan in plans:
         try:
@@ -117,13 +126,23 @@ def _plan_ranks(table: MethodTable, looks: Looks) -> Iterator[Picture]:
         got = ", ".join(map(str, table.scores.columns)) or "none"
         raise TooFewError(f"rank intervals on {table.setting} must have two methods, got {got}")
     ranks = bootstrap_ranks(table.scores)
-    caption = _describe([table], "Ranks of methods", "95 % interval of the rank when cases are drawn anew.")
-    yield Picture(_slug("ranks", table), str(table.setting), "Ranks", caption, partial(draw_ranks, ranks, looks))
+    caption = _describe(
+        [table], "Ranks of methods", "95 % interval of the rank when cases are drawn anew."
+    )
+    yield Picture(
+        _slug("ranks", table),
+        str(table.setting),
+        "Ranks",
+        caption,
+        partial(draw_ranks, ranks, looks),
+    )
 
 
 def _plan_differences(tables: Sequence[MethodTable], looks: Looks) -> Iterator[Picture]:
     """Yield the critical-difference diagram over data sets where there are enough, else one for each over its cases."""
-    means = pd.DataFrame([table.scores.mean() for table in tables if not table.scores.empty]).dropna(axis="columns")
+    means = pd.DataFrame(
+        [table.scores.mean() for table in tables if not table.scores.empty]
+    ).dropna(axis="columns")
     try:
         test = friedman_nemenyi(means)
     except TooFewError:
@@ -136,7 +155,9 @@ def _plan_differences(tables: Sequence[MethodTable], looks: Looks) -> Iterator[P
     yield _plan_diagram(tables, test, f"{test.n_blocks} data sets", looks)
 
 
-def _plan_diagram(tables: Sequence[MethodTable], test: Friedman, blocks: str, looks: Looks) -> Picture:
+def _plan_diagram(
+    tables: Sequence[MethodTable], test: Friedman, blocks: str, looks: Looks
+) -> Picture:
     together = len(tables) > 1
     slug = _slug("critical-difference", tables[0], dataset="all" if together else None)
     setting = "all data sets" if together else str(tables[0].setting)
@@ -148,30 +169,50 @@ def _plan_diagram(tables: Sequence[MethodTable], test: Friedman, blocks: str, lo
 
 
 def _plan_learning(table: MethodTable, looks: Looks) -> Iterator[Picture]:
-    runs = [replace(run, cases=()) for run in table.results if run.status == Status.DONE and run.curve]
+    runs = [
+        replace(run, cases=()) for run in table.results if run.status == Status.DONE and run.curve
+    ]
     if runs and not table.mixed:
         note = "Mean over folds and seeds; the band is from the lowest to the highest run."
         caption = _describe([table], "Learning curves of methods", note)
         draw = partial(draw_learning, runs, looks)
-        yield Picture(_slug("learning", table), str(table.setting), "Learning curves", caption, draw)
+        yield Picture(
+            _slug("learning", table), str(table.setting), "Learning curves", caption, draw
+        )
 
 
 def _plan_kshot(tables: Sequence[MethodTable], looks: Looks) -> Iterator[Picture]:
-    caption = _describe(tables, "Methods by number of training cases", "± standard deviation, as in the table.")
+    caption = _describe(
+        tables, "Methods by number of training cases", "± standard deviation, as in the table."
+    )
     slug, numbers = _slug("kshot", tables[0], shots=False), list(map(_without_runs, tables))
-    yield Picture(slug, "few training cases", "Few training cases", caption, partial(draw_kshot, numbers, looks))
+    yield Picture(
+        slug,
+        "few training cases",
+        "Few training cases",
+        caption,
+        partial(draw_kshot, numbers, looks),
+    )
 
 
 def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Iterator[Picture]:
     first = studies[0]
     if any(study.best is not None for study in studies):
-        slug = make_slug("tuning", first.dataset, first.backbone, first.weights, f"fold{first.fold}")
+        slug = make_slug(
+            "tuning", first.dataset, first.backbone, first.weights, f"fold{first.fold}"
+        )
         synthetic = "Data: SYNTHETIC phantoms, not patient data. " if first.synthetic else ""
         caption = (
             f"Tuning on {first.dataset}, fold {first.fold}; backbone {first.backbone}, weights: {first.weights}. "
             f"{synthetic}Dice of inner validation cases, on which the values are chosen: optimistic."
         )
-        yield Picture(slug, "tuning", f"Tuning on {first.dataset}", caption, partial(draw_tuning, studies, looks))
+        yield Picture(
+            slug,
+            "tuning",
+            f"Tuning on {first.dataset}",
+            caption,
+            partial(draw_tuning, studies, looks),
+        )
 
 
 def _plan_panels(table: MethodTable, read_slices: ReadSlices, looks: Looks) -> Iterator[Picture]:
@@ -180,15 +221,28 @@ def _plan_panels(table: MethodTable, read_slices: ReadSlices, looks: Looks) -> I
     for word, case in pick_cases(scores).items() if not scores.empty else ():
         slices = {}
         for label in scores.columns:
-            runs = [run for run in table.results if run.label == label and any(row.case == case for row in run.cases)]
+            runs = [
+                run
+                for run in table.results
+                if run.label == label and any(row.case == case for row in run.cases)
+            ]
             found = read_slices(min(runs, key=lambda run: run.seed), case)
             if found is not None:
                 slices[str(label)] = found
         if slices:
-            dices = dict(zip(map(str, scores.columns), scores.loc[case].to_numpy(float), strict=True))
-            note = (
-                f"Case {case}, the {word} by the mean over methods; slice with most disagreement; Dice (%) of the case."
+            dices = dict(
+                zip(map(str, scores.columns), scores.loc[case].to_numpy(float), strict=True)
             )
-            caption = _describe([table], "Contours of methods", note, "White, dashed: the reference.")
+            note = f"Case {case}, the {word} by the mean over methods; slice with most disagreement; Dice (%) of the case."
+            caption = _describe(
+                [table], "Contours of methods", note, "White, dashed: the reference."
+            )
             draw = partial(draw_panels, slices, dices, looks)
-            yield Picture(_slug(f"panels-{word}", table), str(table.setting), f"The {word} case", caption, draw, case)
+            yield Picture(
+                _slug(f"panels-{word}", table),
+                str(table.setting),
+                f"The {word} case",
+                caption,
+                draw,
+                case,
+            )

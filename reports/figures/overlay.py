@@ -11,18 +11,24 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-# Okabe & Ito's palette, which the colour-blind can tell apart, in an order that also differs in brightness.
+# Okabe & Ito's palette, which the colour-blind can tell apart, in an order that also differs in
+# brightness.
 COLOURS = ("#D55E00", "#56B4E9", "#F0E442", "#CC79A7", "#009E73", "#0072B2")
 OUTLINE = "white"
 
 
 def draw_overlay(
-    image_slice: np.ndarray, reference: np.ndarray, prediction: np.ndarray, class_names: Sequence[str], title: str
+    image_slice: np.ndarray,
+    reference: np.ndarray,
+    prediction: np.ndarray,
+    class_names: Sequence[str],
+    title: str,
 ) -> Figure:
     """Return an axial slice three times: bare, with the reference and with the prediction.
 
-    ``image_slice`` is (H, W) of any intensity scale; ``reference`` and ``prediction`` are class indices (H, W) into
-    ``class_names``, whose first is the background. H runs from back to front, so that the front is up.
+    ``image_slice`` is (H, W) of any intensity scale; ``reference`` and ``prediction`` are class
+    indices (H, W) into ``class_names``, whose first is the background. H runs from back to front,
+    so that the front is up.
     """
     height, width = image_slice.shape
     figure = Figure(figsize=(9, 3 * height / width + 0.8), layout="constrained")
@@ -36,9 +42,13 @@ def draw_overlay(
         if name == "prediction":
             _outline(axes, reference > 0, OUTLINE, linestyles="dashed")
         axes.set(xlim=(-0.5, width - 0.5), ylim=(-0.5, height - 0.5))
-    handles = [Patch(color=_colour(index), label=name) for index, name in enumerate(class_names) if index]
+    handles = [
+        Patch(color=_colour(index), label=name) for index, name in enumerate(class_names) if index
+    ]
     outline = Line2D([], [], color=OUTLINE, linestyle="dashed", label="outline of the reference")
-    legend = figure.legend(handles=[*handles, outline], loc="outside lower center", ncols=len(handles) + 1, fontsize=9)
+    legend = figure.legend(
+        handles=[*handles, outline], loc="outside lower center", ncols=len(handles) + 1, fontsize=9
+    )
     legend.get_frame().set(facecolor="#999999", edgecolor="none")  # white must be seen on it
     figure.suptitle(title, fontsize=11)
     return figure
@@ -57,7 +67,13 @@ def _outline(axes: Axes, mask: np.ndarray, colour: str, linestyles: str) -> None
     if mask.any():
         rows, columns = (np.arange(-1, length + 1) for length in mask.shape)
         axes.contour(
-            columns, rows, np.pad(mask, 1), levels=(0.5,), colors=[colour], linewidths=1.3, linestyles=linestyles
+            columns,
+            rows,
+            np.pad(mask, 1),
+            levels=(0.5,),
+            colors=[colour],
+            linewidths=1.3,
+            linestyles=linestyles,
         )
 
 

@@ -19,8 +19,8 @@ OUTLINE = "white"  # of the reference, on a grey image
 def pick_cases(scores: pd.DataFrame) -> dict[str, str]:
     """Return the best, the median and the worst case by the mean over methods of a matrix (cases x methods).
 
-    Only cases on which all methods are defined count. Of an even number the lower median is taken; fewer than three
-    cases give fewer names.
+    Only cases on which all methods are defined count. Of an even number the lower median is taken;
+    fewer than three cases give fewer names.
     """
     means = scores.dropna().mean(axis="columns").sort_values(kind="stable")
     if means.empty:
@@ -28,14 +28,19 @@ def pick_cases(scores: pd.DataFrame) -> dict[str, str]:
     places = {"best": len(means) - 1, "median": (len(means) - 1) // 2, "worst": 0}
     cases = {word: str(means.index[place]) for word, place in places.items()}
     return {
-        word: case for number, (word, case) in enumerate(cases.items()) if case not in list(cases.values())[:number]
+        word: case
+        for number, (word, case) in enumerate(cases.items())
+        if case not in list(cases.values())[:number]
     }
 
 
-def draw_panels(slices: Mapping[str, CaseSlices], dices: Mapping[str, float], looks: Looks) -> Figure:
+def draw_panels(
+    slices: Mapping[str, CaseSlices], dices: Mapping[str, float], looks: Looks
+) -> Figure:
     """Return the image with the reference, then a panel per method with its contours and its Dice of the whole case.
 
-    ``slices`` and ``dices`` (fractions) are of one case, by label. The outline of the reference is white and dashed.
+    ``slices`` and ``dices`` (fractions) are of one case, by label. The outline of the reference is
+    white and dashed.
 
     Raises: ValueError if the methods have no slice in common.
     """
@@ -65,7 +70,9 @@ def _find_slice(slices: Mapping[str, CaseSlices], mine: CaseSlices) -> int:
     """Return the place in ``mine`` of the common slice on which most pixels are not the same in all maps."""
     common = sorted(set.intersection(*({*map(int, each.depths)} for each in slices.values())))
     if not common or len({each.image.shape[1:] for each in slices.values()}) > 1:
-        raise ValueError("figure: the methods' slices of a case must be the same, got other depths or sizes")
+        raise ValueError(
+            "figure: the methods' slices of a case must be the same, got other depths or sizes"
+        )
 
     def disagreement(depth: int) -> int:
         maps = [each.prediction[_place(each, depth)] for each in slices.values()]
@@ -94,15 +101,27 @@ def _find_window(maps: Sequence[np.ndarray]) -> tuple[slice, slice]:
     return found[0], found[1]
 
 
-def _show(axes: Axes, image: np.ndarray, classes: np.ndarray, colour: str, rows: slice, columns: slice) -> None:
+def _show(
+    axes: Axes, image: np.ndarray, classes: np.ndarray, colour: str, rows: slice, columns: slice
+) -> None:
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, origin="lower", interpolation="nearest")
     for index in np.unique(classes[classes > 0]):
         _outline(axes, classes == index, colour, 0.5, "solid")
     _outline(axes, classes > 0, colour, 1.1, "solid")
-    axes.set(xlim=(columns.start - 0.5, columns.stop - 0.5), ylim=(rows.start - 0.5, rows.stop - 0.5))
+    axes.set(
+        xlim=(columns.start - 0.5, columns.stop - 0.5), ylim=(rows.start - 0.5, rows.stop - 0.5)
+    )
 
 
 def _outline(axes: Axes, mask: np.ndarray, colour: str, width: float, dash: str) -> None:
     if mask.any():
         rows, columns = (np.arange(-1, length + 1) for length in mask.shape)
-        axes.contour(columns, rows, np.pad(mask, 1), levels=(0.5,), colors=[colour], linewidths=width, linestyles=dash)
+        axes.contour(
+            columns,
+            rows,
+            np.pad(mask, 1),
+            levels=(0.5,),
+            colors=[colour],
+            linewidths=width,
+            linestyles=dash,
+        )

@@ -21,7 +21,8 @@ SAVERS = {"pdf": save_pdf, "png": save_png, "svg": save_svg}
 def start_renderers() -> Iterator[Executor]:
     """Yield processes to which `render_one` can be given, one a core.
 
-    They fork from a server that starts at once and imports what drawing needs while this process reads the store.
+    They fork from a server that starts at once and imports what drawing needs while this process
+    reads the store.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 COLUMN_IN = 3.4  # width of one column of a two-column paper, in inches
 INK, FAINT = "#262626", "#b5b5b5"  # text and lines; helper lines
-# Okabe & Ito's palette, which the colour-blind can tell apart, without its yellow, which is too faint for lines.
+# Okabe & Ito's palette, which the colour-blind can tell apart, without its yellow, which is too
+# faint for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7f7f7f")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
@@ -76,8 +77,8 @@ class Looks:
 def assign_looks(methods: Iterable[tuple[str, str]], order: Sequence[str]) -> Looks:
     """Return the look of each label of the pairs (method, label).
 
-    It follows from the method's place in ``order`` (all methods there are), so that a method has it in every report,
-    whatever it is shown with. Methods that are not in there come after, by name.
+    It follows from the method's place in ``order`` (all methods there are), so that a method has it
+    in every report, whatever it is shown with. Methods that are not in there come after, by name.
     """
     labels: dict[str, set[str]] = {}
     for method, label in methods:

@@ -46,7 +46,9 @@ def draw_tradeoff(table: MethodTable, axis: Axis, looks: Looks) -> Figure:
     """
     rows = table.rows[(table.rows["note"] == "") & table.rows[axis.cost].notna()]
     if rows.empty:
-        raise ValueError(f"figure: {table.setting} must have a finished method with {axis.cost}, got none")
+        raise ValueError(
+            f"figure: {table.setting} must have a finished method with {axis.cost}, got none"
+        )
     costs, dices = rows[axis.cost].to_numpy(float), rows[f"dice/{MEAN}"].to_numpy(float)
     label = axis.label
     if axis.cost == "fit_s":
@@ -82,7 +84,9 @@ def _place_on_log_axis(axes: Axes, costs: np.ndarray) -> np.ndarray:
     axes.set_xscale("log")
     highest = int(np.ceil(np.log10(places.max())))
     exponents = range(round(np.log10(zero_at)) + 1, highest + 1)
-    ticks = {10.0**exponent: f"{10.0**exponent:g}" for exponent in exponents} | ({zero_at: "0"} if has_zero else {})
+    ticks = {10.0**exponent: f"{10.0**exponent:g}" for exponent in exponents} | (
+        {zero_at: "0"} if has_zero else {}
+    )
     axes.set_xticks(list(ticks), labels=list(ticks.values()))
     axes.set_xticks([], minor=True)
     if has_zero:
@@ -107,8 +111,15 @@ def _label_points(figure: Figure, axes: Axes, names: Sequence[str], points: np.n
                 fontsize=7,
             )
             extent = label.get_window_extent()
-            inside = axes.bbox.x0 <= extent.x0 and extent.x1 <= axes.bbox.x1 + 4 and extent.y1 <= axes.bbox.y1 + 4
-            if (inside and not any(extent.overlaps(other) for other in taken)) or (across, up) == OFFSETS[-1]:
+            inside = (
+                axes.bbox.x0 <= extent.x0
+                and extent.x1 <= axes.bbox.x1 + 4
+                and extent.y1 <= axes.bbox.y1 + 4
+            )
+            if (inside and not any(extent.overlaps(other) for other in taken)) or (
+                across,
+                up,
+            ) == OFFSETS[-1]:
                 taken.append(extent)
                 break
             label.remove()

@@ -1,7 +1,7 @@
 """Tables in LaTeX that go into a paper as they are: booktabs, and siunitx for the alignment.
 
-A table is a ``table*`` environment, which in one-column classes is an ordinary table; it shrinks to the width of the
-text only if it is too wide.
+A table is a ``table*`` environment, which in one-column classes is an ordinary table; it shrinks to
+the width of the text only if it is too wide.
 """
 
 from __future__ import annotations
@@ -51,7 +51,11 @@ def format_latex(table: Table) -> str:
         *_body(table),
         r"    \bottomrule",
         r"  \end{tabular}}",
-        *([rf"  \par\smallskip\footnotesize {escape(' '.join(table.notes))}"] if table.notes else []),
+        *(
+            [rf"  \par\smallskip\footnotesize {escape(' '.join(table.notes))}"]
+            if table.notes
+            else []
+        ),
         r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
@@ -67,7 +71,9 @@ def _alignment(column: Column) -> str:
     if column.words or not numbers:
         return "l" if column.words else "c"
     before, digits, spread = _widths(column)
-    post = f", table-space-text-post={{{DAGGER}}}" if any(cell.tied for cell in column.cells) else ""
+    post = (
+        f", table-space-text-post={{{DAGGER}}}" if any(cell.tied for cell in column.cells) else ""
+    )
     uncertainty = f"({spread})" if spread else ""
     return rf"S[table-format={before}.{digits}{uncertainty}{post}]"
 
@@ -91,7 +97,11 @@ def _heads(columns: Sequence[Column]) -> list[str]:
         for heads, members in groupby(columns, key=lambda column: column.heads[: level + 1]):
             width = len(list(members))
             name = heads[-1]
-            spans.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(name)}}}" if name else " & ".join([""] * width))
+            spans.append(
+                rf"\multicolumn{{{width}}}{{c}}{{{escape(name)}}}"
+                if name
+                else " & ".join([""] * width)
+            )
             if name:
                 rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
             start += width
@@ -122,7 +132,11 @@ def _cell(column: Column, cell: Cell) -> str:
     if cell.place != SECOND:
         bold = r"\bfseries " if cell.place == BEST else ""
         return f"{bold}{number}{f' +- {spread}' if spread else ''}{mark}"
-    room = rf"\phantom{{{DAGGER}}}" if not cell.tied and any(other.tied for other in column.cells) else mark
+    room = (
+        rf"\phantom{{{DAGGER}}}"
+        if not cell.tied and any(other.tied for other in column.cells)
+        else mark
+    )
     return f"{{{_underlined(column, number, spread)}{room}}}"
 
 

@@ -27,7 +27,9 @@ def format_macros(tables: Sequence[Table]) -> str:
                     number, _, spread = cell.text.partition(" ± ")
                     for command, text in ((name, number), (f"{name}Sd", spread)):
                         if text and commands.setdefault(command, text) != text:
-                            raise ValueError(f"report: a macro must stand for one number, got two for {command}")
+                            raise ValueError(
+                                f"report: a macro must stand for one number, got two for {command}"
+                            )
     lines = [rf"\newcommand{{\{name}}}{{{escape(text)}}}" for name, text in commands.items()]
     return "\n".join(["% numbers of the tables, for running text", *lines, ""])
 

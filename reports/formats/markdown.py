@@ -14,14 +14,20 @@ def format_markdown(table: Table) -> str:
             lines.append(_line([f"*{_escape(table.sections[index])}*", *[""] * (len(heads) - 1)]))
         lines.append(_line([_cell(column.cells[index]) for column in table.columns]))
     notes = [f"- {_escape(note)}" for note in table.notes]
-    runs = ["", "<!-- runs:", *(line.replace("--", "- -") for line in table.comments), "-->"] if table.comments else []
+    runs = (
+        ["", "<!-- runs:", *(line.replace("--", "- -") for line in table.comments), "-->"]
+        if table.comments
+        else []
+    )
     caption = " ".join(_escape(sentence) for sentence in table.caption)
     return "\n".join([caption, "", *lines, *(["", *notes] if notes else []), *runs, ""])
 
 
 def _cell(cell: Cell) -> str:
     text = _escape(cell.text)
-    text = f"**{text}**" if cell.place == BEST else f"<u>{text}</u>" if cell.place == SECOND else text
+    text = (
+        f"**{text}**" if cell.place == BEST else f"<u>{text}</u>" if cell.place == SECOND else text
+    )
     return f"{text} {TIE_MARK}" if cell.tied else text
 
 

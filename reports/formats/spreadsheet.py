@@ -16,7 +16,9 @@ def format_csv(table: Table) -> str:
     heads = [name for column in table.columns for name in _names(column)]
     writer.writerow(heads)
     for index in range(table.n_rows):
-        writer.writerow([value for column in table.columns for value in _values(column, column.cells[index])])
+        writer.writerow(
+            [value for column in table.columns for value in _values(column, column.cells[index])]
+        )
     return stream.getvalue()
 
 

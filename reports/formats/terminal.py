@@ -27,14 +27,19 @@ def build_terminal_table(table: Table) -> RichTable:
     )
     for column in table.columns:
         head = Text(_head(column))
-        shown.add_column(head, justify="left" if column.words else "right", vertical="bottom", overflow="fold")
+        shown.add_column(
+            head, justify="left" if column.words else "right", vertical="bottom", overflow="fold"
+        )
     for index in range(table.n_rows):
         if index in table.sections:
             shown.add_row(Text(table.sections[index], style="italic"))
         cells = [column.cells[index] for column in table.columns]
         shown.add_row(
             *(
-                Text.assemble((cell.text.replace(" ± ", "±"), STYLES[cell.place]), TIE_MARK if cell.tied else "")
+                Text.assemble(
+                    (cell.text.replace(" ± ", "±"), STYLES[cell.place]),
+                    TIE_MARK if cell.tied else "",
+                )
                 for cell in cells
             )
         )

@@ -33,11 +33,17 @@ def describe_cases(tables: Sequence[MethodTable], panels: dict[str, str]) -> lis
         labels = list(long["method"].unique())
         scores = {
             metric: {
-                region: [_list(frame[region].loc[label].reindex(cases)) for label in labels] for region in frame.columns
+                region: [_list(frame[region].loc[label].reindex(cases)) for label in labels]
+                for region in frame.columns
             }
             for metric, frame in frames.items()
         }
-        volumes = long.groupby(["case", "region"])["reference_ml"].first().unstack("region").reindex(cases)
+        volumes = (
+            long.groupby(["case", "region"])["reference_ml"]
+            .first()
+            .unstack("region")
+            .reindex(cases)
+        )
         found.append(
             {
                 "setting": str(table.setting),
@@ -46,7 +52,11 @@ def describe_cases(tables: Sequence[MethodTable], panels: dict[str, str]) -> lis
                 "cases": cases,
                 "scores": scores,
                 "reference_ml": {region: _list(volumes[region]) for region in volumes.columns},
-                "panels": {case: panels[key] for case in cases if (key := f"{table.setting}/{case}") in panels},
+                "panels": {
+                    case: panels[key]
+                    for case in cases
+                    if (key := f"{table.setting}/{case}") in panels
+                },
             }
         )
     return found
@@ -81,7 +91,9 @@ def list_protocols(results: Sequence[RunResult]) -> list[dict[str, Any]]:
     """Return each protocol once: its id, where it was used, its fields under dotted names."""
     found: dict[str, dict[str, Any]] = {}
     for run in results:
-        entry = found.setdefault(run.protocol_id, {"id": run.protocol_id, "n": 0, "used": {}, "fields": {}})
+        entry = found.setdefault(
+            run.protocol_id, {"id": run.protocol_id, "n": 0, "used": {}, "fields": {}}
+        )
         entry["n"] += 1
         entry["used"][f"{run.dataset} on {run.backbone} ({run.weights})"] = True
         entry["fields"] |= {key: json.dumps(value) for key, value in flatten(run.protocol).items()}
@@ -92,8 +104,14 @@ def list_environments(results: Sequence[RunResult]) -> list[dict[str, Any]]:
     """Return each environment once: the machine, the program, the libraries, and how many runs it carried out."""
     found: dict[str, dict[str, Any]] = {}
     for run in results:
-        fields = {key: str(run.provenance[key]) for key in ENVIRONMENT if run.provenance.get(key) is not None}
-        fields |= {name: str(version) for name, version in run.provenance.get("packages", {}).items()}
+        fields = {
+            key: str(run.provenance[key])
+            for key in ENVIRONMENT
+            if run.provenance.get(key) is not None
+        }
+        fields |= {
+            name: str(version) for name, version in run.provenance.get("packages", {}).items()
+        }
         entry = found.setdefault(json.dumps(fields), {"n": 0, "fields": fields})
         entry["n"] += 1
     return list(found.values())

@@ -46,7 +46,11 @@ def format_page(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    panels = {f"{picture.setting}/{picture.case}": picture.slug for picture, _ in page.drawn if picture.case}
+    panels = {
+        f"{picture.setting}/{picture.case}": picture.slug
+        for picture, _ in page.drawn
+        if picture.case
+    }
     cases = describe_cases(page.summaries, panels)
     return environment.get_template("page.html").render(
         style=Markup((FOLDER / "page.css").read_text()),
@@ -57,7 +61,9 @@ def format_page(page: Page) -> str:
         pictures=_group_pictures(page.drawn),
         absent=page.absent,
         cases=cases,
-        data=Markup(json.dumps(cases, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")),
+        data=Markup(
+            json.dumps(cases, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
+        ),
         runs=[describe_run(run) for run in page.results],
         protocols=list_protocols(page.results),
         environments=list_environments(page.results),
@@ -71,7 +77,10 @@ def _list_facts(results: Sequence[RunResult]) -> Iterator[tuple[str, str]]:
     for word, name in (("methods", "label"), ("data sets", "dataset"), ("backbones", "backbone")):
         yield word, str(len({getattr(run, name) for run in results}))
     yield "folds × seeds", str(len({(run.fold, run.seed) for run in results}))
-    yield "held-out cases", str(len({(run.dataset, row.case) for run in results for row in run.cases}))
+    yield (
+        "held-out cases",
+        str(len({(run.dataset, row.case) for run in results for row in run.cases})),
+    )
 
 
 def _describe_table(table: Table) -> dict[str, Any]:
@@ -93,7 +102,9 @@ def _head_rows(columns: Sequence[Column]) -> Iterator[list[tuple[str, int]]]:
     for level in range(len(columns[0].heads) - 1):
         spans = [
             (heads[-1], len(list(members)))
-            for heads, members in groupby(columns, key=lambda column, level=level: column.heads[: level + 1])  # type: ignore[misc]
+            for heads, members in groupby(
+                columns, key=lambda column, level=level: column.heads[: level + 1]
+            )  # type: ignore[misc]
         ]
         if any(name for name, _ in spans):
             yield spans
@@ -118,6 +129,11 @@ def _describe_cell(column: Column, cell: Cell) -> dict[str, Any]:
 def _group_pictures(drawn: Sequence[tuple[Picture, str]]) -> list[tuple[str, list[dict[str, Any]]]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for picture, svg in drawn:
-        entry = {"slug": picture.slug, "title": picture.title, "caption": picture.caption, "svg": Markup(svg)}
+        entry = {
+            "slug": picture.slug,
+            "title": picture.title,
+            "caption": picture.caption,
+            "svg": Markup(svg),
+        }
         groups.setdefault(picture.setting, []).append(entry)
     return list(groups.items())

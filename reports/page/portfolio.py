@@ -51,7 +51,9 @@ class Portfolio:
     rendered: Sequence[dict[str, bytes]]
 
 
-def build_portfolio(contents: Contents, request: ReportRequest, formats: Sequence[str]) -> Portfolio:
+def build_portfolio(
+    contents: Contents, request: ReportRequest, formats: Sequence[str]
+) -> Portfolio:
     """Return the page and every picture in these formats (pdf, png, svg).
 
     Raises: ValueError in one sentence if what there is cannot be compared.
@@ -65,7 +67,9 @@ def build_portfolio(contents: Contents, request: ReportRequest, formats: Sequenc
         drawing = [renderers.submit(render_one, picture, formats) for picture in pictures]
         tables, absent = build_tables_of(summaries, request, per_dataset=request.per_dataset)
         rendered = [each.result() for each in drawing]
-    drawn = [(picture, files["svg"].decode()) for picture, files in zip(pictures, rendered, strict=True)]
+    drawn = [
+        (picture, files["svg"].decode()) for picture, files in zip(pictures, rendered, strict=True)
+    ]
     tables = [*tables, *tuning_tables(contents.studies)]
     page = Page(contents.results, summaries, tables, drawn, [*absent, *undrawn])
     return Portfolio(page, pictures, rendered)
@@ -76,7 +80,9 @@ def name_files(portfolio: Portfolio) -> dict[str, bytes]:
     page = portfolio.page
     files = {PAGE: format_page(page), MACROS: format_macros(main_tables(page.summaries))}
     for table in page.tables:
-        files |= {f"{TABLES}/{table.slug}.{SUFFIXES[name]}": show(table) for name, show in FORMATS.items()}
+        files |= {
+            f"{TABLES}/{table.slug}.{SUFFIXES[name]}": show(table) for name, show in FORMATS.items()
+        }
     found = {name: text.encode() for name, text in files.items()}
     for picture, formats in zip(portfolio.pictures, portfolio.rendered, strict=True):
         found |= {f"{FIGURES}/{picture.slug}.{name}": formats[name] for name in ("pdf", "png")}

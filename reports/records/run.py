@@ -26,7 +26,9 @@ class _NanAsNull:
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
 
-        return core_schema.no_info_before_validator_function(lambda x: nan if x is None else x, handler(source))
+        return core_schema.no_info_before_validator_function(
+            lambda x: nan if x is None else x, handler(source)
+        )
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         return {"anyOf": [{"type": "number"}, {"type": "null"}]}
@@ -56,7 +58,9 @@ class CaseScore:
     n_reference_vox: int
     n_predicted_vox: int
     n_common_vox: int = 0  # in both masks
-    nsd: Number = nan  # normalised surface Dice at ``nsd_tolerance_mm``, fraction in [0, 1]; nan as hd95_mm
+    nsd: Number = (
+        nan  # normalised surface Dice at ``nsd_tolerance_mm``, fraction in [0, 1]; nan as hd95_mm
+    )
     nsd_tolerance_mm: Number = nan
     reference_ml: Number = nan
     predicted_ml: Number = nan
@@ -69,7 +73,9 @@ class PostProcessing:
 
     region: str
     min_vox: int
-    tried: tuple[tuple[int, Number], ...]  # candidates, each with its mean Dice on the inner validation cases
+    tried: tuple[
+        tuple[int, Number], ...
+    ]  # candidates, each with its mean Dice on the inner validation cases
     cases: tuple[CaseScore, ...]
 
 
@@ -98,7 +104,9 @@ class Compute:
 
     forward_gmac: float
     training_gmac: float  # forward and backward; what needs no gradient costs no backward
-    uncounted: tuple[str, ...] = ()  # operations without a rule, as "name x calls"; never silently zero
+    uncounted: tuple[
+        str, ...
+    ] = ()  # operations without a rule, as "name x calls"; never silently zero
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,9 @@ class Cost:
     compute: Compute | None = None
     memory: Memory | None = None
     train_step: Timing | None = None  # one optimiser step on one batch
-    inference: Timing | None = None  # one inner validation volume, sliding windows and flips included
+    inference: Timing | None = (
+        None  # one inner validation volume, sliding windows and flips included
+    )
     merged: Merged | None = None  # None where the method does not merge
     energy_j: float | None = None  # of the device over the fit, where it tells
     delta_mib: float | None = None  # the file of what was trained
@@ -171,9 +181,13 @@ class RunResult:
     split_hash: str = ""
     data_fingerprint: str = ""
     weights_sha256: str = ""  # of the pre-trained file; empty for random weights
-    chosen_sha256: str = ""  # of the delta that was chosen, written before the held-out cases were opened
+    chosen_sha256: str = (
+        ""  # of the delta that was chosen, written before the held-out cases were opened
+    )
     test_reads: int = 0  # how often the held-out cases were opened
-    reload_max_abs_diff: float | None = None  # logits of backbone + stored delta against those of the trained network
+    reload_max_abs_diff: float | None = (
+        None  # logits of backbone + stored delta against those of the trained network
+    )
     study: str = ""  # the tuning study and trial that chose the settings, as "study#trial"
     group: str = ""  # the `run` command that asked for this run
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -194,7 +208,8 @@ class RunResult:
     def to_json(self) -> str:
         """Return the text of ``result.json``: strictly valid JSON, in which nan is null.
 
-        Raises: ValueError naming the field if a number is infinite or a value does not fit the schema.
+        Raises: ValueError naming the field if a number is infinite or a value does not fit the
+        schema.
         """
         text = json.dumps(to_plain(self, "result"), indent=1, allow_nan=False)
         _validate(text, "result")  # what is written can be read again
@@ -209,11 +224,15 @@ class RunResult:
         try:
             raw = json.loads(text)
         except ValueError as error:
-            raise ValueError(f"{source}: must be valid JSON, got a damaged file ({error})") from None
+            raise ValueError(
+                f"{source}: must be valid JSON, got a damaged file ({error})"
+            ) from None
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version != SCHEMA_VERSION:
             hint = "repeat the run with --force, or read it with the version of this program that wrote it"
-            raise ValueError(f"{source}: schema version must be {SCHEMA_VERSION}, got {version} ({hint})")
+            raise ValueError(
+                f"{source}: schema version must be {SCHEMA_VERSION}, got {version} ({hint})"
+            )
         return _validate(text, source)
 
 
@@ -229,7 +248,8 @@ def read_result(folder: Path) -> RunResult | None:
 def to_plain(value: Any, where: str) -> Any:
     """Return a value, dataclasses included, as JSON knows it: nan becomes None.
 
-    Raises: ValueError naming the place of an infinite number, or of something that is no plain data.
+    Raises: ValueError naming the place of an infinite number, or of something that is no plain
+    data.
     """
     if isinstance(value, float):
         if isinf(value):
@@ -238,7 +258,10 @@ def to_plain(value: Any, where: str) -> Any:
     if value is None or isinstance(value, str | int):
         return value
     if is_dataclass(value):
-        return {item.name: to_plain(getattr(value, item.name), f"{where}.{item.name}") for item in fields(value)}
+        return {
+            item.name: to_plain(getattr(value, item.name), f"{where}.{item.name}")
+            for item in fields(value)
+        }
     if isinstance(value, Mapping):
         return {key: to_plain(each, f"{where}.{key}") for key, each in value.items()}
     if isinstance(value, tuple | list):
@@ -267,7 +290,9 @@ def _validate(text: str, source: str) -> RunResult:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{source}: {where}: {first['msg'].lower()}, got {first['input']!r:.80}") from None
+        raise ValueError(
+            f"{source}: {where}: {first['msg'].lower()}, got {first['input']!r:.80}"
+        ) from None
     return result
 
 
@@ -282,5 +307,9 @@ def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return a nested record under dotted names: ``{"train": {"lr": 0.1}}`` becomes ``{"train.lr": 0.1}``."""
     flat: dict[str, Any] = {}
     for key, value in record.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= (
+            flatten(value, f"{prefix}{key}.")
+            if isinstance(value, Mapping)
+            else {f"{prefix}{key}": value}
+        )
     return flat

@@ -1,6 +1,7 @@
 """What a run keeps of its held-out predictions for later pictures: some slices of every case, of bounded size.
 
-Which slices these are follows from the reference alone, so that the runs of all methods keep the same ones.
+Which slices these are follows from the reference alone, so that the runs of all methods keep the
+same ones.
 """
 
 from __future__ import annotations
@@ -27,10 +28,13 @@ class CaseSlices:
     prediction: np.ndarray  # uint8 (n, H, W), classes
 
 
-def cut_slices(image: np.ndarray, reference: np.ndarray, prediction: np.ndarray, n_cases: int) -> CaseSlices:
+def cut_slices(
+    image: np.ndarray, reference: np.ndarray, prediction: np.ndarray, n_cases: int
+) -> CaseSlices:
     """Return slices of a case, evenly spread over those in which the reference is not empty.
 
-    All arrays are (D, H, W). ``n_cases`` is the number of cases among which the run's bound is shared out.
+    All arrays are (D, H, W). ``n_cases`` is the number of cases among which the run's bound is
+    shared out.
     """
     height, width = reference.shape[1:]
     step = -(-max(height, width) // LONGEST_SIDE)
@@ -44,12 +48,18 @@ def cut_slices(image: np.ndarray, reference: np.ndarray, prediction: np.ndarray,
     grey = np.asarray(image, dtype=np.float32)[kept]
     low, high = np.percentile(grey, (1, 99))
     scaled = np.clip((grey - low) / max(high - low, 1e-6), 0, 1) * 255
-    return CaseSlices(depths, scaled.astype(np.uint8), np.asarray(reference)[kept], np.asarray(prediction)[kept])
+    return CaseSlices(
+        depths, scaled.astype(np.uint8), np.asarray(reference)[kept], np.asarray(prediction)[kept]
+    )
 
 
 def write_slices(file: Path, cases: Mapping[str, CaseSlices]) -> None:
     """Write the slices of all cases into one compressed file."""
-    arrays = {f"{case}/{name}": array for case, found in cases.items() for name, array in vars(found).items()}
+    arrays = {
+        f"{case}/{name}": array
+        for case, found in cases.items()
+        for name, array in vars(found).items()
+    }
     np.savez_compressed(file, **arrays)
 
 
@@ -58,4 +68,6 @@ def read_slices(file: Path, case: str) -> CaseSlices | None:
     with np.load(file, allow_pickle=False) as arrays:
         if f"{case}/depths" not in arrays:
             return None
-        return CaseSlices(*(arrays[f"{case}/{name}"] for name in ("depths", "image", "reference", "prediction")))
+        return CaseSlices(
+            *(arrays[f"{case}/{name}"] for name in ("depths", "image", "reference", "prediction"))
+        )

@@ -58,7 +58,9 @@ class StudyRecord:
     @property
     def default(self) -> TrialRecord | None:
         """The first trial, if it has ended well."""
-        return next((trial for trial in self.trials if trial.number == 0 and trial.status == "done"), None)
+        return next(
+            (trial for trial in self.trials if trial.number == 0 and trial.status == "done"), None
+        )
 
     @property
     def best(self) -> TrialRecord | None:
@@ -69,7 +71,9 @@ class StudyRecord:
     def front(self) -> list[TrialRecord]:
         """The trials than which no other has both a higher Dice and fewer parameters, from the fewest on."""
         front: list[TrialRecord] = []
-        for trial in sorted(self.done, key=lambda trial: (trial.params_tuned, -(trial.dice or 0.0), trial.number)):
+        for trial in sorted(
+            self.done, key=lambda trial: (trial.params_tuned, -(trial.dice or 0.0), trial.number)
+        ):
             if not front or (trial.dice or 0.0) > (front[-1].dice or 0.0):
                 front.append(trial)
         return front

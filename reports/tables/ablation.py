@@ -10,7 +10,12 @@ from reports.analysis.tidy import MEAN
 from reports.records.run import RunResult
 from reports.tables.layout import add_legend, align, cost_column, finish, score_column
 from reports.tables.table import MISSING, Table, word_column
-from reports.tables.wording import describe_protocol, describe_scores, describe_setting, describe_verdict
+from reports.tables.wording import (
+    describe_protocol,
+    describe_scores,
+    describe_setting,
+    describe_verdict,
+)
 
 
 def ablation_tables(tables: Sequence[MethodTable]) -> list[Table]:
@@ -40,9 +45,14 @@ def _ablation_table(table: MethodTable, name: str, variants: Sequence[RunResult]
     keys = [(run.label, "") for run in variants]
     rows = align(table, keys)
     columns = [word_column("method", "Method", [run.label for run in variants], 2)]
-    columns += [word_column(key, key, [str(run.settings.get(key, MISSING)) for run in variants], 2) for key in swept]
+    columns += [
+        word_column(key, key, [str(run.settings.get(key, MISSING)) for run in variants], 2)
+        for key in swept
+    ]
     columns += [cost_column([table], keys, cost, levels=2) for cost in ("tuned_m", "tuned_pct")]
-    columns += [score_column(table, rows, f"dice/{region}", levels=2) for region in (*table.regions, MEAN)]
+    columns += [
+        score_column(table, rows, f"dice/{region}", levels=2) for region in (*table.regions, MEAN)
+    ]
     columns.append(score_column(table, rows, f"hd95_mm/{MEAN}", levels=2))
     caption = [
         *describe_setting([table], f"Settings of {name}"),
@@ -51,6 +61,12 @@ def _ablation_table(table: MethodTable, name: str, variants: Sequence[RunResult]
         *describe_verdict([table]),
     ]
     if len(table.rows) > len(variants):
-        caption.append("Places and ties are among all methods of this setting, not only those shown.")
-    mine = tuple(note for note in table.notes if note.startswith(tuple(f"{run.label} on " for run in variants)))
+        caption.append(
+            "Places and ties are among all methods of this setting, not only those shown."
+        )
+    mine = tuple(
+        note
+        for note in table.notes
+        if note.startswith(tuple(f"{run.label} on " for run in variants))
+    )
     return replace(add_legend(finish("ablation", [table], columns, caption, name)), notes=mine)

@@ -32,8 +32,13 @@ KINDS = {
     "main": Kind("Dice and HD95 of methods", main_tables),
     "efficiency": Kind("parameters, FLOPs, memory, time", efficiency_tables),
     "ablation": Kind("several settings of a method", ablation_tables),
-    "pretraining": Kind("several weights", partial(sweep_tables, "pretraining", "weights", "weights")),
-    "kshot": Kind("several numbers of training cases", partial(sweep_tables, "kshot", "shots", "training cases")),
+    "pretraining": Kind(
+        "several weights", partial(sweep_tables, "pretraining", "weights", "weights")
+    ),
+    "kshot": Kind(
+        "several numbers of training cases",
+        partial(sweep_tables, "kshot", "shots", "training cases"),
+    ),
     "gap": Kind("default against tuned settings", gap_tables),
     "comparison": Kind("paired differences to a reference", comparison_tables),
 }
@@ -57,7 +62,9 @@ class ReportRequest:
     view: View = field(default_factory=View)
 
 
-def build_tables(results: Sequence[RunResult], request: ReportRequest, *, per_dataset: bool) -> list[Table]:
+def build_tables(
+    results: Sequence[RunResult], request: ReportRequest, *, per_dataset: bool
+) -> list[Table]:
     """Return the tables of the request's kind; ``all`` means every kind that the results have something for.
 
     ``per_dataset`` gives each data set a main table of its own, as a terminal is narrow.
@@ -93,5 +100,8 @@ def build_tables_of(
 def summarise(results: Sequence[RunResult], request: ReportRequest) -> list[MethodTable]:
     """Return one row per method for each setting."""
     return method_tables(
-        results, allow_mixed=request.allow_mixed, intersection=request.intersection, spread=request.spread
+        results,
+        allow_mixed=request.allow_mixed,
+        intersection=request.intersection,
+        spread=request.spread,
     )

@@ -22,25 +22,34 @@ METHOD_OF_TEST = (
 def comparison_tables(tables: Sequence[MethodTable], reference: str = "") -> list[Table]:
     """Return one table per setting: every finished method against ``reference``, by default the first method.
 
-    Raises: ValueError if a setting has one method, lacks the reference, has too few cases, or mixes protocols.
+    Raises: ValueError if a setting has one method, lacks the reference, has too few cases, or mixes
+    protocols.
     """
     return [_comparison_table(table, reference) for table in tables]
 
 
 def _comparison_table(table: MethodTable, reference: str) -> Table:
     if table.mixed:
-        raise ValueError(f"report: a comparison on {table.setting} must have one protocol, got {table.difference}")
-    shown = [label for label, counts in zip(table.rows["method"], table.ranked, strict=True) if counts]
+        raise ValueError(
+            f"report: a comparison on {table.setting} must have one protocol, got {table.difference}"
+        )
+    shown = [
+        label for label, counts in zip(table.rows["method"], table.ranked, strict=True) if counts
+    ]
     if len(shown) < 2:
         got = f"{', '.join(shown) or 'none'} with all runs done"
-        raise TooFewError(f"report: a comparison on {table.setting} must have two methods, got {got}")
+        raise TooFewError(
+            f"report: a comparison on {table.setting} must have two methods, got {got}"
+        )
     compared = compare_with(table.scores, reference or shown[0])
     columns = _test_columns(compared)
     first = str(compared["reference"].iloc[0])
     left_out = [label for label in table.rows["method"] if label not in shown]
     return Table(
         kind="comparison",
-        slug=make_slug("comparison", table.setting.dataset, table.setting.backbone, table.setting.weights),
+        slug=make_slug(
+            "comparison", table.setting.dataset, table.setting.backbone, table.setting.weights
+        ),
         title=f"difference to {first} · {table.setting.dataset} · {table.setting.backbone}",
         columns=columns,
         caption=(
@@ -72,11 +81,15 @@ def _numbers(key: str, head: str, values: Sequence[float], digits: int) -> Colum
 
 
 def _p_values(key: str, head: str, values: Sequence[float]) -> Column:
-    return Column(key, (head,), tuple(Cell(MISSING) if p != p else number_cell(float(p), 3) for p in values))
+    return Column(
+        key, (head,), tuple(Cell(MISSING) if p != p else number_cell(float(p), 3) for p in values)
+    )
 
 
 def _differences(intervals: Sequence[Interval]) -> Column:
-    return Column("difference", ("Difference (% points) [95 % CI]",), tuple(map(interval_cell, intervals)))
+    return Column(
+        "difference", ("Difference (% points) [95 % CI]",), tuple(map(interval_cell, intervals))
+    )
 
 
 def interval_cell(interval: Interval) -> Cell:
@@ -90,24 +103,30 @@ def interval_cell(interval: Interval) -> Cell:
 def gap_tables(tables: Sequence[MethodTable]) -> list[Table]:
     """Return one table per setting: each method's default settings beside those that a tuning study chose.
 
-    A run counts as tuned if it names its study; of several tuned settings of a method each has a row.
+    A run counts as tuned if it names its study; of several tuned settings of a method each has a
+    row.
 
     Raises: ValueError if no method has both.
     """
     found = []
     for table in tables:
         done = [run for run in table.results if run.status == Status.DONE]
-        default = {run.method: run.label for run in done if not run.study and run.label == run.method}
+        default = {
+            run.method: run.label for run in done if not run.study and run.label == run.method
+        }
         tuned = {run.label: run for run in done if run.study and run.method in default}
         if tuned and not table.mixed:
             found.append(_gap_table(table, default, tuned))
     if not found:
-        raise ValueError("report: the tuning gap must have a method with default and with tuned settings, got none")
+        raise ValueError(
+            "report: the tuning gap must have a method with default and with tuned settings, got none"
+        )
     return found
 
 
 def _gap_table(table: MethodTable, default: dict[str, str], tuned: dict[str, RunResult]) -> Table:
-    # runs of both kinds may carry one label where the study has chosen the defaults: keep them apart
+    # runs of both kinds may carry one label where the study has chosen the defaults: keep them
+    # apart
     of_default = score_matrix([run for run in table.results if not run.study])
     of_tuned = score_matrix([run for run in table.results if run.study])
     gaps = [
@@ -118,7 +137,10 @@ def _gap_table(table: MethodTable, default: dict[str, str], tuned: dict[str, Run
         word_column("method", "Method", [run.method for run in tuned.values()], 1),
         word_column("settings", "Tuned settings", [_changes(label) for label in tuned], 1),
         _numbers(
-            "default", "Default Dice (%)", [100 * of_default[default[r.method]].mean() for r in tuned.values()], 1
+            "default",
+            "Default Dice (%)",
+            [100 * of_default[default[r.method]].mean() for r in tuned.values()],
+            1,
         ),
         _numbers("tuned", "Tuned Dice (%)", [100 * of_tuned[label].mean() for label in tuned], 1),
         _differences(gaps),

@@ -20,7 +20,9 @@ def efficiency_tables(tables: Sequence[MethodTable]) -> list[Table]:
         names = method_names([table])
         keys = list(names)
         costs = [cost_column([table], keys, cost, levels=2) for cost in EFFICIENCY]
-        measured = [column for column in costs if any(cell.text != MISSING for cell in column.cells)]
+        measured = [
+            column for column in costs if any(cell.text != MISSING for cell in column.cells)
+        ]
         absent = [column.key for column in costs if column not in measured]
         if not measured:
             continue
@@ -40,14 +42,22 @@ def efficiency_tables(tables: Sequence[MethodTable]) -> list[Table]:
 
 
 def _explain_costs(results: Sequence[RunResult], shown: set[str]) -> list[str]:
-    devices = sorted({str(result.provenance.get("device", "an unknown device")) for result in results})
-    sentences = ["Tuned: parameters trained outside the decoder, in millions and in % of the backbone."]
+    devices = sorted(
+        {str(result.provenance.get("device", "an unknown device")) for result in results}
+    )
+    sentences = [
+        "Tuned: parameters trained outside the decoder, in millions and in % of the backbone."
+    ]
     if "forward_gflop" in shown:
-        sentences.append("GFLOP: for one patch, two per multiply-accumulate; training: forward and backward.")
+        sentences.append(
+            "GFLOP: for one patch, two per multiply-accumulate; training: forward and backward."
+        )
     if "peak_mib" in shown:
         sentences.append("Peak memory: of the device's allocator, on a CPU of the process.")
     if shown & {"step_ms", "inference_s", "fit_s"}:
-        sentences.append(f"Times on {', '.join(devices)}: a training step, a held-out volume, the whole training.")
+        sentences.append(
+            f"Times on {', '.join(devices)}: a training step, a held-out volume, the whole training."
+        )
     if "delta_mib" in shown:
         sentences.append("Delta: the file of what was trained.")
     return sentences

@@ -10,15 +10,25 @@ import pandas as pd
 
 from reports.analysis.comparison import MethodTable
 from reports.analysis.quantities import COSTS, ScoreQuantity, score_keys
-from reports.tables.table import BEST, MISSING, Cell, Column, Table, make_slug, number_cell, rank_cells
-from reports.tables.wording import (
-    describe_marks,
-    list_runs,
+from reports.tables.table import (
+    BEST,
+    MISSING,
+    Cell,
+    Column,
+    Table,
+    make_slug,
+    number_cell,
+    rank_cells,
 )
+from reports.tables.wording import describe_marks, list_runs
 
 
 def finish(
-    kind: str, tables: Sequence[MethodTable], columns: Sequence[Column], caption: Sequence[str], extra: str = ""
+    kind: str,
+    tables: Sequence[MethodTable],
+    columns: Sequence[Column],
+    caption: Sequence[str],
+    extra: str = "",
 ) -> Table:
     """Return a table over one or several settings, named by the first; ``extra`` goes into its name."""
     setting = tables[0].setting
@@ -49,7 +59,9 @@ def method_names(tables: Sequence[MethodTable]) -> dict[tuple[str, str], str]:
     names: dict[tuple[str, str], str] = {}
     for table in tables:
         for label, protocol in zip(table.rows["method"], table.rows["protocol_id"], strict=True):
-            names[(label, protocol if table.mixed else "")] = f"{label} [{protocol}]" if table.mixed else label
+            names[(label, protocol if table.mixed else "")] = (
+                f"{label} [{protocol}]" if table.mixed else label
+            )
     return names
 
 
@@ -57,13 +69,20 @@ def align(table: MethodTable, keys: Sequence[tuple[str, str]]) -> list[int | Non
     """Return the number of each key's row in the table, None where the table lacks it."""
     own = {
         (label, protocol if table.mixed else ""): number
-        for number, (label, protocol) in enumerate(zip(table.rows["method"], table.rows["protocol_id"], strict=True))
+        for number, (label, protocol) in enumerate(
+            zip(table.rows["method"], table.rows["protocol_id"], strict=True)
+        )
     }
     return [own.get(key) for key in keys]
 
 
 def score_column(
-    table: MethodTable, rows: Sequence[int | None], key: str, *, levels: int, heads: tuple[str, ...] | None = None
+    table: MethodTable,
+    rows: Sequence[int | None],
+    key: str,
+    *,
+    levels: int,
+    heads: tuple[str, ...] | None = None,
 ) -> Column:
     """Return the column of a score: place and tie of each finished method, the status of one that is not."""
     quantity, region = score_keys(table.regions)[key]
@@ -72,7 +91,12 @@ def score_column(
     placed = list(rank_cells(cells, ranked, quantity.digits, largest_first=quantity.largest_first))
     verdict = table.verdicts.get(key)
     for index, row in enumerate(rows):
-        if verdict is not None and row is not None and ranked[index] and table.rows["method"][row] in verdict.tied:
+        if (
+            verdict is not None
+            and row is not None
+            and ranked[index]
+            and table.rows["method"][row] in verdict.tied
+        ):
             placed[index] = replace(placed[index], tied=placed[index].place != BEST)
     name = f"{table.setting.dataset} (n = {table.rows['n_cases'].max()})"
     own = (name, quantity.group, quantity.head or region)
@@ -96,11 +120,15 @@ def cost_column(
     quantity = COSTS[cost]
     values: list[float] = []
     for key in keys:
-        found = [table.rows[cost][row] for table in tables if (row := align(table, [key])[0]) is not None]
+        found = [
+            table.rows[cost][row] for table in tables if (row := align(table, [key])[0]) is not None
+        ]
         values.append(float(pd.Series(found, dtype=float).mean()))
     head = quantity.head
     if cost == "fit_s":
-        unit, length_s = time_unit(max((value for value in values if not isnan(value)), default=0.0))
+        unit, length_s = time_unit(
+            max((value for value in values if not isnan(value)), default=0.0)
+        )
         head, values = f"fit ({unit})", [value / length_s for value in values]
     cells = tuple(number_cell(value, quantity.digits) for value in values)
     return Column(cost, ("",) * (levels - 2) + (quantity.group, head), cells)

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from reports.analysis.comparison import MethodTable
 from reports.analysis.tidy import MEAN
-from reports.tables.layout import LEVELS, add_legend, align, cost_column, method_names, note_of, score_column
+from reports.tables.layout import (
+    LEVELS,
+    add_legend,
+    align,
+    cost_column,
+    method_names,
+    note_of,
+    score_column,
+)
 from reports.tables.table import MISSING, Table, make_slug, word_column
 from reports.tables.wording import (
     describe_distance,
@@ -22,7 +30,9 @@ def main_tables(tables: Sequence[MethodTable]) -> list[Table]:
     """Return one table per backbone, pre-training and shots, with the data sets side by side."""
     groups: dict[tuple[object, ...], list[MethodTable]] = {}
     for table in tables:
-        groups.setdefault((table.setting.backbone, table.setting.weights, table.setting.shots), []).append(table)
+        groups.setdefault(
+            (table.setting.backbone, table.setting.weights, table.setting.shots), []
+        ).append(table)
     return [main_table(group) for group in groups.values()]
 
 
@@ -40,7 +50,11 @@ def main_table(tables: Sequence[MethodTable]) -> Table:
     notes = [note_of(tables, key) for key in names]
     if any(notes):
         columns.append(word_column("note", "Note", notes, LEVELS))
-    columns = [column for column in columns if column.words or any(cell.text != MISSING for cell in column.cells)]
+    columns = [
+        column
+        for column in columns
+        if column.words or any(cell.text != MISSING for cell in column.cells)
+    ]
     setting = tables[0].setting
     shots = "" if setting.shots is None else f"{setting.shots}shot"
     datasets = make_slug(*dict.fromkeys(table.setting.dataset for table in tables))

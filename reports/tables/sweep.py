@@ -8,7 +8,12 @@ from reports.analysis.comparison import MethodTable
 from reports.analysis.tidy import MEAN
 from reports.tables.layout import add_legend, align, finish, method_names, note_of, score_column
 from reports.tables.table import Column, Table, word_column
-from reports.tables.wording import describe_protocol, describe_scores, describe_setting, describe_verdict
+from reports.tables.wording import (
+    describe_protocol,
+    describe_scores,
+    describe_setting,
+    describe_verdict,
+)
 
 
 def sweep_tables(kind: str, field: str, head: str, tables: Sequence[MethodTable]) -> list[Table]:
@@ -19,7 +24,9 @@ def sweep_tables(kind: str, field: str, head: str, tables: Sequence[MethodTable]
         groups.setdefault(rest, []).append(table)
     found = [_sweep_table(kind, field, head, group) for group in groups.values() if len(group) > 1]
     if not found:
-        raise ValueError(f"report: the {kind} table must have runs with several {head}, all else equal, got none")
+        raise ValueError(
+            f"report: the {kind} table must have runs with several {head}, all else equal, got none"
+        )
     return found
 
 
@@ -35,9 +42,15 @@ def _sweep_table(kind: str, field: str, head: str, group: Sequence[MethodTable])
         value = getattr(table.setting, field)
         name = f"{'all' if value is None else value} (n = {table.rows['n_cases'].max()})"
         column = score_column(
-            table, align(table, list(names)), f"dice/{MEAN}", levels=2, heads=(f"Mean Dice (%) by {head}", name)
+            table,
+            align(table, list(names)),
+            f"dice/{MEAN}",
+            levels=2,
+            heads=(f"Mean Dice (%) by {head}", name),
         )
-        columns.append(Column(f"{column.key}@{'all' if value is None else value}", column.heads, column.cells))
+        columns.append(
+            Column(f"{column.key}@{'all' if value is None else value}", column.heads, column.cells)
+        )
     notes = [note_of(group, key) for key in names]
     columns += [word_column("note", "Note", notes, 2)] if any(notes) else []
     protocols = "Protocols differ in this alone." if not any(table.mixed for table in group) else ""

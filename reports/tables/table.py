@@ -65,7 +65,9 @@ class Table:
 
 def word_column(key: str, head: str, words: Sequence[str], levels: int) -> Column:
     """Return a column of words; its heading stands in the lowest of the ``levels``."""
-    return Column(key, ("",) * (levels - 1) + (head,), tuple(Cell(word) for word in words), words=True)
+    return Column(
+        key, ("",) * (levels - 1) + (head,), tuple(Cell(word) for word in words), words=True
+    )
 
 
 def number_cell(value: float, digits: int, spread: float = nan) -> Cell:
@@ -79,10 +81,14 @@ def number_cell(value: float, digits: int, spread: float = nan) -> Cell:
     return Cell(text if isnan(spread) else f"{text} ± {spread:.{digits}f}", value, spread)
 
 
-def rank_cells(cells: Sequence[Cell], ranked: Sequence[bool], digits: int, *, largest_first: bool) -> tuple[Cell, ...]:
+def rank_cells(
+    cells: Sequence[Cell], ranked: Sequence[bool], digits: int, *, largest_first: bool
+) -> tuple[Cell, ...]:
     """Return the cells with their places: by what is printed, equal for equal; none if nothing is to be told apart."""
     printed = [round(cell.value, digits) for cell in cells]
-    eligible = {value for value, counts in zip(printed, ranked, strict=True) if counts and not isnan(value)}
+    eligible = {
+        value for value, counts in zip(printed, ranked, strict=True) if counts and not isnan(value)
+    }
     order = sorted(eligible, reverse=largest_first)[:2] if len(eligible) > 1 else []
     return tuple(
         replace(cell, place=order.index(value) + 1) if counts and value in order else cell
@@ -93,5 +99,7 @@ def rank_cells(cells: Sequence[Cell], ranked: Sequence[bool], digits: int, *, la
 def make_slug(*parts: str) -> str:
     """Return a name that is safe in file names and labels."""
     return "-".join(
-        "".join(letter if letter.isalnum() else "-" for letter in part).strip("-") for part in parts if part
+        "".join(letter if letter.isalnum() else "-" for letter in part).strip("-")
+        for part in parts
+        if part
     )

@@ -14,11 +14,18 @@ BAD = ("failed", "diverged", "oom", "skipped")
 def tuning_tables(studies: Sequence[StudyRecord]) -> list[Table]:
     """Return the table of the studies, and their Pareto fronts where the number of parameters was an objective.
 
-    Studies of different budgets or backbones are not put side by side: each setting has its own tables.
+    Studies of different budgets or backbones are not put side by side: each setting has its own
+    tables.
     """
     settings: dict[str, list[StudyRecord]] = {}
     for study in studies:
-        shared = (study.backbone, study.weights, study.fold, study.shots, sorted(study.tune.items()))
+        shared = (
+            study.backbone,
+            study.weights,
+            study.fold,
+            study.shots,
+            sorted(study.tune.items()),
+        )
         settings.setdefault(str(shared), []).append(study)
     found = []
     for group in settings.values():
@@ -31,31 +38,43 @@ def tuning_tables(studies: Sequence[StudyRecord]) -> list[Table]:
 def front_table(studies: Sequence[StudyRecord]) -> Table:
     """Return the trials on each study's Pareto front of Dice and tuned parameters, from the fewest parameters on."""
     names = _name_rows(studies)
-    rows = [(name, study, trial) for name, study in zip(names, studies, strict=True) for trial in study.front]
+    rows = [
+        (name, study, trial)
+        for name, study in zip(names, studies, strict=True)
+        for trial in study.front
+    ]
     columns = (
         word_column("method", "Method", [name for name, _, _ in rows], 1),
         word_column("trial", "Trial", [str(trial.number + 1) for _, _, trial in rows], 1),
         _numbers("dice_pct", ("Inner Dice (%)",), [_dice_pct(trial) for _, _, trial in rows], 1),
         _numbers("tuned_m", ("Tuned M",), [trial.params_tuned / 1e6 for _, _, trial in rows], 3),
-        word_column("values", "Chosen", [_describe_values(study, trial) for _, study, trial in rows], 1),
+        word_column(
+            "values", "Chosen", [_describe_values(study, trial) for _, study, trial in rows], 1
+        ),
     )
     return Table(
         kind="front",
         slug=_slug("front", studies),
         title=f"Pareto front · {', '.join(dict.fromkeys(study.dataset for study in studies))} · {studies[0].backbone}",
         columns=columns,
-        caption=("No other trial of the method has both a higher Dice and fewer parameters.", *_caption(studies)),
+        caption=(
+            "No other trial of the method has both a higher Dice and fewer parameters.",
+            *_caption(studies),
+        ),
     )
 
 
 def tuning_table(studies: Sequence[StudyRecord]) -> Table:
     """Return one row for each study, in the given order.
 
-    Dice is that of the inner validation cases, on which the values were chosen: it is an optimistic number, and the
-    held-out Dice of the final runs is the one to quote.
+    Dice is that of the inner validation cases, on which the values were chosen: it is an optimistic
+    number, and the held-out Dice of the final runs is the one to quote.
     """
     names = _name_rows(studies)
-    defaults, bests = [_dice_pct(study.default) for study in studies], [_dice_pct(study.best) for study in studies]
+    defaults, bests = (
+        [_dice_pct(study.default) for study in studies],
+        [_dice_pct(study.best) for study in studies],
+    )
     gaps = [best - default for best, default in zip(bests, defaults, strict=True)]
     hours = [study.fit_s / 3600 for study in studies]
     columns = (
@@ -65,7 +84,9 @@ def tuning_table(studies: Sequence[StudyRecord]) -> Table:
         _numbers("gap_pct", ("Inner Dice (%)", "gap"), gaps, 1),
         word_column("trials", "Trials", [_count(study) for study in studies], 2),
         _numbers("fit_h", ("Fit", "h"), hours, 3),
-        word_column("values", "Chosen", [_describe_values(study, study.best) for study in studies], 2),
+        word_column(
+            "values", "Chosen", [_describe_values(study, study.best) for study in studies], 2
+        ),
     )
     datasets = ", ".join(dict.fromkeys(study.dataset for study in studies))
     return Table(
@@ -83,7 +104,11 @@ def _caption(studies: Sequence[StudyRecord]) -> list[str]:
     tune = studies[0].tune
     amount = f"{tune['budget_s']:.0f} s of fit" if tune["budget_s"] else f"{tune['trials']} trials"
     epochs = f", {tune['epochs']} epochs a trial" if tune["epochs"] else ""
-    reuse = "each fold has its own study" if tune["per_fold"] else f"fold {studies[0].fold} is tuned on for all folds"
+    reuse = (
+        "each fold has its own study"
+        if tune["per_fold"]
+        else f"fold {studies[0].fold} is tuned on for all folds"
+    )
     sentences = [
         f"Equal budget: {amount} a method{epochs} ({tune['sampler']}, pruning: {tune['pruner']}); {reuse}.",
         "Inner Dice is of the validation cases inside the training part, on which the values were chosen.",
@@ -122,7 +147,9 @@ def _slug(kind: str, studies: Sequence[StudyRecord]) -> str:
 
 def _name_rows(studies: Sequence[StudyRecord]) -> list[str]:
     n_datasets = len({study.dataset for study in studies})
-    return [f"{study.method} · {study.dataset}" if n_datasets > 1 else study.method for study in studies]
+    return [
+        f"{study.method} · {study.dataset}" if n_datasets > 1 else study.method for study in studies
+    ]
 
 
 def _describe_values(study: StudyRecord, trial: TrialRecord | None) -> str:
@@ -130,8 +157,15 @@ def _describe_values(study: StudyRecord, trial: TrialRecord | None) -> str:
     if trial is None:
         return MISSING
     default = study.trials[0].values
-    changed = {key.removeprefix("method."): value for key, value in trial.values.items() if value != default.get(key)}
-    rounded = {key: f"{value:.2g}" if isinstance(value, float) else str(value) for key, value in changed.items()}
+    changed = {
+        key.removeprefix("method."): value
+        for key, value in trial.values.items()
+        if value != default.get(key)
+    }
+    rounded = {
+        key: f"{value:.2g}" if isinstance(value, float) else str(value)
+        for key, value in changed.items()
+    }
     return ", ".join(f"{key}={text}" for key, text in rounded.items()) or "the default"
 
 

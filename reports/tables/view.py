@@ -16,14 +16,16 @@ from reports.tables.table import MISSING, Cell, Column, Table, number_cell
 class View:
     """Options of the presentation; empty ones leave the table as it is.
 
-    Methods are meant by their label (``lora[rank=8]``) or name (``lora``, all settings of it), columns by a key
-    or its start (``dice``, ``dice/WT``, ``hd95_mm``, ``tuned_m``).
+    Methods are meant by their label (``lora[rank=8]``) or name (``lora``, all settings of it),
+    columns by a key or its start (``dice``, ``dice/WT``, ``hd95_mm``, ``tuned_m``).
     """
 
     methods: tuple[str, ...] = ()  # only these, in this order
     columns: tuple[str, ...] = ()  # only these, in this order
     names: Mapping[str, str] = field(default_factory=dict)  # label -> what is printed
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # heading -> methods under it
+    groups: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # heading -> methods under it
     published: tuple[Published, ...] = ()
 
 
@@ -47,7 +49,8 @@ def select_methods(results: Sequence[RunResult], view: View) -> list[RunResult]:
 def apply_view(table: Table, view: View) -> Table:
     """Return the table in the groups, columns and names of the view, published numbers beside ours.
 
-    Raises: ValueError if a column of the view is in no table of this kind, or a group's method in no row.
+    Raises: ValueError if a column of the view is in no table of this kind, or a group's method in
+    no row.
     """
     shown = add_published(table, view.published) if view.published else table
     shown = _group_rows(shown, view.groups) if view.groups else shown
@@ -63,8 +66,12 @@ def _select_columns(table: Table, wanted: Sequence[str]) -> tuple[Column, ...]:
     for name in wanted:
         mine = [column for column in table.columns[1:] if _matches(column.key, name)]
         if not mine:
-            keys = ", ".join(dict.fromkeys(column.key.rpartition(":")[2] for column in table.columns[1:]))
-            raise ValueError(f"report: --columns of the {table.kind} table must be among {keys}, got '{name}'")
+            keys = ", ".join(
+                dict.fromkeys(column.key.rpartition(":")[2] for column in table.columns[1:])
+            )
+            raise ValueError(
+                f"report: --columns of the {table.kind} table must be among {keys}, got '{name}'"
+            )
         found += [column for column in mine if column not in found]
     return tuple(found)
 
@@ -90,11 +97,14 @@ def _group_rows(table: Table, groups: Mapping[str, Sequence[str]]) -> Table:
         order += list(dict.fromkeys(mine))
     rest = [index for index in range(len(labels)) if index not in order]
     if not order:
-        raise ValueError(f"report: --group must name methods of the table ({', '.join(labels)}), got none of them")
+        raise ValueError(
+            f"report: --group must name methods of the table ({', '.join(labels)}), got none of them"
+        )
     if rest:
         sections[len(order)] = "others"
     columns = tuple(
-        replace(column, cells=tuple(column.cells[index] for index in (*order, *rest))) for column in table.columns
+        replace(column, cells=tuple(column.cells[index] for index in (*order, *rest)))
+        for column in table.columns
     )
     return replace(table, columns=columns, sections=sections)
 
@@ -124,7 +134,9 @@ def read_published(file: Path) -> tuple[Published, ...]:
         reader = csv.DictReader(stream)
         lacking = [name for name in FIELDS if name not in (reader.fieldnames or ())]
         if lacking:
-            raise ValueError(f"--reference: {file} must have the columns {', '.join(FIELDS)}, lacks {lacking[0]}")
+            raise ValueError(
+                f"--reference: {file} must have the columns {', '.join(FIELDS)}, lacks {lacking[0]}"
+            )
         return tuple(_read_row(row, file, number) for number, row in enumerate(reader, start=2))
 
 
@@ -134,7 +146,9 @@ def _read_row(row: dict[str, str], file: Path, line: int) -> Published:
     except (TypeError, ValueError):
         value = nan
     if isnan(value):
-        raise ValueError(f"--reference: {file}, line {line}: value must be a number, got '{row['value']}'")
+        raise ValueError(
+            f"--reference: {file}, line {line}: value must be a number, got '{row['value']}'"
+        )
     return Published(row["dataset"], row["method"], row["quantity"], value, row.get("source") or "")
 
 
@@ -150,18 +164,31 @@ def add_published(table: Table, published: Sequence[Published]) -> Table:
         columns.append(column)
         dataset, _, quantity = column.key.rpartition(":")
         mine = {
-            item.method: item for item in published if (item.dataset, item.quantity) == (dataset, quantity) and dataset
+            item.method: item
+            for item in published
+            if (item.dataset, item.quantity) == (dataset, quantity) and dataset
         }
         if any(method in mine for method in methods):
             used |= {mine[method] for method in methods if method in mine}
             columns += _beside(column, [mine.get(method) for method in methods])
     if not used:
         return table
-    sources = ", ".join(dict.fromkeys(item.source for item in published if item in used and item.source))
+    sources = ", ".join(
+        dict.fromkeys(item.source for item in published if item in used and item.source)
+    )
     sentence = f"Published: numbers of the literature{f' ({sources})' if sources else ''}; Δ: ours minus theirs."
-    unused = [f"{item.method} on {item.dataset}, {item.quantity}" for item in published if item not in used]
+    unused = [
+        f"{item.method} on {item.dataset}, {item.quantity}"
+        for item in published
+        if item not in used
+    ]
     note = (f"Published, not in this table: {'; '.join(unused)}.",) if unused else ()
-    return replace(table, columns=tuple(columns), caption=(*table.caption, sentence), notes=(*table.notes, *note))
+    return replace(
+        table,
+        columns=tuple(columns),
+        caption=(*table.caption, sentence),
+        notes=(*table.notes, *note),
+    )
 
 
 def _beside(column: Column, theirs: Sequence[Published | None]) -> list[Column]:
@@ -170,6 +197,10 @@ def _beside(column: Column, theirs: Sequence[Published | None]) -> list[Column]:
     top, own = column.heads[:-1], column.heads[-1]
     signed = tuple(Cell(MISSING) if isnan(gap) else Cell(f"{gap:+.1f}", gap) for gap in gaps)
     return [
-        Column(f"{column.key}_published", (*top, f"{own} publ."), tuple(number_cell(value, 1) for value in values)),
+        Column(
+            f"{column.key}_published",
+            (*top, f"{own} publ."),
+            tuple(number_cell(value, 1) for value in values),
+        ),
         Column(f"{column.key}_delta", (*top, "Δ"), signed),
     ]

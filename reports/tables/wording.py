@@ -30,7 +30,9 @@ def describe_scores(tables: Sequence[MethodTable]) -> Iterator[str]:
     """Yield how many cases were scored, and what mean and spread are over."""
     results = [result for table in tables for result in table.results]
     counts = ", ".join(dict.fromkeys(str(table.rows["n_cases"].max()) for table in tables))
-    folds, seeds = (sorted({getattr(result, name) for result in results}) for name in ("fold", "seed"))
+    folds, seeds = (
+        sorted({getattr(result, name) for result in results}) for name in ("fold", "seed")
+    )
     spreads = {table.spread_over for table in tables}
     over = "the means of folds and seeds" if spreads == {"runs"} else "cases"
     if len(spreads) > 1:
@@ -60,7 +62,9 @@ def describe_protocol(tables: Sequence[MethodTable]) -> str:
 def describe_verdict(tables: Sequence[MethodTable]) -> Iterator[str]:
     """Yield what the mark of a tie means, or why there is none."""
     verdicts = [table.verdicts.get(f"dice/{MEAN}") for table in tables if sum(table.ranked) > 1]
-    reasons = dict.fromkeys(verdict.reason for verdict in verdicts if verdict is not None and verdict.reason)
+    reasons = dict.fromkeys(
+        verdict.reason for verdict in verdicts if verdict is not None and verdict.reason
+    )
     for reason in reasons:
         yield f"No test of differences: {reason}."
     if any(verdict is not None and not verdict.reason for verdict in verdicts):

@@ -17,7 +17,9 @@ SPACING_MM = (3.0, 2.0, 1.5)
 TRAINING = "BraTS20_Training_001"
 ROLES = ("flair", "t1ce", "t1", "t2")
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935\nsize 12345\n"
-SCENARIOS: dict[str, tuple[str, Callable[[Path], None]]] = {}  # name -> data set, how the root is made
+SCENARIOS: dict[
+    str, tuple[str, Callable[[Path], None]]
+] = {}  # name -> data set, how the root is made
 Scenario = Callable[[Path], None]
 
 
@@ -39,7 +41,10 @@ def scan() -> np.ndarray:
 def truth(*values: float) -> np.ndarray:
     """Return a label (D, H, W) with these values, uint8 unless one is no integer."""
     label = np.zeros(
-        SHAPE, dtype=np.uint8 if all(float(value).is_integer() and value >= 0 for value in values) else np.float32
+        SHAPE,
+        dtype=np.uint8
+        if all(float(value).is_integer() and value >= 0 for value in values)
+        else np.float32,
     )
     for place, value in enumerate(values):
         label[1, 1, place] = value
@@ -47,7 +52,10 @@ def truth(*values: float) -> np.ndarray:
 
 
 def save(
-    path: Path, array: np.ndarray, codes: str = "LPS", spacing_mm: tuple[float, float, float] = SPACING_MM
+    path: Path,
+    array: np.ndarray,
+    codes: str = "LPS",
+    spacing_mm: tuple[float, float, float] = SPACING_MM,
 ) -> Path:
     """Store a canonical array in a file whose axes have the codes."""
     geometry = build_geometry(array.shape[:3], codes, spacing_mm)
@@ -62,7 +70,13 @@ def save_stored(path: Path, stored: np.ndarray, affine: np.ndarray | None) -> Pa
     return path
 
 
-def glioma(root: Path, case: str = TRAINING, *, values: tuple[int, ...] = (1, 2, 4), extension: str = "nii.gz") -> None:
+def glioma(
+    root: Path,
+    case: str = TRAINING,
+    *,
+    values: tuple[int, ...] = (1, 2, 4),
+    extension: str = "nii.gz",
+) -> None:
     """Write a whole case of BraTS up to 2021."""
     for role in ROLES:
         save(root / case / f"{case}_{role}.{extension}", scan())
@@ -70,7 +84,9 @@ def glioma(root: Path, case: str = TRAINING, *, values: tuple[int, ...] = (1, 2,
         save(root / case / f"{case}_seg.{extension}", truth(*values))
 
 
-def glioma2023(root: Path, case: str = "BraTS-GLI-00001-000", values: tuple[int, ...] = (1, 2, 3)) -> None:
+def glioma2023(
+    root: Path, case: str = "BraTS-GLI-00001-000", values: tuple[int, ...] = (1, 2, 3)
+) -> None:
     """Write a whole case of BraTS 2023 or 2024."""
     for role in ("t2f", "t1c", "t1n", "t2w"):
         save(root / case / f"{case}-{role}.nii.gz", scan())
@@ -258,7 +274,9 @@ def old_and_new_name_of_a_modality(root: Path) -> None:
 def old_names_of_modalities(root: Path) -> None:
     glioma(root)
     for old, new in (("fla", "flair"), ("t1c", "t1ce")):
-        t1_of(root).with_name(f"{TRAINING}_{new}.nii.gz").rename(t1_of(root).with_name(f"{TRAINING}_{old}.nii.gz"))
+        t1_of(root).with_name(f"{TRAINING}_{new}.nii.gz").rename(
+            t1_of(root).with_name(f"{TRAINING}_{old}.nii.gz")
+        )
 
 
 @scenario("brats")
@@ -479,7 +497,11 @@ def complex_numbers(root: Path) -> None:
 @scenario("lits")
 def colours(root: Path) -> None:
     liver(root)
-    save_stored(volume_of(root), np.zeros((6, 5, 4), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")]), np.eye(4))
+    save_stored(
+        volume_of(root),
+        np.zeros((6, 5, 4), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")]),
+        np.eye(4),
+    )
 
 
 @scenario("lits")
@@ -541,7 +563,9 @@ def constant_modality(root: Path) -> None:
 
 @scenario("brats")
 def one_file_with_three_channels(root: Path) -> None:
-    save_stored(root / "imagesTr/BRATS_001.nii.gz", np.zeros((6, 5, 4, 3), dtype=np.int16), np.eye(4))
+    save_stored(
+        root / "imagesTr/BRATS_001.nii.gz", np.zeros((6, 5, 4, 3), dtype=np.int16), np.eye(4)
+    )
     save_stored(root / "labelsTr/BRATS_001.nii.gz", truth(1, 2, 3).T, np.eye(4))
 
 
@@ -551,7 +575,9 @@ def one_file_with_three_channels(root: Path) -> None:
 def _reorder(path: Path) -> None:
     """Store a volume from head to feet first, with the affine that says so."""
     image = nib.load(path)
-    turn = nib.orientations.ornt_transform(nib.io_orientation(image.affine), nib.orientations.axcodes2ornt("IPL"))
+    turn = nib.orientations.ornt_transform(
+        nib.io_orientation(image.affine), nib.orientations.axcodes2ornt("IPL")
+    )
     turned = image.as_reoriented(turn)
     save_stored(path, np.array(turned.dataobj), turned.affine)
 
@@ -592,7 +618,9 @@ def affine_with_nan(root: Path) -> None:
 @scenario("lits")
 def affine_with_parallel_axes(root: Path) -> None:
     liver(root)
-    _set_affine(volume_of(root), np.array([[1.0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]))
+    _set_affine(
+        volume_of(root), np.array([[1.0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]])
+    )
 
 
 @scenario("lits")

@@ -14,7 +14,9 @@ SPACING_MM = (3.0, 2.0, 1.0)
 CHANNELS = ("flair", "t1ce", "t1", "t2")
 
 
-def save_volume(path: Path, array: np.ndarray, codes: str = "LPS", spacing_mm: tuple[float, ...] = SPACING_MM) -> Path:
+def save_volume(
+    path: Path, array: np.ndarray, codes: str = "LPS", spacing_mm: tuple[float, ...] = SPACING_MM
+) -> Path:
     """Store a canonical array (D, H, W) in a file whose axes have the codes."""
     geometry = build_geometry(array.shape, codes, (spacing_mm[0], spacing_mm[1], spacing_mm[2]))
     path.parent.mkdir(parents=True, exist_ok=True)

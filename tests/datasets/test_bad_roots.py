@@ -12,7 +12,16 @@ from datasets.base import BadCasesError, DataError
 from datasets.prepared.prepare import prepare
 from datasets.volumes.checking import check_dataset
 from datasets.volumes.reading import read_image, read_label
-from tests.datasets.bad_roots import SCENARIOS, SPACING_MM, label_of, scan, seg_of, t1_of, truth, volume_of
+from tests.datasets.bad_roots import (
+    SCENARIOS,
+    SPACING_MM,
+    label_of,
+    scan,
+    seg_of,
+    t1_of,
+    truth,
+    volume_of,
+)
 
 OUTCOMES: dict[str, list[str]] = {}
 for line in Path(__file__).with_name("bad_roots.txt").read_text().splitlines():
@@ -28,7 +37,9 @@ def read_outcome(dataset: str, root: Path) -> list[str]:
         check = check_dataset(datasets.build(dataset, root), jobs=1)
     except DataError as error:
         return [f"refused: {error}"]
-    found = [f"{'warning' if each.is_warning else 'error'}: {each.message}" for each in check.problems]
+    found = [
+        f"{'warning' if each.is_warning else 'error'}: {each.message}" for each in check.problems
+    ]
     return found or [f"accepted: {', '.join(case.id for case in check.discovery.cases)}"]
 
 
@@ -42,7 +53,9 @@ def spell_out(sentence: str, dataset: str, root: Path) -> str:
         "<volume>": volume_of(root),
         "<label>": label_of(root),
     }
-    sizes = {f"{name[:-1]}_bytes>": path.stat().st_size for name, path in files.items() if path.is_file()}
+    sizes = {
+        f"{name[:-1]}_bytes>": path.stat().st_size for name, path in files.items() if path.is_file()
+    }
     for name, value in {"<layouts>": "; ".join(layouts), **files, **sizes, "<root>": root}.items():
         sentence = sentence.replace(name, str(value))
     return sentence
@@ -59,10 +72,14 @@ def test_outcome_is_exact(name: str, tmp_path: Path) -> None:
     root = tmp_path / "data"
     root.mkdir()
     make(root)
-    assert read_outcome(dataset, root) == [spell_out(each, dataset, root) for each in OUTCOMES[name]]
+    assert read_outcome(dataset, root) == [
+        spell_out(each, dataset, root) for each in OUTCOMES[name]
+    ]
 
 
-@pytest.mark.parametrize("name", [name for name, lines in OUTCOMES.items() if not lines[0].startswith("refused")])
+@pytest.mark.parametrize(
+    "name", [name for name, lines in OUTCOMES.items() if not lines[0].startswith("refused")]
+)
 def test_preparation_stops_at_the_same_cases(name: str, tmp_path: Path) -> None:
     """What `data check` calls an error a run refuses, with all cases named; a warning it lives with."""
     dataset_name, make = SCENARIOS[name]

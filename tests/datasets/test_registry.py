@@ -17,7 +17,9 @@ def test_names_are_sorted_and_classes_carry_their_name() -> None:
     assert [datasets.get(name).name for name in datasets.names()] == datasets.names()
 
 
-RELEASES = [(name, release.name) for name in datasets.names() for release in datasets.get(name).releases]
+RELEASES = [
+    (name, release.name) for name in datasets.names() for release in datasets.get(name).releases
+]
 
 
 @pytest.mark.parametrize(("name", "release"), RELEASES)
@@ -33,7 +35,8 @@ def test_info_is_consistent(name: str, release: str) -> None:
 
 def test_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(
-        ValueError, match=r"^unknown data set 'brtas' \(did you mean 'brats'\?\); available: brats, kits,"
+        ValueError,
+        match=r"^unknown data set 'brtas' \(did you mean 'brats'\?\); available: brats, kits,",
     ):
         datasets.get("brtas")
     with pytest.raises(ValueError, match=r"^unknown data set 'xyz'; available"):
@@ -51,6 +54,8 @@ def test_build_names_a_root_that_is_missing_or_empty(name: str, tmp_path: Path) 
 
 def test_import_is_light_and_silent() -> None:
     code = "import sys, datasets, datasets.base; print(*({'numpy', 'nibabel', 'torch', 'monai'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == ""
     assert done.stderr == ""

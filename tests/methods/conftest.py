@@ -88,7 +88,9 @@ class Pair:
         self.backbone.double()
         generator = torch.Generator().manual_seed(3)
         for parameter in self.tuned():
-            parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.3
+            parameter.data = (
+                torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.3
+            )
 
     def tuned(self) -> list[torch.nn.Parameter]:
         return [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]
@@ -100,10 +102,14 @@ class Pair:
         for ours, theirs in zip(taps, expected, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
         gradients = [
-            torch.autograd.grad(weigh(maps), self.tuned(), allow_unused=True, materialize_grads=True)
+            torch.autograd.grad(
+                weigh(maps), self.tuned(), allow_unused=True, materialize_grads=True
+            )
             for maps in (taps, expected)
         ]
-        assert sum(gradient.abs().max() > 1e-4 for gradient in gradients[0]) > 0.9 * len(gradients[0])
+        assert sum(gradient.abs().max() > 1e-4 for gradient in gradients[0]) > 0.9 * len(
+            gradients[0]
+        )
         for ours, theirs in zip(*gradients, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
 
@@ -117,7 +123,9 @@ def weigh(maps: list[torch.Tensor]) -> torch.Tensor:
 class ViTPair(Pair):
     """Eight blocks of width 48, so four stages of two; 4x6 patches; tokens are (B*D, N, E)."""
 
-    def run(self, step: Step, start: Callable[[torch.Tensor], torch.Tensor] = lambda x: x) -> list[torch.Tensor]:
+    def run(
+        self, step: Step, start: Callable[[torch.Tensor], torch.Tensor] = lambda x: x
+    ) -> list[torch.Tensor]:
         """Run the reference block by block and return its taps; tokens in front of the patches are cut off there."""
         vit, taps = self.reference, []
         x = start(vit.patch_embed(self.slices) + vit.pos_embed)
@@ -168,7 +176,9 @@ def vit_pair() -> ViTPair:
             depth=8,
             num_heads=4,
         ).double()
-        return ViTPair(vit, ViTBackbone("vit", copy.deepcopy(vit)), torch.randn(10, CHANNELS, 32, 48).double())
+        return ViTPair(
+            vit, ViTBackbone("vit", copy.deepcopy(vit)), torch.randn(10, CHANNELS, 32, 48).double()
+        )
 
 
 @pytest.fixture
@@ -188,7 +198,11 @@ def swin_pair() -> SwinPair:
         for name, parameter in swin.named_parameters():
             if "position" in name:
                 parameter.data.normal_()
-        return SwinPair(swin, SwinBackbone("swin", copy.deepcopy(swin)), torch.randn(10, CHANNELS, 64, 32).double())
+        return SwinPair(
+            swin,
+            SwinBackbone("swin", copy.deepcopy(swin)),
+            torch.randn(10, CHANNELS, 64, 32).double(),
+        )
 
 
 @pytest.fixture(params=["vit_pair", "swin_pair"])

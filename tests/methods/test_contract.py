@@ -37,7 +37,10 @@ every_pair = pytest.mark.parametrize(
     ("backbone", "method"),
     [
         pytest.param(
-            backbone, method, id=f"{methods.label(method)}-{backbone}", marks=[pytest.mark.slow] * (backbone in LARGE)
+            backbone,
+            method,
+            id=f"{methods.label(method)}-{backbone}",
+            marks=[pytest.mark.slow] * (backbone in LARGE),
         )
         for backbone, method in PAIRS
     ],
@@ -62,11 +65,17 @@ def test_frozen_modules_stay_in_evaluation_mode(method, backbone, plain):
     model = plain(backbone)
     before = list(model.backbone.modules())[1:]
     apply(method, model.backbone)
-    inserted = [module for module in model.backbone.modules() if module not in before and module is not model.backbone]
+    inserted = [
+        module
+        for module in model.backbone.modules()
+        if module not in before and module is not model.backbone
+    ]
     for mode in (True, False, True):
         model.train(mode)
         assert len(before) > 40
-        assert {module.training for module in before} == {mode if method.info.tunes_backbone else False}
+        assert {module.training for module in before} == {
+            mode if method.info.tunes_backbone else False
+        }
         assert {module.training for module in inserted} <= {mode}
         assert {module.training for module in model.decoder.modules()} == {mode}
 
@@ -79,8 +88,12 @@ def test_a_delta_is_what_was_tuned(method, backbone, tuned):
         f"backbone.{name}" for name in model.tuned_parameters()
     }
     if not method.info.tunes_backbone:
-        n_backbone = sum(value.numel() for name, value in state.items() if name.startswith("backbone."))
-        assert n_backbone < 0.35 * sum(parameter.numel() for parameter in model.backbone.parameters())
+        n_backbone = sum(
+            value.numel() for name, value in state.items() if name.startswith("backbone.")
+        )
+        assert n_backbone < 0.35 * sum(
+            parameter.numel() for parameter in model.backbone.parameters()
+        )
 
 
 @every_pair
@@ -116,7 +129,11 @@ def test_mixed_precision_trains(method, backbone, tuned, volume):
         logits = model(volume)
     assert logits.isfinite().all()
     logits.float().square().mean().backward()
-    gradients = [parameter.grad for parameter in model.tuned_parameters().values() if parameter.grad is not None]
+    gradients = [
+        parameter.grad
+        for parameter in model.tuned_parameters().values()
+        if parameter.grad is not None
+    ]
     assert all(gradient.isfinite().all() for gradient in gradients)
     assert bool(gradients) == (method.expected_tuned(model.backbone) > 0)
 
@@ -132,7 +149,9 @@ def test_a_network_can_be_copied_after_a_step(method, backbone, tuned, volume, t
 def test_a_backbone_without_sites_is_refused_by_name(method):
     backbone = SimpleNamespace(name="brick", sites=())
     if method.needed_roles():
-        with pytest.raises(MissingRole, match=rf"{method.info.name} needs role '\w+'; backbone 'brick' offers none"):
+        with pytest.raises(
+            MissingRole, match=rf"{method.info.name} needs role '\w+'; backbone 'brick' offers none"
+        ):
             apply(method, backbone)
 
 

@@ -14,7 +14,9 @@ def build(name):
     with torch.device("meta"):
         if name != "swin_2222":
             return registry.build(name, 3, (224, 224), "none")
-        return SwinBackbone(name, SwinTransformer(img_size=128, in_chans=4, depths=(2, 2, 2, 2), window_size=4))
+        return SwinBackbone(
+            name, SwinTransformer(img_size=128, in_chans=4, depths=(2, 2, 2, 2), window_size=4)
+        )
 
 
 def count(backbone, name, settings):
@@ -22,7 +24,10 @@ def count(backbone, name, settings):
     expected = method.expected_tuned(backbone)
     with torch.device("meta"):
         apply(method, backbone)
-    assert sum(parameter.numel() for parameter in backbone.parameters() if parameter.requires_grad) == expected
+    assert (
+        sum(parameter.numel() for parameter in backbone.parameters() if parameter.requires_grad)
+        == expected
+    )
     return expected
 
 
@@ -35,10 +40,16 @@ def count(backbone, name, settings):
         ("vpt_deep", {"n_prompts": 10}, 92_160, 44_160),
         ("lora", {"rank": 4}, 147_456, 70_656),
         ("lora", {}, 294_912, 141_312),
-        ("lora", {"blocks": "last_half"}, 147_456, 98_304),  # Swin-T: 8 * 4 * (four of width 384, two of 768)
+        (
+            "lora",
+            {"blocks": "last_half"},
+            147_456,
+            98_304,
+        ),  # Swin-T: 8 * 4 * (four of width 384, two of 768)
         ("lora", {"rank": 16}, 589_824, 282_624),
         ("lora", {"placement": "qkvo"}, 589_824, 282_624),
-        # rank 8 on query, key and value apart, output, fc1, fc2: 8 * (6 + 2 + 5 + 5) * width, summed over the blocks
+        # rank 8 on query, key and value apart, output, fc1, fc2: 8 * (6 + 2 + 5 + 5) * width,
+        # summed over the blocks
         ("lora", {"placement": "all"}, 144 * 9_216, 144 * 4_416),
         ("adaptformer", {"bottleneck": 8}, 156_768, 75_168),
         ("adaptformer", {"bottleneck": 16}, 304_320, 145_920),

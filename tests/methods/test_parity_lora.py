@@ -17,7 +17,11 @@ ADAPTED = {  # placement -> layer -> which parts of its rows, of how many
 
 def list_updates(backbone):
     """Return A (parts, R, in) and B (parts, out, R) of every adapted layer of ours, block by block."""
-    return [(module.lora_a, module.lora_b) for module in backbone.modules() if isinstance(module, LowRankUpdate)]
+    return [
+        (module.lora_a, module.lora_b)
+        for module in backbone.modules()
+        if isinstance(module, LowRankUpdate)
+    ]
 
 
 @pytest.mark.parametrize("placement", ADAPTED)
@@ -54,5 +58,7 @@ def test_every_part_has_its_own_down_projection(plain):
 
 
 def test_a_rank_above_the_width_is_refused(plain):
-    with pytest.raises(ValueError, match="lora: rank must be <= 128, the width of block 0, got 200"):
+    with pytest.raises(
+        ValueError, match="lora: rank must be <= 128, the width of block 0, got 200"
+    ):
         methods.build("lora", {"rank": 200}).inject(plain("tiny_vit").backbone)

@@ -18,7 +18,10 @@ def separable(z, branch, kernel):
     first, second, norm = branch.in_slice, branch.along_depth, branch.norm
     v = F.conv3d(z, first.weight[:, :, None], first.bias, padding=(0, half, half), groups=width)
     v = F.conv3d(v, second.weight[..., None], second.bias, padding=(half, 0, 0), groups=width)
-    mean, variance = v.mean((0, 2, 3, 4), keepdim=True), v.var((0, 2, 3, 4), keepdim=True, unbiased=False)
+    mean, variance = (
+        v.mean((0, 2, 3, 4), keepdim=True),
+        v.var((0, 2, 3, 4), keepdim=True, unbiased=False),
+    )
     v = (v - mean) / torch.sqrt(variance + 1e-5)
     return torch.relu(v * norm.weight[:, None, None, None] + norm.bias[:, None, None, None])
 
@@ -36,7 +39,9 @@ def adapter_formula(x, adapter, memory, shape):
     small, large, spectral = adapter.branches
     u = conv1(separable(z, small, 3) + separable(z, large, 5) + fourier(z, spectral), adapter.merge)
     if adapter.link is not None:
-        memory = u = conv1(torch.cat([u, transformed(adapter.link, memory, u)], dim=1), adapter.link.mix)
+        memory = u = conv1(
+            torch.cat([u, transformed(adapter.link, memory, u)], dim=1), adapter.link.mix
+        )
     y = (z + u).permute(0, 2, 3, 4, 1).reshape(*x.shape[:2], -1)
     return x + F.gelu(F.linear(y, adapter.up.weight, adapter.up.bias)), memory
 
@@ -48,7 +53,9 @@ def transformed(link, memory, u):
     batch, channels, depth, height, width = u.shape
     if memory is None:
         memory = u.new_zeros(batch, channels // 2, depth, 2 * height, 2 * width)
-    return F.conv3d(memory, layer.weight[:, :, None], layer.bias, stride=(1, 2, 2), padding=(0, 1, 1))
+    return F.conv3d(
+        memory, layer.weight[:, :, None], layer.bias, stride=(1, 2, 2), padding=(0, 1, 1)
+    )
 
 
 def test_adapters_equal_the_formula(pair):
@@ -62,7 +69,9 @@ def test_adapters_equal_the_formula(pair):
         nonlocal memory
         grid = x.shape[1:3] if x.ndim == 4 else (4, 6)
         x = block(x)
-        y, memory = adapter_formula(x.reshape(10, -1, x.shape[-1]), adapters[index], memory, (2, 5, *grid))
+        y, memory = adapter_formula(
+            x.reshape(10, -1, x.shape[-1]), adapters[index], memory, (2, 5, *grid)
+        )
         return y.reshape(x.shape)
 
     pair.assert_equal(pair.run(step))
@@ -91,7 +100,9 @@ def test_fourier_branch_has_finite_gradients_at_zero(vit_pair):
 
 def test_another_depth_is_refused_with_a_hint(tuned, volume):
     model = tuned("tiny_vit", methods.build("med_adapter"))
-    with pytest.raises(ValueError, match=r"med_adapter: depth must be 3, got 2 \(one Fourier weight per slice"):
+    with pytest.raises(
+        ValueError, match=r"med_adapter: depth must be 3, got 2 \(one Fourier weight per slice"
+    ):
         model(volume[:, :, :2])
     without = tuned("tiny_vit", methods.build("med_adapter", {"fourier": False}))
     assert without(volume[:, :, :2]).shape[2] == 2
@@ -99,13 +110,19 @@ def test_another_depth_is_refused_with_a_hint(tuned, volume):
 
 def test_what_cannot_be_built_is_said_in_a_sentence(plain):
     off = {"fourier": False, "conv3": False, "conv5": False}
-    with pytest.raises(ValueError, match="med_adapter: at least one of fourier, conv3, conv5 must be true"):
+    with pytest.raises(
+        ValueError, match="med_adapter: at least one of fourier, conv3, conv5 must be true"
+    ):
         methods.build("med_adapter", off)
-    with pytest.raises(ValueError, match="med_adapter: ratio must be <= 64, half the width, got 65"):
+    with pytest.raises(
+        ValueError, match="med_adapter: ratio must be <= 64, half the width, got 65"
+    ):
         methods.build("med_adapter", {"ratio": 65}).inject(plain("tiny_vit").backbone)
     backbone = plain("tiny_vit").backbone
     backbone.volume.depth = 0
-    with pytest.raises(ValueError, match=r"med_adapter: .*volume\.depth must be set before injection"):
+    with pytest.raises(
+        ValueError, match=r"med_adapter: .*volume\.depth must be set before injection"
+    ):
         methods.build("med_adapter").inject(backbone)
 
 

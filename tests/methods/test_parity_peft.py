@@ -18,7 +18,11 @@ RANK, ALPHA = 4, 10.0
 def layers() -> nn.ModuleDict:
     """Two frozen linear layers of different shape, as the query and value of an attention that is not fused."""
     generator = torch.Generator().manual_seed(0)
-    plain = nn.ModuleDict({"query": nn.Linear(24, 40), "value": nn.Linear(40, 12)}).double().requires_grad_(False)
+    plain = (
+        nn.ModuleDict({"query": nn.Linear(24, 40), "value": nn.Linear(40, 12)})
+        .double()
+        .requires_grad_(False)
+    )
     for parameter in plain.parameters():
         parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
     return plain
@@ -33,7 +37,9 @@ def test_forward_and_gradients_equal_pefts(layers):
     theirs = inject_adapter_in_model(config, copy.deepcopy(layers)).double()
     ours = nn.ModuleDict(
         {
-            name: LowRankUpdate(layer, n_parts=1, adapted=(0,), rank=RANK, scale=ALPHA / RANK, dropout=0.0)
+            name: LowRankUpdate(
+                layer, n_parts=1, adapted=(0,), rank=RANK, scale=ALPHA / RANK, dropout=0.0
+            )
             for name, layer in layers.items()
         }
     ).double()
@@ -58,16 +64,22 @@ def test_forward_and_gradients_equal_pefts(layers):
     weights = torch.randn(outputs[0].shape, generator=generator, dtype=torch.float64)
     for output in outputs:
         (weights * output).sum().backward()
-    assert [name for name, p in theirs.named_parameters() if p.requires_grad and p.grad is None] == []
+    assert [
+        name for name, p in theirs.named_parameters() if p.requires_grad and p.grad is None
+    ] == []
     for mine, other in [*pairs, tuple(inputs)]:
         assert other.grad.abs().max() > 1e-3
-        torch.testing.assert_close(mine.grad.reshape(other.shape), other.grad, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            mine.grad.reshape(other.shape), other.grad, rtol=1e-12, atol=1e-12
+        )
 
 
 def test_merged_weights_equal_pefts(layers):
     config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=["value"])
     theirs = inject_adapter_in_model(config, copy.deepcopy(layers)).double()["value"]
-    ours = LowRankUpdate(layers["value"], n_parts=1, adapted=(0,), rank=RANK, scale=ALPHA / RANK, dropout=0.0).double()
+    ours = LowRankUpdate(
+        layers["value"], n_parts=1, adapted=(0,), rank=RANK, scale=ALPHA / RANK, dropout=0.0
+    ).double()
     generator = torch.Generator().manual_seed(2)
     for mine, other in (
         (ours.lora_a, theirs.lora_A["default"].weight),

@@ -34,7 +34,9 @@ def test_prompts_start_uniform_in_the_range_of_the_paper(name, plain):
     model = plain("tiny_vit")
     limit = math.sqrt(6 / (3 * 8 * 8 + 128))
     methods.build(name, {"n_prompts": 200}).inject(model.backbone)
-    found = [value for key, value in model.backbone.named_parameters() if key.endswith("prompts.tokens")]
+    found = [
+        value for key, value in model.backbone.named_parameters() if key.endswith("prompts.tokens")
+    ]
     assert len(found) == (1 if name == "vpt_shallow" else 6)
     for tokens in found:
         assert 0.99 * limit < tokens.max() <= limit

@@ -12,7 +12,11 @@ N_PROMPTS = 3
 def attend(tokens, attn, bias, mask):
     """Return the attention of one window: tokens (P+area, E), bias (heads, area, area), mask (area, area)."""
     n_tokens, width = tokens.shape
-    q, k, v = F.linear(tokens, attn.qkv.weight, attn.qkv.bias).reshape(n_tokens, 3, attn.num_heads, -1).unbind(1)
+    q, k, v = (
+        F.linear(tokens, attn.qkv.weight, attn.qkv.bias)
+        .reshape(n_tokens, 3, attn.num_heads, -1)
+        .unbind(1)
+    )
     outputs = []
     for head in range(attn.num_heads):
         scores = q[:, head] @ k[:, head].T / (width // attn.num_heads) ** 0.5
@@ -25,7 +29,9 @@ def attend(tokens, attn, bias, mask):
 def windowed(prompts, patches, block):
     """Return prompts (P, E) and patches (h, w, E) of one slice after the attention of a block."""
     (rows, columns), shift, (height, width, _) = block.window_size, block.shift_size, patches.shape
-    bias = block.attn.relative_position_bias_table[block.attn.relative_position_index]  # (area, area, heads)
+    bias = block.attn.relative_position_bias_table[
+        block.attn.relative_position_index
+    ]  # (area, area, heads)
     rolled = torch.roll(patches, (-shift[0], -shift[1]), dims=(0, 1))
     result, seen, number = torch.zeros_like(rolled), [], 0
     for top in range(0, height, rows):
@@ -42,7 +48,10 @@ def windowed(prompts, patches, block):
 
 def prompted_block(prompts, patches, block):
     """Return prompts (M, P, E) and patches (M, h, w, E) after a block; every slice for itself."""
-    pairs = [windowed(block.norm1(own), block.norm1(image), block) for own, image in zip(prompts, patches, strict=True)]
+    pairs = [
+        windowed(block.norm1(own), block.norm1(image), block)
+        for own, image in zip(prompts, patches, strict=True)
+    ]
     prompts = prompts + torch.stack([pair[0] for pair in pairs])
     patches = patches + torch.stack([pair[1] for pair in pairs])
     return prompts + block.mlp(block.norm2(prompts)), patches + block.mlp(block.norm2(patches))
@@ -59,7 +68,9 @@ def merge(prompts, stage):
 def test_prompts_take_part_in_every_window(name, swin_pair):
     swin_pair.apply(methods.build(name, {"n_prompts": N_PROMPTS}))
     tensors = swin_pair.tuned()
-    assert [tensor.shape[-1] for tensor in tensors] == ([12] if name == "vpt_shallow" else [12, 12, 24, 24, 48, 96, 96])
+    assert [tensor.shape[-1] for tensor in tensors] == (
+        [12] if name == "vpt_shallow" else [12, 12, 24, 24, 48, 96, 96]
+    )
     stages = {id(stage.blocks[0]): stage for stage in swin_pair.reference.layers}
     prompts = tensors[0].expand(10, -1, -1)
 

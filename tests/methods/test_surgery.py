@@ -20,7 +20,9 @@ def test_methods_compose_in_any_order(plain, volume):
             methods.build(name).inject(model.backbone)
         assert sum(parameter.numel() for parameter in model.tuned_parameters().values()) == expected
         model.train()(volume).square().mean().backward()
-        silent = [name for name, parameter in model.tuned_parameters().items() if parameter.grad is None]
+        silent = [
+            name for name, parameter in model.tuned_parameters().items() if parameter.grad is None
+        ]
         assert [name.rsplit(".", 2)[-2] for name in silent] == ["first_transform"]
         counts.add(expected)
     assert len(counts) == 1

@@ -35,7 +35,9 @@ LORA = RunResult(
 
 def scaled(result: RunResult, factor: float) -> RunResult:
     """Return the result with every Dice multiplied by ``factor``."""
-    return replace(result, cases=tuple(replace(row, dice=row.dice * factor) for row in result.cases))
+    return replace(
+        result, cases=tuple(replace(row, dice=row.dice * factor) for row in result.cases)
+    )
 
 
 @pytest.fixture
@@ -57,6 +59,11 @@ def results() -> list[RunResult]:
             **nothing,
         ),
         replace(
-            LORA, method="vpt_deep", label="vpt_deep", status=Status.SKIPPED, reason="needs role 'prompt'", **nothing
+            LORA,
+            method="vpt_deep",
+            label="vpt_deep",
+            status=Status.SKIPPED,
+            reason="needs role 'prompt'",
+            **nothing,
         ),
     ]

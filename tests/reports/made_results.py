@@ -7,11 +7,28 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.records.run import CaseScore, Compute, Cost, EpochRecord, Memory, Merged, RunResult, Status, Timing
+from reports.records.run import (
+    CaseScore,
+    Compute,
+    Cost,
+    EpochRecord,
+    Memory,
+    Merged,
+    RunResult,
+    Status,
+    Timing,
+)
 
 FIXTURE = Path(__file__).parent / "fixture" / "results.json"
 REGIONS = {"brats": ("WT", "TC", "ET"), "kits": ("kidney", "tumour"), "lits": ("liver", "tumour")}
-SHIFT = {"full": 0.06, "linear": 0.0, "vpt_deep": 0.01, "lora": 0.03, "adaptformer": 0.05, "med_adapter": 0.055}
+SHIFT = {
+    "full": 0.06,
+    "linear": 0.0,
+    "vpt_deep": 0.01,
+    "lora": 0.03,
+    "adaptformer": 0.05,
+    "med_adapter": 0.055,
+}
 TUNED = {
     "full": 1_231_000,
     "linear": 0,
@@ -37,22 +54,32 @@ def make_result(
 ) -> RunResult:
     """Return a finished run whose scores follow from its arguments alone."""
     label = label or method
-    hard = np.random.default_rng([fold, len(dataset)]).uniform(0.5, 0.8, size=n_cases)  # a case is hard for everybody
+    hard = np.random.default_rng([fold, len(dataset)]).uniform(
+        0.5, 0.8, size=n_cases
+    )  # a case is hard for everybody
     noise = np.random.default_rng([seed, fold, *label.encode(), *weights.encode(), shots or 0])
     shift = SHIFT[method] + (0.03 if weights != "none" else 0) - (0.1 / shots if shots else 0)
     cases = []
     for index, base in enumerate(hard):
         for offset, region in enumerate(REGIONS[dataset]):
-            dice = float(np.clip(base + shift - 0.03 * offset + noise.normal(0, 0.02), 0, 1).round(4))
+            dice = float(
+                np.clip(base + shift - 0.03 * offset + noise.normal(0, 0.02), 0, 1).round(4)
+            )
             distance, surface = round(30 * (1 - dice), 2), round(min(1.0, dice + 0.05), 4)
             case = f"{dataset}_{fold}_{index:02d}"
-            cases.append(CaseScore(case, region, dice, distance, 4000, 3900, 3000, surface, 1.0, 4.0, 3.9))
+            cases.append(
+                CaseScore(case, region, dice, distance, 4000, 3900, 3000, surface, 1.0, 4.0, 3.9)
+            )
     data = {"patch": [16, 64, 64]} | ({"shots": shots} if shots else {})
-    protocol = {"data": data, "model": {"backbone": backbone, "weights": weights}, "train": {"lr": 0.001, "epochs": 5}}
+    protocol = {
+        "data": data,
+        "model": {"backbone": backbone, "weights": weights},
+        "train": {"lr": 0.001, "epochs": 5},
+    }
     return RunResult(
-        run_id=f"fixture-{dataset}-{label}-{weights}-{shots or 'all'}-f{fold}-s{seed}".replace("[", "-").replace(
-            "]", ""
-        ),
+        run_id=f"fixture-{dataset}-{label}-{weights}-{shots or 'all'}-f{fold}-s{seed}".replace(
+            "[", "-"
+        ).replace("]", ""),
         status=Status.DONE,
         reason="",
         method=method,
@@ -69,12 +96,22 @@ def make_result(
         regions=REGIONS[dataset],
         cases=tuple(cases),
         curve=tuple(
-            EpochRecord(epoch, round(1 / (epoch + 1) + 0.01 * seed, 4), 1e-3, round(0.5 + shift + 0.04 * epoch, 4))
+            EpochRecord(
+                epoch,
+                round(1 / (epoch + 1) + 0.01 * seed, 4),
+                1e-3,
+                round(0.5 + shift + 0.04 * epoch, 4),
+            )
             for epoch in range(5)
         ),
         best_epoch=4,
         cost=make_cost(method, noise),
-        provenance={"git_commit": "fixture", "device": "cpu", "python": "3.11", "packages": {"torch": "fixture"}},
+        provenance={
+            "git_commit": "fixture",
+            "device": "cpu",
+            "python": "3.11",
+            "packages": {"torch": "fixture"},
+        },
     )
 
 
@@ -100,7 +137,9 @@ def make_cost(method: str, noise: np.random.Generator) -> Cost:
 
 def without_numbers(result: RunResult, status: Status, reason: str) -> RunResult:
     """Return the run as one that ended badly."""
-    return replace(result, status=status, reason=reason, cases=(), curve=(), cost=None, best_epoch=None)
+    return replace(
+        result, status=status, reason=reason, cases=(), curve=(), cost=None, best_epoch=None
+    )
 
 
 def make_fixture() -> list[RunResult]:
@@ -125,7 +164,9 @@ def make_fixture() -> list[RunResult]:
         if (result.dataset, result.label, result.fold, result.seed) == ("brats", "vpt_deep", 1, 1):
             end = (Status.FAILED, "RuntimeError: no_luck")
         found.append(without_numbers(result, *end) if end else result)
-    return [result for result in found if (result.dataset, result.label) != ("kits", "adaptformer")]  # never run
+    return [
+        result for result in found if (result.dataset, result.label) != ("kits", "adaptformer")
+    ]  # never run
 
 
 def make_many(n_runs: int, n_cases: int = 20) -> list[RunResult]:
@@ -148,4 +189,6 @@ def read_fixture() -> list[RunResult]:
 
 
 if __name__ == "__main__":
-    FIXTURE.write_text("[\n" + ",\n".join(json.dumps(asdict(result)) for result in make_fixture()) + "\n]\n")
+    FIXTURE.write_text(
+        "[\n" + ",\n".join(json.dumps(asdict(result)) for result in make_fixture()) + "\n]\n"
+    )

@@ -1,7 +1,8 @@
 """Any plain ViT or Swin-V1 of timm by its name.
 
-What is refused: kinds whose attention reads ``qkv.weight`` without calling the module (Swin-V2, BEiT, EVA), where a
-method put into ``qkv`` would silently do nothing; and blocks that are no plain sum of an attention and an MLP branch.
+What is refused: kinds whose attention reads ``qkv.weight`` without calling the module (Swin-V2,
+BEiT, EVA), where a method put into ``qkv`` would silently do nothing; and blocks that are no plain
+sum of an attention and an MLP branch.
 """
 
 from __future__ import annotations
@@ -37,20 +38,29 @@ def describe(name: str) -> BackboneInfo:
     architecture = name.removeprefix(TIMM)
     if "." in architecture:
         architecture, _, tag = architecture.partition(".")
-        raise ValueError(f"{name}: give the tag apart (--backbone {TIMM}{architecture} --weights {tag})")
+        raise ValueError(
+            f"{name}: give the tag apart (--backbone {TIMM}{architecture} --weights {tag})"
+        )
     if not timm.is_model(architecture):
         close = get_close_matches(architecture, timm.list_models(), n=1, cutoff=0.5)
-        raise ValueError(f"{name}: timm has no such model" + (f" (did you mean '{TIMM}{close[0]}'?)" if close else ""))
+        raise ValueError(
+            f"{name}: timm has no such model"
+            + (f" (did you mean '{TIMM}{close[0]}'?)" if close else "")
+        )
     model = _outline(architecture)
     obstacle = _find_obstacle(model)
     if obstacle:
         raise ValueError(f"{name}: must be {KINDS}, got {obstacle}")
-    tags = [each.partition(".")[2] for each in timm.list_models(f"{architecture}.*", pretrained=True)]
+    tags = [
+        each.partition(".")[2] for each in timm.list_models(f"{architecture}.*", pretrained=True)
+    ]
     n_million = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     return BackboneInfo(
         name=name,
         title=f"timm's {architecture} ({n_million:.1f} M parameters with its head)",
-        reference=f"https://huggingface.co/timm/{architecture}.{tags[0]}" if tags else f"timm {timm.__version__}",
+        reference=f"https://huggingface.co/timm/{architecture}.{tags[0]}"
+        if tags
+        else f"timm {timm.__version__}",
         multiple_of=_multiple_of(model),
         family="timm",
         weights=(NONE, *tags),
@@ -64,7 +74,9 @@ def build_timm(info: BackboneInfo, in_channels: int, image_size: tuple[int, int]
     if is_model_in_modules(info.architecture, ["swin_transformer"]):
         windows = _scale_windows(info.architecture, image_size)
         options |= {"img_size": image_size, "window_size": windows}
-        return SwinBackbone(info.name, timm.create_model(info.architecture, pretrained=False, **options))
+        return SwinBackbone(
+            info.name, timm.create_model(info.architecture, pretrained=False, **options)
+        )
     vit = timm.create_model(
         info.architecture,
         pretrained=False,
@@ -74,7 +86,9 @@ def build_timm(info: BackboneInfo, in_channels: int, image_size: tuple[int, int]
         reg_tokens=0,
         global_pool="",
         dynamic_img_size=False,
-        final_norm=not isinstance(_outline(info.architecture).norm, nn.Identity),  # some have it after pooling only
+        final_norm=not isinstance(
+            _outline(info.architecture).norm, nn.Identity
+        ),  # some have it after pooling only
         **options,
     )
     return ViTBackbone(info.name, vit)
@@ -91,7 +105,10 @@ def _find_obstacle(model: Any) -> str:
     """Return what hinders methods in a model, empty if nothing does."""
     if type(model) is SwinTransformer:
         blocks = [block for layer in model.layers for block in layer.blocks]
-        plain = all(type(block) is SwinTransformerBlock and type(block.attn) is TimmWindowAttention for block in blocks)
+        plain = all(
+            type(block) is SwinTransformerBlock and type(block.attn) is TimmWindowAttention
+            for block in blocks
+        )
         sides = {_windows_per_side(model, stage) for stage in range(len(model.layers))}
         if len(model.layers) != 4 or None in sides:
             return "windows that do not tile the grid"
@@ -106,7 +123,9 @@ def _find_obstacle(model: Any) -> str:
         return type(model).__name__
     if plain and all(isinstance(getattr(block.mlp, "fc1", None), nn.Linear) for block in blocks):
         return ""
-    return "blocks of " + " and ".join(type(part).__name__ for part in (blocks[0], *blocks[0].children()))
+    return "blocks of " + " and ".join(
+        type(part).__name__ for part in (blocks[0], *blocks[0].children())
+    )
 
 
 def _scale_windows(architecture: str, image_size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
@@ -128,4 +147,6 @@ def _multiple_of(model: Any) -> int:
     patch: int = model.patch_embed.patch_size[0]
     if isinstance(model, VisionTransformer):
         return patch
-    return patch * lcm(2 ** (len(model.layers) - 1), *(_windows_per_side(model, stage) or 1 for stage in range(4)))
+    return patch * lcm(
+        2 ** (len(model.layers) - 1), *(_windows_per_side(model, stage) or 1 for stage in range(4))
+    )

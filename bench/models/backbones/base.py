@@ -4,7 +4,8 @@ A transformer block is a plain sum of residual branches,
 
     x = x + drop_path(scale(attn(norm(x))));   x = x + drop_path(scale(mlp(norm(x))))
 
-put together from timm's own modules, so that features equal timm's and pre-trained weights load by timm's rules.
+put together from timm's own modules, so that features equal timm's and pre-trained weights load by
+timm's rules.
 """
 
 from __future__ import annotations
@@ -24,11 +25,14 @@ from methods.sites import Role, Site, TokenLayout, VolumeShape
 class Branch(Executed):
     """One residual branch on the token stream; its output is added to its input by the block.
 
-    What lies in it, inserted modules included, may see a part of the slices, and may run twice; a module around it, or
-    around a block, sees all slices of all volumes, once. Drop path draws for all slices at once in any case.
+    What lies in it, inserted modules included, may see a part of the slices, and may run twice; a
+    module around it, or around a block, sees all slices of all volumes, once. Drop path draws for
+    all slices at once in any case.
     """
 
-    def __init__(self, norm: nn.Module, inner: nn.Module, scale: nn.Module, drop_path: nn.Module) -> None:
+    def __init__(
+        self, norm: nn.Module, inner: nn.Module, scale: nn.Module, drop_path: nn.Module
+    ) -> None:
         super().__init__()
         self.norm, self.inner, self.scale, self.drop_path = norm, inner, scale, drop_path
 
@@ -46,7 +50,8 @@ class Branch(Executed):
 class Block(Executed):
     """A transformer block: attention branch, then MLP branch.
 
-    With checkpointing a block whose branches are bare keeps nothing but its input; else each branch keeps its own.
+    With checkpointing a block whose branches are bare keeps nothing but its input; else each branch
+    keeps its own.
     """
 
     def __init__(self, attn_branch: Branch, mlp_branch: Branch) -> None:
@@ -61,7 +66,11 @@ class Block(Executed):
         return x + self.mlp_branch(x)  # type: ignore[no-any-return]  # torch types a module call as Any
 
     def _runs_by_slice(self) -> bool:
-        return self.execution.checkpointing and _is_bare(self.attn_branch) and _is_bare(self.mlp_branch)
+        return (
+            self.execution.checkpointing
+            and _is_bare(self.attn_branch)
+            and _is_bare(self.mlp_branch)
+        )
 
     def _transform(self, x: torch.Tensor) -> torch.Tensor:
         x = x + self.attn_branch.transform(x)
@@ -71,17 +80,25 @@ class Block(Executed):
 class Backbone(nn.Module, ABC):
     """A 2-D transformer that reads a volume slice by slice; see `methods.sites.HasSites` for what methods see of it.
 
-    Subclasses set ``sites``, ``tap_channels`` and ``tap_strides`` (voxels per feature, one per tap), and give `run`.
+    Subclasses set ``sites``, ``tap_channels`` and ``tap_strides`` (voxels per feature, one per
+    tap), and give `run`.
     """
 
     sites: tuple[Site, ...]
     tap_channels: tuple[int, ...]
     tap_strides: tuple[int, ...]
-    paper_parts: tuple[str, ...] = ("norm",)  # what Med-Tuning's protocol trains beside every method
+    paper_parts: tuple[str, ...] = (
+        "norm",
+    )  # what Med-Tuning's protocol trains beside every method
 
     def __init__(self, name: str, patch_size: int, width: int, image_size: tuple[int, int]) -> None:
         super().__init__()
-        self.name, self.patch_size, self.width, self.image_size = name, patch_size, width, image_size
+        self.name, self.patch_size, self.width, self.image_size = (
+            name,
+            patch_size,
+            width,
+            image_size,
+        )
         self.volume = VolumeShape()
         self.frozen_modules: tuple[nn.Module, ...] = ()
         self.frozen_in_train_mode = False
@@ -115,7 +132,11 @@ class Backbone(nn.Module, ABC):
     def list_paper_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of `paper_parts`."""
         wanted = tuple(f"{part}." for part in self.paper_parts)
-        return [parameter for name, parameter in self.named_parameters() if f"{name}.".startswith(wanted)]
+        return [
+            parameter
+            for name, parameter in self.named_parameters()
+            if f"{name}.".startswith(wanted)
+        ]
 
 
 def set_drop_path(backbone: Backbone, rate: float) -> None:
@@ -141,11 +162,19 @@ def _is_bare(branch: nn.Module) -> bool:
 def to_map(x: torch.Tensor, layout: TokenLayout) -> torch.Tensor:
     """Return the patch tokens of (B*D, P+N, E) as a map (B*D, E, h, w); prompts are cut off."""
     patches = layout.split(x)[1]
-    return patches.transpose(1, 2).reshape(x.shape[0], x.shape[2], *layout.volume.grid(layout.downsample))
+    return patches.transpose(1, 2).reshape(
+        x.shape[0], x.shape[2], *layout.volume.grid(layout.downsample)
+    )
 
 
 def list_block_sites(
-    blocks: nn.ModuleList, *, index: int, stage: int, width: int, last_in_stages: list[bool], layout: TokenLayout
+    blocks: nn.ModuleList,
+    *,
+    index: int,
+    stage: int,
+    width: int,
+    last_in_stages: list[bool],
+    layout: TokenLayout,
 ) -> list[Site]:
     """Return all sites of consecutive blocks of one width, whose first has the number ``index`` in the backbone."""
     sites = []
@@ -167,6 +196,7 @@ def list_block_sites(
         ]
         stage_here = stage + sum(last_in_stages[:position])
         sites += [
-            Site(role, parent, name, index + position, stage_here, width, last, layout) for role, parent, name in places
+            Site(role, parent, name, index + position, stage_here, width, last, layout)
+            for role, parent, name in places
         ]
     return sites

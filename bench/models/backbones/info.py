@@ -12,9 +12,9 @@ NORMALISATION = "inputs are z-scored per channel; mean and std of the pre-traini
 class LoadedWeights:
     """What was loaded, as plain data. Names in ``unused`` are the file's, the others are the backbone's.
 
-    ``matched`` were copied; ``resampled`` were interpolated to the built grid, patch or window, or adapted to the
-    number of channels, and copied; ``missing`` are documented gaps of the pre-training and keep the values of a fresh
-    normalisation layer (1 and 0).
+    ``matched`` were copied; ``resampled`` were interpolated to the built grid, patch or window, or
+    adapted to the number of channels, and copied; ``missing`` are documented gaps of the
+    pre-training and keep the values of a fresh normalisation layer (1 and 0).
     """
 
     name: str

@@ -1,12 +1,13 @@
 """Swin Transformer backbones, put together from timm's modules in the layout of one token sequence per slice.
 
-Reference: Liu et al., Swin Transformer: Hierarchical Vision Transformer using Shifted Windows, ICCV 2021, arXiv
-2103.14030.
+Reference: Liu et al., Swin Transformer: Hierarchical Vision Transformer using Shifted Windows, ICCV
+2021, arXiv 2103.14030.
 
-Prompts in front of the patch tokens follow Jia et al., Visual Prompt Tuning, ECCV 2022, section 3.2 and appendix:
-every window of a slice attends to all prompts of that slice without position bias and mask, their outputs are
-averaged over the windows, and a merging of four patches takes every prompt four times. Windows keep their share of
-the grid at every input size, as timm's ``set_input_size`` does; so 7 of 56 patches at 224 voxels are 4 of 32 at 128.
+Prompts in front of the patch tokens follow Jia et al., Visual Prompt Tuning, ECCV 2022, section 3.2
+and appendix: every window of a slice attends to all prompts of that slice without position bias and
+mask, their outputs are averaged over the windows, and a merging of four patches takes every prompt
+four times. Windows keep their share of the grid at every input size, as timm's ``set_input_size``
+does; so 7 of 56 patches at 224 voxels are 4 of 32 at 128.
 """
 
 from __future__ import annotations
@@ -38,9 +39,15 @@ class SwinShape:
 
 
 VARIANTS = {
-    "tiny_swin": SwinShape(width=24, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8), windows_per_side=4, drop_path=0.0),
-    "swin_tiny": SwinShape(width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), windows_per_side=8, drop_path=0.1),
-    "swin_t_unet": SwinShape(width=96, depths=(2, 2, 2, 2), heads=(3, 6, 12, 24), windows_per_side=8, drop_path=0.1),
+    "tiny_swin": SwinShape(
+        width=24, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8), windows_per_side=4, drop_path=0.0
+    ),
+    "swin_tiny": SwinShape(
+        width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), windows_per_side=8, drop_path=0.1
+    ),
+    "swin_t_unet": SwinShape(
+        width=96, depths=(2, 2, 2, 2), heads=(3, 6, 12, 24), windows_per_side=8, drop_path=0.1
+    ),
 }
 
 
@@ -53,7 +60,8 @@ class SwinBackbone(Backbone):
         self.prompt = nn.Identity()
         layouts = [TokenLayout(self.volume, 2**stage) for stage in range(len(swin.layers))]
         self.stages = nn.ModuleList(
-            Stage(layer, layouts[max(stage - 1, 0)], layouts[stage]) for stage, layer in enumerate(swin.layers)
+            Stage(layer, layouts[max(stage - 1, 0)], layouts[stage])
+            for stage, layer in enumerate(swin.layers)
         )
         self.tap_channels = tuple(info["num_chs"] for info in swin.feature_info)
         self.tap_strides = tuple(info["reduction"] for info in swin.feature_info)
@@ -116,7 +124,9 @@ class Merging(nn.Module):
         height, width = self.layout.volume.grid(self.layout.downsample)
         quads = patches.reshape(x.shape[0], height // 2, 2, width // 2, 2, x.shape[2])
         quads = quads.permute(0, 1, 3, 4, 2, 5).flatten(3).flatten(1, 2)  # (B*D, N, 4E)
-        y: torch.Tensor = self.reduction(self.norm(torch.cat([prompts.repeat(1, 1, 4), quads], dim=1)))
+        y: torch.Tensor = self.reduction(
+            self.norm(torch.cat([prompts.repeat(1, 1, 4), quads], dim=1))
+        )
         return y
 
 
@@ -132,7 +142,9 @@ class WindowAttention(nn.Module):
         self.bias_index: torch.Tensor
         self.mask: torch.Tensor | None
         self.register_buffer("bias_index", attn.relative_position_index, persistent=False)
-        self.register_buffer("mask", block.attn_mask, persistent=False)  # (windows, area, area): 0 or -100
+        self.register_buffer(
+            "mask", block.attn_mask, persistent=False
+        )  # (windows, area, area): 0 or -100
         self.n_heads, self.scale = attn.num_heads, attn.scale
         self.window, self.shift = block.window_size, block.shift_size
         self.layout = layout
@@ -147,17 +159,23 @@ class WindowAttention(nn.Module):
             windows = torch.cat([shared, windows], dim=2)
         y = self._attend(windows)
         patches = self._reverse(y[:, :, n_prompts:])
-        return torch.cat([y[:, :, :n_prompts].mean(dim=1), patches], dim=1) if n_prompts else patches
+        return (
+            torch.cat([y[:, :, :n_prompts].mean(dim=1), patches], dim=1) if n_prompts else patches
+        )
 
     def _attend(self, windows: torch.Tensor) -> torch.Tensor:
         """Map (B*D, W, P+area, E) to the same shape."""
         n_slices, n_windows, n_tokens, width = windows.shape
-        qkv = self.qkv(windows.flatten(0, 1)).reshape(n_slices * n_windows, n_tokens, 3, self.n_heads, -1)
+        qkv = self.qkv(windows.flatten(0, 1)).reshape(
+            n_slices * n_windows, n_tokens, 3, self.n_heads, -1
+        )
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         attention = (q * self.scale) @ k.transpose(-2, -1) + self._position_bias(n_tokens)
         if self.mask is not None:
             mask = _pad_front(self.mask, n_tokens)[:, None]  # (W, 1, tokens, tokens)
-            attention = (attention.reshape(n_slices, n_windows, *attention.shape[1:]) + mask).flatten(0, 1)
+            attention = (
+                attention.reshape(n_slices, n_windows, *attention.shape[1:]) + mask
+            ).flatten(0, 1)
         attention = self.attn_drop(attention.softmax(dim=-1))
         y = self.proj_drop(self.proj((attention @ v).transpose(1, 2).reshape(-1, n_tokens, width)))
         return y.reshape(windows.shape)  # type: ignore[no-any-return]  # torch types a module call as Any

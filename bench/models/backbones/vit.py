@@ -1,10 +1,11 @@
 """Vision Transformer backbones, put together from timm's modules.
 
-Reference: Dosovitskiy et al., An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale, ICLR 2021.
+Reference: Dosovitskiy et al., An Image is Worth 16x16 Words: Transformers for Image Recognition at
+Scale, ICLR 2021.
 
-There is no class token: nothing reads it in dense prediction. A plain ViT has no stages; its blocks are counted as four
-equal ones, and what leaves the last block of each is a tap (Med-Tuning: after blocks 2, 5, 8, 11 of 12), the last one
-normalised.
+There is no class token: nothing reads it in dense prediction. A plain ViT has no stages; its blocks
+are counted as four equal ones, and what leaves the last block of each is a tap (Med-Tuning: after
+blocks 2, 5, 8, 11 of 12), the last one normalised.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class ViTShape:
 
 
 VARIANTS = {
-    "tiny_vit": ViTShape(patch_size=8, width=128, n_blocks=6, heads=4),  # trains within seconds on a CPU
+    "tiny_vit": ViTShape(
+        patch_size=8, width=128, n_blocks=6, heads=4
+    ),  # trains within seconds on a CPU
     "tiny_vit4": ViTShape(patch_size=4, width=128, n_blocks=6, heads=4),  # four times the tokens
     "vit_ti16": ViTShape(patch_size=16, width=192, n_blocks=12, heads=3),
     "vit_s16": ViTShape(patch_size=16, width=384, n_blocks=12, heads=6),
@@ -50,7 +53,11 @@ class ViTBackbone(Backbone):
     def __init__(self, name: str, vit: Any) -> None:
         patch_size, width = vit.patch_embed.patch_size[0], vit.embed_dim
         super().__init__(name, patch_size, width, vit.patch_embed.img_size)
-        self.patch_embed, self.pos_embed, self.pos_drop = vit.patch_embed, vit.pos_embed, vit.pos_drop
+        self.patch_embed, self.pos_embed, self.pos_drop = (
+            vit.patch_embed,
+            vit.pos_embed,
+            vit.pos_drop,
+        )
         self.norm_pre, self.norm = vit.norm_pre, vit.norm
         self.prompt = nn.Identity()
         self.blocks = nn.ModuleList(_rebuild(block) for block in vit.blocks)

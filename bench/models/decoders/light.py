@@ -1,9 +1,10 @@
 """A light convolutional decoder on four feature maps, for laptops: about 0.2 M parameters.
 
-A plain ViT's maps have one scale; as in ViTDet (Li et al., ECCV 2022, arXiv 2203.16527, section 3) they are brought to
-four by transposed convolutions and pooling, and then fused top-down as in a feature pyramid (Lin et al., CVPR 2017,
-arXiv 1612.03144). Normalisation is over groups of channels: the slices of a volume are no independent samples, so batch
-statistics of one or two patches would be poor ones, and group statistics are the same in training and evaluation.
+A plain ViT's maps have one scale; as in ViTDet (Li et al., ECCV 2022, arXiv 2203.16527, section 3)
+they are brought to four by transposed convolutions and pooling, and then fused top-down as in a
+feature pyramid (Lin et al., CVPR 2017, arXiv 1612.03144). Normalisation is over groups of channels:
+the slices of a volume are no independent samples, so batch statistics of one or two patches would
+be poor ones, and group statistics are the same in training and evaluation.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class LightDecoder(nn.Module):
     def __init__(self, channels: Sequence[int], strides: Sequence[int], n_classes: int) -> None:
         super().__init__()
         plain = len(set(strides)) == 1
-        wanted = [strides[0] / 4, strides[0] / 2, strides[0], strides[0] * 2] if plain else list(strides)
+        wanted = (
+            [strides[0] / 4, strides[0] / 2, strides[0], strides[0] * 2] if plain else list(strides)
+        )
         self.rescale = nn.ModuleList(
             _build_rescale(n_channels, stride / want)
             for n_channels, stride, want in zip(channels, strides, wanted, strict=True)
@@ -39,7 +42,9 @@ class LightDecoder(nn.Module):
 
     def forward(self, maps: Sequence[torch.Tensor], image_size: tuple[int, int]) -> torch.Tensor:
         """Return logits of ``image_size`` (H, W) voxels."""
-        levels = [rescale(x) for rescale, x in zip(self.rescale, maps, strict=True)]  # fine to coarse
+        levels = [
+            rescale(x) for rescale, x in zip(self.rescale, maps, strict=True)
+        ]  # fine to coarse
         x = levels.pop()
         for fuse in reversed(self.fuse):
             finer = levels.pop()
@@ -54,7 +59,10 @@ def build_light_decoder(backbone: Backbone, n_classes: int) -> LightDecoder:
 
 def _build_rescale(n_channels: int, factor: float) -> nn.Sequential:
     """Return layers from ``n_channels`` to `WIDTH` channels that resize a map ``factor``-fold (1/2, 1, 2 or 4)."""
-    layers: list[nn.Module] = [nn.Conv2d(n_channels, WIDTH, kernel_size=1, bias=False), nn.GroupNorm(N_GROUPS, WIDTH)]
+    layers: list[nn.Module] = [
+        nn.Conv2d(n_channels, WIDTH, kernel_size=1, bias=False),
+        nn.GroupNorm(N_GROUPS, WIDTH),
+    ]
     if factor < 1:
         layers.append(nn.MaxPool2d(2, ceil_mode=True))
     while factor > 1:

@@ -1,9 +1,9 @@
 """A linear decoder: what a token of the last tap says of its own pixels, and nothing else.
 
-Reference: Strudel et al., Segmenter: Transformer for Semantic Segmentation, ICCV 2021, arXiv 2105.05633, section 3.2
-(the linear baseline); ours gives every pixel of a token its own row of the map instead of enlarging coarse logits, for
-a token of the tiny ViT is an eighth of the slice. It has no convolution and no second look at the image, so what is
-segmented is what the backbone knows.
+Reference: Strudel et al., Segmenter: Transformer for Semantic Segmentation, ICCV 2021, arXiv
+2105.05633, section 3.2 (the linear baseline); ours gives every pixel of a token its own row of the
+map instead of enlarging coarse logits, for a token of the tiny ViT is an eighth of the slice. It
+has no convolution and no second look at the image, so what is segmented is what the backbone knows.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The decoder of the Swin U-Net: the encoder's mirror image, with skips.
 
-Reference: Cao et al., Swin-Unet: Unet-like Pure Transformer for Medical Image Segmentation, ECCV Workshops 2022, arXiv
-2105.05537, section 3; in the sizes of Med-Tuning (Shen et al., MIDL 2024). Every up stage starts from a copy of the
-encoder's first two blocks of its width, relative positions and drop path included. A skip is what leaves the encoder's
-stage of that grid, so that what is tuned in the stage reaches it.
+Reference: Cao et al., Swin-Unet: Unet-like Pure Transformer for Medical Image Segmentation, ECCV
+Workshops 2022, arXiv 2105.05537, section 3; in the sizes of Med-Tuning (Shen et al., MIDL 2024).
+Every up stage starts from a copy of the encoder's first two blocks of its width, relative positions
+and drop path included. A skip is what leaves the encoder's stage of that grid, so that what is
+tuned in the stage reaches it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class SwinUNetDecoder(nn.Module):
         *stages, _ = backbone.stages
         self.stages = nn.ModuleList(
             UpStage(stage, width)
-            for stage, width in zip(reversed(stages), reversed(backbone.tap_channels[:-1]), strict=True)
+            for stage, width in zip(
+                reversed(stages), reversed(backbone.tap_channels[:-1]), strict=True
+            )
             if isinstance(stage, Stage)
         )
         self.norm = nn.LayerNorm(backbone.width)
@@ -79,8 +82,14 @@ class Expansion(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B*D, h, w, E) to (B*D, factor * h, factor * w, outputs)."""
         n_slices, height, width, _ = x.shape
-        cells = self.expand(x).reshape(n_slices, height, width, self.factor, self.factor, -1).transpose(2, 3)
-        y: torch.Tensor = self.norm(cells.reshape(n_slices, height * self.factor, width * self.factor, -1))
+        cells = (
+            self.expand(x)
+            .reshape(n_slices, height, width, self.factor, self.factor, -1)
+            .transpose(2, 3)
+        )
+        y: torch.Tensor = self.norm(
+            cells.reshape(n_slices, height * self.factor, width * self.factor, -1)
+        )
         return y
 
 
@@ -107,7 +116,9 @@ def build_swin_unet(backbone: Backbone, n_classes: int) -> SwinUNetDecoder:
     Raises: ValueError if the backbone is none.
     """
     if not isinstance(backbone, SwinBackbone):
-        raise ValueError(f"swin_unet: the backbone must be a Swin Transformer, got '{backbone.name}'")
+        raise ValueError(
+            f"swin_unet: the backbone must be a Swin Transformer, got '{backbone.name}'"
+        )
     return SwinUNetDecoder(backbone, n_classes)
 
 

@@ -1,9 +1,10 @@
 """UPerNet: pyramid pooling on the coarsest map, a feature pyramid on all, and one fusion.
 
-Reference: Xiao et al., Unified Perceptual Parsing for Scene Understanding, ECCV 2018, arXiv 1807.10221, section 3.1; in
-the sizes of Med-Tuning (Shen et al., MIDL 2024). There the finest map passes a 1x1 convolution with batch norm and GELU
-in place of a lateral convolution, and one smoothing convolution serves all levels. Maps may have one scale, as a plain
-ViT's, or get coarser. Batch norm sees the slices of a whole batch, so the decoder is never run in chunks.
+Reference: Xiao et al., Unified Perceptual Parsing for Scene Understanding, ECCV 2018, arXiv
+1807.10221, section 3.1; in the sizes of Med-Tuning (Shen et al., MIDL 2024). There the finest map
+passes a 1x1 convolution with batch norm and GELU in place of a lateral convolution, and one
+smoothing convolution serves all levels. Maps may have one scale, as a plain ViT's, or get coarser.
+Batch norm sees the slices of a whole batch, so the decoder is never run in chunks.
 """
 
 from __future__ import annotations
@@ -25,9 +26,13 @@ class UPerNet(nn.Module):
 
     def __init__(self, channels: Sequence[int], n_classes: int) -> None:
         super().__init__()
-        self.fpn = nn.Sequential(nn.Conv2d(channels[0], WIDTH, kernel_size=1), nn.BatchNorm2d(WIDTH), nn.GELU())
+        self.fpn = nn.Sequential(
+            nn.Conv2d(channels[0], WIDTH, kernel_size=1), nn.BatchNorm2d(WIDTH), nn.GELU()
+        )
         self.pooling = PyramidPooling(channels[-1])
-        self.lateral = nn.ModuleList(nn.Conv2d(n_channels, WIDTH, kernel_size=1) for n_channels in channels[1:])
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(n_channels, WIDTH, kernel_size=1) for n_channels in channels[1:]
+        )
         self.smooth = nn.Conv2d(WIDTH, WIDTH, kernel_size=3, padding=1)
         self.fuse = _build_conv(len(channels) * WIDTH, WIDTH, kernel=3)
         self.head = nn.Conv2d(WIDTH, n_classes, kernel_size=3, padding=1)
@@ -36,7 +41,10 @@ class UPerNet(nn.Module):
         """Return logits of ``image_size`` (H, W) voxels."""
         finest, *others = maps
         others[-1] = self.pooling(others[-1])
-        levels = [self.fpn(finest), *(lateral(x) for lateral, x in zip(self.lateral, others, strict=True))]
+        levels = [
+            self.fpn(finest),
+            *(lateral(x) for lateral, x in zip(self.lateral, others, strict=True)),
+        ]
         for number in reversed(range(len(levels) - 1)):
             levels[number] = levels[number] + _resize(levels[number + 1], levels[number].shape[-2:])
         levels = [*(self.smooth(x) for x in levels[:-1]), levels[-1]]
@@ -54,7 +62,8 @@ class PyramidPooling(nn.Module):
         super().__init__()
         part = width // len(BINS)
         self.parts = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(bins), _build_conv(width, part, kernel=1)) for bins in BINS
+            nn.Sequential(nn.AdaptiveAvgPool2d(bins), _build_conv(width, part, kernel=1))
+            for bins in BINS
         )
         self.bottleneck = _build_conv(width + part * len(BINS), width, kernel=3)
         self.dropout = nn.Dropout2d(0.1)
@@ -62,8 +71,8 @@ class PyramidPooling(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B*D, E, h, w) to the same shape.
 
-        The bottleneck's convolution of the concatenation is the sum of its convolutions of the parts: nothing is
-        concatenated, and a map that needs no gradient gets none.
+        The bottleneck's convolution of the concatenation is the sum of its convolutions of the
+        parts: nothing is concatenated, and a map that needs no gradient gets none.
         """
         convolution, norm, activation = self.bottleneck
         assert isinstance(convolution, nn.Conv2d)
@@ -79,13 +88,15 @@ class PyramidPooling(nn.Module):
 def _convolve_resized(x: torch.Tensor, weight: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Return the 3x3 convolution (without bias) of x (n, C, b, b) resized to ``size`` (h, w).
 
-    A 1x1 convolution commutes with resizing, so where x is much smaller than the result, each of the nine taps is
-    applied to x, and one constant matrix resizes, shifts and sums.
+    A 1x1 convolution commutes with resizing, so where x is much smaller than the result, each of
+    the nine taps is applied to x, and one constant matrix resizes, shifts and sums.
     """
     n_cells, taps = x.shape[-2] * x.shape[-1], weight.shape[-2] * weight.shape[-1]
     if 4 * n_cells > size[0] * size[1]:
         return F.conv2d(_resize(x, size), weight, padding=1)
-    each = F.conv2d(x, weight.permute(0, 2, 3, 1).reshape(-1, weight.shape[1], 1, 1))  # (n, outputs * taps, b, b)
+    each = F.conv2d(
+        x, weight.permute(0, 2, 3, 1).reshape(-1, weight.shape[1], 1, 1)
+    )  # (n, outputs * taps, b, b)
     exact = torch.promote_types(x.dtype, torch.float32)
     unit = torch.eye(n_cells, dtype=exact, device=x.device).reshape(n_cells, 1, *x.shape[-2:])
     shifted = F.unfold(_resize(unit, size), weight.shape[-2:], padding=1)  # (b * b, taps, h * w)

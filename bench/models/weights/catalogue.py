@@ -1,9 +1,10 @@
 """Which pre-trained weights there are: a torch-free table, and the record of what was loaded.
 
-The statistics with which the natural images of a pre-training were normalised are recorded and not applied: our
-volumes are z-scored per channel already, which is what normalised natural images are (mean 0, deviation 1 where the
-statistics are ImageNet's; those scaled to [-1, 1] by mean and deviation 0.5 have a deviation of about 0.5). A second
-normalisation of another intensity scale would have no meaning. It is equal for all methods.
+The statistics with which the natural images of a pre-training were normalised are recorded and not
+applied: our volumes are z-scored per channel already, which is what normalised natural images are
+(mean 0, deviation 1 where the statistics are ImageNet's; those scaled to [-1, 1] by mean and
+deviation 0.5 have a deviation of about 0.5). A second normalisation of another intensity scale
+would have no meaning. It is equal for all methods.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin", ".tar")
 class Pretraining:
     """Published weights of a backbone.
 
-    ``tag`` is timm's name of architecture and weights; ``rebuild`` says that the architecture has parts that the plain
-    backbone has not (CLIP's norm before the blocks, DINOv2's layer scale), so that timm's own is built.
+    ``tag`` is timm's name of architecture and weights; ``rebuild`` says that the architecture has
+    parts that the plain backbone has not (CLIP's norm before the blocks, DINOv2's layer scale), so
+    that timm's own is built.
     """
 
     backbone: str
@@ -57,18 +59,38 @@ TABLE: tuple[Pretraining, ...] = (
     Pretraining("vit_s16", "in21k", "vit_small_patch16_224.augreg_in21k", "apache-2.0", AUGREG),
     Pretraining("vit_s16", "in1k", "deit_small_patch16_224.fb_in1k", "apache-2.0", DEIT),
     Pretraining("vit_s16", "dino", "vit_small_patch16_224.dino", "apache-2.0", DINO),
-    Pretraining("vit_s16", "dinov2", "vit_small_patch14_dinov2.lvd142m", "apache-2.0", DINOV2, True, PATCH_NOTE),
+    Pretraining(
+        "vit_s16",
+        "dinov2",
+        "vit_small_patch14_dinov2.lvd142m",
+        "apache-2.0",
+        DINOV2,
+        True,
+        PATCH_NOTE,
+    ),
     Pretraining("vit_b16", "in21k", "vit_base_patch16_224.orig_in21k", "apache-2.0", VIT),
     Pretraining("vit_b16", "in1k", "deit_base_patch16_224.fb_in1k", "apache-2.0", DEIT),
     Pretraining("vit_b16", "mae", "vit_base_patch16_224.mae", "cc-by-nc-4.0", MAE),
     Pretraining("vit_b16", "clip", "vit_base_patch16_clip_224.laion2b", "apache-2.0", CLIP, True),
     Pretraining("vit_b16", "sam", "samvit_base_patch16.sa1b", "apache-2.0", SAM, note=SAM_NOTE),
     Pretraining("vit_b16", "dino", "vit_base_patch16_224.dino", "apache-2.0", DINO),
-    Pretraining("vit_b16", "dinov2", "vit_base_patch14_dinov2.lvd142m", "apache-2.0", DINOV2, True, PATCH_NOTE),
+    Pretraining(
+        "vit_b16",
+        "dinov2",
+        "vit_base_patch14_dinov2.lvd142m",
+        "apache-2.0",
+        DINOV2,
+        True,
+        PATCH_NOTE,
+    ),
     Pretraining("swin_tiny", "in1k", "swin_tiny_patch4_window7_224.ms_in1k", "mit", SWIN),
     Pretraining("swin_tiny", "in21k", "swin_tiny_patch4_window7_224.ms_in22k", "mit", SWIN),
-    Pretraining("swin_t_unet", "in1k", "swin_tiny_patch4_window7_224.ms_in1k", "mit", SWIN, note=CUT_NOTE),
-    Pretraining("swin_t_unet", "in21k", "swin_tiny_patch4_window7_224.ms_in22k", "mit", SWIN, note=CUT_NOTE),
+    Pretraining(
+        "swin_t_unet", "in1k", "swin_tiny_patch4_window7_224.ms_in1k", "mit", SWIN, note=CUT_NOTE
+    ),
+    Pretraining(
+        "swin_t_unet", "in21k", "swin_tiny_patch4_window7_224.ms_in22k", "mit", SWIN, note=CUT_NOTE
+    ),
 )
 
 EMBEDDED = {
@@ -86,7 +108,9 @@ def names(backbone: str) -> tuple[str, ...]:
 
 def find(backbone: str, name: str) -> Pretraining | None:
     """Return the table's entry, if there is one."""
-    return next((entry for entry in TABLE if (entry.backbone, entry.name) == (backbone, name)), None)
+    return next(
+        (entry for entry in TABLE if (entry.backbone, entry.name) == (backbone, name)), None
+    )
 
 
 def is_path(weights: str) -> bool:

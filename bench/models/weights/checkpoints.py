@@ -1,7 +1,8 @@
 """Reading checkpoint files of several origins into tensors under timm's names. No file can run code.
 
-Layouts: timm's safetensors and .pth; Google's ``.npz`` of the original ViT; Microsoft's Swin ``{"model": state}``; MAE
-(with or without its decoder); MoCo v3 (its base encoder); DINO (its teacher); Segment Anything's image encoder.
+Layouts: timm's safetensors and .pth; Google's ``.npz`` of the original ViT; Microsoft's Swin
+``{"model": state}``; MAE (with or without its decoder); MoCo v3 (its base encoder); DINO (its
+teacher); Segment Anything's image encoder.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ from timm.models.vision_transformer import VisionTransformer, _load_weights
 
 State = dict[str, torch.Tensor]
 WRAPPERS = ("model_ema", "state_dict_ema", "teacher", "model", "state_dict")
-PREFIXES = ("base_encoder.", "backbone.", "encoder.", "image_encoder.")  # MoCo v3, DINO, others, SAM
+PREFIXES = (
+    "base_encoder.",
+    "backbone.",
+    "encoder.",
+    "image_encoder.",
+)  # MoCo v3, DINO, others, SAM
 
 
 @dataclass(frozen=True)
@@ -66,15 +72,29 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 def _read_pickle(path: Path) -> dict[str, Any]:
     try:
-        # plain settings lie next to the tensors of MAE and timm; torch warns of pickles that others wrote, we raise
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
+        # plain settings lie next to the tensors of MAE and timm; torch warns of pickles that others
+        # wrote, we raise
+        with (
+            torch.serialization.safe_globals([argparse.Namespace]),
+            warnings.catch_warnings(action="ignore"),
+        ):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if re.search(r"unsupported (global|class)|global:? \S+\.\S+", str(error), re.IGNORECASE):
             rule = "must hold tensors only, got pickled code, which is never run (save its state dict as .safetensors)"
             raise ValueError(f"weights: '{path}' {rule}") from None
-        raise _damaged(path, "no plain state dict") from None  # torch's words advise to run the code in the file
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise _damaged(
+            path, "no plain state dict"
+        ) from None  # torch's words advise to run the code in the file
+    except (
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise _damaged(path, error) from None  # what torch raises depends on where the file ends
     if not isinstance(content, dict):
         raise ValueError(f"weights: '{path}' must hold a state dict, got {type(content).__name__}")
@@ -86,23 +106,37 @@ def _read_pickle(path: Path) -> dict[str, Any]:
 
 def _rename(path: Path, raw: dict[str, Any]) -> Checkpoint:
     """Take off prefixes of training code, and bring Segment Anything's image encoder into timm's names."""
-    tensors = clean_state_dict({key: value for key, value in raw.items() if isinstance(value, torch.Tensor)})
+    tensors = clean_state_dict(
+        {key: value for key, value in raw.items() if isinstance(value, torch.Tensor)}
+    )
     if any(key.startswith("visual.") for key in tensors):
         hint = "give timm's file, with --backbone timm:vit_base_patch16_clip_224"
-        raise ValueError(f"weights: '{path}' has CLIP's own layout, which does not tell its activation ({hint})")
-    prefix = next((prefix for prefix in PREFIXES if f"{prefix}patch_embed.proj.weight" in tensors), "")
-    state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        raise ValueError(
+            f"weights: '{path}' has CLIP's own layout, which does not tell its activation ({hint})"
+        )
+    prefix = next(
+        (prefix for prefix in PREFIXES if f"{prefix}patch_embed.proj.weight" in tensors), ""
+    )
+    state = {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }
     unused = tuple(key for key in tensors if not key.startswith(prefix))
     if "patch_embed.proj.weight" not in state:
         found = ", ".join(list(tensors)[:3]) or "no tensors"
-        raise ValueError(f"weights: '{path}' must hold a ViT or Swin (no patch_embed.proj.weight), got {found}")
+        raise ValueError(
+            f"weights: '{path}' must hold a ViT or Swin (no patch_embed.proj.weight), got {found}"
+        )
     if "mask_token" in state:
         del state["mask_token"]
         unused += ("mask_token",)
     if not any(key.endswith("attn.rel_pos_h") for key in state):
         return Checkpoint(state, unused)
     gone = tuple(key for key in state if ".rel_pos_" in key or key.startswith("neck."))
-    state = {re.sub(r"\.mlp\.lin(\d)\.", r".mlp.fc\1.", key): state[key] for key in state if key not in gone}
+    state = {
+        re.sub(r"\.mlp\.lin(\d)\.", r".mlp.fc\1.", key): state[key]
+        for key in state
+        if key not in gone
+    }
     state["pos_embed"] = state["pos_embed"].flatten(1, 2)  # (1, h, w, E) -> (1, N, E)
     return Checkpoint(state, unused + gone, frozenset({"norm.weight", "norm.bias"}))
 
@@ -118,22 +152,31 @@ def _read_npz(path: Path) -> Checkpoint:
         raise _damaged(path, error) from None
     except ValueError as error:
         if "pickle" in str(error).lower():
-            raise ValueError(f"weights: '{path}' must hold arrays only, got pickled objects") from None
+            raise ValueError(
+                f"weights: '{path}' must hold arrays only, got pickled objects"
+            ) from None
         raise _damaged(path, error) from None
     except (KeyError, RuntimeError, IndexError) as error:
-        raise ValueError(f"weights: '{path}' must have the layout of the original ViT .npz, got {error}") from None
+        raise ValueError(
+            f"weights: '{path}' must have the layout of the original ViT .npz, got {error}"
+        ) from None
     unused = tuple(key for key in arrays if "pre_logits/" in key)
     state = vit.state_dict()
     n_read = sum(array.size for key, array in arrays.items() if key not in unused)
     n_kept = sum(tensor.numel() for tensor in state.values())
     if n_read != n_kept:
-        raise ValueError(f"weights: '{path}' must hold the numbers of one ViT ({n_kept:,}), got {n_read:,}")
+        raise ValueError(
+            f"weights: '{path}' must hold the numbers of one ViT ({n_kept:,}), got {n_read:,}"
+        )
     return Checkpoint(dict(state), unused)
 
 
 def _build_like(arrays: dict[str, np.ndarray]) -> VisionTransformer:
     """Return timm's network with the sizes of the arrays, its tensors not yet filled."""
-    found = (re.match(r"(.*)Transformer/encoderblock_(\d+)/MlpBlock_3/Dense_0/kernel", key) for key in arrays)
+    found = (
+        re.match(r"(.*)Transformer/encoderblock_(\d+)/MlpBlock_3/Dense_0/kernel", key)
+        for key in arrays
+    )
     blocks = [match for match in found if match]
     if not blocks:
         raise KeyError("no 'Transformer/encoderblock_0/...' in it")

@@ -20,7 +20,9 @@ def find_embedded(name: str) -> Path:
         expected = json.loads(file.with_suffix(".json").read_text())["sha256"]
         found = hashlib.sha256(file.read_bytes()).hexdigest()
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"weights: the embedded '{name}' cannot be read, got {error!r} ({REMEDY})") from None
+        raise ValueError(
+            f"weights: the embedded '{name}' cannot be read, got {error!r} ({REMEDY})"
+        ) from None
     if found != expected:
         raise ValueError(
             f"weights: the embedded '{name}' must have the SHA-256 {expected[:12]}... of its card, got {found[:12]}... "

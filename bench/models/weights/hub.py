@@ -17,7 +17,8 @@ PATIENCE_S = 5
 def fetch(tag: str, backbone: str) -> Path:
     """Return the file of timm's weights ``tag``, downloading it at most once.
 
-    The network is asked once and briefly before a download, because the hub's own retries take half a minute.
+    The network is asked once and briefly before a download, because the hub's own retries take half
+    a minute.
     Raises: ValueError naming the three ways out if the file is neither here nor to be had.
     """
     config = get_pretrained_cfg(tag)
@@ -30,7 +31,9 @@ def fetch(tag: str, backbone: str) -> Path:
     try:
         if not constants.HF_HUB_OFFLINE:
             _knock(constants.ENDPOINT)
-            return Path(hf_hub_download(repository, filename, revision=revision, etag_timeout=PATIENCE_S))
+            return Path(
+                hf_hub_download(repository, filename, revision=revision, etag_timeout=PATIENCE_S)
+            )
         reason = "HF_HUB_OFFLINE is set"
     except (OSError, HfHubHTTPError) as error:
         reason = type(error).__name__
@@ -54,6 +57,8 @@ def _knock(address: str) -> None:
 
 def _split(hub_id: str | None, tag: str) -> tuple[str, str | None]:
     if not hub_id:
-        raise ValueError(f"weights: timm has no download of {tag} (give a file with --weights PATH)")
+        raise ValueError(
+            f"weights: timm has no download of {tag} (give a file with --weights PATH)"
+        )
     repository, _, revision = hub_id.partition("@")
     return repository, revision or None

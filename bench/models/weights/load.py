@@ -1,8 +1,9 @@
 """Loading pre-trained weights into a backbone: every tensor of both sides is accounted for, or it is an error.
 
-Patch embeddings of three channels are adapted to other numbers by timm's rule: summed for one, repeated and scaled for
-more (R, G, B, R times 3/4 for four). Position embeddings and relative-position tables are resampled to the built grid
-and windows by timm's interpolation. Nothing reads class and register tokens in dense prediction, so they are dropped.
+Patch embeddings of three channels are adapted to other numbers by timm's rule: summed for one,
+repeated and scaled for more (R, G, B, R times 3/4 for four). Position embeddings and
+relative-position tables are resampled to the built grid and windows by timm's interpolation.
+Nothing reads class and register tokens in dense prediction, so they are dropped.
 """
 
 from __future__ import annotations
@@ -50,22 +51,32 @@ DROPPED = (  # what a checkpoint may have more than a backbone
 def load_weights(backbone: Backbone, weights: str) -> LoadedWeights:
     """Copy weights, given by name or as a file, into a backbone of timm's modules.
 
-    Raises: ValueError with one sentence if they cannot be had, cannot be read, or are of another architecture;
+    Raises: ValueError with one sentence if they cannot be had, cannot be read, or are of another
+    architecture;
         the backbone is unchanged then.
     """
     tag = _find_tag(backbone.name, weights)
     embedded = _is_embedded(backbone.name, weights)
     path = (
-        find_embedded(weights) if embedded else Path(weights).expanduser() if tag is None else fetch(tag, backbone.name)
+        find_embedded(weights)
+        if embedded
+        else Path(weights).expanduser()
+        if tag is None
+        else fetch(tag, backbone.name)
     )
     checkpoint = read_checkpoint(path)
-    state = {name: tensor.float() for name, tensor in checkpoint.state.items()}  # half precision is for the disk
+    state = {
+        name: tensor.float() for name, tensor in checkpoint.state.items()
+    }  # half precision is for the disk
     unused = [*checkpoint.unused, *_take_tokens(state), *_take_surplus_blocks(state, backbone)]
     converted = _convert(path, state, backbone)
     own = {timm_name(name): name for name in backbone.state_dict()}
     _check(path, checkpoint, state, converted, backbone, own)
     target = backbone.state_dict()
-    as_read, kept = set(map(id, state.values())), set(map(id, converted.values()))  # timm renames and replaces
+    as_read, kept = (
+        set(map(id, state.values())),
+        set(map(id, converted.values())),
+    )  # timm renames and replaces
     unused += [name for name in state.keys() - converted.keys() if id(state[name]) not in kept]
     unused += [name for name in converted if name not in own]
     found = own.keys() & converted.keys()
@@ -74,7 +85,11 @@ def load_weights(backbone: Backbone, weights: str) -> LoadedWeights:
     config = get_pretrained_cfg(tag) if tag else None
     return LoadedWeights(
         name=path.name if tag is None and not embedded else weights,
-        source="embedded in the package" if embedded else str(path.resolve()) if tag is None else f"timm {tag}",
+        source="embedded in the package"
+        if embedded
+        else str(path.resolve())
+        if tag is None
+        else f"timm {tag}",
         sha256=file_sha256(path),
         matched=tuple(sorted(own[name] for name in found if id(converted[name]) in as_read)),
         resampled=tuple(sorted(own[name] for name in found if id(converted[name]) not in as_read)),
@@ -141,7 +156,9 @@ def _convert(path: Path, state: State, backbone: Any) -> State:
                 warnings.filterwarnings("ignore", module=r"timm\.layers\.interpolate")
                 converted: State = timm_swin.checkpoint_filter_fn(state, _SwinView(backbone))
         else:
-            view = SimpleNamespace(patch_embed=backbone.patch_embed, pos_embed=backbone.pos_embed, num_prefix_tokens=0)
+            view = SimpleNamespace(
+                patch_embed=backbone.patch_embed, pos_embed=backbone.pos_embed, num_prefix_tokens=0
+            )
             converted = timm_vit.checkpoint_filter_fn(state, view, adapt_layer_scale=True)
         n_channels = backbone.patch_embed.proj.weight.shape[1]
         if converted[PATCH_EMBED].shape[1] == 3 != n_channels:
@@ -154,7 +171,9 @@ def _convert(path: Path, state: State, backbone: Any) -> State:
         AssertionError,
     ) as error:  # timm's rules do not check
         words = " ".join(str(error).split())[:120]
-        raise ValueError(f"weights: '{path}' is of another architecture than {backbone.name} ({words})") from None
+        raise ValueError(
+            f"weights: '{path}' is of another architecture than {backbone.name} ({words})"
+        ) from None
     return converted
 
 
@@ -164,7 +183,9 @@ class _SwinView:
     def __init__(self, backbone: SwinBackbone) -> None:
         self.patch_embed = backbone.patch_embed
         modules = {timm_name(f"{name}.")[:-1]: module for name, module in backbone.named_modules()}
-        self._attention = {name: each for name, each in modules.items() if isinstance(each, WindowAttention)}
+        self._attention = {
+            name: each for name, each in modules.items() if isinstance(each, WindowAttention)
+        }
 
     def get_submodule(self, name: str) -> SimpleNamespace:
         """Return what is asked of an attention: its table of position biases and its window."""
@@ -172,12 +193,18 @@ class _SwinView:
             raise AttributeError(f"it has no {name}")
         attention = self._attention[name]
         return SimpleNamespace(
-            relative_position_bias_table=attention.relative_position_bias_table, window_size=attention.window
+            relative_position_bias_table=attention.relative_position_bias_table,
+            window_size=attention.window,
         )
 
 
 def _check(
-    path: Path, checkpoint: Checkpoint, state: State, converted: State, backbone: Backbone, own: Mapping[str, str]
+    path: Path,
+    checkpoint: Checkpoint,
+    state: State,
+    converted: State,
+    backbone: Backbone,
+    own: Mapping[str, str],
 ) -> None:
     target = backbone.state_dict()
     missing = [name for name in own if name not in converted and name not in checkpoint.may_lack]
@@ -187,11 +214,19 @@ def _check(
         if name in converted and converted[name].shape != target[own[name]].shape
     ]
     surplus = [
-        name for name in converted if name not in own and not any(re.fullmatch(pattern, name) for pattern in DROPPED)
+        name
+        for name in converted
+        if name not in own and not any(re.fullmatch(pattern, name) for pattern in DROPPED)
     ]
-    for problem, found in {"lacks": missing, "has shapes": shapes, "has what the backbone lacks:": surplus}.items():
+    for problem, found in {
+        "lacks": missing,
+        "has shapes": shapes,
+        "has what the backbone lacks:": surplus,
+    }.items():
         if found:
-            listed = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+            listed = ", ".join(found[:3]) + (
+                f" and {len(found) - 3} more" if len(found) > 3 else ""
+            )
             where = f"weights: '{path}' is of another architecture than {backbone.name}"
             raise ValueError(f"{where}: it {problem} {listed} (--backbone timm:NAME builds others)")
 

@@ -19,27 +19,50 @@ ROOT = Path(__file__).resolve().parents[3]
         (["run", "--methods", "lroa"], "unknown method 'lroa' (did you mean 'lora'?)"),
         (["run", "--methods", "lora[rnk=4]"], "lora: unknown setting 'rnk' (did you mean 'rank'?)"),
         (["run", "--methods", "lora[rank=0]"], "lora: rank must be >= 1, got 0"),
-        (["run", "--methods", "lora[rank=129]"], "lora: rank must be <= 128, the width of block 0, got 129"),
-        (["plan", "--methods", "med_adapter[ratio=65]"], "med_adapter: ratio must be <= 64, half the width, got 65"),
-        (["run", "--set", "data.patch=16,60,64"], "tiny_vit: slices must be divisible by 8, got 60x64"),
+        (
+            ["run", "--methods", "lora[rank=129]"],
+            "lora: rank must be <= 128, the width of block 0, got 129",
+        ),
+        (
+            ["plan", "--methods", "med_adapter[ratio=65]"],
+            "med_adapter: ratio must be <= 64, half the width, got 65",
+        ),
+        (
+            ["run", "--set", "data.patch=16,60,64"],
+            "tiny_vit: slices must be divisible by 8, got 60x64",
+        ),
         (
             ["run", "--backbone", "tiny_swin", "--weights", "none", "--set", "data.patch=4,48,64"],
             "must be divisible by 32, got 48x64",
         ),
-        (["run", "--methods", "linear", "--datasets", "brat"], "unknown data set 'brat' (did you mean 'brats'?)"),
+        (
+            ["run", "--methods", "linear", "--datasets", "brat"],
+            "unknown data set 'brat' (did you mean 'brats'?)",
+        ),
         (["run", "--preset", "dmo"], "unknown preset 'dmo' (did you mean 'demo'?)"),
         (["run", "--preset", "paper"], "preset 'paper' needs your own data: give --data-root"),
-        (["run", "--set", "train.lt=1"], "--set: unknown setting 'train.lt' (did you mean 'train.lr'?)"),
-        (["run", "--backbone", "tiny_vti"], "unknown backbone 'tiny_vti' (did you mean 'tiny_vit'?)"),
+        (
+            ["run", "--set", "train.lt=1"],
+            "--set: unknown setting 'train.lt' (did you mean 'train.lr'?)",
+        ),
+        (
+            ["run", "--backbone", "tiny_vti"],
+            "unknown backbone 'tiny_vti' (did you mean 'tiny_vit'?)",
+        ),
         (["run", "--folds", "3"], "--folds: must be below 3, got '3'"),
         (["run", "--device", "cuda:99"], "--device: 'cuda:99' is not on this machine"),
         (["plan", "--preset", "demo", "--data-root", "/no/such/folder"], "/no/such/folder"),
         (["plan", "--preset", "demo", "--data-root", "."], "BraTS"),
-        (["data", "demo", "--dataset", "ktis", "--out", "x"], "unknown data set 'ktis' (did you mean 'kits'?)"),
+        (
+            ["data", "demo", "--dataset", "ktis", "--out", "x"],
+            "unknown data set 'ktis' (did you mean 'kits'?)",
+        ),
         (["report"], "report: the tracking store holds no result yet"),
     ],
 )
-def test_bad_input_is_one_sentence_and_exit_code_2(arguments, sentence, tmp_path, monkeypatch, capsys):
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    arguments, sentence, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     printed = capsys.readouterr()
@@ -65,7 +88,10 @@ def write_half(path):
 
 
 def write_other(path):
-    torch.save({"patch_embed.proj.weight": torch.zeros(128, 3, 8, 8), "norm.weight": torch.zeros(128)}, path)
+    torch.save(
+        {"patch_embed.proj.weight": torch.zeros(128, 3, 8, 8), "norm.weight": torch.zeros(128)},
+        path,
+    )
 
 
 class Exploding:
@@ -76,12 +102,20 @@ class Exploding:
 @pytest.mark.parametrize(
     ("write", "sentence"),
     [
-        (write_code, "weights: 'file.pth' must hold tensors only, got pickled code, which is never run"),
+        (
+            write_code,
+            "weights: 'file.pth' must hold tensors only, got pickled code, which is never run",
+        ),
         (write_half, "weights: 'file.pth' is truncated, damaged or no checkpoint"),
-        (write_other, "weights: 'file.pth' is of another architecture than tiny_vit: it lacks pos_embed,"),
+        (
+            write_other,
+            "weights: 'file.pth' is of another architecture than tiny_vit: it lacks pos_embed,",
+        ),
     ],
 )
-def test_a_bad_file_of_weights_is_refused_before_anything_is_made(write, sentence, tmp_path, monkeypatch, capsys):
+def test_a_bad_file_of_weights_is_refused_before_anything_is_made(
+    write, sentence, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "file.pth")
     assert main(["run", "--methods", "linear", "--weights", "file.pth"]) == 2
@@ -153,7 +187,9 @@ def test_another_distributions_datasets_is_named(tmp_path):
         text=True,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: start-up: the package 'datasets' comes from {impostor / '__init__.py'}")
+    assert done.stderr.startswith(
+        f"error: start-up: the package 'datasets' comes from {impostor / '__init__.py'}"
+    )
     assert f"run `python -m bench` from {ROOT}" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 

@@ -116,11 +116,7 @@ def test_a_broken_promise_is_exit_code_1_and_a_sentence(method, sentence, capsys
 @pytest.mark.parametrize(
     ("kind", "check", "sentence"),
     [
-        (
-            "Drifting",
-            "frozen stays frozen",
-            f"training changed what is frozen: {BUFFER}",
-        ),
+        ("Drifting", "frozen stays frozen", f"training changed what is frozen: {BUFFER}"),
         ("Miscounted", "tuned parameters", "trains 720 parameters, its closed form says 7"),
         ("Forgetful", "gradients", "no gradient reaches stages.0.blocks.0.forgotten"),
         ("Thawing", "tuned parameters", "of the frozen backbone, these train: norm.weight"),
@@ -138,9 +134,18 @@ def test_a_wrong_declaration_is_said_in_a_sentence(kind, check, sentence):
         (["lroa"], "unknown method 'lroa' (did you mean 'lora'?)"),
         (["lora,linear"], "check: must be one method, got 'lora,linear'"),
         (["no_such:Thing"], "method 'no_such:Thing': there is no module 'no_such'"),
-        (["own_methods:Gate"], "method 'own_methods:Gate': 'Gate' must be a subclass of methods.base.Method, got"),
-        (["methods.lora:Lora"], "method 'methods.lora:Lora': info.name must be a name of its own, got 'lora'"),
-        (["lora", "--backbone", "tiny_vti"], "unknown backbone 'tiny_vti' (did you mean 'tiny_vit'?)"),
+        (
+            ["own_methods:Gate"],
+            "method 'own_methods:Gate': 'Gate' must be a subclass of methods.base.Method, got",
+        ),
+        (
+            ["methods.lora:Lora"],
+            "method 'methods.lora:Lora': info.name must be a name of its own, got 'lora'",
+        ),
+        (
+            ["lora", "--backbone", "tiny_vti"],
+            "unknown backbone 'tiny_vti' (did you mean 'tiny_vit'?)",
+        ),
     ],
 )
 def test_what_cannot_be_checked_is_bad_input(arguments, sentence, capsys):

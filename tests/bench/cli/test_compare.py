@@ -26,7 +26,9 @@ def test_every_field_that_differs_is_named_once() -> None:
         protocol_id="other",
         provenance=LORA.provenance | {"packages": {"torch": "3.0"}, "started_at": "later"},
     )
-    found = [(item.group, item.field, item.first, item.second) for item in list_differences(LORA, other)]
+    found = [
+        (item.group, item.field, item.first, item.second) for item in list_differences(LORA, other)
+    ]
     assert found == [
         ("run", "protocol_id", LORA.protocol_id, "other"),
         ("run", "method.rank", "8", "4"),
@@ -47,7 +49,9 @@ def test_regions_are_paired_case_by_case() -> None:
 
 
 def test_only_common_cases_are_paired_and_few_have_no_p() -> None:
-    some = replace(LORA, cases=tuple(row for row in LORA.cases if row.case.endswith(("1", "2", "3"))))
+    some = replace(
+        LORA, cases=tuple(row for row in LORA.cases if row.case.endswith(("1", "2", "3")))
+    )
     one, two = pair_cases(LINEAR, some)
     assert one.index.tolist() == two.index.tolist() == ["brats_0_01", "brats_0_02", "brats_0_03"]
     assert {item.p for item in compare_regions(one, two)} == {None}
@@ -56,8 +60,14 @@ def test_only_common_cases_are_paired_and_few_have_no_p() -> None:
 @pytest.mark.parametrize(
     ("other", "sentence"),
     [
-        (without_numbers(LINEAR, Status.OOM, "too little"), "a run must have scores, got .*linear.*, which ended oom"),
-        (make_result("linear", fold=1), "must have held-out cases in common, got .* fold 0, and .* fold 1"),
+        (
+            without_numbers(LINEAR, Status.OOM, "too little"),
+            "a run must have scores, got .*linear.*, which ended oom",
+        ),
+        (
+            make_result("linear", fold=1),
+            "must have held-out cases in common, got .* fold 0, and .* fold 1",
+        ),
         (make_result("linear", dataset="kits"), "must have held-out cases in common"),
     ],
 )

@@ -22,7 +22,9 @@ ROOT = Path(__file__).resolve().parents[3]
 N_RUNS, LIMIT_S = 1000, 20.0
 
 
-def test_rows_are_those_that_mlflow_would_write(tmp_path: Path, new_store: Callable[[Path], str]) -> None:
+def test_rows_are_those_that_mlflow_would_write(
+    tmp_path: Path, new_store: Callable[[Path], str]
+) -> None:
     """The short cut of `fill_fast` must not make a store that is easier to read than a real one."""
     result = make_result("lora")
     new_store(tmp_path / "fast")
@@ -39,7 +41,9 @@ def test_rows_are_those_that_mlflow_would_write(tmp_path: Path, new_store: Calla
     assert fast.load_results() == slow.load_results() == [result]
 
 
-@pytest.mark.parametrize(("arguments", "n_runs"), [([], N_RUNS), (["--figures", "--out", "report"], 12)])
+@pytest.mark.parametrize(
+    ("arguments", "n_runs"), [([], N_RUNS), (["--figures", "--out", "report"], 12)]
+)
 def test_reports_do_without_torch_and_a_thousand_runs_within_20_seconds(
     arguments: list[str], n_runs: int, tmp_path: Path, new_store: Callable[[Path], str]
 ) -> None:
@@ -47,18 +51,34 @@ def test_reports_do_without_torch_and_a_thousand_runs_within_20_seconds(
     fill_fast(tmp_path, make_many(n_runs))
     command = [sys.executable, "-X", "importtime", "-m", "bench", "report", *arguments]
     before, started = os.times(), time.perf_counter()
-    done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
+    )
     took_s, after = time.perf_counter() - started, os.times()
-    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+    cpu_s = (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "med_adapter" in done.stdout or f"from {n_runs} runs" in done.stdout
-    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    imported = {
+        line.rpartition("|")[2].strip()
+        for line in done.stderr.splitlines()
+        if line.startswith("import time")
+    }
     assert {"numpy", "mlflow", "reports.analysis.comparison"} <= imported
-    assert not {name for name in imported if name.partition(".")[0] in ("torch", "monai", "timm", "lightning_fabric")}
+    assert not {
+        name
+        for name in imported
+        if name.partition(".")[0] in ("torch", "monai", "timm", "lightning_fabric")
+    }
     print(f"\n{n_runs} runs: {took_s:.1f} s, of which this process worked {cpu_s:.1f} s")  # noqa: T201
     assert cpu_s < LIMIT_S  # of the processor: others may be at work on it
 
 
 def environment(folder: Path) -> dict[str, str]:
-    own = {"PYTHONPATH": str(ROOT), "COLUMNS": "200", "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    own = {
+        "PYTHONPATH": str(ROOT),
+        "COLUMNS": "200",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+    }
     return os.environ | own

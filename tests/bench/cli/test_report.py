@@ -21,7 +21,9 @@ Fill = Callable[[list[RunResult]], None]
 
 
 @pytest.fixture
-def fill(tmp_path: Path, new_store: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Fill]:
+def fill(
+    tmp_path: Path, new_store: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Fill]:
     """Put results into a store of the working directory, each with the same slices for all its cases."""
     uri = new_store(tmp_path / "store")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -58,17 +60,25 @@ def with_bad_score(run: RunResult) -> RunResult:
 OTHER_PROTOCOL, OTHER_CASES, BAD_SCORE = (
     change(RUNS[1]) for change in (with_other_protocol, with_other_cases, with_bad_score)
 )
-NOT_EQUAL = "must have the same cases, got lora and others that differ in brats_0_00 (--intersection"
+NOT_EQUAL = (
+    "must have the same cases, got lora and others that differ in brats_0_00 (--intersection"
+)
 
 
-@pytest.mark.parametrize("out", ["--figures --out report", "--format html --out page.html", "--out main.md"])
+@pytest.mark.parametrize(
+    "out", ["--figures --out report", "--format html --out page.html", "--out main.md"]
+)
 @pytest.mark.parametrize(
     ("results", "more", "sentence"),
     [
         ([], "", "the tracking store holds no result yet"),
         (RUNS, "--dataset kitz", "--dataset must be among brats, got 'kitz'"),
         (RUNS[:1], "--versus lora", "must have two methods, got lora"),
-        ([RUNS[0], OTHER_PROTOCOL], "", "must have one protocol, got 2 (other, brtinoall) that differ in train.lr"),
+        (
+            [RUNS[0], OTHER_PROTOCOL],
+            "",
+            "must have one protocol, got 2 (other, brtinoall) that differ in train.lr",
+        ),
         ([RUNS[0], OTHER_CASES], "", NOT_EQUAL),
         ([RUNS[0], BAD_SCORE], "", "dice of case brats_0_00, region WT"),
     ],
@@ -97,10 +107,16 @@ def test_bad_input_is_one_sentence_and_leaves_no_file(
     [
         (["--figures"], "--figures must have --out FOLDER, in a folder that exists, got none"),
         (["--figures", "--out", "no/such/report"], "got no/such/report"),
-        (["--figures", "--out", "x", "--format", "latex"], "--figures writes every kind in every format"),
+        (
+            ["--figures", "--out", "x", "--format", "latex"],
+            "--figures writes every kind in every format",
+        ),
         (["--format", "html", "--macros"], "--macros are LaTeX"),
         (["--out", "store"], "got store, which is a folder (--figures fills one)"),
-        (["--format", "html", "--out", "no/page.html"], "got no/page.html, but there is no folder no"),
+        (
+            ["--format", "html", "--out", "no/page.html"],
+            "got no/page.html, but there is no folder no",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused(
@@ -113,7 +129,10 @@ def test_options_that_do_not_fit_are_refused(
 def test_everything_lies_in_the_folder_under_predictable_names(fill: Fill, tmp_path: Path) -> None:
     fill(RUNS)
     assert main(["report", "--figures", "--out", "report"]) == 0
-    found = {file.relative_to(tmp_path / "report").as_posix() for file in (tmp_path / "report").rglob("*.*")}
+    found = {
+        file.relative_to(tmp_path / "report").as_posix()
+        for file in (tmp_path / "report").rglob("*.*")
+    }
     setting = "brats-tiny-vit-none"
     pictures = (
         "dice-parameters",
@@ -126,8 +145,12 @@ def test_everything_lies_in_the_folder_under_predictable_names(fill: Fill, tmp_p
         "panels-worst",
     )
     tables = ("main", "efficiency", "comparison")
-    assert found >= {f"figures/{name}-{setting}.{suffix}" for name in pictures for suffix in ("pdf", "png")}
-    assert found >= {f"tables/{name}-{setting}.{suffix}" for name in tables for suffix in ("tex", "md", "csv")}
+    assert found >= {
+        f"figures/{name}-{setting}.{suffix}" for name in pictures for suffix in ("pdf", "png")
+    }
+    assert found >= {
+        f"tables/{name}-{setting}.{suffix}" for name in tables for suffix in ("tex", "md", "csv")
+    }
     assert found >= {"index.html", "macros.tex"}
     assert not [name for name in found if name.endswith(".partial")]
     page = (tmp_path / "report" / "index.html").read_text()
@@ -151,7 +174,14 @@ def test_compare_prints_fields_and_cases(
     fill(RUNS)
     assert main(["compare", "linear", "lora"]) == 0
     printed = capsys.readouterr().out
-    for words in ("SYNTHETIC", "protocol: the same", "method", "B - A [95 % CI]", "brats_0_09", "WT"):
+    for words in (
+        "SYNTHETIC",
+        "protocol: the same",
+        "method",
+        "B - A [95 % CI]",
+        "brats_0_09",
+        "WT",
+    ):
         assert words in printed
     assert main(["compare", "linear", "linear"]) == 2
     assert "the two runs must not be the same" in capsys.readouterr().err

@@ -30,17 +30,36 @@ def make_classes(shift=0):
     return classes
 
 
-def save(path, classes, release="brats2020", codes="LPS", spacing_mm=SPACING_MM, dtype=np.uint8, affine=None):
+def save(
+    path,
+    classes,
+    release="brats2020",
+    codes="LPS",
+    spacing_mm=SPACING_MM,
+    dtype=np.uint8,
+    affine=None,
+):
     """Store a class map (D, H, W) as the label file of a release."""
     labels = np.asarray(VALUES[release], dtype=dtype)[classes]
     geometry = build_geometry(labels.shape, codes, spacing_mm)
     path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(geometry.to_stored(labels), geometry.affine if affine is None else affine), path)
+    nib.save(
+        nib.Nifti1Image(geometry.to_stored(labels), geometry.affine if affine is None else affine),
+        path,
+    )
     return path
 
 
 def score(capsys, reference, prediction, *options, dataset="brats"):
-    arguments = ["score", "--reference", str(reference), "--prediction", str(prediction), "--dataset", dataset]
+    arguments = [
+        "score",
+        "--reference",
+        str(reference),
+        "--prediction",
+        str(prediction),
+        "--dataset",
+        dataset,
+    ]
     assert main([*arguments, "--json", *options]) == 0
     return json.loads(capsys.readouterr().out)
 
@@ -57,7 +76,11 @@ def test_two_files_get_the_scores_of_a_run(tmp_path, capsys):
     assert record["cases"] == expect("BraTS20_Training_007")
     assert [row["region"] for row in record["cases"]] == ["WT", "TC", "ET"]
     assert 0 < record["cases"][0]["dice"] < 1 < record["cases"][0]["hd95_mm"]
-    assert (record["release"], record["release_assumed"], record["empty_policy"]) == ("brats2020", False, "brats")
+    assert (record["release"], record["release_assumed"], record["empty_policy"]) == (
+        "brats2020",
+        False,
+        "brats",
+    )
 
 
 @pytest.mark.parametrize("codes", ["LPS", "RAS", "SLA"])
@@ -82,7 +105,12 @@ def test_another_order_of_axes_or_another_type_changes_nothing(tmp_path, capsys,
 )
 def test_label_values_mean_what_the_release_says(tmp_path, capsys, name, options, release, assumed):
     reference = save(tmp_path / "reference" / name, make_classes(), release)
-    record = score(capsys, reference, save(tmp_path / "prediction.nii", make_classes(shift=1), release), *options)
+    record = score(
+        capsys,
+        reference,
+        save(tmp_path / "prediction.nii", make_classes(shift=1), release),
+        *options,
+    )
     assert (record["release"], record["release_assumed"]) == (release, assumed)
     assert record["cases"] == expect(record["cases"][0]["case"], release)
 
@@ -130,7 +158,13 @@ def test_a_reference_lies_on_the_grid_of_its_image(tmp_path, capsys):
     """Labels of LiTS have to be read so: their headers are not those of their volumes."""
     classes = np.minimum(make_classes(), 2)
     save(tmp_path / "root" / "volume-50.nii", classes, "brats2023", codes="RAS")
-    save(tmp_path / "root" / "segmentation-50.nii", classes, "brats2023", codes="RAS", affine=np.eye(4))
+    save(
+        tmp_path / "root" / "segmentation-50.nii",
+        classes,
+        "brats2023",
+        codes="RAS",
+        affine=np.eye(4),
+    )
     prediction = save(tmp_path / "mine" / "volume-50.nii", classes, "brats2023", codes="RAS")
     record = score(capsys, tmp_path / "root", prediction.parent, dataset="lits")
     assert [(row["dice"], row["hd95_mm"]) for row in record["cases"]] == [(1, 0), (1, 0)]
@@ -140,7 +174,12 @@ def test_a_reference_lies_on_the_grid_of_its_image(tmp_path, capsys):
 def test_a_header_that_does_not_tell_the_spacing_gives_no_millimetres(tmp_path, capsys):
     classes = np.minimum(make_classes(), 2)
     for number in (28, 48):  # 28 to 47 are known for it
-        save(tmp_path / "root" / f"segmentation-{number}.nii", classes, "brats2023", spacing_mm=(1.0, 1.0, 1.0))
+        save(
+            tmp_path / "root" / f"segmentation-{number}.nii",
+            classes,
+            "brats2023",
+            spacing_mm=(1.0, 1.0, 1.0),
+        )
     record = score(capsys, tmp_path / "root", tmp_path / "root", dataset="lits")
     assert [row["hd95_mm"] for row in record["cases"]] == [None, None, 0, 0]
 
@@ -148,7 +187,14 @@ def test_a_header_that_does_not_tell_the_spacing_gives_no_millimetres(tmp_path, 
 def test_settings_of_the_protocol_and_the_cutoff(tmp_path, capsys):
     reference = save(tmp_path / "BraTS20_Training_007_seg.nii.gz", make_classes())
     prediction = save(tmp_path / "x.nii", make_classes(shift=1))
-    settings = ["--set", "eval.hd95=pooled", "--set", "eval.nsd_tolerance_mm=2.5", "--set", "eval.et_min_vox=3"]
+    settings = [
+        "--set",
+        "eval.hd95=pooled",
+        "--set",
+        "eval.nsd_tolerance_mm=2.5",
+        "--set",
+        "eval.et_min_vox=3",
+    ]
     record = score(capsys, reference, prediction, *settings)
     assert record["cases"] == expect("BraTS20_Training_007", hd95="pooled", nsd_tolerance_mm=2.5)
     assert [row["hd95_mm"] for row in record["postprocessing"]["cases"]] == [373.12866]
@@ -159,7 +205,14 @@ def test_the_tables_say_what_the_numbers_are(tmp_path, capsys):
     (tmp_path / "root" / SYNTHETIC_MARKER).touch()
     save(tmp_path / "mine" / reference.name, make_classes(shift=1))
     save(tmp_path / "root" / "BraTS20_Training_008_seg.nii.gz", make_classes())
-    arguments = ["--reference", str(tmp_path / "root"), "--prediction", str(tmp_path / "mine"), "--dataset", "brats"]
+    arguments = [
+        "--reference",
+        str(tmp_path / "root"),
+        "--prediction",
+        str(tmp_path / "mine"),
+        "--dataset",
+        "brats",
+    ]
     assert main(["score", *arguments]) == 0
     printed = capsys.readouterr().out
     assert "BraTS 2020 (SYNTHETIC phantoms), cases: 1; empty masks: brats; HD95: max" in printed
@@ -201,10 +254,19 @@ def write_bad(folder, kind):
     ("kind", "sentence"),
     [
         ("value", "label of case BraTS20_Training_007 may hold 0, 1, 2, 4, found 3"),
-        ("shape", "must lie on the grid of the reference, (10, 12, 8) LPS of 3 x 2 x 1 mm, got (10, 12, 7) LPS"),
-        ("spacing", "must lie on the grid of the reference, (10, 12, 8) LPS of 3 x 2 x 1 mm, got (10, 12, 8) LPS of 3"),
+        (
+            "shape",
+            "must lie on the grid of the reference, (10, 12, 8) LPS of 3 x 2 x 1 mm, got (10, 12, 7) LPS",
+        ),
+        (
+            "spacing",
+            "must lie on the grid of the reference, (10, 12, 8) LPS of 3 x 2 x 1 mm, got (10, 12, 8) LPS of 3",
+        ),
         ("place", "must lie on the grid of the reference"),
-        ("stranger", "every prediction must have a reference, got none for BraTS20_Training_008 (name them as"),
+        (
+            "stranger",
+            "every prediction must have a reference, got none for BraTS20_Training_008 (name them as",
+        ),
         ("double", "--prediction must hold one file for case BraTS20_Training_007, got "),
         ("nothing", "--prediction must hold .nii or .nii.gz files, got none below"),
         ("missing", "--prediction must be a label file or a folder of them, got "),
@@ -214,7 +276,14 @@ def write_bad(folder, kind):
 )
 def test_what_does_not_belong_together_is_one_sentence(tmp_path, capsys, kind, sentence):
     reference, prediction = write_bad(tmp_path, kind)
-    arguments = ["--reference", str(reference), "--prediction", str(prediction), "--dataset", "brats"]
+    arguments = [
+        "--reference",
+        str(reference),
+        "--prediction",
+        str(prediction),
+        "--dataset",
+        "brats",
+    ]
     assert main(["score", *arguments]) == 2
     printed = capsys.readouterr().err
     assert sentence in printed
@@ -225,7 +294,10 @@ def test_what_does_not_belong_together_is_one_sentence(tmp_path, capsys, kind, s
     ("options", "sentence"),
     [
         (["--release", "brast2023"], "unknown release 'brast2023' (did you mean 'brats2023'?)"),
-        (["--set", "train.lr=1"], "--set must be a field of the scoring such as eval.hd95, got 'train.lr=1'"),
+        (
+            ["--set", "train.lr=1"],
+            "--set must be a field of the scoring such as eval.hd95, got 'train.lr=1'",
+        ),
         (["--set", "eval.hd59=max"], "unknown setting 'eval.hd59' (did you mean 'eval.hd95'?)"),
         (["--set", "eval.empty_policy=none"], "eval.empty_policy: must be one of "),
         (["--set", "eval.et_min_vox=auto"], "eval.et_min_vox must be a number, got auto"),
@@ -233,5 +305,8 @@ def test_what_does_not_belong_together_is_one_sentence(tmp_path, capsys, kind, s
 )
 def test_bad_settings_are_one_sentence(tmp_path, capsys, options, sentence):
     path = str(save(tmp_path / "BraTS20_Training_007_seg.nii.gz", make_classes()))
-    assert main(["score", "--reference", path, "--prediction", path, "--dataset", "brats", *options]) == 2
+    assert (
+        main(["score", "--reference", path, "--prediction", path, "--dataset", "brats", *options])
+        == 2
+    )
     assert sentence in capsys.readouterr().err

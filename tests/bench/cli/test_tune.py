@@ -10,30 +10,68 @@ from bench.cli.request import read_request
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["tune", "--methods", "lora", "--search", "lora.rnk=2..64"], "--search: lora has no setting 'rnk' (did you"),
-        (["tune", "--methods", "lora", "--search", "lroa.rank=2..64"], "--search: unknown dimension 'lroa.rank=2..64'"),
-        (["tune", "--methods", "lora", "--search", "lora.rank=0..64"], "--search: lora: rank must be >= 1, got 0"),
+        (
+            ["tune", "--methods", "lora", "--search", "lora.rnk=2..64"],
+            "--search: lora has no setting 'rnk' (did you",
+        ),
+        (
+            ["tune", "--methods", "lora", "--search", "lroa.rank=2..64"],
+            "--search: unknown dimension 'lroa.rank=2..64'",
+        ),
+        (
+            ["tune", "--methods", "lora", "--search", "lora.rank=0..64"],
+            "--search: lora: rank must be >= 1, got 0",
+        ),
         (
             ["tune", "--methods", "lora", "--search", "lora.rank=2..256"],
             "lora: rank must be <= 128, the width of block",
         ),
-        (["run", "--methods", "lora", "--tune", "2", "--search", "train.rl=1,2"], "unknown dimension 'train.rl'"),
+        (
+            ["run", "--methods", "lora", "--tune", "2", "--search", "train.rl=1,2"],
+            "unknown dimension 'train.rl'",
+        ),
         (
             ["tune", "--methods", "lora", "--only", "train.rl"],
             "--only: unknown dimension 'train.rl' (did you mean 'train.lr'",
         ),
-        (["tune", "--methods", "lora,linear", "--only", "lora.rank"], "--only: linear has no dimension 'lora.rank'"),
-        (["tune", "--trials", "2", "--budget", "1h"], "tune: --trials and --budget exclude each other"),
-        (["tune", "--budget", "2 hours"], "--budget: must be a length of time such as 90s, 30m or 2h, got '2 hours'"),
-        (["tune", "--sampler", "tpee"], "tune.sampler: must be one of tpe, gp, random, cmaes, qmc, got tpee"),
-        (["tune", "--pruner", "hyperband"], "tune.pruner: must be one of median, wilcoxon, none, got hyperband"),
-        (["tune", "--objectives", "params"], "tune.objectives: must be dice or dice,params, got params"),
-        (["run", "--tune", "2", "--tuned"], "run: --tune, --tuned and --settings exclude each other"),
-        (["run", "--set", "train.drop_path=half"], "train.drop_path: must be own or in [0, 1), got half"),
+        (
+            ["tune", "--methods", "lora,linear", "--only", "lora.rank"],
+            "--only: linear has no dimension 'lora.rank'",
+        ),
+        (
+            ["tune", "--trials", "2", "--budget", "1h"],
+            "tune: --trials and --budget exclude each other",
+        ),
+        (
+            ["tune", "--budget", "2 hours"],
+            "--budget: must be a length of time such as 90s, 30m or 2h, got '2 hours'",
+        ),
+        (
+            ["tune", "--sampler", "tpee"],
+            "tune.sampler: must be one of tpe, gp, random, cmaes, qmc, got tpee",
+        ),
+        (
+            ["tune", "--pruner", "hyperband"],
+            "tune.pruner: must be one of median, wilcoxon, none, got hyperband",
+        ),
+        (
+            ["tune", "--objectives", "params"],
+            "tune.objectives: must be dice or dice,params, got params",
+        ),
+        (
+            ["run", "--tune", "2", "--tuned"],
+            "run: --tune, --tuned and --settings exclude each other",
+        ),
+        (
+            ["run", "--set", "train.drop_path=half"],
+            "train.drop_path: must be own or in [0, 1), got half",
+        ),
         (["report", "--kind", "tuning"], "report: the tracking store holds no tuning study"),
     ],
 )
-def test_bad_input_is_one_sentence_and_exit_code_2(arguments, sentence, tmp_path, monkeypatch, capsys):
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    arguments, sentence, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     printed = capsys.readouterr()
@@ -46,7 +84,10 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments, sentence, tmp_path
     ("request_", "has_values"),
     [
         (Request(), True),
-        (Request(set=["train.lr=0.01"]), False),  # another protocol than that which the values were found under
+        (
+            Request(set=["train.lr=0.01"]),
+            False,
+        ),  # another protocol than that which the values were found under
         (Request(set=["tune.trials=3"]), False),  # found now
         (Request(data_root=["real"], preset="demo"), False),  # other data
     ],

@@ -28,7 +28,13 @@ from reports.records.run import CaseScore, Cost, EpochRecord, RunResult, Status
 pytestmark = pytest.mark.slow
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--window-size=1600,1000")
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--window-size=1600,1000",
+)
 PATIENCE_S = 90  # for a machine that does much else; an idle one needs seconds
 PICTURE_WIDTH = 48
 COMMAND = "python -m bench run --methods linear,lora --datasets brats"
@@ -36,7 +42,9 @@ COMMAND = "python -m bench run --methods linear,lora --datasets brats"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (pip install -e '.[dev]')")
+    webdriver = pytest.importorskip(
+        "selenium.webdriver", reason="needs selenium (pip install -e '.[dev]')"
+    )
     if BROWSER is None or DRIVER is None:
         pytest.skip("needs a browser: chromium and chromedriver (Debian: chromium chromium-driver)")
     options = webdriver.ChromeOptions()
@@ -52,7 +60,10 @@ def browser() -> Iterator[Any]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory in which a command with two runs has ended, and the UI is about to be opened."""
     folder = tmp_path_factory.mktemp("work")
-    specs = [RunSpec(MethodSpec(name), "brats", "f00", 0, 0, Protocol(), folder) for name in ("linear", "lora")]
+    specs = [
+        RunSpec(MethodSpec(name), "brats", "f00", 0, 0, Protocol(), folder)
+        for name in ("linear", "lora")
+    ]
     group = begin_group(specs, COMMAND, folder / "results")
     for spec in specs:
         home = folder / "results" / "runs" / spec.run_id
@@ -69,7 +80,9 @@ def address(folder: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"]
-    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    environment = {
+        name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"
+    }
     with (folder / "ui.log").open("w") as log:
         server = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -114,16 +127,25 @@ def wait_until(browser: Any, what: str, found: Any) -> Any:
 
 def see(browser: Any, *words: str) -> None:
     for word in words:
-        wait_until(browser, word, lambda page, word=word: word in page.find_element("tag name", "body").text)
+        wait_until(
+            browser,
+            word,
+            lambda page, word=word: word in page.find_element("tag name", "body").text,
+        )
 
 
 def find_runs(folder: Path) -> dict[str, Any]:
     store = open_store(f"sqlite:///{folder / 'mlflow.db'}")
     experiment = store.client.get_experiment_by_name("brats").experiment_id
-    return {run.info.run_name.split(" · ")[0]: run.info for run in store.client.search_runs([experiment])}
+    return {
+        run.info.run_name.split(" · ")[0]: run.info
+        for run in store.client.search_runs([experiment])
+    }
 
 
-def test_experiment_parent_runs_metrics_and_picture_are_there(browser: Any, folder: Path, address: str) -> None:
+def test_experiment_parent_runs_metrics_and_picture_are_there(
+    browser: Any, folder: Path, address: str
+) -> None:
     runs = find_runs(folder)
     assert len(runs) == 3
     parent = runs["run --methods linear,lora --datasets brats"]
@@ -134,13 +156,19 @@ def test_experiment_parent_runs_metrics_and_picture_are_there(browser: Any, fold
 
     browser.get(home)
     see(browser, parent.run_name, "3 matching runs")
-    assert "tiny_vit" not in browser.find_element("tag name", "body").text  # the runs are folded up under their parent
+    assert (
+        "tiny_vit" not in browser.find_element("tag name", "body").text
+    )  # the runs are folded up under their parent
     expander = '[data-testid="expander-icon"], [role="treegrid"] button, .ag-cell button'
-    wait_until(browser, "an expander", lambda page: page.find_elements("css selector", expander))[0].click()
+    wait_until(browser, "an expander", lambda page: page.find_elements("css selector", expander))[
+        0
+    ].click()
     see(browser, "linear · brats", "lora · brats")
 
     browser.get(f"{home}/{parent.run_id}")
-    see(browser, "2 of 2 runs have ended", "Dice (%) WT")  # the table of the command comes first; the UI folds it up
+    see(
+        browser, "2 of 2 runs have ended", "Dice (%) WT"
+    )  # the table of the command comes first; the UI folds it up
     browser.find_element("css selector", '[aria-label="Expand description"]').click()
     see(browser, "87.6", "43.2")
 

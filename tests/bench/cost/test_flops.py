@@ -25,7 +25,9 @@ ROOT = Path(__file__).resolve().parents[3]
 PATCH = (2, 32, 32)
 TOKENS, WIDTH, BLOCKS = 197, 768, 12  # ViT-B/16 at 224x224, its class token included
 VIT_B16_PUBLISHED = 17.58  # GMAC
-VIT_B16_CLOSED = BLOCKS * (12 * TOKENS * WIDTH**2 + 2 * TOKENS**2 * WIDTH) + 196 * WIDTH**2 + WIDTH * 1000
+VIT_B16_CLOSED = (
+    BLOCKS * (12 * TOKENS * WIDTH**2 + 2 * TOKENS**2 * WIDTH) + 196 * WIDTH**2 + WIDTH * 1000
+)
 
 
 def build(method, backbone="tiny_vit", **settings):
@@ -104,14 +106,22 @@ def test_training_counts_are_those_of_torch_without_fused_attention(method):
 
 def test_what_needs_no_gradient_costs_no_backward():
     rows = [("linear", {}), ("lora", {"blocks": "last_half"}), ("lora", {}), ("full", {})]
-    counts = [count_compute(build(name, **settings), torch.randn(1, 2, *PATCH)) for name, settings in rows]
+    counts = [
+        count_compute(build(name, **settings), torch.randn(1, 2, *PATCH)) for name, settings in rows
+    ]
     linear, last_half, everywhere, full = (count.training_gmac for count in counts)
     assert linear < last_half < everywhere < full
-    assert counts[0].forward_gmac == counts[3].forward_gmac < counts[1].forward_gmac < counts[2].forward_gmac
+    assert (
+        counts[0].forward_gmac
+        == counts[3].forward_gmac
+        < counts[1].forward_gmac
+        < counts[2].forward_gmac
+    )
 
 
 @pytest.mark.parametrize(
-    ("x_trains", "weight_trains", "expected"), [(False, False, 1), (False, True, 2), (True, False, 2), (True, True, 3)]
+    ("x_trains", "weight_trains", "expected"),
+    [(False, False, 1), (False, True, 2), (True, False, 2), (True, True, 3)],
 )
 def test_backward_of_one_layer_is_what_is_asked_for(x_trains, weight_trains, expected):
     layers = {
@@ -145,7 +155,10 @@ class Transform(nn.Module):
         (lambda x: torch.fft.ifft(x, dim=1).abs(), 2.5 * 96 * 2 / 2),  # of a real signal
         (lambda x: torch.fft.fftn(torch.complex(x, x), dim=(1, 2)).real, 2.5 * 96 * 5),
         (lambda x: torch.einsum("bij,ik->bkj", x, torch.ones(4, 5)), 3 * 4 * 8 * 5),
-        (lambda x: torch.einsum("bij,ik->bkj", torch.complex(x, x), torch.ones(4, 5) + 0j).real, 4 * 3 * 4 * 8 * 5),
+        (
+            lambda x: torch.einsum("bij,ik->bkj", torch.complex(x, x), torch.ones(4, 5) + 0j).real,
+            4 * 3 * 4 * 8 * 5,
+        ),
         (lambda x: torch.ones(5, 4) @ x, 3 * 5 * 4 * 8),  # a product whose batch is broadcast
         (lambda x: torch.baddbmm(torch.zeros(1), x, x.mT), 3 * 4 * 8 * 4),
         (lambda x: F.scaled_dot_product_attention(x[None], x[None], x[None]), 3 * 2 * 4 * 4 * 8),
@@ -159,7 +172,9 @@ def test_single_operations(function, expected):
 
 
 def test_an_unknown_operation_is_named_by_both_counters():
-    model = Transform(lambda x: torch.cumsum(x, 1) + torch.linalg.inv(x @ x.mT + torch.eye(4)).sum())
+    model = Transform(
+        lambda x: torch.cumsum(x, 1) + torch.linalg.inv(x @ x.mT + torch.eye(4)).sum()
+    )
     model.scale = nn.Parameter(torch.ones(()))
     model.function = lambda x, function=model.function: function(x * model.scale)
     compute = count_compute(model, torch.randn(3, 4, 8))
@@ -183,7 +198,10 @@ def test_free_operations_exist():
     assert mac_rules.is_free("gelu_backward")
     assert mac_rules.is_free("transpose")
     assert not mac_rules.is_free("no_such_operation")
-    assert not any(mac_rules.is_free(name) for name in [*mac_rules.RULES, "cumsum", "linalg_inv", "_cdist_forward"])
+    assert not any(
+        mac_rules.is_free(name)
+        for name in [*mac_rules.RULES, "cumsum", "linalg_inv", "_cdist_forward"]
+    )
 
 
 def test_counting_leaves_the_network_as_it_was():
@@ -220,7 +238,9 @@ def test_the_documented_table_is_that_of_the_code_and_in_order():
     """Every row is counted anew, for ViT-B/16 and the patch of the table."""
     documented = (ROOT / "docs" / "measuring.md").read_text()
     rows = {name: count_row(name, "vit_b16", (128, 128, 128)) for name in list_methods()}
-    assert "\n".join([*HEAD, *(format_row(row, rows["full"]) for row in rows.values())]) in documented
+    assert (
+        "\n".join([*HEAD, *(format_row(row, rows["full"]) for row in rows.values())]) in documented
+    )
     training = [rows[name].training_gmac for name in ORDER]
     assert training == sorted(training)
     assert len(set(training)) == len(ORDER) == 4

@@ -17,7 +17,18 @@ from methods.lora import Lora
 from methods.sites import Role
 
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "methods.md"
-TINY = ["list", "methods", "--backbone", "tiny_vit", "--patch", "3,32,64", "--channels", "2", "--classes", "5"]
+TINY = [
+    "list",
+    "methods",
+    "--backbone",
+    "tiny_vit",
+    "--patch",
+    "3,32,64",
+    "--channels",
+    "2",
+    "--classes",
+    "5",
+]
 
 
 def print_of(capsys, *arguments: str) -> str:
@@ -27,15 +38,26 @@ def print_of(capsys, *arguments: str) -> str:
 
 def test_counts_are_those_of_real_networks(capsys):
     printed = json.loads(print_of(capsys, *TINY, "--json"))
-    assert [printed[key] for key in ("backbone", "patch", "channels", "classes")] == ["tiny_vit", [3, 32, 64], 2, 5]
+    assert [printed[key] for key in ("backbone", "patch", "channels", "classes")] == [
+        "tiny_vit",
+        [3, 32, 64],
+        2,
+        5,
+    ]
     assert [row["name"] for row in printed["methods"]] == methods.names()
     for row in printed["methods"]:
-        model = build_segmenter("tiny_vit", "none", in_channels=2, n_classes=5, patch=(3, 32, 64), seed=0)
+        model = build_segmenter(
+            "tiny_vit", "none", in_channels=2, n_classes=5, patch=(3, 32, 64), seed=0
+        )
         apply_method(model, methods.build(row["name"]), seed=0)
-        trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+        trained = sum(
+            parameter.numel() for parameter in model.parameters() if parameter.requires_grad
+        )
         assert row["total"] == sum(parameter.numel() for parameter in model.parameters())
         assert row["trained"] == trained == sum(row["trained_by_part"].values())
-        assert row["trained_by_part"]["decoder"] == sum(parameter.numel() for parameter in model.decoder.parameters())
+        assert row["trained_by_part"]["decoder"] == sum(
+            parameter.numel() for parameter in model.decoder.parameters()
+        )
 
 
 @pytest.mark.parametrize(
@@ -48,7 +70,10 @@ def test_counts_are_those_of_real_networks(capsys):
 def test_large_backbones_are_counted_without_their_memory(backbone, tuned):
     counts = {count.name: count for count in count_methods(Setting(backbone))}
     assert {name: counts[name].trained_by_part.method for name in tuned} == tuned
-    facts = {count.name: (count.mergeable, count.identity_at_step_0, count.reason) for count in counts.values()}
+    facts = {
+        count.name: (count.mergeable, count.identity_at_step_0, count.reason)
+        for count in counts.values()
+    }
     assert facts["lora"] == (True, True, None)
     assert facts["med_adapter"] == (False, False, None)
     full = counts["full"]
@@ -103,11 +128,26 @@ def test_table_shows_parts_and_facts(capsys, monkeypatch):
     [
         (["methods", "--json"], "list methods: --json needs --backbone"),
         (["methods", "--patch", "3,32,32"], "list methods: --patch needs --backbone"),
-        (["datasets", "--backbone", "tiny_vit"], "list datasets: only `list methods` takes --backbone"),
-        (["methods", "--backbone", "tiny_vti"], "unknown backbone 'tiny_vti' (did you mean 'tiny_vit'?)"),
-        (["methods", "--backbone", "tiny_vit", "--patch", "3,32"], "--patch: must be three integers D,H,W, got '3,32'"),
-        (["methods", "--backbone", "tiny_vit", "--patch", "0,32,32"], "patch: sizes must be >= 1, got 0,32,32"),
-        (["methods", "--backbone", "tiny_vit", "--patch", "3,32,33"], "slices must be divisible by 8, got 32x33"),
+        (
+            ["datasets", "--backbone", "tiny_vit"],
+            "list datasets: only `list methods` takes --backbone",
+        ),
+        (
+            ["methods", "--backbone", "tiny_vti"],
+            "unknown backbone 'tiny_vti' (did you mean 'tiny_vit'?)",
+        ),
+        (
+            ["methods", "--backbone", "tiny_vit", "--patch", "3,32"],
+            "--patch: must be three integers D,H,W, got '3,32'",
+        ),
+        (
+            ["methods", "--backbone", "tiny_vit", "--patch", "0,32,32"],
+            "patch: sizes must be >= 1, got 0,32,32",
+        ),
+        (
+            ["methods", "--backbone", "tiny_vit", "--patch", "3,32,33"],
+            "slices must be divisible by 8, got 32x33",
+        ),
     ],
 )
 def test_what_cannot_be_counted_is_said_in_a_sentence(arguments, sentence, capsys):

@@ -42,7 +42,10 @@ def build(method):
 
 def measure(model, n_volumes=2, **options):
     spec = TrainSpec(**options)
-    batch = {"image": torch.randn(n_volumes, 2, *PATCH), "label": torch.randint(3, (n_volumes, *PATCH))}
+    batch = {
+        "image": torch.randn(n_volumes, 2, *PATCH),
+        "label": torch.randint(3, (n_volumes, *PATCH)),
+    }
     fabric = Fabric(accelerator="cpu", devices=1, precision=spec.precision)
     volume = torch.randn(1, 2, *PATCH)
 
@@ -56,7 +59,9 @@ def measure(model, n_volumes=2, **options):
 @pytest.mark.parametrize("method", ["full", "linear", "lora", "vpt_deep", "med_adapter"])
 def test_the_network_and_the_random_state_are_as_before(method):
     model = build(method)
-    before = {name: tensor.clone() for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
+    before = {
+        name: tensor.clone() for name, tensor in [*model.named_parameters(), *model.named_buffers()]
+    }
     modes = [module.training for module in model.modules()]
     trained = [parameter.requires_grad for parameter in model.parameters()]
     torch.manual_seed(7)
@@ -79,7 +84,10 @@ def measure_without_drawing(model):
     fabric = Fabric(accelerator="cpu", devices=1)
     batch = dict(zip(("image", "label"), inputs, strict=True))
     return measuring.measure(
-        model, lambda: build_step(model, TrainSpec(), fabric), batch, lambda: model.eval()(inputs[0])
+        model,
+        lambda: build_step(model, TrainSpec(), fabric),
+        batch,
+        lambda: model.eval()(inputs[0]),
     )
 
 
@@ -97,7 +105,10 @@ def test_everything_is_measured():
 
 
 def test_mixed_precision_is_measured_as_it_trains():
-    exact, mixed = measure(build("lora"), 8), measure(build("lora"), 8, precision="bf16-mixed")  # more than the weights
+    exact, mixed = (
+        measure(build("lora"), 8),
+        measure(build("lora"), 8, precision="bf16-mixed"),
+    )  # more than the weights
     assert mixed.compute == exact.compute
     assert mixed.memory.weights_mib == exact.memory.weights_mib
     assert mixed.memory.saved_for_backward_mib < exact.memory.saved_for_backward_mib
@@ -131,11 +142,15 @@ def spec(tmp_path_factory) -> RunSpec:
         data=DataSpec(patch=(4, 32, 32), patches_per_epoch=2, n_folds=5),
         train=TrainSpec(epochs=1, batch=1),
     )
-    return RunSpec(MethodSpec("lora"), "brats", "x", 0, 0, protocol, datasets.build("brats", root).root)
+    return RunSpec(
+        MethodSpec("lora"), "brats", "x", 0, 0, protocol, datasets.build("brats", root).root
+    )
 
 
 def run(spec, folder):
-    return execute.run_trial(spec, Place(folder / "run", folder.parent / "cache", "cpu", 1), lambda *_: None)
+    return execute.run_trial(
+        spec, Place(folder / "run", folder.parent / "cache", "cpu", 1), lambda *_: None
+    )
 
 
 def test_measuring_leaves_the_scores_alone(spec, tmp_path, monkeypatch):
@@ -184,7 +199,9 @@ def test_too_little_memory_is_a_result(spec, tmp_path, monkeypatch):
     monkeypatch.setitem(methods.METHODS, "greedy", f"{__name__}:Greedy")
     result = run(replace(spec, method=MethodSpec("greedy")), tmp_path)
     assert result.status is Status.OOM
-    assert result.reason.startswith(f"out of memory on cpu when {2**60} bytes more were asked for (try --checkpointing")
+    assert result.reason.startswith(
+        f"out of memory on cpu when {2**60} bytes more were asked for (try --checkpointing"
+    )
     assert "\n" not in result.reason
     assert "can't allocate memory" in result.traceback
     assert result.cases == ()
@@ -198,4 +215,7 @@ def test_another_error_stays_a_failure(spec, tmp_path, monkeypatch):
 
     monkeypatch.setattr(execute, "fit", fail)
     result = run(spec, tmp_path)
-    assert (result.status, result.reason) == (Status.FAILED, "RuntimeError: mat1 and mat2 shapes cannot be multiplied")
+    assert (result.status, result.reason) == (
+        Status.FAILED,
+        "RuntimeError: mat1 and mat2 shapes cannot be multiplied",
+    )

@@ -31,7 +31,9 @@ class Clock:
 
 def test_the_median_and_the_quartiles_leave_the_warm_up_out(monkeypatch):
     clock = Clock(monkeypatch)
-    found = time_repeats(clock.work(100.0, 1.0, 2.0, 3.0, 4.0, 50.0), CPU, Repeats(at_least=5, budget_s=0))
+    found = time_repeats(
+        clock.work(100.0, 1.0, 2.0, 3.0, 4.0, 50.0), CPU, Repeats(at_least=5, budget_s=0)
+    )
     assert (found.median_s, found.iqr_s, found.n) == (3.0, 2.0, 5)
     assert clock.calls == 6
 
@@ -39,7 +41,9 @@ def test_the_median_and_the_quartiles_leave_the_warm_up_out(monkeypatch):
 @pytest.mark.parametrize(("seconds", "n"), [(10.0, 3), (0.125, 4), (0.001, 20)])
 def test_repeats_fit_the_budget_within_their_bounds(monkeypatch, seconds, n):
     clock = Clock(monkeypatch)
-    assert time_repeats(clock.work(seconds), CPU, Repeats(at_least=3, at_most=20, budget_s=0.5)).n == n
+    assert (
+        time_repeats(clock.work(seconds), CPU, Repeats(at_least=3, at_most=20, budget_s=0.5)).n == n
+    )
     assert clock.calls == n + 1
 
 
@@ -69,7 +73,9 @@ def fake_nvml(readings):
 
 @pytest.fixture
 def gpu(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="abc"))
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="abc")
+    )
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     return torch.device("cuda", 0)
 

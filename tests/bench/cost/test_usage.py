@@ -26,7 +26,9 @@ def test_a_busy_run_uses_a_core_and_memory(tmp_path: Path) -> None:
     assert before - 1 <= times[0] < times[-1] <= time.time() * 1000
     assert times == sorted(times)
     assert {name for _, sample in samples for name in sample} == {"cpu_percent", "memory_mib"}
-    assert max(sample["cpu_percent"] for _, sample in samples) > 5  # it spins, but the machine may be crowded
+    assert (
+        max(sample["cpu_percent"] for _, sample in samples) > 5
+    )  # it spins, but the machine may be crowded
     assert all(10 < sample["memory_mib"] < 100_000 for _, sample in samples)
 
 

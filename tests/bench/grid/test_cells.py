@@ -18,9 +18,18 @@ def test_all_means_every_registered_method():
 
 
 def test_brackets_expand_to_a_grid():
-    assert [str(spec) for spec in parse_methods("lora[rank=4,8],linear")] == ["lora[rank=4]", "lora[rank=8]", "linear"]
+    assert [str(spec) for spec in parse_methods("lora[rank=4,8],linear")] == [
+        "lora[rank=4]",
+        "lora[rank=8]",
+        "linear",
+    ]
     swept = [str(spec) for spec in parse_methods("lora[rank=4,8,alpha=1,2]")]
-    assert swept == ["lora[rank=4,alpha=1]", "lora[rank=4,alpha=2]", "lora[rank=8,alpha=1]", "lora[rank=8,alpha=2]"]
+    assert swept == [
+        "lora[rank=4,alpha=1]",
+        "lora[rank=4,alpha=2]",
+        "lora[rank=8,alpha=1]",
+        "lora[rank=8,alpha=2]",
+    ]
 
 
 def test_repeated_methods_count_once():
@@ -60,7 +69,11 @@ def test_numbers(text, upper, numbers):
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("5", "--folds: must be below 5, got '5'"), ("x", "--folds: must be numbers"), ("-1", "--folds: must be numbers")],
+    [
+        ("5", "--folds: must be below 5, got '5'"),
+        ("x", "--folds: must be numbers"),
+        ("-1", "--folds: must be numbers"),
+    ],
 )
 def test_wrong_numbers_are_one_sentence(text, sentence):
     with pytest.raises(SpecError, match=sentence):
@@ -74,7 +87,9 @@ def test_names_expand_all_and_drop_repeats():
 
 def test_the_grid_is_the_product_of_its_axes():
     sources = [DataSource("brats", Path("a"), "1"), DataSource("kits", Path("b"), "2")]
-    specs = expand([MethodSpec("full"), MethodSpec("linear")], sources, [0, 1], [0, 1, 2], Protocol())
+    specs = expand(
+        [MethodSpec("full"), MethodSpec("linear")], sources, [0, 1], [0, 1, 2], Protocol()
+    )
     assert len(specs) == len({spec.run_id for spec in specs}) == 2 * 2 * 2 * 3
     assert [spec.method.name for spec in specs[:2]] == ["full", "linear"]
     assert {spec.root for spec in specs if spec.dataset == "kits"} == {Path("b")}

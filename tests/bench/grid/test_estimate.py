@@ -19,14 +19,17 @@ SETTING = Setting("tiny_vit", patch=(4, 32, 32), channels=2, classes=3)
 @pytest.mark.parametrize("name", ["full", "linear", "med_adapter"])
 def test_an_estimate_is_what_a_real_step_holds(name, way):
     estimate = estimate_step(SETTING, methods.build(name), way)
-    model = build_segmenter("tiny_vit", "none", in_channels=2, n_classes=3, patch=SETTING.patch, seed=0)
+    model = build_segmenter(
+        "tiny_vit", "none", in_channels=2, n_classes=3, patch=SETTING.patch, seed=0
+    )
     apply_method(model, methods.build(name), seed=0)
     set_execution(model.train(), way)
     image, label = torch.randn(1, 2, *SETTING.patch), torch.randint(3, (1, 1, *SETTING.patch))
     loss_function = build_loss()
     saved = count_saved_bytes(model, lambda: loss_function(model(image), label))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    # kernels of a device keep a little more or less: 92 KB of the 3.4 MB that this tiny network keeps in all
+    # kernels of a device keep a little more or less: 92 KB of the 3.4 MB that this tiny network
+    # keeps in all
     assert estimate.saved == pytest.approx(saved, rel=0.035)
     assert estimate.weights == count_bytes([*model.parameters(), *model.buffers()])
     assert estimate.gradients == sum(4 * parameter.numel() for parameter in trained)

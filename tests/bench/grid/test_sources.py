@@ -22,7 +22,9 @@ FAULTY = ["BraTS20_Training_002", "BraTS20_Training_003", "BraTS20_Training_004"
 AS_IT_IS = DataSpec()
 
 
-def look(root: Path, cache: Path, *, skip: bool, name: str = "brats", data: DataSpec = AS_IT_IS) -> RunSpec:
+def look(
+    root: Path, cache: Path, *, skip: bool, name: str = "brats", data: DataSpec = AS_IT_IS
+) -> RunSpec:
     source = look_up(name, root, cache, data, lambda done, total: None, skip=skip)
     protocol = replace(Protocol(), data=data)
     spec = RunSpec(MethodSpec("linear"), name, source.fingerprint, 0, 0, protocol, root)
@@ -41,7 +43,9 @@ def test_bad_cases_stop_a_run_all_at_once(tmp_path: Path) -> None:
         look(tmp_path / "root", tmp_path / "cache", skip=False)
     assert [problem.case for problem in caught.value.problems] == FAULTY
     lines = str(caught.value).splitlines()
-    heading = f"brats: {tmp_path / 'root'}: 3 cases cannot be used (--skip-bad-cases leaves them out):"
+    heading = (
+        f"brats: {tmp_path / 'root'}: 3 cases cannot be used (--skip-bad-cases leaves them out):"
+    )
     assert (lines[0], len(lines)) == (heading, 4)
 
 
@@ -61,7 +65,22 @@ def test_a_run_stops_before_training_with_all_bad_cases_listed(
 ) -> None:
     three_cases_each_with_its_fault(tmp_path / "root")
     monkeypatch.chdir(tmp_path)
-    assert main(["run", "--methods", "linear", "--preset", "demo", "--data-root", "root", "--device", "cpu"]) == 2
+    assert (
+        main(
+            [
+                "run",
+                "--methods",
+                "linear",
+                "--preset",
+                "demo",
+                "--data-root",
+                "root",
+                "--device",
+                "cpu",
+            ]
+        )
+        == 2
+    )
     printed = capsys.readouterr().err
     assert all(case in printed for case in FAULTY)
     assert not Path("results", "runs").exists()
@@ -77,14 +96,29 @@ def test_folds_of_a_file_are_taken_and_their_hash_recorded(tmp_path: Path) -> No
     assert split_of(dataset, find_used(dataset, spec), spec).test == tuple(ids[4:])
     assert spec.protocol_record()["data"]["splits"] == f"sha256:{spec.splits_sha256}"
     assert spec.protocol_id != rule.protocol_id
-    ruled = look(tmp_path / "root", tmp_path / "cache", skip=False, name="kits", data=DataSpec(splits="rule"))
-    assert split_of(dataset, find_used(dataset, ruled), ruled) == split_cases(find_used(dataset, ruled), 0)
+    ruled = look(
+        tmp_path / "root", tmp_path / "cache", skip=False, name="kits", data=DataSpec(splits="rule")
+    )
+    assert split_of(dataset, find_used(dataset, ruled), ruled) == split_cases(
+        find_used(dataset, ruled), 0
+    )
 
 
-def test_folds_are_written_as_nnunet_reads_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folds_are_written_as_nnunet_reads_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     dataset = write_kidneys(tmp_path / "root", 10)
     target = tmp_path / "splits_final.json"
-    arguments = ["data", "splits", "--datasets", "kits", "--data-root", str(tmp_path / "root"), "--out", str(target)]
+    arguments = [
+        "data",
+        "splits",
+        "--datasets",
+        "kits",
+        "--data-root",
+        str(tmp_path / "root"),
+        "--out",
+        str(target),
+    ]
     assert main(arguments) == 0
     assert f"wrote 5 folds of 10 cases to {target}" in capsys.readouterr().out
     folds = json.loads(target.read_text())
@@ -92,20 +126,38 @@ def test_folds_are_written_as_nnunet_reads_them(tmp_path: Path, capsys: pytest.C
     for number, fold in enumerate(folds):
         split = split_cases(cases, number)
         assert fold == {"train": sorted(split.train + split.val), "val": list(split.test)}
-    spec = look(tmp_path / "root", tmp_path / "c", skip=False, name="kits", data=DataSpec(splits=str(target)))
+    spec = look(
+        tmp_path / "root",
+        tmp_path / "c",
+        skip=False,
+        name="kits",
+        data=DataSpec(splits=str(target)),
+    )
     for number in range(5):
         numbered = replace(spec, fold=number)
         assert split_of(dataset, cases, numbered) == split_cases(cases, number)
     assert main(arguments) == 2
-    assert capsys.readouterr().err == f"error: splits: {target} is there already (give another --out)\n"
+    assert (
+        capsys.readouterr().err
+        == f"error: splits: {target} is there already (give another --out)\n"
+    )
 
 
 def test_presets_of_cases_to_leave_out(tmp_path: Path) -> None:
     write_kidneys(tmp_path / "root", 16)
-    spec = look(tmp_path / "root", tmp_path / "c", skip=False, name="kits", data=DataSpec(exclude="nnunet2019"))
+    spec = look(
+        tmp_path / "root",
+        tmp_path / "c",
+        skip=False,
+        name="kits",
+        data=DataSpec(exclude="nnunet2019"),
+    )
     used = [case.id for case in find_used(datasets.build("kits", tmp_path / "root"), spec)]
     assert used == [f"case_{number:05d}" for number in range(15)]  # 15 is one of Isensee's six
     check_exclude("nnunet2019", {"kits": tmp_path / "root"})
     with pytest.raises(SpecError) as caught:
         check_exclude("nnunet2020", {"kits": tmp_path / "root"})
-    assert str(caught.value) == "data.exclude: must be a preset of the data, got 'nnunet2020' (KiTS19: nnunet2019)"
+    assert (
+        str(caught.value)
+        == "data.exclude: must be a preset of the data, got 'nnunet2020' (KiTS19: nnunet2019)"
+    )

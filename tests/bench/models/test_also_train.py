@@ -14,7 +14,9 @@ from methods.sites import Role
 
 
 def build(backbone="tiny_vit", patch=(3, 64, 64), channels=2, classes=3):
-    return build_segmenter(backbone, "none", in_channels=channels, n_classes=classes, patch=patch, seed=0)
+    return build_segmenter(
+        backbone, "none", in_channels=channels, n_classes=classes, patch=patch, seed=0
+    )
 
 
 def trained(model):
@@ -66,11 +68,19 @@ def test_the_protocol_is_counted_apart_from_the_method(backbone, n_other, parts,
 def test_what_the_protocol_trains_moves_and_is_kept():
     model = build()
     apply_method(model, methods.build("linear"), seed=0, also_train="paper")
-    start = {name: parameter.detach().clone() for name, parameter in model.backbone.named_parameters()}
-    optimizer = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad])
+    start = {
+        name: parameter.detach().clone() for name, parameter in model.backbone.named_parameters()
+    }
+    optimizer = torch.optim.AdamW(
+        [parameter for parameter in model.parameters() if parameter.requires_grad]
+    )
     model(torch.randn(1, 2, 3, 64, 64)).square().mean().backward()
     optimizer.step()
-    moved = {name for name, value in model.backbone.named_parameters() if not torch.equal(value, start[name])}
+    moved = {
+        name
+        for name, value in model.backbone.named_parameters()
+        if not torch.equal(value, start[name])
+    }
     assert moved == {"pos_embed", "norm.weight", "norm.bias"}
     assert {f"backbone.{name}" for name in moved} <= delta_state(model).keys()
 
@@ -98,7 +108,10 @@ def record_streams(model):
     """Run once in training mode; return of every block, in order, whether what leaves it is part of a graph."""
     tracked = []
     blocks = [site.module for site in model.backbone.sites if site.role is Role.BLOCK]
-    handles = [block.register_forward_hook(lambda _m, _i, y: tracked.append(y.requires_grad)) for block in blocks]
+    handles = [
+        block.register_forward_hook(lambda _m, _i, y: tracked.append(y.requires_grad))
+        for block in blocks
+    ]
     model.train()
     model(torch.randn(1, 2, 3, 64, 64)).square().mean().backward()
     for handle in handles:
@@ -115,12 +128,17 @@ def test_nothing_in_front_of_the_first_tuned_site_is_part_of_a_graph(backbone):
     late = build(backbone)
     apply_method(late, methods.build("linear"), seed=0)
     *others, last = (site for site in late.backbone.sites if site.role is Role.QKV)
-    surgery.wrap(last, lambda base: LowRankUpdate(base, n_parts=3, adapted=(0, 2), rank=2, scale=1.0, dropout=0.0))
+    surgery.wrap(
+        last,
+        lambda base: LowRankUpdate(base, n_parts=3, adapted=(0, 2), rank=2, scale=1.0, dropout=0.0),
+    )
     assert record_streams(late) == [False] * len(others) + [True]
 
     paper = build(backbone)
     apply_method(paper, methods.build("linear"), seed=0, also_train="paper")
-    assert set(record_streams(paper)) == {backbone == "tiny_vit"}  # a position embedding lies in front of all
+    assert set(record_streams(paper)) == {
+        backbone == "tiny_vit"
+    }  # a position embedding lies in front of all
 
 
 def test_unknown_settings_are_one_sentence():
@@ -131,4 +149,6 @@ def test_unknown_settings_are_one_sentence():
         apply_method(model, methods.build("linear"), seed=0, backbone_mode="off")
     with pytest.raises(SpecError, match=r"model\.also_train: must be decoder or paper, got head"):
         override(Protocol(), "model.also_train=head")
-    assert override(Protocol(), "model.backbone_mode=train").model == ModelSpec(backbone_mode="train")
+    assert override(Protocol(), "model.backbone_mode=train").model == ModelSpec(
+        backbone_mode="train"
+    )

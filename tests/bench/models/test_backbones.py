@@ -90,7 +90,8 @@ def test_drop_path_acts_in_training_only_as_in_timm():
 
 
 @pytest.mark.parametrize(
-    ("n_blocks", "taps"), [(12, (2, 5, 8, 11)), (6, (1, 2, 4, 5)), (4, (0, 1, 2, 3)), (24, (5, 11, 17, 23))]
+    ("n_blocks", "taps"),
+    [(12, (2, 5, 8, 11)), (6, (1, 2, 4, 5)), (4, (0, 1, 2, 3)), (24, (5, 11, 17, 23))],
 )
 def test_taps_end_four_stages(n_blocks, taps):
     assert pick_taps(n_blocks) == taps
@@ -104,7 +105,10 @@ def test_taps_have_the_declared_channels_and_strides(backbone):
     ]
     assert [tuple(tap.shape) for tap in taps] == shapes
     assert (backbone.volume.batch, backbone.volume.depth) == (2, 3)
-    assert (backbone.volume.height, backbone.volume.width) == (64 // backbone.patch_size, 96 // backbone.patch_size)
+    assert (backbone.volume.height, backbone.volume.width) == (
+        64 // backbone.patch_size,
+        96 // backbone.patch_size,
+    )
 
 
 def test_every_block_offers_every_role(backbone):
@@ -122,7 +126,10 @@ def test_every_block_offers_every_role(backbone):
     assert prompt.width == backbone.width
     for site in backbone.sites:
         if site.role is Role.QKV:
-            assert (site.module.in_features, site.module.out_features) == (site.width, 3 * site.width)
+            assert (site.module.in_features, site.module.out_features) == (
+                site.width,
+                3 * site.width,
+            )
 
 
 def test_slices_of_another_size_are_refused(backbone):
@@ -131,9 +138,13 @@ def test_slices_of_another_size_are_refused(backbone):
 
 
 def test_bad_requests_are_one_sentence():
-    with pytest.raises(ValueError, match=r"unknown backbone 'tiny_vti' \(did you mean 'tiny_vit'\?\); available: "):
+    with pytest.raises(
+        ValueError, match=r"unknown backbone 'tiny_vti' \(did you mean 'tiny_vit'\?\); available: "
+    ):
         registry.get("tiny_vti")
-    with pytest.raises(ValueError, match=r"tiny_vit: unknown weights 'in21k'; available: formula-vit, none"):
+    with pytest.raises(
+        ValueError, match=r"tiny_vit: unknown weights 'in21k'; available: formula-vit, none"
+    ):
         registry.build("tiny_vit", 4, (64, 64), "in21k")
     with pytest.raises(ValueError, match="tiny_swin: slices must be divisible by 32, got 48x64"):
         registry.build("tiny_swin", 4, (48, 64), "none")
@@ -168,7 +179,9 @@ def test_every_backbone_has_the_size_that_its_title_says():
         assert stated == pytest.approx(n_million, rel=0.05)
 
 
-@pytest.mark.parametrize(("size", "windows"), [(224, [7, 7, 7, 7]), (128, [4, 4, 4, 4]), (96, [3, 3, 3, 3])])
+@pytest.mark.parametrize(
+    ("size", "windows"), [(224, [7, 7, 7, 7]), (128, [4, 4, 4, 4]), (96, [3, 3, 3, 3])]
+)
 def test_windows_keep_their_share_of_the_grid(size, windows):
     with torch.device("meta"):
         backbone = build_swin(registry.get("swin_tiny"), 4, (size, size))

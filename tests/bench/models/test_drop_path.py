@@ -33,6 +33,17 @@ def test_the_rates_rise_over_the_blocks_as_in_timm(built_with):
 @pytest.mark.parametrize(("setting", "last"), [("own", 0.0), ("0.2", 0.2), ("0.0", 0.0)])
 def test_a_run_has_the_drop_path_that_it_was_tuned_to(setting, last, tmp_path):
     protocol = override(Protocol(), "data.patch=2,32,32")
-    spec = RunSpec(MethodSpec("full"), "brats", "", 0, 0, protocol, tmp_path, chosen=(("train.drop_path", setting),))
-    rates = [getattr(module, "drop_prob", 0.0) for module in build_model(spec, 4, 4).backbone.modules()]
+    spec = RunSpec(
+        MethodSpec("full"),
+        "brats",
+        "",
+        0,
+        0,
+        protocol,
+        tmp_path,
+        chosen=(("train.drop_path", setting),),
+    )
+    rates = [
+        getattr(module, "drop_prob", 0.0) for module in build_model(spec, 4, 4).backbone.modules()
+    ]
     assert max(rates) == last

@@ -21,7 +21,9 @@ every_way = pytest.mark.parametrize("way", WAYS, ids=["checkpointing", "chunks",
 
 
 def build(backbone, method):
-    model = build_segmenter(backbone, "none", in_channels=2, n_classes=3, patch=(DEPTH, 32, 32), seed=0)
+    model = build_segmenter(
+        backbone, "none", in_channels=2, n_classes=3, patch=(DEPTH, 32, 32), seed=0
+    )
     apply_method(model, methods.build(method), seed=0)
     return model
 
@@ -31,7 +33,9 @@ def train(model, n_steps):
     generator = torch.Generator().manual_seed(1)
     volume = torch.randn(2, 2, DEPTH, 32, 32, generator=generator)
     target = torch.randint(3, (2, DEPTH, 32, 32), generator=generator)
-    optimizer = torch.optim.SGD([parameter for parameter in model.parameters() if parameter.requires_grad], lr=0.02)
+    optimizer = torch.optim.SGD(
+        [parameter for parameter in model.parameters() if parameter.requires_grad], lr=0.02
+    )
     torch.manual_seed(2)  # the dropout's and drop path's
     model.train()
     losses = []
@@ -54,7 +58,10 @@ def test_training_is_the_same(backbone, method, way):
     losses, state = train(model, 5)
     assert expected[-1] < expected[0] - 1e-3
     assert losses == pytest.approx(expected, abs=1e-6)
-    for name, value in expected_state.items():  # batch norm's running statistics among them: no second update
+    for (
+        name,
+        value,
+    ) in expected_state.items():  # batch norm's running statistics among them: no second update
         torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-5)
 
 
@@ -114,7 +121,9 @@ def test_modules_in_a_branch_see_chunks_and_modules_around_it_see_all():
     seen = {}
 
     def watch(name, module):
-        module.register_forward_hook(lambda _m, inputs, _y: seen.setdefault(name, []).append(len(inputs[0])))
+        module.register_forward_hook(
+            lambda _m, inputs, _y: seen.setdefault(name, []).append(len(inputs[0]))
+        )
 
     for site in model.backbone.sites:
         if site.index == 0 and site.role in (Role.BLOCK, Role.MLP_BRANCH, Role.QKV):
@@ -128,16 +137,22 @@ def test_modules_in_a_branch_see_chunks_and_modules_around_it_see_all():
 def test_a_bare_block_keeps_its_input_alone():
     model = build("tiny_vit", "lora")
     set_execution(model, Execution(checkpointing=True))
-    stream = 2 * DEPTH * 16 * 128 * 4  # bytes; one for each of six blocks and one for the final norm
+    stream = (
+        2 * DEPTH * 16 * 128 * 4
+    )  # bytes; one for each of six blocks and one for the final norm
     assert 7 * stream <= kept_bytes(model) < 7.1 * stream
 
 
 def test_an_adapted_block_keeps_its_input_its_output_and_what_is_narrow():
     model = build("tiny_vit", "med_adapter")
     set_execution(model, Execution(True, 3))
-    stream = 2 * DEPTH * 16 * 128 * 4  # bytes; the first block's input is not kept: nothing in front of it trains
+    stream = (
+        2 * DEPTH * 16 * 128 * 4
+    )  # bytes; the first block's input is not kept: nothing in front of it trains
     narrow = 2 * DEPTH * 16 * (128 // 6) * 4
-    n_narrow = 6 * 2 + 4 * 3  # z and z + g of six blocks; the concatenation of four links and what is handed on
+    n_narrow = (
+        6 * 2 + 4 * 3
+    )  # z and z + g of six blocks; the concatenation of four links and what is handed on
     assert 12 * stream < kept_bytes(model) < 12.2 * stream + n_narrow * narrow
 
 
@@ -150,7 +165,9 @@ def test_a_frozen_block_is_computed_again_only_as_far_as_its_gradient_needs():
         def hook(*_):
             counts[site.role][site.index] += 1
 
-        site.module.register_forward_hook(hook)  # called when a module is through, and not when it is cut short
+        site.module.register_forward_hook(
+            hook
+        )  # called when a module is through, and not when it is cut short
 
     for site in model.backbone.sites:
         if site.role in counts:
@@ -172,7 +189,9 @@ def test_every_branch_is_told():
 
 
 def test_a_negative_chunk_is_refused():
-    with pytest.raises(ValueError, match=r"execution: slices_per_chunk must be >= 0, got -1 \(0 = all at once\)"):
+    with pytest.raises(
+        ValueError, match=r"execution: slices_per_chunk must be >= 0, got -1 \(0 = all at once\)"
+    ):
         Execution(slices_per_chunk=-1)
 
 

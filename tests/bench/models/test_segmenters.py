@@ -45,7 +45,8 @@ def test_seeds_decide_all_and_touch_nothing():
 
 
 @pytest.mark.parametrize(
-    ("channels", "strides"), [((16,) * 4, (8,) * 4), ((8, 16, 32, 64), (4, 8, 16, 32)), ((16,) * 4, (16,) * 4)]
+    ("channels", "strides"),
+    [((16,) * 4, (8,) * 4), ((8, 16, 32, 64), (4, 8, 16, 32)), ((16,) * 4, (16,) * 4)],
 )
 @pytest.mark.parametrize("size", [(64, 64), (32, 96)])
 def test_decoder_takes_plain_and_pyramidal_maps(channels, strides, size):
@@ -72,7 +73,9 @@ def test_linear_decoder_gives_each_pixel_of_a_token_its_row():
     maps[-1][0, :, 1, 2] = token
     logits = decoder(maps, (8, 10))
     assert logits.shape == (1, 2, 8, 10)
-    rows = (decoder.head.weight[:, :, 0, 0] @ token + decoder.head.bias).view(2, 2, 2)  # class, y, x
+    rows = (decoder.head.weight[:, :, 0, 0] @ token + decoder.head.bias).view(
+        2, 2, 2
+    )  # class, y, x
     torch.testing.assert_close(logits[0, :, 2:4, 4:6], rows)
     again = decoder([torch.randn(1, 3, 4, 5) for _ in range(3)] + maps[-1:], (8, 10))
     assert torch.equal(again, logits)  # only the last tap counts
@@ -83,11 +86,15 @@ def test_delta_of_another_network_is_refused_and_changes_nothing():
     apply_method(model, methods.build("lora"), seed=0)
     before = delta_state(model)
     lacking = {name: value + 1 for name, value in before.items() if "blocks.2" not in name}
-    with pytest.raises(ValueError, match=r"load_delta: 2 tensors are missing: backbone\.blocks\.2\..*lora_a"):
+    with pytest.raises(
+        ValueError, match=r"load_delta: 2 tensors are missing: backbone\.blocks\.2\..*lora_a"
+    ):
         load_delta(model, lacking)
     with pytest.raises(ValueError, match=r"load_delta: 1 tensors are unexpected: decoder\.tail"):
         load_delta(model, before | {"decoder.tail": torch.zeros(1)})
-    with pytest.raises(ValueError, match=r"load_delta: 1 tensors are of another shape: decoder\.head\.bias"):
+    with pytest.raises(
+        ValueError, match=r"load_delta: 1 tensors are of another shape: decoder\.head\.bias"
+    ):
         load_delta(model, before | {"decoder.head.bias": torch.zeros(2)})
     assert all(torch.equal(value, before[name]) for name, value in delta_state(model).items())
 

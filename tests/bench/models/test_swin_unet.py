@@ -30,20 +30,38 @@ def n_parameters(module):
 
 def test_parts_have_the_published_sizes():
     with torch.device("meta"):
-        model = build_segmenter("swin_t_unet", "none", in_channels=4, n_classes=4, patch=(128, 128, 128), seed=0)
+        model = build_segmenter(
+            "swin_t_unet", "none", in_channels=4, n_classes=4, patch=(128, 128, 128), seed=0
+        )
     backbone, decoder = model.backbone, model.decoder
     assert n_parameters(backbone.patch_embed) == 6_432
-    assert [n_parameters(stage.blocks) for stage in backbone.stages] == [223_974, 890_316, 3_550_104, 14_178_096]
-    assert [n_parameters(stage.merging) for stage in backbone.stages] == [0, 74_496, 296_448, 1_182_720]
+    assert [n_parameters(stage.blocks) for stage in backbone.stages] == [
+        223_974,
+        890_316,
+        3_550_104,
+        14_178_096,
+    ]
+    assert [n_parameters(stage.merging) for stage in backbone.stages] == [
+        0,
+        74_496,
+        296_448,
+        1_182_720,
+    ]
     assert n_parameters(backbone.norm) == 1_536
     assert [n_parameters(stage.blocks) for stage in decoder.stages] == [3_550_104, 890_316, 223_974]
-    assert [n_parameters(stage.expansion) for stage in decoder.stages] == [1_180_416, 295_296, 73_920]
+    assert [n_parameters(stage.expansion) for stage in decoder.stages] == [
+        1_180_416,
+        295_296,
+        73_920,
+    ]
     assert [n_parameters(stage.mix) for stage in decoder.stages] == [295_296, 73_920, 18_528]
     assert n_parameters(decoder.head.expansion) == 147_648
     assert n_parameters(decoder.norm) == 192
     assert n_parameters(decoder.head.output) == 384
     assert n_parameters(model) == 27_154_116
-    windows = {block.attn_branch.inner.window for stage in backbone.stages for block in stage.blocks}
+    windows = {
+        block.attn_branch.inner.window for stage in backbone.stages for block in stage.blocks
+    }
     assert windows == {(4, 4)}
 
 
@@ -63,13 +81,17 @@ def test_up_stages_start_from_the_encoders_blocks_but_share_nothing():
         assert len(ours.blocks) == 2
         for copied, block in zip(ours.blocks, theirs.blocks, strict=False):
             state = block.state_dict()
-            assert all(torch.equal(value, state[name]) for name, value in copied.state_dict().items())
+            assert all(
+                torch.equal(value, state[name]) for name, value in copied.state_dict().items()
+            )
             assert copied.attn_branch.inner.shift == block.attn_branch.inner.shift
             assert copied.attn_branch.inner.layout.volume is model.backbone.volume
     with torch.no_grad():
         for parameter in model.decoder.parameters():
             parameter.add_(1)
-    assert all(torch.equal(value, original[name]) for name, value in model.backbone.state_dict().items())
+    assert all(
+        torch.equal(value, original[name]) for name, value in model.backbone.state_dict().items()
+    )
 
 
 def test_a_copy_of_the_network_has_a_volume_of_its_own():
@@ -91,7 +113,9 @@ def test_expansion_puts_every_feature_into_its_own_square():
         part = 5 * (4 * down + right)
         value = expansion.expand.weight[part : part + 5] @ x[1, row, column]
         centred = (value - value.mean()) / (value.var(correction=0) + expansion.norm.eps).sqrt()
-        torch.testing.assert_close(y[1, 4 * row + down, 4 * column + right], centred * expansion.norm.weight)
+        torch.testing.assert_close(
+            y[1, 4 * row + down, 4 * column + right], centred * expansion.norm.weight
+        )
 
 
 def test_skips_reach_the_output():
@@ -101,11 +125,15 @@ def test_skips_reach_the_output():
         maps = model.backbone(slices, 1, 2)
         logits = model.decoder(maps, (64, 64))
         for number in range(4):
-            changed = [x + (torch.randn_like(x) if index == number else 0) for index, x in enumerate(maps)]
+            changed = [
+                x + (torch.randn_like(x) if index == number else 0) for index, x in enumerate(maps)
+            ]
             assert not torch.allclose(model.decoder(changed, (64, 64)), logits)
 
 
 def test_only_a_swin_has_a_mirror_image():
     backbone = registry.build("tiny_vit", 1, (32, 32), "none")
-    with pytest.raises(ValueError, match="swin_unet: the backbone must be a Swin Transformer, got 'tiny_vit'"):
+    with pytest.raises(
+        ValueError, match="swin_unet: the backbone must be a Swin Transformer, got 'tiny_vit'"
+    ):
         build_swin_unet(backbone, 2)

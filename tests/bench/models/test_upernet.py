@@ -36,12 +36,16 @@ def test_parts_have_the_published_sizes():
 
 
 @pytest.mark.parametrize(
-    ("channels", "strides"), [((16,) * 4, (8,) * 4), ((16,) * 4, (16,) * 4), ((8, 16, 32, 64), (4, 8, 16, 32))]
+    ("channels", "strides"),
+    [((16,) * 4, (8,) * 4), ((16,) * 4, (16,) * 4), ((8, 16, 32, 64), (4, 8, 16, 32))],
 )
 def test_takes_maps_of_one_scale_and_pyramids(channels, strides):
     torch.manual_seed(0)
     size = (64, 96)
-    maps = [torch.randn(3, c, size[0] // s, size[1] // s) for c, s in zip(channels, strides, strict=True)]
+    maps = [
+        torch.randn(3, c, size[0] // s, size[1] // s)
+        for c, s in zip(channels, strides, strict=True)
+    ]
     decoder = UPerNet(channels, n_classes=3)
     logits = decoder(maps, size)
     assert logits.shape == (3, 3, *size)
@@ -56,12 +60,17 @@ def test_equals_the_definition_in_evaluation_mode():
         if isinstance(module, torch.nn.BatchNorm2d):
             for tensor in (module.running_mean, module.weight, module.bias):
                 torch.nn.init.normal_(tensor)
-    maps = [torch.randn(2, c, 16 // 2**i, 24 // 2**i, dtype=torch.float64) for i, c in enumerate((8, 12, 16, 20))]
+    maps = [
+        torch.randn(2, c, 16 // 2**i, 24 // 2**i, dtype=torch.float64)
+        for i, c in enumerate((8, 12, 16, 20))
+    ]
 
     def conv_norm_relu(layers, x):
         conv, norm, _ = layers
         x = F.conv2d(x, conv.weight, padding=conv.weight.shape[-1] // 2)
-        x = (x - norm.running_mean[:, None, None]) / (norm.running_var[:, None, None] + norm.eps).sqrt()
+        x = (x - norm.running_mean[:, None, None]) / (
+            norm.running_var[:, None, None] + norm.eps
+        ).sqrt()
         return F.relu(x * norm.weight[:, None, None] + norm.bias[:, None, None])
 
     def resize(x, like):
@@ -104,7 +113,9 @@ def test_every_backbone_names_its_decoder():
     found = {}
     for name in registry.names():
         with torch.device("meta"):
-            model = build_segmenter(name, "none", in_channels=1, n_classes=2, patch=(2, 64, 64), seed=0)
+            model = build_segmenter(
+                name, "none", in_channels=1, n_classes=2, patch=(2, 64, 64), seed=0
+            )
         found[name] = type(model.decoder).__name__
     assert found["vit_b16"] == found["swin_tiny"] == "UPerNet"
     assert found["swin_t_unet"] == "SwinUNetDecoder"

@@ -36,16 +36,31 @@ SIZE = (32, 48)
 
 
 def make_vit(size=SIZE, channels=3, **options):
-    options = {"class_token": False, "global_pool": "", "num_classes": 0, "patch_size": PATCH} | options
+    options = {
+        "class_token": False,
+        "global_pool": "",
+        "num_classes": 0,
+        "patch_size": PATCH,
+    } | options
     torch.manual_seed(options.pop("seed", 0))
     return VisionTransformer(
-        img_size=size, in_chans=channels, embed_dim=WIDTH, depth=DEPTH, num_heads=HEADS, mlp_ratio=2, **options
+        img_size=size,
+        in_chans=channels,
+        embed_dim=WIDTH,
+        depth=DEPTH,
+        num_heads=HEADS,
+        mlp_ratio=2,
+        **options,
     ).eval()
 
 
 def make_published(**options):
     """A network as it is published: class token, head, square grid of 4 x 4, every tensor random."""
-    vit = make_vit((32, 32), seed=1, **{"class_token": True, "global_pool": "token", "num_classes": 5} | options)
+    vit = make_vit(
+        (32, 32),
+        seed=1,
+        **{"class_token": True, "global_pool": "token", "num_classes": 5} | options,
+    )
     randomise(vit)
     return vit
 
@@ -115,31 +130,54 @@ def test_the_original_npz_loads_tensor_by_tensor(tmp_path, with_head):
     dropped = {"cls_token", "pos_embed[:, :1]", "pre_logits/kernel", "pre_logits/bias"}
     assert set(loaded.unused) == dropped | ({"head.weight", "head.bias"} if with_head else set())
     state = {name: tensor.numpy() for name, tensor in backbone.state_dict().items()}
-    np.testing.assert_array_equal(state["patch_embed.proj.weight"], arrays["embedding/kernel"].transpose(3, 2, 0, 1))
-    np.testing.assert_array_equal(state["pos_embed"], arrays["Transformer/posembed_input/pos_embedding"][:, 1:])
+    np.testing.assert_array_equal(
+        state["patch_embed.proj.weight"], arrays["embedding/kernel"].transpose(3, 2, 0, 1)
+    )
+    np.testing.assert_array_equal(
+        state["pos_embed"], arrays["Transformer/posembed_input/pos_embedding"][:, 1:]
+    )
     np.testing.assert_array_equal(state["norm.weight"], arrays["Transformer/encoder_norm/scale"])
     for index in range(DEPTH):
         ours, theirs = f"blocks.{index}", f"Transformer/encoderblock_{index}"
         attention = f"{theirs}/MultiHeadDotProductAttention_1"
-        kernels = [arrays[f"{attention}/{part}/kernel"].reshape(WIDTH, WIDTH).T for part in ("query", "key", "value")]
+        kernels = [
+            arrays[f"{attention}/{part}/kernel"].reshape(WIDTH, WIDTH).T
+            for part in ("query", "key", "value")
+        ]
         biases = [arrays[f"{attention}/{part}/bias"].ravel() for part in ("query", "key", "value")]
-        np.testing.assert_array_equal(state[f"{ours}.attn_branch.inner.qkv.weight"], np.concatenate(kernels))
-        np.testing.assert_array_equal(state[f"{ours}.attn_branch.inner.qkv.bias"], np.concatenate(biases))
+        np.testing.assert_array_equal(
+            state[f"{ours}.attn_branch.inner.qkv.weight"], np.concatenate(kernels)
+        )
+        np.testing.assert_array_equal(
+            state[f"{ours}.attn_branch.inner.qkv.bias"], np.concatenate(biases)
+        )
         out = arrays[f"{attention}/out/kernel"].reshape(WIDTH, WIDTH).T
         np.testing.assert_array_equal(state[f"{ours}.attn_branch.inner.proj.weight"], out)
-        np.testing.assert_array_equal(state[f"{ours}.attn_branch.norm.bias"], arrays[f"{theirs}/LayerNorm_0/bias"])
-        np.testing.assert_array_equal(state[f"{ours}.mlp_branch.norm.weight"], arrays[f"{theirs}/LayerNorm_2/scale"])
+        np.testing.assert_array_equal(
+            state[f"{ours}.attn_branch.norm.bias"], arrays[f"{theirs}/LayerNorm_0/bias"]
+        )
+        np.testing.assert_array_equal(
+            state[f"{ours}.mlp_branch.norm.weight"], arrays[f"{theirs}/LayerNorm_2/scale"]
+        )
         for layer in (0, 1):
             kernel = arrays[f"{theirs}/MlpBlock_3/Dense_{layer}/kernel"].T
-            np.testing.assert_array_equal(state[f"{ours}.mlp_branch.inner.fc{layer + 1}.weight"], kernel)
+            np.testing.assert_array_equal(
+                state[f"{ours}.mlp_branch.inner.fc{layer + 1}.weight"], kernel
+            )
 
 
 def test_features_equal_timms_with_the_same_weights_on_another_grid(tmp_path):
     published = make_published()
     save_file(published.state_dict(), tmp_path / "vit.safetensors")
     reference = make_vit()
-    state = {name: tensor for name, tensor in published.state_dict().items() if name in reference.state_dict()}
-    state["pos_embed"] = resample_abs_pos_embed(state["pos_embed"][:, 1:], new_size=[4, 6], num_prefix_tokens=0)
+    state = {
+        name: tensor
+        for name, tensor in published.state_dict().items()
+        if name in reference.state_dict()
+    }
+    state["pos_embed"] = resample_abs_pos_embed(
+        state["pos_embed"][:, 1:], new_size=[4, 6], num_prefix_tokens=0
+    )
     reference.load_state_dict(state)
     backbone = ViTBackbone("vit", make_vit(seed=3)).eval()
     loaded = load_weights(backbone, str(tmp_path / "vit.safetensors"))
@@ -163,8 +201,12 @@ def test_a_norm_before_the_blocks_and_layer_scale_load_where_the_backbone_has_th
 
 def test_an_npz_with_numbers_that_have_no_place_is_refused(tmp_path):
     arrays = write_npz(tmp_path / "vit.npz")
-    np.savez(tmp_path / "more.npz", **arrays, **{"Transformer/adapter/kernel": np.zeros(5, np.float32)})
-    with pytest.raises(ValueError, match=r"more\.npz' must hold the numbers of one ViT \([\d,]+\), got [\d,]+"):
+    np.savez(
+        tmp_path / "more.npz", **arrays, **{"Transformer/adapter/kernel": np.zeros(5, np.float32)}
+    )
+    with pytest.raises(
+        ValueError, match=r"more\.npz' must hold the numbers of one ViT \([\d,]+\), got [\d,]+"
+    ):
         load_weights(ViTBackbone("vit", make_vit()), str(tmp_path / "more.npz"))
 
 
@@ -175,9 +217,13 @@ def test_patch_embeddings_are_adapted_to_the_channels(tmp_path, channels):
     backbone = ViTBackbone("vit", make_vit((32, 32), channels))
     loaded = load_weights(backbone, str(tmp_path / "vit.safetensors"))
     red, green, blue = published.patch_embed.proj.weight.unbind(1)
-    expected = {1: [red + green + blue], 3: [red, green, blue]}.get(channels, [red, green, blue, red])
+    expected = {1: [red + green + blue], 3: [red, green, blue]}.get(
+        channels, [red, green, blue, red]
+    )
     scale = 0.75 if channels == 4 else 1.0
-    torch.testing.assert_close(backbone.patch_embed.proj.weight, torch.stack(expected, dim=1) * scale)
+    torch.testing.assert_close(
+        backbone.patch_embed.proj.weight, torch.stack(expected, dim=1) * scale
+    )
     assert loaded.resampled == (() if channels == 3 else ("patch_embed.proj.weight",))
 
 
@@ -191,7 +237,9 @@ def write_swin(path, swin):
         state[".".join(parts).replace("head.fc.", "head.")] = tensor
     area = swin.layers[0].blocks[0].window_size[0] ** 2
     state["layers.0.blocks.1.attn_mask"] = torch.zeros(64, area, area)
-    state["layers.0.blocks.0.attn.relative_position_index"] = torch.zeros(area, area, dtype=torch.int64)
+    state["layers.0.blocks.0.attn.relative_position_index"] = torch.zeros(
+        area, area, dtype=torch.int64
+    )
     torch.save({"model": state}, path)
 
 
@@ -220,7 +268,11 @@ def test_a_cut_swin_takes_the_first_blocks_and_resamples_the_tables(tmp_path):
     cut = SwinBackbone("swin_t_unet", make_swin((64, 96), (2, 3), depths=(2, 2, 2, 2), channels=4))
     loaded = load_weights(cut, str(tmp_path / "swin.pth"))
     assert_every_tensor_is_accounted_for(loaded, cut)
-    surplus = {name for name in published.state_dict() if name.startswith("layers.2.blocks.") and name[16] in "2345"}
+    surplus = {
+        name
+        for name in published.state_dict()
+        if name.startswith("layers.2.blocks.") and name[16] in "2345"
+    }
     assert len(surplus) == 4 * 13
     assert surplus < set(loaded.unused)
     assert loaded.missing == ()
@@ -232,7 +284,9 @@ def test_a_cut_swin_takes_the_first_blocks_and_resamples_the_tables(tmp_path):
         expected = resize_rel_pos_bias_table(table, new_window_size=(2, 3), new_bias_shape=(15, 2))
     assert torch.equal(ours, expected)
     whole = SwinBackbone("swin_tiny", make_swin((64, 96), (2, 3), depths=(2, 2, 2, 2)))
-    with pytest.raises(ValueError, match=r"of another architecture than swin_tiny \(it has no layers\.2\.blocks\.2"):
+    with pytest.raises(
+        ValueError, match=r"of another architecture than swin_tiny \(it has no layers\.2\.blocks\.2"
+    ):
         load_weights(whole, str(tmp_path / "swin.pth"))
 
 
@@ -240,14 +294,24 @@ def wrap(layout, state):
     others = {"decoder_embed.weight": torch.zeros(3), "mask_token": torch.zeros(1)}
     return {
         "timm": state,
-        "timm with EMA": {"state_dict": {}, "state_dict_ema": {f"module.{k}": v for k, v in state.items()}},
-        "MAE": {"model": state | others, "optimizer": {"lr": 1}, "args": argparse.Namespace(mask_ratio=0.75)},
+        "timm with EMA": {
+            "state_dict": {},
+            "state_dict_ema": {f"module.{k}": v for k, v in state.items()},
+        },
+        "MAE": {
+            "model": state | others,
+            "optimizer": {"lr": 1},
+            "args": argparse.Namespace(mask_ratio=0.75),
+        },
         "MoCo v3": {
             "epoch": 300,
             "state_dict": {f"module.base_encoder.{k}": v for k, v in state.items()}
             | {f"module.momentum_encoder.{k}": torch.zeros_like(v) for k, v in state.items()},
         },
-        "DINO": {"student": {}, "teacher": {f"backbone.{k}": v for k, v in state.items()} | {"head.x": torch.ones(1)}},
+        "DINO": {
+            "student": {},
+            "teacher": {f"backbone.{k}": v for k, v in state.items()} | {"head.x": torch.ones(1)},
+        },
     }[layout]
 
 
@@ -270,7 +334,11 @@ def test_layouts_of_training_code(tmp_path, layout):
 
 def test_segment_anything_lacks_a_final_norm_and_says_what_is_left_out(tmp_path):
     published = make_published()
-    state = {k: v for k, v in published.state_dict().items() if not k.startswith(("norm.", "head.", "cls", "pos"))}
+    state = {
+        k: v
+        for k, v in published.state_dict().items()
+        if not k.startswith(("norm.", "head.", "cls", "pos"))
+    }
     state = {name.replace("mlp.fc", "mlp.lin"): tensor for name, tensor in state.items()}
     state["pos_embed"] = torch.randn(1, 4, 4, WIDTH)
     state |= {"blocks.0.attn.rel_pos_h": torch.zeros(7, 8), "neck.0.weight": torch.zeros(3)}
@@ -295,7 +363,9 @@ def test_pickled_code_is_refused_and_not_run(tmp_path, monkeypatch, zipped):
     monkeypatch.setenv("BOMB", str(tmp_path / "ran"))
     state = {"model": make_published().state_dict(), "extra": Bomb()}
     torch.save(state, tmp_path / "evil.pth", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ValueError, match=r"evil\.pth' must hold tensors only, got pickled code, which is never run"):
+    with pytest.raises(
+        ValueError, match=r"evil\.pth' must hold tensors only, got pickled code, which is never run"
+    ):
         load_weights(ViTBackbone("vit", make_vit()), str(tmp_path / "evil.pth"))
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ValueError, match=r"plain\.pth'"):
@@ -315,10 +385,14 @@ def test_a_truncated_file_is_named(tmp_path, suffix, share):
     elif suffix == "safetensors":
         save_file(make_published().state_dict(), path)
     else:
-        torch.save(make_published().state_dict(), path, _use_new_zipfile_serialization=suffix == "pth")
+        torch.save(
+            make_published().state_dict(), path, _use_new_zipfile_serialization=suffix == "pth"
+        )
     cut = tmp_path / f"cut.{suffix}"
     cut.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(ValueError, match=rf"weights: '.*cut\.{suffix}' is truncated, damaged or no checkpoint \("):
+    with pytest.raises(
+        ValueError, match=rf"weights: '.*cut\.{suffix}' is truncated, damaged or no checkpoint \("
+    ):
         load_weights(ViTBackbone("vit", make_vit()), str(cut))
 
 
@@ -327,32 +401,55 @@ def test_another_architecture_says_which_keys_and_shapes_and_changes_nothing(tmp
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
 
     def refuse(state, sentence):
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, tmp_path / "other.safetensors")
-        with pytest.raises(ValueError, match="other.safetensors' is of another architecture than vit_b16: " + sentence):
+        save_file(
+            {name: tensor.contiguous() for name, tensor in state.items()},
+            tmp_path / "other.safetensors",
+        )
+        with pytest.raises(
+            ValueError,
+            match="other.safetensors' is of another architecture than vit_b16: " + sentence,
+        ):
             load_weights(backbone, str(tmp_path / "other.safetensors"))
 
     state = dict(make_published().state_dict())
     narrow = state | {"blocks.1.mlp.fc1.weight": torch.zeros(16, WIDTH)}
-    refuse(narrow, r"it has shapes blocks\.1\.mlp\.fc1\.weight 16x32 instead of 64x32 \(--backbone timm:NAME")
-    refuse({k: v for k, v in state.items() if "blocks.3" not in k}, r"it lacks blocks\.3\.\S+, \S+, \S+ and 9 more")
-    refuse(state | {"norm_pre.weight": torch.zeros(WIDTH)}, r"it has what the backbone lacks: norm_pre\.weight")
-    refuse(state | {"blocks.4.norm1.weight": torch.zeros(WIDTH)}, r"it has what .* blocks\.4\.norm1\.weight")
+    refuse(
+        narrow,
+        r"it has shapes blocks\.1\.mlp\.fc1\.weight 16x32 instead of 64x32 \(--backbone timm:NAME",
+    )
+    refuse(
+        {k: v for k, v in state.items() if "blocks.3" not in k},
+        r"it lacks blocks\.3\.\S+, \S+, \S+ and 9 more",
+    )
+    refuse(
+        state | {"norm_pre.weight": torch.zeros(WIDTH)},
+        r"it has what the backbone lacks: norm_pre\.weight",
+    )
+    refuse(
+        state | {"blocks.4.norm1.weight": torch.zeros(WIDTH)},
+        r"it has what .* blocks\.4\.norm1\.weight",
+    )
     torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "resnet.pth")
     with pytest.raises(
-        ValueError, match=r"must hold a ViT or Swin \(no patch_embed\.proj\.weight\), got conv1\.weight"
+        ValueError,
+        match=r"must hold a ViT or Swin \(no patch_embed\.proj\.weight\), got conv1\.weight",
     ):
         load_weights(backbone, str(tmp_path / "resnet.pth"))
     torch.save({"visual.conv1.weight": torch.zeros(3)}, tmp_path / "clip.pth")
     with pytest.raises(ValueError, match="has CLIP's own layout"):
         load_weights(backbone, str(tmp_path / "clip.pth"))
     np.savez(tmp_path / "data.npz", image=np.zeros(3))
-    with pytest.raises(ValueError, match=r"data\.npz' must have the layout of the original ViT \.npz"):
+    with pytest.raises(
+        ValueError, match=r"data\.npz' must have the layout of the original ViT \.npz"
+    ):
         load_weights(backbone, str(tmp_path / "data.npz"))
     assert all(torch.equal(before[name], tensor) for name, tensor in backbone.state_dict().items())
 
 
 def test_names_and_files_are_checked_before_anything_is_built(tmp_path):
-    with pytest.raises(ValueError, match=r"vit_b16: unknown weights 'in22k' \(did you mean 'in21k'\?\); available"):
+    with pytest.raises(
+        ValueError, match=r"vit_b16: unknown weights 'in22k' \(did you mean 'in21k'\?\); available"
+    ):
         registry.check_fit("vit_b16", "in22k", (64, 64))
     with pytest.raises(ValueError, match=r"weights: there is no file 'missing\.npz'"):
         registry.check_fit("vit_b16", "missing.npz", (64, 64))
@@ -378,10 +475,14 @@ def test_a_named_backbone_from_a_file(tmp_path):
 def test_a_run_refuses_a_file_that_is_another_by_now(tmp_path):
     published = timm.create_model("vit_tiny_patch16_224", pretrained=False, num_classes=0)
     save_file(published.state_dict(), tmp_path / "vit.safetensors")
-    protocol = Protocol(DataSpec(patch=(2, 32, 32)), ModelSpec("vit_ti16", str(tmp_path / "vit.safetensors")))
+    protocol = Protocol(
+        DataSpec(patch=(2, 32, 32)), ModelSpec("vit_ti16", str(tmp_path / "vit.safetensors"))
+    )
     run = RunSpec(MethodSpec("linear"), "brats", "abc", 0, 0, protocol, tmp_path, "0" * 64)
     info = datasets.get("brats").describe("brats2020")
-    with pytest.raises(ValueError, match=r"vit\.safetensors' has changed since the run was planned"):
+    with pytest.raises(
+        ValueError, match=r"vit\.safetensors' has changed since the run was planned"
+    ):
         build_model(run, len(info.channels), len(info.classes))
     same = replace(run, weights_sha256=file_sha256(tmp_path / "vit.safetensors"))
     loaded = build_model(same, len(info.channels), len(info.classes)).backbone.loaded
@@ -395,7 +496,12 @@ def test_offline_and_not_cached_is_one_sentence_with_three_ways_out(tmp_path, mo
     start = time.perf_counter()
     with pytest.raises(ValueError, match="HF_HUB_OFFLINE is set") as caught:
         registry.check_weights("vit_ti16", "in21k", (64, 64))
-    for words in ("vit_tiny_patch16_224.augreg_in21k", "machine with network", "--weights PATH", "--weights none"):
+    for words in (
+        "vit_tiny_patch16_224.augreg_in21k",
+        "machine with network",
+        "--weights PATH",
+        "--weights none",
+    ):
         assert words in str(caught.value)
     assert time.perf_counter() - start < 5
 
@@ -433,7 +539,9 @@ def test_the_table_says_what_timm_says(entry):
         assert entry.name in registry.get(entry.backbone).weights
 
 
-@pytest.mark.parametrize("entry", [entry for entry in TABLE if entry.rebuild], ids=lambda entry: entry.tag)
+@pytest.mark.parametrize(
+    "entry", [entry for entry in TABLE if entry.rebuild], ids=lambda entry: entry.tag
+)
 def test_architectures_with_more_parts_are_built_by_timm(entry, tmp_path):
     with torch.device("meta"):
         theirs = timm.create_model(entry.architecture, pretrained=False, num_classes=0)
@@ -453,8 +561,14 @@ def test_architectures_with_more_parts_are_built_by_timm(entry, tmp_path):
         ("beit_base_patch16_224", "got Beit"),
         ("convnext_tiny", "got ConvNeXt"),
         ("vit_base_r50_s16_224", "got HybridEmbed in front"),
-        ("vit_tiny_patch16_22", r"timm has no such model \(did you mean 'timm:vit_tiny_patch16_224'\?\)"),
-        ("deit_tiny_patch16_224.fb_in1k", r"--backbone timm:deit_tiny_patch16_224 --weights fb_in1k"),
+        (
+            "vit_tiny_patch16_22",
+            r"timm has no such model \(did you mean 'timm:vit_tiny_patch16_224'\?\)",
+        ),
+        (
+            "deit_tiny_patch16_224.fb_in1k",
+            r"--backbone timm:deit_tiny_patch16_224 --weights fb_in1k",
+        ),
     ],
 )
 def test_other_networks_of_timm_are_refused(name, sentence):
@@ -469,12 +583,16 @@ def test_a_norm_after_pooling_only_is_not_invented():
     assert backbone.pos_embed.shape == (1, 16, 512)
 
 
-@pytest.mark.parametrize(("name", "patch"), [("deit_tiny_patch16_224", 16), ("swin_tiny_patch4_window7_224", 4)])
+@pytest.mark.parametrize(
+    ("name", "patch"), [("deit_tiny_patch16_224", 16), ("swin_tiny_patch4_window7_224", 4)]
+)
 def test_any_vit_or_swin_of_timm_by_name(tmp_path, name, patch):
     torch.manual_seed(0)
     published = timm.create_model(name, pretrained=False)
     save_file(published.state_dict(), tmp_path / "timm.safetensors")
-    backbone = registry.build(f"timm:{name}", 3, (224, 224), str(tmp_path / "timm.safetensors")).eval()
+    backbone = registry.build(
+        f"timm:{name}", 3, (224, 224), str(tmp_path / "timm.safetensors")
+    ).eval()
     assert backbone.patch_size == patch
     assert backbone.loaded is not None
     assert_every_tensor_is_accounted_for(backbone.loaded, backbone)
@@ -487,5 +605,7 @@ def test_any_vit_or_swin_of_timm_by_name(tmp_path, name, patch):
     taps = backbone(slices, 1, 1)
     assert len(seen) == 12  # methods inside qkv are heard
     if name.startswith("swin"):
-        expected = published.eval().forward_intermediates(slices, norm=True, intermediates_only=True)
+        expected = published.eval().forward_intermediates(
+            slices, norm=True, intermediates_only=True
+        )
         assert all(torch.equal(tap, features) for tap, features in zip(taps, expected, strict=True))

@@ -32,7 +32,9 @@ def test_scenes_are_z_scored_and_follow_their_seed() -> None:
     assert all(torch.equal(value, vars(same)[name]) for name, value in vars(first).items())
     assert not torch.equal(first.image, other.image)
     assert first.image.shape == (4, 3, 64, 64)
-    torch.testing.assert_close(first.image.mean(dim=(2, 3)), torch.zeros(4, 3), rtol=0, atol=1e-5)  # float32 rounding
+    torch.testing.assert_close(
+        first.image.mean(dim=(2, 3)), torch.zeros(4, 3), rtol=0, atol=1e-5
+    )  # float32 rounding
     torch.testing.assert_close(first.image.std(dim=(2, 3)), torch.ones(4, 3))
 
 
@@ -59,7 +61,9 @@ def test_every_pretext_trains_the_whole_backbone_and_repeats(pretext: str) -> No
     state = torch.get_rng_state()
     heard: list[float] = []
     first, same, other = (
-        pretrain(Recipe(pretext=pretext, seed=seed, **SMALL), lambda done, loss: heard.append(loss)).state_dict()
+        pretrain(
+            Recipe(pretext=pretext, seed=seed, **SMALL), lambda done, loss: heard.append(loss)
+        ).state_dict()
         for seed in (0, 0, 1)
     )
     assert torch.equal(torch.get_rng_state(), state)
@@ -83,7 +87,11 @@ def test_embedded_weights_are_small_described_and_loaded() -> None:
     assert {card["recipe"]["backbone"]: EMBEDDED_WEIGHTS} == catalogue.EMBEDDED
     backbone = registry.build("tiny_vit", 4, (64, 64), EMBEDDED_WEIGHTS)
     assert backbone.loaded is not None
-    assert (backbone.loaded.sha256, backbone.loaded.missing, backbone.loaded.unused) == (card["sha256"], (), ())
+    assert (backbone.loaded.sha256, backbone.loaded.missing, backbone.loaded.unused) == (
+        card["sha256"],
+        (),
+        (),
+    )
     assert torch.equal(backbone.norm.weight, load_file(file)["norm.weight"].float())
     assert backbone.norm.weight.dtype == torch.float32
     assert registry.check_weights("tiny_vit", EMBEDDED_WEIGHTS, (64, 64)) == card["sha256"]
@@ -98,13 +106,18 @@ def test_damaged_embedded_weights_are_one_sentence(
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    monkeypatch.setattr(write, "draw_patient", lambda *_: pytest.fail("weights are looked at before data are made"))
+    monkeypatch.setattr(
+        write, "draw_patient", lambda *_: pytest.fail("weights are looked at before data are made")
+    )
     assert main(["run", "--methods", "linear", "--out", str(tmp_path / "out")]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "weights: the embedded 'formula-vit' must have the SHA-256" in said
     assert "Traceback" not in said
     file.unlink()
-    with pytest.raises(ValueError, match=r"weights: the embedded 'formula-vit' cannot be read, got FileNotFoundError"):
+    with pytest.raises(
+        ValueError,
+        match=r"weights: the embedded 'formula-vit' cannot be read, got FileNotFoundError",
+    ):
         embedded.find_embedded("formula-vit")
 
 
@@ -112,18 +125,28 @@ def test_damaged_embedded_weights_are_one_sentence(
     ("arguments", "said"),
     [
         (["--steps", "0"], "pretrain: steps must be >= 1, got 0"),
-        (["--backbone", "vit_b16"], "pretrain: backbone must be one of tiny_vit, tiny_vit4, got vit_b16"),
-        (["--pretext", "dnse"], "pretrain: pretext must be one of dense, dense-plain, contours, mae, got dnse"),
+        (
+            ["--backbone", "vit_b16"],
+            "pretrain: backbone must be one of tiny_vit, tiny_vit4, got vit_b16",
+        ),
+        (
+            ["--pretext", "dnse"],
+            "pretrain: pretext must be one of dense, dense-plain, contours, mae, got dnse",
+        ),
         (["--out", "weights.pth"], "pretrain: --out must end in .safetensors, got weights.pth"),
     ],
 )
-def test_bad_requests_are_one_sentence(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_requests_are_one_sentence(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["pretrain", *arguments]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.slow
-def test_the_command_writes_weights_that_a_backbone_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_weights_that_a_backbone_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "made.safetensors"
     assert main(["pretrain", "--steps", "20", "--batch", "8", "--out", str(file)]) == 0
     card = json.loads(file.with_suffix(".json").read_text())

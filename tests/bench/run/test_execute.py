@@ -37,7 +37,9 @@ def test_a_run_leaves_a_complete_record(make_run, carry_out, tmp_path):
     assert result.cost.delta_mib == (tmp_path / DELTA_FILE).stat().st_size / 2**20
     assert result.provenance["seeds"] == spec.seeds
     stored = json.loads((tmp_path / RESULT_FILE).read_text())["provenance"]["spec"]
-    assert TypeAdapter(RunSpec).validate_python(stored) == spec  # the run can be asked for again from its result
+    assert (
+        TypeAdapter(RunSpec).validate_python(stored) == spec
+    )  # the run can be asked for again from its result
     assert result.provenance["device_name"]
     assert result.provenance["wall_s"] > result.cost.fit_s + result.cost.score_s
     assert torch.__version__.startswith(result.provenance["packages"]["torch"])
@@ -55,7 +57,9 @@ def watched(monkeypatch, make_run, tmp_path):
         def touch(*arguments):
             case = next(each for each in arguments if hasattr(each, "id"))
             if case.id in test:
-                assert (tmp_path / SELECTION_FILE).is_file(), f"{name} of {case.id} was read before the choice"
+                assert (tmp_path / SELECTION_FILE).is_file(), (
+                    f"{name} of {case.id} was read before the choice"
+                )
                 reads.append((name, case.id))
             return original(*arguments)
 
@@ -68,13 +72,17 @@ def watched(monkeypatch, make_run, tmp_path):
 
 
 def test_no_held_out_case_is_touched_before_the_choice(watched, make_run, carry_out, tmp_path):
-    result = carry_out(make_run(), tmp_path, tmp_path / "cache")  # an empty one: what is prepared is not read again
+    result = carry_out(
+        make_run(), tmp_path, tmp_path / "cache"
+    )  # an empty one: what is prepared is not read again
     assert result.status is Status.DONE, result.traceback
     assert {case for _, case in watched} == set(split_of(make_run()).test)
     assert {name for name, _ in watched} >= {"prepare_case", "image", "label"}
 
 
-def test_the_watch_catches_a_run_that_looks_too_early(watched, make_run, carry_out, tmp_path, monkeypatch):
+def test_the_watch_catches_a_run_that_looks_too_early(
+    watched, make_run, carry_out, tmp_path, monkeypatch
+):
     original = execute.build_training_data
 
     def peek(spec, train, val, dataset, predict):
@@ -122,7 +130,10 @@ def test_a_delta_that_does_not_give_the_network_back_fails_the_run_before_the_te
     monkeypatch.setattr(execute, "write_delta", write_another)
     result = carry_out(make_run(), tmp_path)
     assert result.status is Status.FAILED
-    assert "reload: the stored delta must give the logits of the trained network, which reach" in result.reason
+    assert (
+        "reload: the stored delta must give the logits of the trained network, which reach"
+        in result.reason
+    )
     assert result.reload_max_abs_diff > 0
     assert (result.test_reads, result.cases) == (0, ())
 
@@ -132,18 +143,28 @@ def test_an_infinite_number_fails_the_run_and_is_named(make_run, carry_out, tmp_
 
     def score(*arguments):
         scored = original(*arguments)
-        return replace(scored, cases=(replace(scored.cases[0], hd95_mm=float("inf")), *scored.cases[1:]))
+        return replace(
+            scored, cases=(replace(scored.cases[0], hd95_mm=float("inf")), *scored.cases[1:])
+        )
 
     monkeypatch.setattr(execute, "score_held_out", score)
     result = carry_out(make_run(), tmp_path)
     assert result.status is Status.FAILED
-    assert result.reason == "ValueError: result.cases[0].hd95_mm: must be a finite number or nan, got inf"
+    assert (
+        result.reason
+        == "ValueError: result.cases[0].hd95_mm: must be a finite number or nan, got inf"
+    )
     assert json.loads((tmp_path / RESULT_FILE).read_text())["cases"] == []
 
 
 def split_of(spec):
     labelled = datasets.build(spec.dataset, spec.root).find_labelled()
-    return split_cases(labelled, spec.fold, n_folds=spec.protocol.data.n_folds, val_frac=spec.protocol.data.val_frac)
+    return split_cases(
+        labelled,
+        spec.fold,
+        n_folds=spec.protocol.data.n_folds,
+        val_frac=spec.protocol.data.val_frac,
+    )
 
 
 def test_advice_to_round_matrix_products_is_not_printed():

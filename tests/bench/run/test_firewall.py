@@ -2,7 +2,14 @@ import json
 
 import pytest
 
-from bench.run.firewall import READS_FILE, FirewallError, HeldOut, count_reads, read_selection, write_selection
+from bench.run.firewall import (
+    READS_FILE,
+    FirewallError,
+    HeldOut,
+    count_reads,
+    read_selection,
+    write_selection,
+)
 
 
 def never() -> list[str]:
@@ -53,4 +60,9 @@ def test_the_choice_can_be_read_back(tmp_path):
     assert read_selection(tmp_path) is None
     write_selection(tmp_path, "run", "abc", 3, 0.5)
     selection = read_selection(tmp_path)
-    assert (selection.run_id, selection.chosen_sha256, selection.epoch, selection.val_dice) == ("run", "abc", 3, 0.5)
+    assert (selection.run_id, selection.chosen_sha256, selection.epoch, selection.val_dice) == (
+        "run",
+        "abc",
+        3,
+        0.5,
+    )

@@ -34,12 +34,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 @pytest.fixture
 def run(
-    finished: dict[str, object], make_run: Callable[..., RunSpec], carry_out: Callable[..., RunResult]
+    finished: dict[str, object],
+    make_run: Callable[..., RunSpec],
+    carry_out: Callable[..., RunResult],
 ) -> tuple[Path, RunSpec, RunResult]:
     """A run that is carried out once for all tests."""
     spec, out = make_run("lora"), finished["out"]
     assert isinstance(out, Path)
-    data = replace(spec.protocol.data, patches_per_epoch=12, foreground_frac=1.0)  # enough steps to see some tumour
+    data = replace(
+        spec.protocol.data, patches_per_epoch=12, foreground_frac=1.0
+    )  # enough steps to see some tumour
     train = replace(spec.protocol.train, epochs=4, val_every=4)
     scoring = replace(spec.protocol.eval, et_min_vox=str(MIN_VOX))
     spec = replace(spec, protocol=replace(spec.protocol, data=data, train=train, eval=scoring))
@@ -60,7 +64,18 @@ def classes_of(file: Path) -> np.ndarray:
 def predict(out: Path, spec: RunSpec, output: Path, *inputs: str) -> int:
     words = [word for each in inputs for word in ("--input", each)]
     return main(
-        ["predict", "--run", spec.run_id, "--out", str(out), *words, "--output", str(output), "--device", "cpu"]
+        [
+            "predict",
+            "--run",
+            spec.run_id,
+            "--out",
+            str(out),
+            *words,
+            "--output",
+            str(output),
+            "--device",
+            "cpu",
+        ]
     )
 
 
@@ -85,7 +100,9 @@ def test_every_way_to_name_a_case_gives_what_the_run_scored(
     truth = classes_of(case.label)
     for region in Brats(spec.root).info.regions:
         row = scores[case.id, region.name]
-        assert dice(region_mask(written, region), region_mask(truth, region)) == pytest.approx(row.dice, abs=1e-12)
+        assert dice(region_mask(written, region), region_mask(truth, region)) == pytest.approx(
+            row.dice, abs=1e-12
+        )
     for way in ("folder", "files"):
         np.testing.assert_array_equal(classes_of(tmp_path / f"{way}.nii.gz"), written)
     source, header = nib.load(case.images["flair"]), nib.load(tmp_path / "id.nii.gz").header
@@ -93,7 +110,9 @@ def test_every_way_to_name_a_case_gives_what_the_run_scored(
     assert header["xyzt_units"] == source.header["xyzt_units"]
 
 
-def test_a_case_without_a_label_can_be_predicted(run: tuple[Path, RunSpec, RunResult], tmp_path: Path) -> None:
+def test_a_case_without_a_label_can_be_predicted(
+    run: tuple[Path, RunSpec, RunResult], tmp_path: Path
+) -> None:
     out, spec, _ = run
     case = Brats(spec.root).find_cases()[0]
     folder = tmp_path / "x" / "BraTS20_Validation_001"
@@ -102,12 +121,18 @@ def test_a_case_without_a_label_can_be_predicted(run: tuple[Path, RunSpec, RunRe
         shutil.copy(path, folder / f"BraTS20_Validation_001_{channel}.nii.gz")
     assert predict(out, spec, tmp_path / "new.nii", str(folder)) == 0
     assert predict(out, spec, tmp_path / "old.nii", case.id) == 0
-    np.testing.assert_array_equal(classes_of(tmp_path / "new.nii"), classes_of(tmp_path / "old.nii"))
+    np.testing.assert_array_equal(
+        classes_of(tmp_path / "new.nii"), classes_of(tmp_path / "old.nii")
+    )
 
 
 @pytest.mark.parametrize(("n_vox", "written"), [(MIN_VOX - 1, NECROSIS), (MIN_VOX, ENHANCING)])
 def test_the_protocol_decides_from_when_on_enhancing_tumour_is_written(
-    n_vox: int, written: int, run: tuple[Path, RunSpec, RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    n_vox: int,
+    written: int,
+    run: tuple[Path, RunSpec, RunResult],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out, spec, _ = run
 
@@ -122,10 +147,14 @@ def test_the_protocol_decides_from_when_on_enhancing_tumour_is_written(
     assert (np.count_nonzero(found == written), np.count_nonzero(found)) == (n_vox, n_vox)
 
 
-def test_a_cutoff_that_the_run_chose_is_read_from_its_result(run: tuple[Path, RunSpec, RunResult]) -> None:
+def test_a_cutoff_that_the_run_chose_is_read_from_its_result(
+    run: tuple[Path, RunSpec, RunResult],
+) -> None:
     out, spec, _ = run
     assert read_cutoff(out / "runs" / spec.run_id, "auto") == MIN_VOX
-    with pytest.raises(DataError, match=r"must have a result\.json with the cutoff that the run chose"):
+    with pytest.raises(
+        DataError, match=r"must have a result\.json with the cutoff that the run chose"
+    ):
         read_cutoff(out, "auto")
 
 
@@ -148,17 +177,28 @@ BAD = {
         ["flair=a.nii", "t1=b.nii", "t2=c.nii"],
         "input: must give a file for each of flair, t1ce, t1, t2, got flair, t1, t2",
     ),
-    "two words": (["a", "b"], "input: must be one case, or CHANNEL=FILE for each channel, got a, b"),
+    "two words": (
+        ["a", "b"],
+        "input: must be one case, or CHANNEL=FILE for each channel, got a, b",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_one_sentence(
-    name: str, run: tuple[Path, RunSpec, RunResult], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str,
+    run: tuple[Path, RunSpec, RunResult],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out, spec, _ = run
     inputs, sentence = BAD[name]
-    assert predict(out, spec, tmp_path / "seg.nii.gz", *(each.format(root=spec.root) for each in inputs)) == 2
+    assert (
+        predict(
+            out, spec, tmp_path / "seg.nii.gz", *(each.format(root=spec.root) for each in inputs)
+        )
+        == 2
+    )
     assert capsys.readouterr().err == f"error: {sentence.format(root=spec.root)}\n"
     assert not list(tmp_path.glob("*seg*"))
 
@@ -170,10 +210,16 @@ def test_outputs_and_runs_are_checked_before_anything_is_read(
     kept = tmp_path / "seg.nii.gz"
     kept.write_bytes(b"mine")
     assert predict(out, spec, kept, "x") == 2
-    assert capsys.readouterr().err == f"error: --output: {kept} is there already (give another name, or delete it)\n"
+    assert (
+        capsys.readouterr().err
+        == f"error: --output: {kept} is there already (give another name, or delete it)\n"
+    )
     assert kept.read_bytes() == b"mine"
     assert predict(out, spec, tmp_path / "seg.npy", "x") == 2
-    assert capsys.readouterr().err == f"error: --output: must end in .nii or .nii.gz, got {tmp_path}/seg.npy\n"
+    assert (
+        capsys.readouterr().err
+        == f"error: --output: must end in .nii or .nii.gz, got {tmp_path}/seg.npy\n"
+    )
     near = spec.run_id[:-2]
     arguments = ["--input", "x", "--output", str(tmp_path / "s.nii")]
     assert main(["predict", "--run", near, "--out", str(out), *arguments]) == 2

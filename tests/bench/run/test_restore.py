@@ -32,7 +32,9 @@ BRATS = Brats.describe("brats2020")
 @pytest.fixture
 def spec(tmp_path):
     protocol = Protocol(DataSpec(patch=PATCH), ModelSpec("tiny_vit"))
-    return RunSpec(MethodSpec("lora", (("rank", "2"),)), "brats", "abc", 1, 7, protocol, tmp_path / "data")
+    return RunSpec(
+        MethodSpec("lora", (("rank", "2"),)), "brats", "abc", 1, 7, protocol, tmp_path / "data"
+    )
 
 
 def make_trained(spec):
@@ -82,7 +84,9 @@ def test_the_same_weights_hash_alike_wherever_the_data_lie(spec, tmp_path):
     torch.manual_seed(0)
     trained = make_trained(spec)
     elsewhere = replace(spec, root=tmp_path / "elsewhere")
-    assert write_delta(tmp_path, trained, spec, BRATS) == write_delta(tmp_path, trained, elsewhere, BRATS)
+    assert write_delta(tmp_path, trained, spec, BRATS) == write_delta(
+        tmp_path, trained, elsewhere, BRATS
+    )
 
 
 def test_the_root_can_be_another_by_now(spec, tmp_path):
@@ -92,7 +96,9 @@ def test_the_root_can_be_another_by_now(spec, tmp_path):
 
 
 def test_a_folder_without_delta(tmp_path):
-    with pytest.raises(DeltaError, match=r"must hold delta\.safetensors, got no such file \(has the run ended\?\)"):
+    with pytest.raises(
+        DeltaError, match=r"must hold delta\.safetensors, got no such file \(has the run ended\?\)"
+    ):
         load_run(tmp_path, "cpu")
 
 
@@ -111,7 +117,9 @@ def test_one_flipped_bit_is_noticed(spec, tmp_path):
     content = bytearray(path.read_bytes())
     content[-100] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DeltaError, match=r"is damaged: its tensors must hash to \w{12}, got \w{12}$"):
+    with pytest.raises(
+        DeltaError, match=r"is damaged: its tensors must hash to \w{12}, got \w{12}$"
+    ):
         load_run(tmp_path, "cpu")
 
 
@@ -126,7 +134,10 @@ def rewrite(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": None}, "must be a delta of this benchmark, got a safetensors file of another origin"),
+        (
+            {"format": None},
+            "must be a delta of this benchmark, got a safetensors file of another origin",
+        ),
         ({"format_version": "2"}, r"must be of format version 1, got 2 \(repeat the run\)"),
         ({"header": "{}"}, "has damaged metadata: run_id: "),
         ({"header": None}, "has damaged metadata: header: "),
@@ -164,7 +175,9 @@ def pretrained(tmp_path):
 def test_weights_that_were_moved_are_found_and_others_refused(pretrained, tmp_path):
     weights = pretrained("first.safetensors", 0)
     protocol = Protocol(DataSpec(patch=PATCH), ModelSpec("vit_ti16", str(weights)))
-    spec = RunSpec(MethodSpec("linear"), "brats", "abc", 0, 0, protocol, tmp_path, file_sha256(weights))
+    spec = RunSpec(
+        MethodSpec("linear"), "brats", "abc", 0, 0, protocol, tmp_path, file_sha256(weights)
+    )
     trained = make_trained(spec)
     write_delta(tmp_path, trained, spec, BRATS)
     moved = weights.rename(tmp_path / "moved.safetensors")
@@ -175,7 +188,8 @@ def test_weights_that_were_moved_are_found_and_others_refused(pretrained, tmp_pa
     assert found.run_id == spec.run_id
     other = pretrained("other.safetensors", 1)
     with pytest.raises(
-        DeltaError, match=rf"was trained on weights with SHA-256 {file_sha256(moved)[:12]}, got .* from"
+        DeltaError,
+        match=rf"was trained on weights with SHA-256 {file_sha256(moved)[:12]}, got .* from",
     ):
         load_run(tmp_path, "cpu", weights=str(other))
     with pytest.raises(DeltaError, match="got none from 'none'"):
@@ -197,7 +211,10 @@ def test_a_method_that_trains_everything_needs_no_backbone_of_its_own(spec, tmp_
 
 
 def test_what_the_protocol_trains_beside_the_method_is_kept(spec, tmp_path):
-    paper = replace(spec, protocol=replace(spec.protocol, model=replace(spec.protocol.model, also_train="paper")))
+    paper = replace(
+        spec,
+        protocol=replace(spec.protocol, model=replace(spec.protocol.model, also_train="paper")),
+    )
     trained = make_trained(paper)
     write_delta(tmp_path, trained, paper, BRATS)
     assert "backbone.pos_embed" in read_delta(tmp_path)[1]
@@ -221,7 +238,11 @@ def test_every_method_reloads_from_a_real_run(method, backbone, make_run, carry_
         assert "needs role" in result.reason
         assert not (tmp_path / DELTA_FILE).exists()
         return
-    assert (result.status, result.reload_max_abs_diff, result.test_reads) == (Status.DONE, 0.0, 1), result.traceback
+    assert (result.status, result.reload_max_abs_diff, result.test_reads) == (
+        Status.DONE,
+        0.0,
+        1,
+    ), result.traceback
     spec, model = load_run(tmp_path, "cpu")
     assert spec.run_id == result.run_id
     state, fresh = delta_state(model), delta_state(make_fresh(spec))
@@ -249,5 +270,9 @@ def make_fresh(spec):
     ],
 )
 def test_a_reload_may_differ_by_the_rounding_of_its_device(device, difference, largest, holds):
-    with nullcontext() if holds else pytest.raises(ReloadError, match=f"got a difference of {difference:g}"):
+    with (
+        nullcontext()
+        if holds
+        else pytest.raises(ReloadError, match=f"got a difference of {difference:g}")
+    ):
         check_reloaded(difference, largest, torch.device(device))

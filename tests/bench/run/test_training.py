@@ -23,8 +23,13 @@ def make_model(method: str = "lora"):
 def draw_epoch(epoch: int) -> list[dict[str, torch.Tensor]]:
     generator = torch.Generator().manual_seed(epoch)
     coarse = torch.randn(1, 2, PATCH[0], PATCH[1] // 8, PATCH[2] // 8, generator=generator)
-    image = coarse.repeat_interleave(8, 3).repeat_interleave(8, 4)  # one value a token: its decoder sees no finer
-    return [{"image": image, "label": (image[:, 0] > 0).long() + (image[:, 1] > 1).long()} for _ in range(3)]
+    image = coarse.repeat_interleave(8, 3).repeat_interleave(
+        8, 4
+    )  # one value a token: its decoder sees no finer
+    return [
+        {"image": image, "label": (image[:, 0] > 0).long() + (image[:, 1] > 1).long()}
+        for _ in range(3)
+    ]
 
 
 def run_fit(model, spec: TrainSpec, val_dice=None):
@@ -66,7 +71,13 @@ def test_the_model_is_left_at_the_best_epoch():
 
 def test_validation_happens_when_the_protocol_says_and_at_the_end():
     fitted, heard = run_fit(make_model(), TrainSpec(epochs=5, val_every=2))
-    assert [record.val_dice is not None for record in fitted.curve] == [False, True, False, True, True]
+    assert [record.val_dice is not None for record in fitted.curve] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
     assert heard == [("fit", epoch, 5) for epoch in range(1, 6)]
     assert all(math.isfinite(record.train_loss) for record in fitted.curve)
 
@@ -79,25 +90,36 @@ def test_max_steps_ends_training_early_with_a_finished_schedule():
 
 
 def test_a_loss_that_is_no_number_is_named():
-    with pytest.raises(DivergedError, match=r"training: the loss is nan in epoch \d+ \(try a smaller train.lr\)"):
-        run_fit(make_model("full"), TrainSpec(epochs=30, lr=1e30, optimizer="adam", weight_decay=1.0, warmup_frac=0))
+    with pytest.raises(
+        DivergedError, match=r"training: the loss is nan in epoch \d+ \(try a smaller train.lr\)"
+    ):
+        run_fit(
+            make_model("full"),
+            TrainSpec(epochs=30, lr=1e30, optimizer="adam", weight_decay=1.0, warmup_frac=0),
+        )
 
 
 def test_training_learns_and_repeats_bit_for_bit():
     spec = TrainSpec(epochs=8, lr=3e-3)
     first, second = (run_fit(make_model(), spec)[0] for _ in range(2))
-    assert [record.train_loss for record in first.curve] == [record.train_loss for record in second.curve]
+    assert [record.train_loss for record in first.curve] == [
+        record.train_loss for record in second.curve
+    ]
     assert first.curve[-1].train_loss < first.curve[0].train_loss
 
 
 def test_mixed_precision_trains_on_a_cpu_too():
     fitted, _ = run_fit(make_model("med_adapter"), TrainSpec(epochs=1, precision="bf16-mixed"))
     exact, _ = run_fit(make_model("med_adapter"), TrainSpec(epochs=1))
-    assert fitted.curve[0].train_loss == pytest.approx(exact.curve[0].train_loss, rel=0.02)  # bf16 has 8 bits
+    assert fitted.curve[0].train_loss == pytest.approx(
+        exact.curve[0].train_loss, rel=0.02
+    )  # bf16 has 8 bits
     assert fitted.curve[0].train_loss != exact.curve[0].train_loss
 
 
-@pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam)]
+)
 def test_the_optimiser_holds_exactly_what_trains(name, kind):
     model = make_model()
     optimizer = build_optimizer(model, TrainSpec(optimizer=name))

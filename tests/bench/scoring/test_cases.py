@@ -62,7 +62,9 @@ def predictor(model: nn.Module, **options):
     return build_predictor(model, PATCH, EvalSpec(**options), Fabric(accelerator="cpu", devices=1))
 
 
-@pytest.mark.parametrize("shape", [(4, 8, 8), (9, 20, 17), (2, 5, 8)], ids=["equal", "larger", "smaller"])
+@pytest.mark.parametrize(
+    "shape", [(4, 8, 8), (9, 20, 17), (2, 5, 8)], ids=["equal", "larger", "smaller"]
+)
 @pytest.mark.parametrize("flips", [False, True])
 def test_windows_and_mirrors_do_not_change_a_voxelwise_model(shape, flips):
     case = make_case("a", shape)
@@ -89,8 +91,12 @@ def test_there_are_eight_different_mirrors():
 def test_a_perfect_prediction_scores_one_for_every_case_and_region():
     cases = [make_case("a", (6, 10, 9)), make_case("b", (4, 8, 8), seed=1)]
     heard = []
-    scores = score_cases(predictor(Threshold()), cases, SCORING, lambda done, found: heard.append((done, found)))
-    assert [(score.case, score.region) for score in scores] == [(c, r) for c in "ab" for r in ("WT", "TC", "ET")]
+    scores = score_cases(
+        predictor(Threshold()), cases, SCORING, lambda done, found: heard.append((done, found))
+    )
+    assert [(score.case, score.region) for score in scores] == [
+        (c, r) for c in "ab" for r in ("WT", "TC", "ET")
+    ]
     assert all(score.dice == 1 and score.hd95_mm == 0 for score in scores)
     assert [done for done, _ in heard] == [1, 2]
     assert all((found == case.classes).all() for (_, found), case in zip(heard, cases, strict=True))
@@ -109,7 +115,9 @@ def test_overlaps_are_those_of_the_full_scores():
     case = make_case("a", (6, 10, 9))
     quick = score_overlaps(predictor(Threshold()), [case], SCORING)
     full = score_cases(predictor(Threshold()), [case], SCORING)
-    assert [(row.dice, row.n_common_vox) for row in quick] == [(row.dice, row.n_common_vox) for row in full]
+    assert [(row.dice, row.n_common_vox) for row in quick] == [
+        (row.dice, row.n_common_vox) for row in full
+    ]
     assert np.isnan([row.hd95_mm for row in quick]).all()
 
 

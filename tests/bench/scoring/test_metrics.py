@@ -8,7 +8,12 @@ import pytest
 from scipy import ndimage
 
 from bench.scoring.metrics import Scoring, dice, region_mask, score_case
-from bench.scoring.policies import EMPTY_POLICIES, LEAST_TOLERANCE_MM, choose_policy, choose_tolerance_mm
+from bench.scoring.policies import (
+    EMPTY_POLICIES,
+    LEAST_TOLERANCE_MM,
+    choose_policy,
+    choose_tolerance_mm,
+)
 from bench.specs.protocol import EMPTY_POLICY_NAMES, EvalSpec, Protocol, SpecError
 from datasets import DATASETS, get
 from datasets.brats import Brats
@@ -23,7 +28,9 @@ NOTHING = np.zeros(SHAPE, dtype=np.uint8)
 
 def box(corner, size=(1, 1, 1), shape=SHAPE) -> np.ndarray:
     mask = np.zeros(shape, dtype=bool)
-    mask[tuple(slice(start, start + length) for start, length in zip(corner, size, strict=True))] = True
+    mask[
+        tuple(slice(start, start + length) for start, length in zip(corner, size, strict=True))
+    ] = True
     return mask
 
 
@@ -75,7 +82,13 @@ def test_scores_of_a_case():
     prediction[4, 4, 4] = 3  # an enhancing rim that is not there
     whole, core, rim = score_case("p1", prediction, reference, (2.0, 0.5, 0.5), SCORING)
     assert [score.region for score in (whole, core, rim)] == ["WT", "TC", "ET"]
-    assert (whole.case, whole.dice, whole.hd95_mm, whole.nsd, whole.nsd_tolerance_mm) == ("p1", 1.0, 0.0, 1.0, 2.0)
+    assert (whole.case, whole.dice, whole.hd95_mm, whole.nsd, whole.nsd_tolerance_mm) == (
+        "p1",
+        1.0,
+        0.0,
+        1.0,
+        2.0,
+    )
     assert (whole.n_reference_vox, whole.n_predicted_vox, whole.n_common_vox) == (64, 64, 64)
     assert (whole.reference_ml, whole.predicted_ml) == (0.032, 0.032)  # 64 voxels of 0.5 mm3
     assert (rim.dice, rim.hd95_mm, rim.nsd) == (0.0, 373.12866, 0.0)
@@ -98,9 +111,13 @@ def test_the_protocol_chooses_variant_and_tolerance():
     reference[3, 3, 0:20], prediction[3, 3, 0] = 3, 3  # distances 0..19 one way, 0 the other
     whole = score_case("a", prediction, reference, ISOTROPIC, SCORING)[0]
     assert whole.hd95_mm == pytest.approx(0.95 * 19)
-    pooled = score_case("a", prediction, reference, ISOTROPIC, Scoring(INFO, EvalSpec(hd95="pooled")))[0]
+    pooled = score_case(
+        "a", prediction, reference, ISOTROPIC, Scoring(INFO, EvalSpec(hd95="pooled"))
+    )[0]
     assert pooled.hd95_mm == pytest.approx(0.95 * 20 - 1)  # one more 0 among them
-    wide = score_case("a", prediction, reference, ISOTROPIC, Scoring(INFO, EvalSpec(nsd_tolerance_mm=19.0)))[0]
+    wide = score_case(
+        "a", prediction, reference, ISOTROPIC, Scoring(INFO, EvalSpec(nsd_tolerance_mm=19.0))
+    )[0]
     assert (wide.nsd, wide.nsd_tolerance_mm) == (1.0, 19.0)
     assert whole.nsd < 0.5
     assert whole.nsd_tolerance_mm == 1.0
@@ -162,26 +179,45 @@ def test_the_monai_policy_is_what_monai_does():
         theirs = (
             compute_dice(one, two, include_background=True).item(),
             compute_hausdorff_distance(one, two, include_background=True, percentile=95).item(),
-            compute_surface_dice(one, two, [1.0], include_background=True, use_subvoxels=True).item(),
+            compute_surface_dice(
+                one, two, [1.0], include_background=True, use_subvoxels=True
+            ).item(),
         )
         if name == "alarm":
-            assert theirs[2] == 0.0  # their surface Dice counts what is predicted where nothing is; their Dice does not
+            assert (
+                theirs[2] == 0.0
+            )  # their surface Dice counts what is predicted where nothing is; their Dice does not
             theirs = (*theirs[:2], math.nan)
         np.testing.assert_equal(ours[name], theirs)
 
 
 def test_the_names_of_the_protocol_are_those_of_the_table():
     assert set(EMPTY_POLICY_NAMES) == {"dataset", *EMPTY_POLICIES}
-    assert EMPTY_POLICIES["brats"].prediction_empty.hd95_mm == pytest.approx(math.hypot(240, 240, 155), abs=1e-5)
+    assert EMPTY_POLICIES["brats"].prediction_empty.hd95_mm == pytest.approx(
+        math.hypot(240, 240, 155), abs=1e-5
+    )
 
 
 def test_every_release_has_a_policy_of_its_own_kind():
-    infos = [get(name).describe(release.name) for name in DATASETS for release in get(name).releases]
+    infos = [
+        get(name).describe(release.name) for name in DATASETS for release in get(name).releases
+    ]
     found = {info.release: choose_policy(info) for info in infos}
     assert len(found) >= 14
-    assert {name for name, policy in found.items() if policy == "brats2023"} == {"brats2023", "brats2024"}
-    assert {name for name, policy in found.items() if policy == "kits"} == {"kits19", "kits21", "kits23"}
-    assert {name for name, policy in found.items() if policy == "lits"} == {"lits", "lits-kaggle", "msd03"}
+    assert {name for name, policy in found.items() if policy == "brats2023"} == {
+        "brats2023",
+        "brats2024",
+    }
+    assert {name for name, policy in found.items() if policy == "kits"} == {
+        "kits19",
+        "kits21",
+        "kits23",
+    }
+    assert {name for name, policy in found.items() if policy == "lits"} == {
+        "lits",
+        "lits-kaggle",
+        "msd03",
+    }
     assert found["brats2020"] == found["msd01"] == "brats"
     assert choose_policy(replace(INFO, name="mine", release="")) == "kits"
     assert choose_policy(INFO, "nnunet") == "nnunet"
@@ -191,7 +227,9 @@ def test_tolerances():
     coarse = (5.0, 0.7, 0.7)
     for release in ("kits19", "kits21", "kits23"):
         info = Kits.describe(release)
-        tolerances = {region.name: choose_tolerance_mm(info, region.name, coarse) for region in info.regions}
+        tolerances = {
+            region.name: choose_tolerance_mm(info, region.name, coarse) for region in info.regions
+        }
         assert tolerances["tumour"] == pytest.approx(1.1498, abs=1e-4)
         assert next(iter(tolerances.values())) == pytest.approx(1.0331, abs=1e-4)
         assert tolerances.get("masses", 1.1329) == pytest.approx(1.1329, abs=1e-4)
@@ -199,9 +237,13 @@ def test_tolerances():
     assert choose_tolerance_mm(INFO, "ET", coarse) == 5.0
 
 
-@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0), (1.0, 0.0, 1.0), (1.0, -1.0, 1.0), (math.nan, 1.0, 1.0)])
+@pytest.mark.parametrize(
+    "spacing_mm", [(1.0, 1.0), (1.0, 0.0, 1.0), (1.0, -1.0, 1.0), (math.nan, 1.0, 1.0)]
+)
 def test_bad_spacing_is_refused(spacing_mm):
-    with pytest.raises(ValueError, match="metrics: spacing must be three positive lengths in mm, got"):
+    with pytest.raises(
+        ValueError, match="metrics: spacing must be three positive lengths in mm, got"
+    ):
         score_case("a", NOTHING, NOTHING, spacing_mm, SCORING)
 
 

@@ -88,7 +88,10 @@ def test_a_number_is_taken_as_it_is_and_validation_is_left_alone():
 def test_the_record_keeps_scores_with_and_without(tmp_path):
     plain = [et(0, 40, 0.0)]
     kept = choose_cutoff(scoring(), lambda: plain).apply(plain)
-    facts = dict.fromkeys(("run_id", "reason", "method", "label", "dataset", "backbone", "weights", "protocol_id"), "x")
+    facts = dict.fromkeys(
+        ("run_id", "reason", "method", "label", "dataset", "backbone", "weights", "protocol_id"),
+        "x",
+    )
     result = RunResult(
         status=Status.DONE,
         settings={},

@@ -17,7 +17,9 @@ SPACING_MM = (3.0, 0.5, 0.8)
 
 def box(corner, size=(1, 1, 1), shape=SHAPE) -> np.ndarray:
     mask = np.zeros(shape, dtype=bool)
-    mask[tuple(slice(start, start + length) for start, length in zip(corner, size, strict=True))] = True
+    mask[
+        tuple(slice(start, start + length) for start, length in zip(corner, size, strict=True))
+    ] = True
     return mask
 
 
@@ -47,7 +49,12 @@ BY_HAND = [
     (box((2, 4, 4), (4, 4, 4)), box((2, 5, 4), (4, 4, 4)), SPACING_MM, 0.5),
     (box((0, 0, 0)), box((0, 0, 2)), ISOTROPIC, 2.0),  # at the edge of the volume
     (box((11, 15, 19)), box((11, 15, 17)), ISOTROPIC, 2.0),
-    (box((0, 0, 0), SHAPE), box((0, 0, 0), SHAPE), ISOTROPIC, 0.0),  # the whole volume: its faces are surface
+    (
+        box((0, 0, 0), SHAPE),
+        box((0, 0, 0), SHAPE),
+        ISOTROPIC,
+        0.0,
+    ),  # the whole volume: its faces are surface
     (box((0, 0, 0), SHAPE), box((0, 0, 0), (12, 16, 19)), ISOTROPIC, 1.0),
     (box((0, 0, 0)), box((11, 15, 19)), SPACING_MM, math.hypot(33, 7.5, 15.2)),  # opposite corners
 ]
@@ -57,7 +64,9 @@ BY_HAND = [
 @pytest.mark.parametrize(("prediction", "reference", "spacing_mm", "expected_mm"), BY_HAND)
 @pytest.mark.parametrize("variant", ["max", "pooled"])
 def test_hausdorff_by_hand(prediction, reference, spacing_mm, expected_mm, variant):
-    assert hausdorff_95(prediction, reference, spacing_mm, variant) == pytest.approx(expected_mm, abs=1e-12)
+    assert hausdorff_95(prediction, reference, spacing_mm, variant) == pytest.approx(
+        expected_mm, abs=1e-12
+    )
 
 
 @pytest.mark.usefixtures("either_way")
@@ -67,7 +76,9 @@ def test_percentiles_of_a_row_of_voxels():
     row, first = box((0, 0, 0), shape, shape), box((0, 0, 0), shape=shape)
     assert hausdorff_95(row, first, ISOTROPIC) == pytest.approx(19.0)
     assert hausdorff_95(first, row, (1.0, 1.0, 0.5)) == pytest.approx(9.5)
-    assert hausdorff_95(row, first, ISOTROPIC, "pooled") == pytest.approx(18.95)  # rank 0.95 * 21 of 0, 0, 1, ..., 20
+    assert hausdorff_95(row, first, ISOTROPIC, "pooled") == pytest.approx(
+        18.95
+    )  # rank 0.95 * 21 of 0, 0, 1, ..., 20
 
 
 def test_the_inside_is_no_surface():
@@ -88,7 +99,9 @@ def test_areas_of_flat_and_cut_corners():
     assert areas_mm2[code[lower]] == pytest.approx(0.5 * 0.8)  # a whole face
     assert areas_mm2[code[left]] == pytest.approx(3.0 * 0.8)
     assert areas_mm2[code[front]] == pytest.approx(3.0 * 0.5)
-    corner = frozenset({(0, 0, 0)})  # the triangle through the middles of three edges: half of |a x b|
+    corner = frozenset(
+        {(0, 0, 0)}
+    )  # the triangle through the middles of three edges: half of |a x b|
     edges = np.diag(SPACING_MM) / 2
     triangle_mm2 = np.linalg.norm(np.cross(edges[1] - edges[0], edges[2] - edges[0])) / 2
     assert areas_mm2[code[corner]] == pytest.approx(triangle_mm2)
@@ -118,9 +131,16 @@ def cube_area_mm2(size: int) -> float:
 def test_surface_dice_by_hand():
     cube = box((2, 4, 4), (4, 4, 4))
     assert surface_dice(cube, cube, SPACING_MM, 0.0) == 1.0
-    assert surface_dice(cube, box((3, 4, 4), (4, 4, 4)), SPACING_MM, 3.0) == 1.0  # one slice off, within the tolerance
-    one, two = box((3, 3, 3)), box((3, 3, 5))  # eight cut corners each; four face the other voxel, 1 mm away
-    found = [surface_dice(one, two, ISOTROPIC, tolerance_mm) for tolerance_mm in (0.9, 1.0, 1.9, 2.0)]
+    assert (
+        surface_dice(cube, box((3, 4, 4), (4, 4, 4)), SPACING_MM, 3.0) == 1.0
+    )  # one slice off, within the tolerance
+    one, two = (
+        box((3, 3, 3)),
+        box((3, 3, 5)),
+    )  # eight cut corners each; four face the other voxel, 1 mm away
+    found = [
+        surface_dice(one, two, ISOTROPIC, tolerance_mm) for tolerance_mm in (0.9, 1.0, 1.9, 2.0)
+    ]
     assert found == pytest.approx([0.0, 0.5, 0.5, 1.0])
     far = surface_dice(cube, cube | box((9, 12, 15), (2, 2, 2)), ISOTROPIC, 1.0)
     assert far == pytest.approx(2 * cube_area_mm2(4) / (2 * cube_area_mm2(4) + cube_area_mm2(2)))
@@ -130,7 +150,12 @@ def test_surface_dice_by_hand():
 def test_a_tolerance_equal_to_the_shift_counts_whatever_the_rounding():
     for step_mm in (0.1, 0.7, 1 / 3, 2.6, 4.9999):
         spacing_mm = (step_mm, 1.0, 1.0)
-        assert surface_dice(box((2, 4, 4), (4, 4, 4)), box((5, 4, 4), (4, 4, 4)), spacing_mm, 3 * step_mm) == 1.0
+        assert (
+            surface_dice(
+                box((2, 4, 4), (4, 4, 4)), box((5, 4, 4), (4, 4, 4)), spacing_mm, 3 * step_mm
+            )
+            == 1.0
+        )
 
 
 def test_symmetry_scaling_and_place():
@@ -139,7 +164,9 @@ def test_symmetry_scaling_and_place():
         agreement = surface_dice(prediction, reference, SPACING_MM, 1.2)
         assert 0 <= agreement <= 1
         assert hausdorff_95(reference, prediction, SPACING_MM) == distance_mm
-        assert surface_dice(reference, prediction, SPACING_MM, 1.2) == pytest.approx(agreement, abs=1e-12)
+        assert surface_dice(reference, prediction, SPACING_MM, 1.2) == pytest.approx(
+            agreement, abs=1e-12
+        )
         doubled = tuple(2 * step for step in SPACING_MM)
         assert hausdorff_95(prediction, reference, doubled) == pytest.approx(2 * distance_mm)
         assert surface_dice(prediction, reference, doubled, 2.4) == pytest.approx(agreement)
@@ -159,7 +186,10 @@ def test_symmetry_scaling_and_place():
 
 def test_a_wider_tolerance_never_lowers_the_surface_dice():
     for prediction, reference in PAIRS[:25]:
-        series = [surface_dice(prediction, reference, SPACING_MM, tolerance) for tolerance in (0.0, 0.5, 1.0, 3.0, 1e3)]
+        series = [
+            surface_dice(prediction, reference, SPACING_MM, tolerance)
+            for tolerance in (0.0, 0.5, 1.0, 3.0, 1e3)
+        ]
         assert series == sorted(series)
         assert series[-1] == 1.0
 
@@ -184,7 +214,9 @@ def test_bounding_box():
     assert box((0, 0, 0))[bounding_box(np.zeros(SHAPE, dtype=bool))].size == 0
 
 
-@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI warns of its own call
+@pytest.mark.filterwarnings(
+    "ignore:.*always_return_as_numpy:FutureWarning"
+)  # MONAI warns of its own call
 def test_agreement_with_monai():
     import torch
     from monai.metrics import compute_hausdorff_distance, compute_surface_dice
@@ -198,12 +230,21 @@ def test_agreement_with_monai():
         expected_mm = compute_hausdorff_distance(
             one, two, include_background=True, percentile=95, spacing=list(spacing_mm)
         ).item()
-        assert hausdorff_95(prediction, reference, spacing_mm) == pytest.approx(expected_mm, abs=1e-4)
+        assert hausdorff_95(prediction, reference, spacing_mm) == pytest.approx(
+            expected_mm, abs=1e-4
+        )
         expected = compute_surface_dice(
-            one, two, [tolerance_mm], include_background=True, spacing=list(spacing_mm), use_subvoxels=True
+            one,
+            two,
+            [tolerance_mm],
+            include_background=True,
+            spacing=list(spacing_mm),
+            use_subvoxels=True,
         ).item()
         partial += 0 < expected < 1
-        assert surface_dice(prediction, reference, spacing_mm, tolerance_mm) == pytest.approx(expected, abs=1e-4)
+        assert surface_dice(prediction, reference, spacing_mm, tolerance_mm) == pytest.approx(
+            expected, abs=1e-4
+        )
     assert partial > 150  # most pairs are neither all within the tolerance nor all outside
 
 
@@ -214,6 +255,8 @@ def test_pooled_is_the_percentile_of_both_directions_by_distance_transforms():
         edges = [mask & ~ndimage.binary_erosion(mask) for mask in (prediction, reference)]
         maps = [ndimage.distance_transform_edt(~edge, sampling=SPACING_MM) for edge in edges]
         expected_mm = np.percentile(np.hstack((maps[1][edges[0]], maps[0][edges[1]])), 95)
-        assert hausdorff_95(prediction, reference, SPACING_MM, "pooled") == pytest.approx(expected_mm, rel=1e-12)
+        assert hausdorff_95(prediction, reference, SPACING_MM, "pooled") == pytest.approx(
+            expected_mm, rel=1e-12
+        )
         differing += expected_mm != pytest.approx(hausdorff_95(prediction, reference, SPACING_MM))
     assert differing > 25

@@ -52,14 +52,24 @@ def edit(key):
 
 
 def test_every_section_of_the_protocol_is_looked_at():
-    assert {key.partition(".")[0] for key in FIELDS} == {"data", "model", "train", "eval", "tune", "dataset", "version"}
+    assert {key.partition(".")[0] for key in FIELDS} == {
+        "data",
+        "model",
+        "train",
+        "eval",
+        "tune",
+        "dataset",
+        "version",
+    }
     assert len(FIELDS) > 35
     assert len(method_tables([make_result("linear"), make_result("full")])) == 1
 
 
 @pytest.mark.parametrize("key", [key for key in FIELDS if key not in OWN_TABLE])
 def test_editing_a_field_of_one_run_is_refused_by_its_name(key):
-    with pytest.raises(ValueError, match=rf"must have one protocol, got 2 .* differ in {key} \(.*--allow-mixed"):
+    with pytest.raises(
+        ValueError, match=rf"must have one protocol, got 2 .* differ in {key} \(.*--allow-mixed"
+    ):
         method_tables([make_result("linear"), make_result("full", edit(key))])
 
 

@@ -9,7 +9,9 @@ from bench.specs.run import MethodSpec, RunSpec, derive_seed
 
 
 def make_run(**changes) -> RunSpec:
-    run = RunSpec(MethodSpec("lora", (("rank", "4"),)), "brats", "abc", 0, 0, Protocol(), Path("/data/brats"))
+    run = RunSpec(
+        MethodSpec("lora", (("rank", "4"),)), "brats", "abc", 0, 0, Protocol(), Path("/data/brats")
+    )
     return replace(run, **changes)
 
 
@@ -42,7 +44,10 @@ def test_override_sets_one_field_of_the_right_type(assignment, section, name, va
         ("train.lr=nan", r"train.lr: must be > 0, got nan"),
         ("eval.flips=maybe", r"--set: eval.flips must be bool, got 'maybe'"),
         ("data.patch=32,128", r"--set: data.patch must be three integers D,H,W, got '32,128'"),
-        ("train.precision=fp8", r"train.precision: must be one of 32-true, bf16-mixed, 16-mixed, got fp8"),
+        (
+            "train.precision=fp8",
+            r"train.precision: must be one of 32-true, bf16-mixed, 16-mixed, got fp8",
+        ),
     ],
 )
 def test_a_wrong_override_is_one_sentence(assignment, sentence):
@@ -98,7 +103,9 @@ def test_protocol_checks_run_on_direct_construction():
 
 def test_a_file_of_weights_counts_by_its_content_and_not_by_its_path():
     def with_file(path, sha256):
-        return make_run(protocol=override(Protocol(), f"model.weights={path}"), weights_sha256=sha256)
+        return make_run(
+            protocol=override(Protocol(), f"model.weights={path}"), weights_sha256=sha256
+        )
 
     run = with_file("/a/vit.npz", "12345678ab")
     assert run.run_id == with_file("/elsewhere/other.npz", "12345678ab").run_id

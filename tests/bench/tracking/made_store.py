@@ -20,18 +20,35 @@ def fill_fast(folder: Path, results: list[RunResult]) -> None:
     store.client.set_terminated(template)
     with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
         database.row_factory = sqlite3.Row
-        row = dict(database.execute("select * from runs where run_uuid = ?", (template,)).fetchone())
-        database.execute("update runs set lifecycle_stage = 'deleted' where run_uuid = ?", (template,))
+        row = dict(
+            database.execute("select * from runs where run_uuid = ?", (template,)).fetchone()
+        )
+        database.execute(
+            "update runs set lifecycle_stage = 'deleted' where run_uuid = ?", (template,)
+        )
         for result in results:
             own = uuid.uuid4().hex
             artifacts = folder / "mlruns" / result.dataset / own / "artifacts"
             artifacts.mkdir(parents=True)
             (artifacts / RESULT_FILE).write_text(result.to_json())
-            place = {"run_uuid": own, "experiment_id": places[result.dataset], "artifact_uri": artifacts.as_uri()}
+            place = {
+                "run_uuid": own,
+                "experiment_id": places[result.dataset],
+                "artifact_uri": artifacts.as_uri(),
+            }
             insert(database, "runs", [tuple((row | place).values())])
-            insert(database, "tags", [(key, value, own) for key, value in entries.tags(result).items()])
-            insert(database, "params", [(key, value, own) for key, value in entries.params(result).items()])
-            last = {key: (key, value, 0, step, False, own) for key, value, step in entries.metrics(result)}
+            insert(
+                database, "tags", [(key, value, own) for key, value in entries.tags(result).items()]
+            )
+            insert(
+                database,
+                "params",
+                [(key, value, own) for key, value in entries.params(result).items()],
+            )
+            last = {
+                key: (key, value, 0, step, False, own)
+                for key, value, step in entries.metrics(result)
+            }
             insert(database, "latest_metrics", list(last.values()))
 
 

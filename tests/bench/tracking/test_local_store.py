@@ -20,7 +20,10 @@ def add_file_store(folder: Path, name: str) -> Path:
 
 
 def test_artifacts_lie_next_to_the_database(tmp_path: Path) -> None:
-    assert artifact_place(f"sqlite:///{tmp_path}/mlflow.db", "brats") == (tmp_path / "mlruns" / "brats").as_uri()
+    assert (
+        artifact_place(f"sqlite:///{tmp_path}/mlflow.db", "brats")
+        == (tmp_path / "mlruns" / "brats").as_uri()
+    )
     assert artifact_place("http://somewhere:5000", "brats") is None
 
 
@@ -43,5 +46,7 @@ def test_how_to_browse_is_one_sentence(tmp_path: Path) -> None:
     assert describe_browsing(f"sqlite:///{tmp_path}/sub/mlflow.db") == "python -m bench ui"
     add_file_store(tmp_path, "123")
     warned = describe_browsing(uri)
-    assert warned.startswith("python -m bench ui   (mlruns/123/meta.yaml is of an older MLflow store")
+    assert warned.startswith(
+        "python -m bench ui   (mlruns/123/meta.yaml is of an older MLflow store"
+    )
     assert len(warned.splitlines()) == 1

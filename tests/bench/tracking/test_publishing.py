@@ -41,7 +41,8 @@ def make_result(method: str, dataset: str = "brats", **changes: Any) -> RunResul
 def write_runs(out: Path, *results: RunResult, command: str = COMMAND) -> Group:
     """Leave behind what `run` leaves: the record of the command, and each result with its name in it."""
     specs = [
-        RunSpec(MethodSpec(r.method), r.dataset, "f00", r.fold, r.seed, Protocol(), Path("/data")) for r in results
+        RunSpec(MethodSpec(r.method), r.dataset, "f00", r.fold, r.seed, Protocol(), Path("/data"))
+        for r in results
     ]
     group = begin_group(specs, command, out)
     for result in results:
@@ -64,7 +65,9 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
-def test_the_runs_of_a_command_are_under_one_parent_with_its_table(store: Store, out: Path, tmp_path: Path) -> None:
+def test_the_runs_of_a_command_are_under_one_parent_with_its_table(
+    store: Store, out: Path, tmp_path: Path
+) -> None:
     write_runs(out, make_result("linear"), make_result("lora"))
     assert sync(store, out).sent == (make_result("linear").run_id, make_result("lora").run_id)
     runs = runs_of(store)
@@ -74,7 +77,9 @@ def test_the_runs_of_a_command_are_under_one_parent_with_its_table(store: Store,
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["command"] == COMMAND
     assert {key: value for key, value in parent.data.metrics.items() if value} == {"runs/done": 2}
-    table = Path(store.client.download_artifacts(parent.info.run_id, "summary.md", str(tmp_path))).read_text()
+    table = Path(
+        store.client.download_artifacts(parent.info.run_id, "summary.md", str(tmp_path))
+    ).read_text()
     assert "| linear | " in table
     assert "| lora | " in table
     caption, rows = table.strip().split("\n\n", 1)
@@ -92,11 +97,17 @@ def test_a_parent_is_no_result(store: Store, out: Path) -> None:
 def test_doing_it_again_changes_nothing(store: Store, out: Path) -> None:
     write_runs(out, make_result("linear"), make_result("lora"))
     sync(store, out)
-    before = {name: (run.info.run_id, run.data.tags, run.data.metrics) for name, run in runs_of(store).items()}
+    before = {
+        name: (run.info.run_id, run.data.tags, run.data.metrics)
+        for name, run in runs_of(store).items()
+    }
     write_runs(out, make_result("linear"), make_result("lora"))
     tally = sync(store, out)
     assert (tally.sent, tally.n_results, tally.problems) == ((), 2, ())
-    assert {name: (run.info.run_id, run.data.tags, run.data.metrics) for name, run in runs_of(store).items()} == before
+    assert {
+        name: (run.info.run_id, run.data.tags, run.data.metrics)
+        for name, run in runs_of(store).items()
+    } == before
 
 
 def test_another_command_adds_a_parent_and_takes_nothing_away(store: Store, out: Path) -> None:
@@ -104,16 +115,28 @@ def test_another_command_adds_a_parent_and_takes_nothing_away(store: Store, out:
     sync(store, out)
     more = "python -m bench run --methods all"
     lora, full = make_result("lora"), make_result("full")
-    specs = [RunSpec(MethodSpec(r.method), "brats", "f00", 0, 0, Protocol(), Path("/data")) for r in (lora, full)]
+    specs = [
+        RunSpec(MethodSpec(r.method), "brats", "f00", 0, 0, Protocol(), Path("/data"))
+        for r in (lora, full)
+    ]
     group = begin_group(specs, more, out)
     replace(full, group=group.id).write(out / "runs" / full.run_id)  # lora was done already
     sync(store, out)
     runs = runs_of(store)
     first, second = runs["run --methods linear,lora"], runs["run --methods all"]
-    children = {name.split(" ")[0]: run.data.tags.get("mlflow.parentRunId") for name, run in runs.items()}
-    assert children == {"run": None, "linear": first.info.run_id, "lora": first.info.run_id, "full": second.info.run_id}
+    children = {
+        name.split(" ")[0]: run.data.tags.get("mlflow.parentRunId") for name, run in runs.items()
+    }
+    assert children == {
+        "run": None,
+        "linear": first.info.run_id,
+        "lora": first.info.run_id,
+        "full": second.info.run_id,
+    }
     assert second.info.status == "FINISHED"
-    assert all(f"| {name} | " in second.data.tags["mlflow.note.content"] for name in ("lora", "full"))
+    assert all(
+        f"| {name} | " in second.data.tags["mlflow.note.content"] for name in ("lora", "full")
+    )
 
 
 def test_a_command_over_two_data_sets_has_a_parent_in_each(store: Store, out: Path) -> None:
@@ -127,9 +150,14 @@ def test_a_command_over_two_data_sets_has_a_parent_in_each(store: Store, out: Pa
 
 @pytest.mark.parametrize(
     ("second", "status"),
-    [({"status": Status.FAILED, "reason": "rain"}, "FAILED"), ({"status": Status.SKIPPED, "reason": "no"}, "FINISHED")],
+    [
+        ({"status": Status.FAILED, "reason": "rain"}, "FAILED"),
+        ({"status": Status.SKIPPED, "reason": "no"}, "FINISHED"),
+    ],
 )
-def test_the_parent_says_how_the_command_stands(store: Store, out: Path, second: dict[str, Any], status: str) -> None:
+def test_the_parent_says_how_the_command_stands(
+    store: Store, out: Path, second: dict[str, Any], status: str
+) -> None:
     linear, lora = make_result("linear"), make_result("lora")
     write_runs(out, linear, replace(lora, cases=(), cost=None, **second))
     lora_file = out / "runs" / lora.run_id / "result.json"
@@ -145,7 +173,10 @@ def test_the_parent_says_how_the_command_stands(store: Store, out: Path, second:
 
 
 def test_groups_depend_on_the_runs_alone(tmp_path: Path) -> None:
-    specs = [RunSpec(MethodSpec(name), "brats", "f00", 0, 0, Protocol(), Path("/data")) for name in ("lora", "linear")]
+    specs = [
+        RunSpec(MethodSpec(name), "brats", "f00", 0, 0, Protocol(), Path("/data"))
+        for name in ("lora", "linear")
+    ]
     first = begin_group(specs, "first", tmp_path)
     again = begin_group(specs[::-1], "again, with --jobs 4", tmp_path)
     assert (again.id, again.started_at) == (first.id, first.started_at)
@@ -180,7 +211,11 @@ def report(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_sync_restores_the_table_in_an_empty_store(
-    new_store: NewStore, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    new_store: NewStore,
+    out: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_runs(out, make_result("linear"), make_result("lora"), make_result("full"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path / "first"))
@@ -199,10 +234,17 @@ def test_sync_restores_the_table_in_an_empty_store(
 
 
 def test_sync_restores_the_studies_and_their_trials(
-    new_store: NewStore, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    new_store: NewStore,
+    out: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Also where nothing but tuning was done; a study that cannot be read is said, and the rest is sent."""
-    trials = [TrialRecord(number, "done", {"train.lr": 0.1}, 0.5 + number / 10, 20, 1.5) for number in range(2)]
+    trials = [
+        TrialRecord(number, "done", {"train.lr": 0.1}, 0.5 + number / 10, 20, 1.5)
+        for number in range(2)
+    ]
     study = StudyRecord(
         "lora-brats", "lora", "brats", "tiny_vit", "none", 0, 0, True, "abc", {"trials": 2}, {}, tuple(trials)
     )  # fmt: skip
@@ -224,21 +266,31 @@ def test_sync_restores_the_studies_and_their_trials(
     assert "sent study" not in capsys.readouterr().out
 
 
-def test_sync_sends_again_what_the_store_has_lost_or_what_has_changed(store: Store, out: Path) -> None:
+def test_sync_sends_again_what_the_store_has_lost_or_what_has_changed(
+    store: Store, out: Path
+) -> None:
     linear, lora = make_result("linear"), make_result("lora")
     write_runs(out, linear, lora)
     sync(store, out)
     run = next(run for name, run in runs_of(store).items() if name.startswith("lora"))
     Path(run.info.artifact_uri.removeprefix("file://"), "result.json").unlink()
-    with pytest.raises(TrackingError, match=r"'lora .*' must have its result\.json, found none in .*bench sync"):
+    with pytest.raises(
+        TrackingError, match=r"'lora .*' must have its result\.json, found none in .*bench sync"
+    ):
         store.load_results()
     write_runs(out, replace(linear, best_epoch=1), lora)
     assert sync(store, out).sent == (linear.run_id, lora.run_id)
-    assert {(result.method, result.best_epoch) for result in store.load_results()} == {("linear", 1), ("lora", 0)}
+    assert {(result.method, result.best_epoch) for result in store.load_results()} == {
+        ("linear", 1),
+        ("lora", 0),
+    }
 
 
 def test_a_store_that_was_moved_is_repaired(
-    new_store: NewStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    new_store: NewStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     here, there = tmp_path / "here #1", tmp_path / "there"
     write_runs(here / "results", make_result("linear"))
@@ -301,7 +353,9 @@ def test_tuning_trials_are_apart_and_are_no_results(store: Store, tmp_path: Path
     store.log_result(trial, tmp_path, experiment="tuning/lora-brats")
     assert set(runs_of(store, "tuning/lora-brats")) == {"lora · brats · tiny_vit · fold 0 · seed 0"}
     assert store.load_results() == []
-    assert Publisher(store, tmp_path).send(trial, tmp_path)  # the same run as a result is another one
+    assert Publisher(store, tmp_path).send(
+        trial, tmp_path
+    )  # the same run as a result is another one
     assert len(store.load_results()) == 1
 
 

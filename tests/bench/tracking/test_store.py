@@ -36,11 +36,18 @@ DONE = RunResult(
     fold=0,
     seed=0,
     protocol_id="abc123",
-    protocol={"data": {"patch": [16, 64, 64]}, "train": {"lr": 1e-3, "optimizer": "adamw"}, "version": 1},
+    protocol={
+        "data": {"patch": [16, 64, 64]},
+        "train": {"lr": 1e-3, "optimizer": "adamw"},
+        "version": 1,
+    },
     synthetic=True,
     regions=("WT", "ET"),
     cases=CASES,
-    curve=tuple(EpochRecord(epoch, 1 / (epoch + 1), 1e-3, 0.1 * epoch if epoch % 2 else None) for epoch in range(4)),
+    curve=tuple(
+        EpochRecord(epoch, 1 / (epoch + 1), 1e-3, 0.1 * epoch if epoch % 2 else None)
+        for epoch in range(4)
+    ),
     best_epoch=3,
     cost=Cost(1000, 20, 300, 0.02, 12.5, 2.5, 512.0),
     provenance={"git_commit": "0123abc", "started_at": "2025-06-01T12:00:00+00:00", "wall_s": 15.0},
@@ -70,7 +77,9 @@ def artifact(store: Store, run: Any, name: str, tmp_path: Path) -> Path:
     return Path(store.client.download_artifacts(run.info.run_id, name, str(tmp_path)))
 
 
-def test_a_run_shows_what_a_reader_looks_for(store: Store, result: RunResult, tmp_path: Path) -> None:
+def test_a_run_shows_what_a_reader_looks_for(
+    store: Store, result: RunResult, tmp_path: Path
+) -> None:
     (tmp_path / "overlay.png").write_bytes(OVERLAY)
     store.log_result(result, tmp_path)
     (run,) = find_runs(store, result.dataset)
@@ -106,7 +115,11 @@ def test_a_run_shows_what_a_reader_looks_for(store: Store, result: RunResult, tm
 def test_headline_numbers_and_curves(store: Store, result: RunResult, tmp_path: Path) -> None:
     store.log_result(result, tmp_path)
     (run,) = find_runs(store, result.dataset)
-    headline = {name: value for name, value in run.data.metrics.items() if not name.startswith(("train/", "val/"))}
+    headline = {
+        name: value
+        for name, value in run.data.metrics.items()
+        if not name.startswith(("train/", "val/"))
+    }
     assert headline == pytest.approx(
         {
             "dice/WT": 0.7,
@@ -125,15 +138,22 @@ def test_headline_numbers_and_curves(store: Store, result: RunResult, tmp_path: 
         }
     )
     curve = store.client.get_metric_history(run.info.run_id, "val/dice")
-    assert [(point.step, point.value) for point in curve] == [(1, pytest.approx(0.1)), (3, pytest.approx(0.3))]
+    assert [(point.step, point.value) for point in curve] == [
+        (1, pytest.approx(0.1)),
+        (3, pytest.approx(0.3)),
+    ]
     assert len(store.client.get_metric_history(run.info.run_id, "train/loss")) == 4
     assert len(store.client.get_metric_history(run.info.run_id, "train/lr")) == 4
 
 
-def test_numbers_that_are_none_or_no_number_are_left_out(store: Store, result: RunResult, tmp_path: Path) -> None:
+def test_numbers_that_are_none_or_no_number_are_left_out(
+    store: Store, result: RunResult, tmp_path: Path
+) -> None:
     curve = (EpochRecord(0, math.nan, 1e-3, None),)
     cases = (CaseScore("p1", "WT", 0.0, math.nan, 0, 5),)
-    store.log_result(replace(result, curve=curve, cases=cases, best_epoch=None, cost=None), tmp_path)
+    store.log_result(
+        replace(result, curve=curve, cases=cases, best_epoch=None, cost=None), tmp_path
+    )
     (run,) = find_runs(store, result.dataset)
     assert run.data.metrics == {"dice/WT": 0.0, "dice/mean": 0.0, "train/lr": 1e-3}
 
@@ -142,7 +162,9 @@ def test_a_long_curve_goes_in_batches(store: Store, result: RunResult, tmp_path:
     curve = tuple(EpochRecord(epoch, 0.5, 1e-3, 0.5) for epoch in range(700))
     store.log_result(replace(result, curve=curve), tmp_path)
     (run,) = find_runs(store, result.dataset)
-    assert [p.step for p in store.client.get_metric_history(run.info.run_id, "val/dice")] == list(range(700))
+    assert [p.step for p in store.client.get_metric_history(run.info.run_id, "val/dice")] == list(
+        range(700)
+    )
 
 
 def test_files(store: Store, result: RunResult, tmp_path: Path) -> None:
@@ -158,17 +180,24 @@ def test_files(store: Store, result: RunResult, tmp_path: Path) -> None:
         (row.case, row.region, row.dice) for row in CASES
     ]
     assert rows[-1]["hd95_mm"] is None  # nan is no JSON
-    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [{"path": "per_case.json", "type": "table"}]
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [
+        {"path": "per_case.json", "type": "table"}
+    ]
     database = Path(store.uri.removeprefix("sqlite:///"))
     assert len(list((database.parent / "mlruns").glob("*/*/artifacts/result.json"))) >= 1
 
 
 def test_results_come_back_as_they_went(store: Store, result: RunResult, tmp_path: Path) -> None:
-    second = replace(result, run_id="second", provenance={"started_at": "2025-06-01T12:00:01+00:00"})
+    second = replace(
+        result, run_id="second", provenance={"started_at": "2025-06-01T12:00:01+00:00"}
+    )
     store.log_result(second, tmp_path)
     store.log_result(result, tmp_path)
     first_back, second_back = store.load_results(result.dataset)
-    assert (first_back.run_id, second_back.run_id) == (result.run_id, "second")  # in the order of their start
+    assert (first_back.run_id, second_back.run_id) == (
+        result.run_id,
+        "second",
+    )  # in the order of their start
     assert repr(first_back) == repr(result)  # nan is not equal to itself
     assert {item.run_id for item in store.load_results()} >= {result.run_id, "second"}
     assert store.load_results("no such data set") == []
@@ -181,7 +210,9 @@ def test_results_come_back_as_they_went(store: Store, result: RunResult, tmp_pat
 def test_runs_without_numbers(
     store: Store, result: RunResult, tmp_path: Path, status: Status, mlflow_status: str
 ) -> None:
-    ended = replace(result, status=status, reason="it rained", cases=(), curve=(), cost=None, best_epoch=None)
+    ended = replace(
+        result, status=status, reason="it rained", cases=(), curve=(), cost=None, best_epoch=None
+    )
     store.log_result(ended, tmp_path)
     (run,) = find_runs(store, result.dataset)
     assert run.info.status == mlflow_status
@@ -190,17 +221,23 @@ def test_runs_without_numbers(
     assert store.load_results(result.dataset) == [ended]
 
 
-def test_the_same_result_twice_is_one_run_untouched(store: Store, result: RunResult, tmp_path: Path) -> None:
+def test_the_same_result_twice_is_one_run_untouched(
+    store: Store, result: RunResult, tmp_path: Path
+) -> None:
     store.log_result(result, tmp_path)
     (before,) = find_runs(store, result.dataset)
     store.log_result(result, tmp_path)
-    reread = RunResult.from_json(result.write(tmp_path).read_text())  # lists where the original had tuples
+    reread = RunResult.from_json(
+        result.write(tmp_path).read_text()
+    )  # lists where the original had tuples
     store.log_result(reread, tmp_path)
     (after,) = find_runs(store, result.dataset)
     assert after.info.run_id == before.info.run_id
 
 
-def test_a_new_result_of_a_run_replaces_the_old_one(store: Store, result: RunResult, tmp_path: Path) -> None:
+def test_a_new_result_of_a_run_replaces_the_old_one(
+    store: Store, result: RunResult, tmp_path: Path
+) -> None:
     failed = replace(result, status=Status.FAILED, reason="out of memory", cases=())
     for version in (failed, result, replace(result, best_epoch=2)):
         store.log_result(version, tmp_path)
@@ -228,7 +265,9 @@ def test_a_run_that_was_cut_off_is_replaced(
     assert len(store.load_results(result.dataset)) == 1
 
 
-def test_runs_of_others_in_the_same_experiment_are_let_be(store: Store, result: RunResult, tmp_path: Path) -> None:
+def test_runs_of_others_in_the_same_experiment_are_let_be(
+    store: Store, result: RunResult, tmp_path: Path
+) -> None:
     store.log_result(result, tmp_path)
     (ours,) = find_runs(store, result.dataset)
     theirs = store.client.create_run(ours.info.experiment_id)
@@ -238,11 +277,15 @@ def test_runs_of_others_in_the_same_experiment_are_let_be(store: Store, result: 
     assert theirs.info.run_id in {run.info.run_id for run in find_runs(store, result.dataset)}
 
 
-def test_a_deleted_experiment_is_one_sentence(store: Store, result: RunResult, tmp_path: Path) -> None:
+def test_a_deleted_experiment_is_one_sentence(
+    store: Store, result: RunResult, tmp_path: Path
+) -> None:
     store.log_result(result, tmp_path)
     experiment = store.client.get_experiment_by_name(result.dataset)
     store.client.delete_experiment(experiment.experiment_id)
-    with pytest.raises(TrackingError, match=f"'{result.dataset}' must not be deleted.*mlflow experiments restore"):
+    with pytest.raises(
+        TrackingError, match=f"'{result.dataset}' must not be deleted.*mlflow experiments restore"
+    ):
         store.log_result(result, tmp_path)
     assert store.load_results(result.dataset) == []
 
@@ -265,7 +308,10 @@ def test_an_unreachable_server_is_one_sentence_within_seconds() -> None:
 
 def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("dear diary, " * 100)
-    with pytest.raises(TrackingError, match=r"store sqlite:////.*/mlflow\.db: must be reachable, got.*not a database"):
+    with pytest.raises(
+        TrackingError,
+        match=r"store sqlite:////.*/mlflow\.db: must be reachable, got.*not a database",
+    ):
         open_store(f"sqlite:///{tmp_path}/mlflow.db")
 
 
@@ -301,7 +347,9 @@ assert get_telemetry_client() is None
     assert {file.name for file in tmp_path.iterdir()} == {"result.json", "mlflow.db", "mlruns"}
 
 
-def run_python(script: str, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_python(
+    script: str, folder: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run a script as a user would: without the variables by which MLflow recognises a test."""
     hidden = ("CI", "PYTEST_CURRENT_TEST", "MLFLOW_TRACKING_URI")
     kept = {name: value for name, value in os.environ.items() if name not in hidden}

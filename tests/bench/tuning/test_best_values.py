@@ -10,7 +10,14 @@ from bench.specs.protocol import Protocol, SpecError, TuneSpec, override
 from bench.specs.run import MethodSpec, RunSpec
 from bench.tracking.store import open_store
 from bench.tracking.studies import load_studies, log_study
-from bench.tuning.best_values import apply_shipped, apply_tuned, find_studies, read_toml, take_best, write_toml
+from bench.tuning.best_values import (
+    apply_shipped,
+    apply_tuned,
+    find_studies,
+    read_toml,
+    take_best,
+    write_toml,
+)
 from bench.tuning.campaign import describe_protocol, name_study
 from reports.records.study import TUNING, StudyRecord, TrialRecord, read_study
 
@@ -59,7 +66,9 @@ def test_a_record_reads_back_equal(tmp_path):
 
 def test_a_record_of_another_version_is_one_sentence(tmp_path):
     file = replace(make_record(), schema_version=1).write(tmp_path)
-    with pytest.raises(ValueError, match=r"study.json: schema version must be 2, got 1 \(tune again into"):
+    with pytest.raises(
+        ValueError, match=r"study.json: schema version must be 2, got 1 \(tune again into"
+    ):
         read_study(file)
 
 
@@ -94,15 +103,26 @@ def test_runs_get_the_best_values_the_budget_and_the_name_of_the_trial(tmp_path)
 def test_where_nothing_ended_well_the_default_is_what_is_left():
     record = make_record(make_trial(0, None, DEFAULT, status="skipped"))
     (run,) = apply_tuned([make_spec()], [take_best(record)])
-    assert (run.method, run.chosen, run.study) == (make_spec().method, (("train.lr", "0.001"),), f"{record.name}#0")
+    assert (run.method, run.chosen, run.study) == (
+        make_spec().method,
+        (("train.lr", "0.001"),),
+        f"{record.name}#0",
+    )
 
 
 def test_every_fold_uses_the_study_of_the_first_unless_each_has_its_own():
     folds = [make_spec(fold=fold) for fold in (0, 1)]
-    assert [run.study[-4:] for run in apply_tuned(folds, [take_best(make_record())])] == ["f0#1", "f0#1"]
-    own = [take_best(make_record(spec=spec, tune=TuneSpec(trials=3, per_fold=True))) for spec in folds]
+    assert [run.study[-4:] for run in apply_tuned(folds, [take_best(make_record())])] == [
+        "f0#1",
+        "f0#1",
+    ]
+    own = [
+        take_best(make_record(spec=spec, tune=TuneSpec(trials=3, per_fold=True))) for spec in folds
+    ]
     assert [run.study[-4:] for run in apply_tuned(folds, own)] == ["f0#1", "f1#1"]
-    with pytest.raises(SpecError, match=r"--tuned: no study of lora on brats with tiny_vit, fold 1"):
+    with pytest.raises(
+        SpecError, match=r"--tuned: no study of lora on brats with tiny_vit, fold 1"
+    ):
         apply_tuned(folds, own[:1])
 
 
@@ -112,25 +132,36 @@ def test_each_number_of_shots_has_its_own_study(tmp_path):
     write(make_record(make_trial(0, 0.1, DEFAULT), spec=few), tmp_path)
     specs = [make_spec(), few]
     runs = apply_tuned(specs, map(take_best, find_studies(specs, tmp_path)))
-    assert [run.study for run in runs] == ["brats-lora-tiny_vit-f0#1", "brats-lora-tiny_vit-f0-shots5#0"]
+    assert [run.study for run in runs] == [
+        "brats-lora-tiny_vit-f0#1",
+        "brats-lora-tiny_vit-f0-shots5#0",
+    ]
 
 
 def test_only_studies_of_the_prefix_are_used(tmp_path):
     write(make_record(), tmp_path)
     write(make_record(make_trial(0, 0.1, DEFAULT), prefix="wide-"), tmp_path)
-    assert [record.name for record in find_studies([make_spec()], tmp_path)] == ["brats-lora-tiny_vit-f0"]
-    assert [record.name for record in find_studies([make_spec()], tmp_path, "wide-")] == ["wide-brats-lora-tiny_vit-f0"]
+    assert [record.name for record in find_studies([make_spec()], tmp_path)] == [
+        "brats-lora-tiny_vit-f0"
+    ]
+    assert [record.name for record in find_studies([make_spec()], tmp_path, "wide-")] == [
+        "wide-brats-lora-tiny_vit-f0"
+    ]
 
 
 def test_a_study_of_another_protocol_is_refused_with_the_difference(tmp_path):
     write(make_record(), tmp_path)
     longer = make_spec(protocol=override(Protocol(), "train.epochs=99"))
-    with pytest.raises(SpecError, match=r"is of another protocol: train\.epochs has changed from 30 to 99"):
+    with pytest.raises(
+        SpecError, match=r"is of another protocol: train\.epochs has changed from 30 to 99"
+    ):
         find_studies([longer], tmp_path)
 
 
 def test_no_finished_study_is_one_sentence(tmp_path):
-    with pytest.raises(SpecError, match=r"--tuned: there is no finished study of these runs in .*bench tune"):
+    with pytest.raises(
+        SpecError, match=r"--tuned: there is no finished study of these runs in .*bench tune"
+    ):
         find_studies([make_spec()], tmp_path)
 
 
@@ -138,14 +169,20 @@ def test_values_that_come_with_a_preset_are_for_all_runs_or_for_none(tmp_path):
     file = tmp_path / "shipped.toml"
     write_toml(file, [take_best(make_record())])
     (run,) = apply_shipped([make_spec()], file)
-    assert (run.chosen, run.study, run.protocol.tune) == ((("train.lr", "0.03"),), "brats-lora-tiny_vit-f0#1", TUNED)
+    assert (run.chosen, run.study, run.protocol.tune) == (
+        (("train.lr", "0.03"),),
+        "brats-lora-tiny_vit-f0#1",
+        TUNED,
+    )
     both = [make_spec(), make_spec(method=MethodSpec("linear"))]
     assert apply_shipped(both, file) == both
 
 
 def test_unequal_budgets_are_refused():
     linear = make_spec(method=MethodSpec("linear"))
-    small = make_record(make_trial(0, 0.1, {"train.lr": 1e-3}), spec=linear, tune=TuneSpec(trials=1))
+    small = make_record(
+        make_trial(0, 0.1, {"train.lr": 1e-3}), spec=linear, tune=TuneSpec(trials=1)
+    )
     with pytest.raises(SpecError, match="--tuned: every method must have had one budget"):
         apply_tuned([make_spec(), linear], [take_best(make_record()), take_best(small)])
 
@@ -159,13 +196,33 @@ def test_values_survive_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ('"method.rank" = 16', '"method.rank" = 0', r"tuned values of .*#1: lora: rank must be >= 1, got 0"),
-        ('"method.rank" = 16', '"method.rnk" = 16', r"tuned values of .*: lora: unknown setting 'rnk' \(did you mean"),
-        ('"train.lr" = 0.03', '"train.lr" = -1', r"tuned values of .*: train\.lr: must be > 0, got -1\.0"),
+        (
+            '"method.rank" = 16',
+            '"method.rank" = 0',
+            r"tuned values of .*#1: lora: rank must be >= 1, got 0",
+        ),
+        (
+            '"method.rank" = 16',
+            '"method.rnk" = 16',
+            r"tuned values of .*: lora: unknown setting 'rnk' \(did you mean",
+        ),
+        (
+            '"train.lr" = 0.03',
+            '"train.lr" = -1',
+            r"tuned values of .*: train\.lr: must be > 0, got -1\.0",
+        ),
         ('"train.lr" = 0.03', '"train.rl" = 1', r"tuned values of .*unknown setting 'train\.rl'"),
         ("[[tuned]]", "[[tunde]]", r"--settings .*: "),
-        ("fold = 0\n", "", r"--settings .*: each \[\[tuned\]\] must have method, dataset, .*'fold'"),
-        ("[[tuned]]", "[[tuned", r"--settings .*: must be a file that `bench tune --export-tuned` wrote"),
+        (
+            "fold = 0\n",
+            "",
+            r"--settings .*: each \[\[tuned\]\] must have method, dataset, .*'fold'",
+        ),
+        (
+            "[[tuned]]",
+            "[[tuned",
+            r"--settings .*: must be a file that `bench tune --export-tuned` wrote",
+        ),
     ],
 )
 def test_a_file_with_a_wrong_value_is_one_sentence(old, new, sentence, tmp_path):

@@ -16,11 +16,20 @@ SPACE = (Dimension("train.lr", 1e-3, (), 1e-5, 1.0, log=True),)
 
 @pytest.mark.parametrize("uri", ["sqlite:///{}/optuna.db", "journal:{}/optuna.journal"])
 def test_the_dashboard_shows_every_study_with_its_trials(uri, tmp_path):
-    dashboard = pytest.importorskip("optuna_dashboard", reason="the extra 'dashboard' is not installed")
+    dashboard = pytest.importorskip(
+        "optuna_dashboard", reason="the extra 'dashboard' is not installed"
+    )
     storage = open_storage(uri.format(tmp_path))
     spec = StudySpec("brats-lora", SPACE, TuneSpec(trials=2), {"train": {"lr": 1e-3}})
-    outcomes = iter([Outcome(Status.DONE, 0.5, 100, 1.0), Outcome(Status.OOM, float("nan"), 0, 1.0, "8 GiB")])
-    tune(open_study(storage, spec), spec, lambda number, values, report: next(outcomes), tmp_path / "lock")
+    outcomes = iter(
+        [Outcome(Status.DONE, 0.5, 100, 1.0), Outcome(Status.OOM, float("nan"), 0, 1.0, "8 GiB")]
+    )
+    tune(
+        open_study(storage, spec),
+        spec,
+        lambda number, values, report: next(outcomes),
+        tmp_path / "lock",
+    )
 
     app = dashboard.wsgi(storage)
     (summary,) = ask(app, "/api/studies")["study_summaries"]

@@ -28,7 +28,9 @@ def study_spec(n_trials=8, **tune_fields):
 def bowl(number, values, report):
     """A method that learns only near a learning rate of 0.03, 30 times its default."""
     distance = math.log10(values["train.lr"] / 0.03)
-    return Outcome(Status.DONE, dice=math.exp(-8 * distance**2), params_tuned=values["method.rank"], fit_s=1.0)
+    return Outcome(
+        Status.DONE, dice=math.exp(-8 * distance**2), params_tuned=values["method.rank"], fit_s=1.0
+    )
 
 
 @pytest.fixture
@@ -83,8 +85,12 @@ def test_an_interrupted_study_goes_on_as_if_it_had_not_been(sampler, tmp_path):
     assert suggestions(run(stormy, bowl)) == suggestions(undisturbed)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes"])  # gp and qmc draw all at once, and draw anew
-def test_a_worker_that_dies_between_two_suggestions_leads_to_the_same_trials(sampler, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "sampler", ["tpe", "random", "cmaes"]
+)  # gp and qmc draw all at once, and draw anew
+def test_a_worker_that_dies_between_two_suggestions_leads_to_the_same_trials(
+    sampler, tmp_path, monkeypatch
+):
     spec = study_spec(7, sampler=sampler)
     calm, stormy = open_study(InMemoryStorage(), spec), open_study(InMemoryStorage(), spec)
     tune(calm, spec, bowl, tmp_path / "lock")
@@ -162,7 +168,9 @@ def test_two_workers_share_a_study_without_a_surplus_trial(uri, tmp_path):
     for thread in threads:
         thread.join()
     assert sorted(carried_out["a"] + carried_out["b"]) == list(range(6))
-    assert all(trial.state.name == "COMPLETE" for trial in open_study(open_storage(uri), spec).trials)
+    assert all(
+        trial.state.name == "COMPLETE" for trial in open_study(open_storage(uri), spec).trials
+    )
 
 
 def test_a_worker_that_waits_for_others_can_be_stopped(work):
@@ -191,7 +199,9 @@ def test_a_result_that_comes_after_another_worker_ended_the_trial_is_dropped(tmp
 
 
 def test_a_budget_in_seconds_of_fit_ends_the_study(work):
-    assert len(work(study_spec(0, budget_s=4.5)).trials) == 5  # a second each: the fifth goes over the edge
+    assert (
+        len(work(study_spec(0, budget_s=4.5)).trials) == 5
+    )  # a second each: the fifth goes over the edge
 
 
 def test_what_fails_is_tried_once_more_and_then_counts(work):
@@ -206,8 +216,20 @@ def test_what_fails_is_tried_once_more_and_then_counts(work):
 
     study = work(study_spec(5), fails)
     assert attempts == [0, 1, 1, 2, 3, 4]
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "PRUNED", "PRUNED", "COMPLETE"]
-    assert [trial.user_attrs["status"] for trial in study.trials] == ["done", "failed", "oom", "diverged", "done"]
+    assert [trial.state.name for trial in study.trials] == [
+        "COMPLETE",
+        "FAIL",
+        "PRUNED",
+        "PRUNED",
+        "COMPLETE",
+    ]
+    assert [trial.user_attrs["status"] for trial in study.trials] == [
+        "done",
+        "failed",
+        "oom",
+        "diverged",
+        "done",
+    ]
     assert study.trials[1].user_attrs["reason"] == "no reason"
 
 
@@ -258,13 +280,17 @@ def test_two_objectives_give_a_front(work):
 def test_a_study_whose_space_has_changed_is_refused_with_the_difference(work):
     work(study_spec(2))
     wider = (replace(SPACE[0], high=10.0), SPACE[1])
-    with pytest.raises(SpecError, match=r"study s: space\.train\.lr\.high has changed from 1\.0 to 10\.0 .*--study"):
+    with pytest.raises(
+        SpecError, match=r"study s: space\.train\.lr\.high has changed from 1\.0 to 10\.0 .*--study"
+    ):
         work(replace(study_spec(2), space=wider))
 
 
 def test_a_study_whose_protocol_has_changed_is_refused_with_the_difference(work):
     work(study_spec(2))
-    with pytest.raises(SpecError, match=r"study s: protocol\.train\.lr has changed from 0\.001 to 0\.01 .*--study"):
+    with pytest.raises(
+        SpecError, match=r"study s: protocol\.train\.lr has changed from 0\.001 to 0\.01 .*--study"
+    ):
         work(replace(study_spec(2), protocol={"train": {"lr": 1e-2}}))
 
 
@@ -275,11 +301,21 @@ def test_a_larger_budget_goes_on_with_the_same_study(work):
 
 @pytest.mark.parametrize(
     "uri",
-    ["sqlite:///{}/text", "sqlite:////proc/no/optuna.db", "journal:/proc/no/log", "oracle://server/db", "no uri"],
+    [
+        "sqlite:///{}/text",
+        "sqlite:////proc/no/optuna.db",
+        "journal:/proc/no/log",
+        "oracle://server/db",
+        "no uri",
+    ],
 )
 def test_a_storage_that_cannot_be_opened_is_one_sentence(uri, tmp_path):
-    (tmp_path / "text").write_text("this is no database, but it is long enough to be read as one" * 20)
-    with pytest.raises(SpecError, match=r"--storage .*: must be open to reading and writing, got \S") as caught:
+    (tmp_path / "text").write_text(
+        "this is no database, but it is long enough to be read as one" * 20
+    )
+    with pytest.raises(
+        SpecError, match=r"--storage .*: must be open to reading and writing, got \S"
+    ) as caught:
         open_storage(uri.format(tmp_path))
     assert "\n" not in str(caught.value)
 
@@ -311,7 +347,13 @@ def test_tpe_finds_a_planted_learning_rate_and_beats_random(work, tmp_path):
 
 def test_the_space_holds_the_methods_choices_and_the_shared_ranges():
     space = {dimension.key: dimension for dimension in build_space(build("lora", {}), Protocol())}
-    assert {"method.rank", "method.alpha", "train.lr", "train.weight_decay", "train.warmup_frac"} <= space.keys()
+    assert {
+        "method.rank",
+        "method.alpha",
+        "train.lr",
+        "train.weight_decay",
+        "train.warmup_frac",
+    } <= space.keys()
     assert space["method.rank"].choices == (4, 8, 16)
     assert (space["train.lr"].default, space["train.lr"].log) == (1e-3, True)
 
@@ -340,13 +382,22 @@ def test_a_wrong_dimension_is_one_sentence(search, sentence):
 
 
 def test_a_search_for_a_method_that_is_not_tuned_is_refused():
-    with pytest.raises(SpecError, match=r"unknown dimension 'lroa\.rank=2\.\.4' \(did you mean 'lora'\?\)"):
+    with pytest.raises(
+        SpecError, match=r"unknown dimension 'lroa\.rank=2\.\.4' \(did you mean 'lora'\?\)"
+    ):
         check_owners(["lroa.rank=2..4"], ["lora", "linear"])
 
 
 def test_a_range_on_the_command_line_replaces_the_choices():
-    space = {dimension.key: dimension for dimension in build_space(build("lora", {}), Protocol(), ["lora.rank=2..64"])}
-    assert (space["method.rank"].low, space["method.rank"].high, space["method.rank"].log) == (2, 64, True)
+    space = {
+        dimension.key: dimension
+        for dimension in build_space(build("lora", {}), Protocol(), ["lora.rank=2..64"])
+    }
+    assert (space["method.rank"].low, space["method.rank"].high, space["method.rank"].log) == (
+        2,
+        64,
+        True,
+    )
 
 
 def test_only_the_named_dimensions_are_searched():

@@ -66,16 +66,29 @@ def try_once(tmp_path):
     return run
 
 
-def test_a_study_ends_though_every_held_out_case_raises_when_it_is_read(probe, make_run, try_once, tmp_path):
+def test_a_study_ends_though_every_held_out_case_raises_when_it_is_read(
+    probe, make_run, try_once, tmp_path
+):
     assert len(probe) >= 1
-    (plan,) = plan_studies([make_run(protocol=override(make_run().protocol, "tune.trials=3"))], tmp_path)
+    (plan,) = plan_studies(
+        [make_run(protocol=override(make_run().protocol, "tune.trials=3"))], tmp_path
+    )
     study = open_study(InMemoryStorage(), plan.spec)
-    tune(study, plan.spec, lambda number, values, report: try_once(plan.trial_run(values))[0], tmp_path / "lock")
-    assert [trial.user_attrs["status"] for trial in study.trials] == ["done"] * 3, study.trials[0].user_attrs
+    tune(
+        study,
+        plan.spec,
+        lambda number, values, report: try_once(plan.trial_run(values))[0],
+        tmp_path / "lock",
+    )
+    assert [trial.user_attrs["status"] for trial in study.trials] == ["done"] * 3, study.trials[
+        0
+    ].user_attrs
     assert not list((tmp_path / "trial").glob("test_reads*"))
 
 
-def test_the_probe_stops_a_trial_that_looks_at_the_held_out_cases(probe, make_run, try_once, monkeypatch):
+def test_the_probe_stops_a_trial_that_looks_at_the_held_out_cases(
+    probe, make_run, try_once, monkeypatch
+):
     original = trial.load_fold
 
     def peek(spec, cache, folder):
@@ -100,8 +113,18 @@ def test_a_trial_reports_every_validation_and_ends_with_the_best(make_run, try_o
 @pytest.mark.parametrize(
     ("error", "status", "reason"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), Status.OOM, "when 2.00 GiB more"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), Status.OOM, "cpu"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+            Status.OOM,
+            "when 2.00 GiB more",
+        ),
+        (
+            RuntimeError(
+                "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
+            ),
+            Status.OOM,
+            "cpu",
+        ),
         (ZeroDivisionError("by chance"), Status.FAILED, "ZeroDivisionError: by chance"),
     ],
 )
@@ -124,7 +147,9 @@ def test_a_loss_that_is_no_number_is_recorded_as_diverged(make_run, try_once, pr
     assert "the loss is" in outcome.reason
 
 
-def test_a_method_without_a_place_in_the_backbone_is_skipped(make_run, try_once, prepared, monkeypatch):
+def test_a_method_without_a_place_in_the_backbone_is_skipped(
+    make_run, try_once, prepared, monkeypatch
+):
     from methods.base import MissingRole
 
     def refuse(*arguments):
@@ -141,7 +166,9 @@ def test_a_final_run_names_the_study_and_the_trial_that_chose_its_settings(make_
 
 
 def test_workers_that_begin_at_the_same_time_share_the_new_storage(make_run, tmp_path):
-    plans = plan_studies([make_run(protocol=override(make_run().protocol, "tune.trials=1"))], tmp_path)
+    plans = plan_studies(
+        [make_run(protocol=override(make_run().protocol, "tune.trials=1"))], tmp_path
+    )
     uri, together, opened = f"sqlite:///{tmp_path / 'optuna.db'}", threading.Barrier(2), []
 
     def begin():

@@ -20,7 +20,10 @@ from datasets.volumes.reading import read_image, read_label
 from tests.datasets.bad_roots import save, save_stored, scan, truth
 
 Save = Callable[..., Path]
-TWO = [{"image": "i/a.nii.gz", "label": "l/a.nii.gz"}, {"image": "i/b.nii.gz", "label": "l/b.nii.gz"}]
+TWO = [
+    {"image": "i/a.nii.gz", "label": "l/a.nii.gz"},
+    {"image": "i/b.nii.gz", "label": "l/b.nii.gz"},
+]
 GOOD: dict[str, Any] = {
     "name": "Spleen 2",
     "modality": "CT",
@@ -45,7 +48,12 @@ def write(folder: Path, **changes: object) -> Path:
 def test_a_datalist_is_a_data_set(tmp_path: Path) -> None:
     dataset = datasets.build("spleen_2", write(tmp_path))
     info = dataset.info
-    assert (info.name, info.title, info.modality, info.channels) == ("spleen_2", "Spleen 2", "CT", ("ct",))
+    assert (info.name, info.title, info.modality, info.channels) == (
+        "spleen_2",
+        "Spleen 2",
+        "CT",
+        ("ct",),
+    )
     assert (info.classes, info.label_values) == (("background", "spleen", "lesion"), (0, 1, 5))
     assert info.regions == (Region("organ", (1, 2)), Region("lesion", (2,)))
     assert [case.id for case in dataset.find_cases()] == ["a", "b", "c"]
@@ -53,7 +61,9 @@ def test_a_datalist_is_a_data_set(tmp_path: Path) -> None:
     case = dataset.find_cases()[0]
     image, geometry = read_image(case)
     np.testing.assert_array_equal(image[0], scan())
-    np.testing.assert_array_equal(np.array([0, 1, 5])[read_label(case, info, geometry)], truth(1, 5))
+    np.testing.assert_array_equal(
+        np.array([0, 1, 5])[read_label(case, info, geometry)], truth(1, 5)
+    )
     assert check_dataset(dataset, jobs=1).problems == ()
     ready = prepare(dataset, dataset.find_cases(), tmp_path / "cache")
     assert [each.n_foreground for each in ready] == [(1, 1), (1, 1), ()]
@@ -62,7 +72,10 @@ def test_a_datalist_is_a_data_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "facts"),
     [
-        ({"labels": {"background": 0, "spleen": 1, "lesion": 5}}, {"classes": ("background", "spleen", "lesion")}),
+        (
+            {"labels": {"background": 0, "spleen": 1, "lesion": 5}},
+            {"classes": ("background", "spleen", "lesion")},
+        ),
         (
             {"labels": {"0": "bg", "5": "y", "1": "x"}, "regions": None},
             {"regions": (Region("x", (1,)), Region("y", (2,)))},
@@ -75,23 +88,37 @@ def test_a_datalist_is_a_data_set(tmp_path: Path) -> None:
             {"window": Window(-100.0, 300.0, 90.0, 40.0)},
         ),
         ({"name": None}, {"name": "my", "title": "my"}),
-        ({"description": "Spleens of 2024", "tensorImageSize": "3D", "numTraining": 2}, {"title": "Spleens of 2024"}),
+        (
+            {"description": "Spleens of 2024", "tensorImageSize": "3D", "numTraining": 2},
+            {"title": "Spleens of 2024"},
+        ),
     ],
 )
-def test_forms_that_are_understood(changes: dict[str, Any], facts: dict[str, Any], tmp_path: Path) -> None:
+def test_forms_that_are_understood(
+    changes: dict[str, Any], facts: dict[str, Any], tmp_path: Path
+) -> None:
     info = Datalist(write(tmp_path, **changes)).info
     assert {name: getattr(info, name) for name in facts} == facts
 
 
 def test_channels_in_files_of_their_own_or_on_a_fourth_axis(tmp_path: Path) -> None:
-    entry = {"image": ["i/a.nii.gz", "i/b.nii.gz"], "label": "l/a.nii.gz", "id": "one", "patient": "p1"}
+    entry = {
+        "image": ["i/a.nii.gz", "i/b.nii.gz"],
+        "label": "l/a.nii.gz",
+        "id": "one",
+        "patient": "p1",
+    }
     file = write(tmp_path, modality={"1": "T2", "0": "FLAIR"}, training=[entry], testing=None)
     save(tmp_path / "i" / "b.nii.gz", scan() + 7)
     (case,) = datasets.build("spleen_2", file).find_cases()
     assert (case.id, case.patient, list(case.images)) == ("one", "p1", ["FLAIR", "T2"])
     image, _ = read_image(case)
     np.testing.assert_array_equal(image, [scan(), scan() + 7])
-    save_stored(tmp_path / "i" / "both.nii.gz", np.stack([scan().T, scan().T + 7], axis=-1), np.diag([1.0, 1, 3, 1]))
+    save_stored(
+        tmp_path / "i" / "both.nii.gz",
+        np.stack([scan().T, scan().T + 7], axis=-1),
+        np.diag([1.0, 1, 3, 1]),
+    )
     file = write(
         tmp_path,
         modality={"0": "FLAIR", "1": "T2"},
@@ -103,14 +130,26 @@ def test_channels_in_files_of_their_own_or_on_a_fourth_axis(tmp_path: Path) -> N
 
 
 BAD = {
-    "missing": (None, "{where}: no such file (--datasets takes names and datalists, files that end in .json)"),
+    "missing": (
+        None,
+        "{where}: no such file (--datasets takes names and datalists, files that end in .json)",
+    ),
     "no_json": (
         "{training: ",
         "{where}: Invalid JSON: key must be a string at line 1 column 2 (docs/data.md has an example)",
     ),
-    "no_labels": ({"labels": None}, "{where}: labels: Field required (docs/data.md has an example)"),
-    "no_modality": ({"modality": None}, "{where}: modality: Field required (docs/data.md has an example)"),
-    "no_training": ({"training": []}, "{where}: training: must list a case, got none (docs/data.md has an example)"),
+    "no_labels": (
+        {"labels": None},
+        "{where}: labels: Field required (docs/data.md has an example)",
+    ),
+    "no_modality": (
+        {"modality": None},
+        "{where}: modality: Field required (docs/data.md has an example)",
+    ),
+    "no_training": (
+        {"training": []},
+        "{where}: training: must list a case, got none (docs/data.md has an example)",
+    ),
     "no_label": (
         {"training": [TWO[0], {"image": "i/b.nii.gz"}]},
         "{where}: training.1.label: Field required (docs/data.md has an example)",
@@ -156,14 +195,19 @@ BAD = {
         "{where}: training.0.id: must be letters, digits, '.', '_' and '-', got '../x' (docs/data.md has an example)",
     ),
     "too_few_files": (
-        {"modality": {"0": "a", "1": "b", "2": "c"}, "training": [TWO[0] | {"image": ["i/a.nii.gz"] * 2}]},
+        {
+            "modality": {"0": "a", "1": "b", "2": "c"},
+            "training": [TWO[0] | {"image": ["i/a.nii.gz"] * 2}],
+        },
         "{where}: image: must name a file for each of a, b, c, or one with a 4th axis, got 2, the first i/a.nii.gz",
     ),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_datalist_is_one_sentence(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_datalist_is_one_sentence(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     changes, sentence = BAD[name]
     file = tmp_path / "my.json"
     if isinstance(changes, dict):
@@ -196,10 +240,15 @@ def test_the_meaning_of_labels_is_part_of_what_the_data_are(tmp_path: Path) -> N
     assert Datalist(write(tmp_path, modality="MRI")).meaning != first
 
 
-def test_check_command_takes_datalists_without_a_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_command_takes_datalists_without_a_root(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["data", "check", "--datasets", str(write(tmp_path)), "--jobs", "1"]) == 0
     printed = capsys.readouterr().out
     assert f"Spleen 2 in {tmp_path}: 3 cases, 2 with a label" in printed
     assert "without a label, for prediction alone: c" in printed
     assert main(["data", "check"]) == 2
-    assert capsys.readouterr().err == "error: data: give --data-root, or datalists alone as --datasets\n"
+    assert (
+        capsys.readouterr().err
+        == "error: data: give --data-root, or datalists alone as --datasets\n"
+    )

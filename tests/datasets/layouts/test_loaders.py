@@ -26,11 +26,21 @@ def brats_files(case: str, extension: str = "nii.gz", *, label: bool = True) -> 
 
 def test_brats_lists_cases_at_any_depth_without_clutter(tmp_path: Path) -> None:
     touch(tmp_path / "deep" / "deeper", *brats_files("BraTS20_Training_010", "nii"))
-    touch(tmp_path, *brats_files("BraTS20_Training_002"), *brats_files("BraTS20_Validation_001", label=False))
-    touch(tmp_path, "name_mapping.csv", "__MACOSX/BraTS20_Training_003/BraTS20_Training_003_t1.nii.gz")
+    touch(
+        tmp_path,
+        *brats_files("BraTS20_Training_002"),
+        *brats_files("BraTS20_Validation_001", label=False),
+    )
+    touch(
+        tmp_path, "name_mapping.csv", "__MACOSX/BraTS20_Training_003/BraTS20_Training_003_t1.nii.gz"
+    )
     touch(tmp_path, "BraTS20_Training_002/._BraTS20_Training_002_t1.nii.gz")
     cases = Brats(tmp_path).find_cases()
-    assert [case.id for case in cases] == ["BraTS20_Training_002", "BraTS20_Training_010", "BraTS20_Validation_001"]
+    assert [case.id for case in cases] == [
+        "BraTS20_Training_002",
+        "BraTS20_Training_010",
+        "BraTS20_Validation_001",
+    ]
     assert [case.label is None for case in cases] == [False, False, True]
     assert tuple(cases[0].images) == ("flair", "t1ce", "t1", "t2")
     assert cases[1].images["t1ce"].name == "BraTS20_Training_010_t1ce.nii"
@@ -46,11 +56,15 @@ def test_brats_follows_links_once(tmp_path: Path) -> None:
 
 
 def test_brats_prefers_gz_and_refuses_two_copies(tmp_path: Path) -> None:
-    touch(tmp_path, *brats_files("BraTS20_Training_001", "nii"), *brats_files("BraTS20_Training_001"))
+    touch(
+        tmp_path, *brats_files("BraTS20_Training_001", "nii"), *brats_files("BraTS20_Training_001")
+    )
     (case,) = Brats(tmp_path).find_cases()
     assert {path.suffix for path in case.images.values()} == {".gz"}
     touch(tmp_path / "copy", *brats_files("BraTS20_Training_001"))
-    with pytest.raises(DataError, match=r"brats: case BraTS20_Training_001 has two files for \w+: .*copy"):
+    with pytest.raises(
+        DataError, match=r"brats: case BraTS20_Training_001 has two files for \w+: .*copy"
+    ):
         Brats(tmp_path).find_cases()
 
 
@@ -69,11 +83,15 @@ def test_kits_lists_unlabelled_cases_and_names_missing_images(tmp_path: Path) ->
     touch(tmp_path, "data/case_00001/imaging.nii.gz", "data/case_00001/segmentation.nii.gz")
     touch(tmp_path, "data/case_00210/imaging.nii.gz", "data/kits.json")
     cases = Kits(tmp_path).find_cases()
-    assert [(case.id, case.label is None) for case in cases] == [("case_00001", False), ("case_00210", True)]
+    assert [(case.id, case.label is None) for case in cases] == [
+        ("case_00001", False),
+        ("case_00210", True),
+    ]
     shutil.rmtree(tmp_path / "data" / "case_00001")
     touch(tmp_path, "data/case_00002/segmentation.nii.gz")
     with pytest.raises(
-        DataError, match=r"kits: case case_00002 has no ct volume in .*case_00002 \(looked for .*imaging.*download"
+        DataError,
+        match=r"kits: case case_00002 has no ct volume in .*case_00002 \(looked for .*imaging.*download",
     ):
         Kits(tmp_path).find_cases()
 
@@ -87,7 +105,11 @@ def test_lits_pairs_on_the_number_across_folders(tmp_path: Path) -> None:
         "segmentations/segmentation-99.nii",
     )
     cases = Lits(tmp_path).find_cases()
-    assert [case.id for case in cases] == ["test-volume-2", "volume-10", "volume-2"]  # as strings: folds depend on it
+    assert [case.id for case in cases] == [
+        "test-volume-2",
+        "volume-10",
+        "volume-2",
+    ]  # as strings: folds depend on it
     labels = {case.id: case.label for case in cases}
     assert labels == {
         "test-volume-2": None,

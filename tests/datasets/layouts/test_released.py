@@ -36,17 +36,33 @@ class Expected:
 
 
 EXPECTED = {
-    "brats2018": Expected("BraTS 2018", MRI, "Brats18_CBICA_AAB0_1", "Brats18_CBICA_AAB0", GLIOMA, ("HGG", "LGG")),
-    "brats2019": Expected("BraTS 2019", MRI, "BraTS19_CBICA_AAB0_1", "BraTS19_CBICA_AAB0", GLIOMA, ("HGG", "LGG")),
-    "brats2020": Expected("BraTS 2020", MRI, "BraTS20_Training_001", "BraTS20_Training_001", GLIOMA),
+    "brats2018": Expected(
+        "BraTS 2018", MRI, "Brats18_CBICA_AAB0_1", "Brats18_CBICA_AAB0", GLIOMA, ("HGG", "LGG")
+    ),
+    "brats2019": Expected(
+        "BraTS 2019", MRI, "BraTS19_CBICA_AAB0_1", "BraTS19_CBICA_AAB0", GLIOMA, ("HGG", "LGG")
+    ),
+    "brats2020": Expected(
+        "BraTS 2020", MRI, "BraTS20_Training_001", "BraTS20_Training_001", GLIOMA
+    ),
     "brats2021": Expected("BraTS 2021", MRI, "BraTS2021_00000", "BraTS2021_00000", GLIOMA),
-    "brats2023": Expected("BraTS 2023 GLI", MRI, "BraTS-GLI-00000-000", "BraTS-GLI-00000", GLIOMA2023),
+    "brats2023": Expected(
+        "BraTS 2023 GLI", MRI, "BraTS-GLI-00000-000", "BraTS-GLI-00000", GLIOMA2023
+    ),
     "brats2024": Expected(
-        "BraTS 2024 GLI (post-treatment)", MRI, "BraTS-GLI-00000-100", "BraTS-GLI-00000", GLIOMA2023 | {"RC": {4}}
+        "BraTS 2024 GLI (post-treatment)",
+        MRI,
+        "BraTS-GLI-00000-100",
+        "BraTS-GLI-00000",
+        GLIOMA2023 | {"RC": {4}},
     ),
     "fets": Expected("FeTS 2021/2022", MRI, "FeTS2022_00000", "FeTS2022_00000", GLIOMA),
     "msd01": Expected(
-        "MSD Task01 BrainTumour", MRI, "BRATS_001", "BRATS_001", {"WT": {1, 2, 3}, "TC": {2, 3}, "ET": {3}}
+        "MSD Task01 BrainTumour",
+        MRI,
+        "BRATS_001",
+        "BRATS_001",
+        {"WT": {1, 2, 3}, "TC": {2, 3}, "ET": {3}},
     ),
     "kits19": Expected("KiTS19", CT, "case_00000", "case_00000", KIDNEY),
     "kits21": Expected("KiTS21 (majority vote)", CT, "case_00000", "case_00000", MASSES),
@@ -63,16 +79,24 @@ def test_all_layouts_are_expected() -> None:
 
 
 @pytest.mark.parametrize("layout", EXPECTED)
-def test_layout_is_discovered_read_and_checked(layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_layout_is_discovered_read_and_checked(
+    layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     expected, name, root = EXPECTED[layout], LAYOUTS[layout].dataset, tmp_path / "data"
     assert main(["data", "demo", "--layout", layout, "--cases", "2", "--out", str(root)]) == 0
     dataset = datasets.build(name, root)
     cases, info = dataset.find_cases(), dataset.info
-    assert (dataset.discovery.title, info.release, info.channels) == (expected.title, layout, expected.channels)
+    assert (dataset.discovery.title, info.release, info.channels) == (
+        expected.title,
+        layout,
+        expected.channels,
+    )
     assert (len(cases), cases[0].id, cases[0].patient) == (2, expected.first_case, expected.patient)
     assert tuple(case.grade for case in cases) == expected.grades
     assert all(tuple(case.images) == expected.channels and case.label for case in cases)
-    values = {region.name: {info.label_values[each] for each in region.classes} for region in info.regions}
+    values = {
+        region.name: {info.label_values[each] for each in region.classes} for region in info.regions
+    }
     assert values == expected.regions
 
     image, geometry = read_image(cases[0])

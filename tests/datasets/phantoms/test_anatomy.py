@@ -23,7 +23,11 @@ def draw_scenes(name: str) -> list[tuple[Patient, np.ndarray]]:
     canvases: list[Canvas] = []
     render = anatomy.render
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(anatomy, "render", lambda canvas, *rest: canvases.append(canvas) or render(canvas, *rest))
+        patch.setattr(
+            anatomy,
+            "render",
+            lambda canvas, *rest: canvases.append(canvas) or render(canvas, *rest),
+        )
         patients = [draw_patient(name, index) for index in range(N_PATIENTS)]
     return [(patient, canvas.look) for patient, canvas in zip(patients, canvases, strict=True)]
 
@@ -32,14 +36,16 @@ def draw_scenes(name: str) -> list[tuple[Patient, np.ndarray]]:
 def test_no_single_voxel_tells_a_lesion_from_its_mimics(name):
     """The chance that a lesion's voxel is brighter than a mimic's is a half, in the mean over patients.
 
-    One patient's chance scatters by 0.12 about it, since a texture has few independent patches in a lesion; the mean of
-    24 by 0.025, of which 0.06 is more than twice. Voxels at a border hold both neighbours and are left out.
+    One patient's chance scatters by 0.12 about it, since a texture has few independent patches in a
+    lesion; the mean of 24 by 0.025, of which 0.06 is more than twice. Voxels at a border hold both
+    neighbours and are left out.
     """
     chances = []
     for patient, look in draw_scenes(name):
         inner = ndimage.binary_erosion(look == LESION)
         lesion, mimic = (
-            patient.image[0][inner & side] for side in (patient.classes == TUMOUR, patient.classes != TUMOUR)
+            patient.image[0][inner & side]
+            for side in (patient.classes == TUMOUR, patient.classes != TUMOUR)
         )
         assert min(lesion.size, mimic.size) > 50
         chances.append(stats.mannwhitneyu(lesion, mimic).statistic / (lesion.size * mimic.size))

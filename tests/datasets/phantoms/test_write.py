@@ -22,7 +22,9 @@ BATCH = "media/nas/01_Datasets/CT/LITS/Training Batch 1"
 
 def hash_files(root: Path) -> dict[str, str]:
     files = sorted(path for path in root.rglob("*") if path.is_file())
-    return {str(path.relative_to(root)): hashlib.sha1(path.read_bytes()).hexdigest() for path in files}
+    return {
+        str(path.relative_to(root)): hashlib.sha1(path.read_bytes()).hexdigest() for path in files
+    }
 
 
 @pytest.mark.parametrize("name", datasets.names())
@@ -77,7 +79,10 @@ def test_same_call_same_bytes(name: str, tmp_path: Path) -> None:
         write_phantoms(name, tmp_path / folder, 2, seed=1, shape=SMALL)
     assert hash_files(tmp_path / "a") == hash_files(tmp_path / "b")
     write_phantoms(name, tmp_path / "c", 2, seed=2, shape=SMALL)
-    volumes = [{hash_ for file, hash_ in hash_files(tmp_path / each).items() if ".nii" in file} for each in "ac"]
+    volumes = [
+        {hash_ for file, hash_ in hash_files(tmp_path / each).items() if ".nii" in file}
+        for each in "ac"
+    ]
     assert not volumes[0] & volumes[1]
 
 
@@ -95,13 +100,17 @@ def test_tumour_is_nested_and_the_brain_stripped() -> None:
     for index in range(4):
         patient = draw_patient("brats", index)
         core, whole = np.isin(patient.classes, (1, 3)), patient.classes > 0
-        grown = np.logical_or.reduce([np.roll(patient.classes == 1, step, axis) for step in (-1, 1) for axis in (1, 2)])
+        grown = np.logical_or.reduce(
+            [np.roll(patient.classes == 1, step, axis) for step in (-1, 1) for axis in (1, 2)]
+        )
         assert (grown & core).sum() / grown.sum() > 0.95  # a rim lies around the necrosis
         assert not patient.image[:, patient.image[0] == 0].any()
         assert (patient.image[:, whole] > 0).all()
 
 
-def test_interrupted_root_is_synthetic_and_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_root_is_synthetic_and_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def die(done: int, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
@@ -113,7 +122,9 @@ def test_interrupted_root_is_synthetic_and_completed(tmp_path: Path, monkeypatch
     drawn: list[int] = []
     draw = write.draw_patient
     monkeypatch.setattr(
-        write, "draw_patient", lambda name, index, *rest: drawn.append(index) or draw(name, index, *rest)
+        write,
+        "draw_patient",
+        lambda name, index, *rest: drawn.append(index) or draw(name, index, *rest),
     )
     write_phantoms("kits", tmp_path / "a", 4, shape=SMALL)
     assert drawn == [2, 3]
@@ -145,18 +156,25 @@ def test_more_cases_are_added_and_the_old_ones_kept(tmp_path: Path) -> None:
 def test_other_data_are_never_mixed_with_phantoms(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "volume-0.nii").touch()
-    with pytest.raises(DataError, match=f"phantom: {tmp_path}/real holds files that are not synthetic data"):
+    with pytest.raises(
+        DataError, match=f"phantom: {tmp_path}/real holds files that are not synthetic data"
+    ):
         write_phantoms("lits", tmp_path / "real", 1, shape=SMALL)
     write_phantoms("lits", tmp_path / "other", 2, shape=SMALL)
     for arguments in ({"seed": 1, "n_cases": 2}, {"seed": 0, "n_cases": 1}):
-        with pytest.raises(DataError, match=f"phantom: {tmp_path}/other holds .* asked for .* \\(give another folder"):
+        with pytest.raises(
+            DataError,
+            match=f"phantom: {tmp_path}/other holds .* asked for .* \\(give another folder",
+        ):
             write_phantoms("lits", tmp_path / "other", shape=SMALL, **arguments)
 
 
 def test_bad_arguments_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown data set 'brtas'"):
         write_phantoms("brtas", tmp_path, 1)
-    with pytest.raises(ValueError, match=r"phantom: n_cases must be >= 1 and sizes >= 16, got 0 and \(32, 64, 64\)"):
+    with pytest.raises(
+        ValueError, match=r"phantom: n_cases must be >= 1 and sizes >= 16, got 0 and \(32, 64, 64\)"
+    ):
         write_phantoms("brats", tmp_path, 0)
     with pytest.raises(ValueError, match=r"got 1 and \(8, 64, 64\)"):
         write_phantoms("brats", tmp_path, 1, shape=(8, 64, 64))

@@ -42,13 +42,17 @@ preparing.prepare(dataset, dataset.find_cases(), cache)
 
 
 def snapshot(cache: Path) -> dict[str, bytes]:
-    files = [path for path in sorted(cache.rglob("*")) if path.is_file() and ".locks" not in path.parts]
+    files = [
+        path for path in sorted(cache.rglob("*")) if path.is_file() and ".locks" not in path.parts
+    ]
     return {str(path.relative_to(cache)): path.read_bytes() for path in files}
 
 
 def start(root: Path, cache: Path, slow_s: float) -> subprocess.Popen[bytes]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(slow_s), str(root), str(cache)], env=environment)
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(slow_s), str(root), str(cache)], env=environment
+    )
 
 
 def ready_folders(cache: Path) -> list[Path]:
@@ -89,7 +93,9 @@ def test_workers_give_the_same_bytes_and_name_bad_cases(
     prepare(dataset, cases, tmp_path / "one")
     monkeypatch.setattr(capacity, "WORTH_A_POOL", 0)
     heard: list[int] = []
-    prepared = prepare(dataset, cases, tmp_path / "many", lambda done, total: heard.append(done), jobs=2)
+    prepared = prepare(
+        dataset, cases, tmp_path / "many", lambda done, total: heard.append(done), jobs=2
+    )
     assert heard == [1, 2, 3, 4, 5, 6]
     assert [case.id for case in prepared] == [case.id for case in cases]
     assert snapshot(tmp_path / "many") == snapshot(tmp_path / "one")
@@ -113,7 +119,14 @@ def test_prepared_files_are_kept_until_a_file_changes(
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")} == times
     os.utime(cases[2].images["t2"], ns=(1, 1))
     second = prepare(dataset, cases, tmp_path)
-    assert [a.folder == b.folder for a, b in zip(first, second, strict=True)] == [True, True, False, True, True, True]
+    assert [a.folder == b.folder for a, b in zip(first, second, strict=True)] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+        True,
+    ]
     assert not first[2].folder.exists()  # what was made of the older file is gone, and that is said
     assert f"the files of case {cases[2].id} have changed" in caplog.text
 
@@ -182,4 +195,7 @@ def test_fingerprint_knows_names_and_sizes_alone(brats_root: Path, tmp_path: Pat
 def test_records_do_not_depend_on_the_moment(brats_root: Path, tmp_path: Path) -> None:
     dataset = Brats(brats_root)
     ready = prepare(dataset, dataset.find_cases()[:1], tmp_path)[0]
-    assert set(json.loads((ready.folder / "case.json").read_text())["settings"]) == {"spacing_mm", "crop"}
+    assert set(json.loads((ready.folder / "case.json").read_text())["settings"]) == {
+        "spacing_mm",
+        "crop",
+    }

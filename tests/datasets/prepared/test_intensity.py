@@ -20,14 +20,17 @@ def test_mri_z_score_uses_one_mask_for_all_channels() -> None:
     scale_mri(result)
     for channel in range(3):
         values = image[channel][mask].astype(np.float64)
-        np.testing.assert_allclose(result[channel][mask], (values - values.mean()) / values.std(), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(
+            result[channel][mask], (values - values.mean()) / values.std(), rtol=0, atol=1e-5
+        )
     assert result.dtype == np.float32
     assert not result[:, ~mask].any()
     assert not result[3].any()
 
 
 @pytest.mark.parametrize(
-    ("dataset", "low", "high", "mean", "std"), [(Kits, -79, 304, 101.0, 76.9), (Lits, -20, 210, 99.4, 39.36)]
+    ("dataset", "low", "high", "mean", "std"),
+    [(Kits, -79, 304, 101.0, 76.9), (Lits, -20, 210, 99.4, 39.36)],
 )
 def test_ct_is_clipped_then_scaled(
     dataset: type[Kits] | type[Lits], low: int, high: int, mean: float, std: float
@@ -41,7 +44,9 @@ def test_ct_is_clipped_then_scaled(
 
 
 def test_fingerprint_pools_the_foreground_of_all_cases() -> None:
-    window = fit_window([np.arange(0, 601, dtype=np.int16)[None], np.arange(601, 1001, dtype=np.int16)[None]])
+    window = fit_window(
+        [np.arange(0, 601, dtype=np.int16)[None], np.arange(601, 1001, dtype=np.int16)[None]]
+    )
     assert (window.low_hu, window.high_hu, window.mean_hu) == (5.0, 995.0, 500.0)
     assert window.std_hu == pytest.approx(np.sqrt((1001**2 - 1) / 12))
 

@@ -49,5 +49,7 @@ def test_no_case_stays_mapped_after_its_patch_was_read(tmp_path: Path) -> None:
     patches = PatchDataset(cases, (2, 2, 2), 200, 0, 0.5, augment=True)
     kept = [patches[index] for index in range(200)]
     assert len(kept) == 200
-    mapped = [line for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]
+    mapped = [
+        line for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line
+    ]
     assert mapped == []

@@ -20,10 +20,14 @@ Item = dict[str, torch.Tensor]
 @pytest.fixture
 def cases(brats_root: Path, tmp_path: Path) -> list[PreparedCase]:
     dataset = Brats(brats_root)
-    return prepare(dataset, dataset.find_cases(), tmp_path / "cache", settings=Preparation(crop=False))
+    return prepare(
+        dataset, dataset.find_cases(), tmp_path / "cache", settings=Preparation(crop=False)
+    )
 
 
-def make_patches(cases: list[PreparedCase], seed: int = 3, *, foreground_frac: float = 0.5) -> PatchDataset:
+def make_patches(
+    cases: list[PreparedCase], seed: int = 3, *, foreground_frac: float = 0.5
+) -> PatchDataset:
     return PatchDataset(cases, (4, 4, 4), 12, seed, foreground_frac, augment=True)
 
 
@@ -93,9 +97,10 @@ def test_patches_stay_inside_and_reach_every_corner(cases: list[PreparedCase]) -
         starts = np.array([draw_start(cases[0], (4, 6, 6), frac, rng) for _ in range(300)])
         assert starts.min() >= 0
         assert (starts.max(axis=0) <= [2, 2, 4]).all()
-    assert {tuple(start) for start in np.array([draw_start(cases[0], (4, 6, 6), 0, rng) for _ in range(600)])} == {
-        (d, h, w) for d in range(3) for h in range(3) for w in range(5)
-    }
+    assert {
+        tuple(start)
+        for start in np.array([draw_start(cases[0], (4, 6, 6), 0, rng) for _ in range(600)])
+    } == {(d, h, w) for d in range(3) for h in range(3) for w in range(5)}
 
 
 def test_small_volume_is_padded_on_both_sides(cases: list[PreparedCase]) -> None:
@@ -140,7 +145,9 @@ def test_augmentation_mirrors_image_and_label_together_and_bounds_intensities() 
 def test_bad_arguments_are_one_sentence(cases: list[PreparedCase]) -> None:
     with pytest.raises(ValueError, match="patches: at least one case is needed, got none"):
         PatchDataset([], (4, 4, 4), 1, 0, 0.5, augment=False)
-    with pytest.raises(ValueError, match=r"patches: sizes must be >= 1, got patch \(0, 4, 4\) and n_patches 1"):
+    with pytest.raises(
+        ValueError, match=r"patches: sizes must be >= 1, got patch \(0, 4, 4\) and n_patches 1"
+    ):
         PatchDataset(cases, (0, 4, 4), 1, 0, 0.5, augment=False)
     with pytest.raises(ValueError, match=r"patches: foreground_frac must be in \[0, 1\], got 1.5"):
         PatchDataset(cases, (4, 4, 4), 1, 0, 1.5, augment=False)

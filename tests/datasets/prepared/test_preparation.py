@@ -21,16 +21,30 @@ SHAPE = (6, 8, 10)
 Save = Callable[..., Path]
 WINDOW = Window(-100, 300, 100, 50)
 CT = DatasetInfo(
-    "ct", "CT", "", "CT", ("ct",), ("background", "organ"), (0, 5), (Region("organ", (1,)),), "", "", WINDOW
+    "ct",
+    "CT",
+    "",
+    "CT",
+    ("ct",),
+    ("background", "organ"),
+    (0, 5),
+    (Region("organ", (1,)),),
+    "",
+    "",
+    WINDOW,
 )
 
 
 def read_raw(case: Case) -> np.ndarray:
-    stored = [np.asarray(nib.load(path).dataobj)[::-1, ::-1].T for path in case.images.values()]  # LPS -> RAS
+    stored = [
+        np.asarray(nib.load(path).dataobj)[::-1, ::-1].T for path in case.images.values()
+    ]  # LPS -> RAS
     return np.stack(stored).astype(np.float32)
 
 
-def make_ct(folder: Path, save: Save, codes: str = "LPS", name: str = "a") -> tuple[Case, np.ndarray, np.ndarray]:
+def make_ct(
+    folder: Path, save: Save, codes: str = "LPS", name: str = "a"
+) -> tuple[Case, np.ndarray, np.ndarray]:
     """A body of 8 x 10 x 12 in air, an organ in it; the values tell the place."""
     values = np.full((12, 16, 20), -1000, dtype=np.int16)
     values[2:10, 3:13, 5:17] = np.arange(960, dtype=np.int16).reshape(8, 10, 12) - 200
@@ -45,13 +59,18 @@ def test_prepared_arrays_hold_the_files(brats_root: Path, tmp_path: Path) -> Non
     dataset = Brats(brats_root)
     cases = dataset.find_cases()
     heard: list[tuple[int, int]] = []
-    prepared = prepare(dataset, cases, tmp_path / "cache", lambda done, total: heard.append((done, total)))
+    prepared = prepare(
+        dataset, cases, tmp_path / "cache", lambda done, total: heard.append((done, total))
+    )
     assert heard == [(number, 6) for number in range(1, 7)]
     assert [case.id for case in prepared] == [case.id for case in cases]
     case, ready = cases[3], prepared[3]
     expected = read_raw(case)
     scale_mri(expected)
-    assert (ready.shape, ready.spacing_mm) == ((6, 7, 10), (3.0, 2.0, 1.0))  # one plane holds no brain
+    assert (ready.shape, ready.spacing_mm) == (
+        (6, 7, 10),
+        (3.0, 2.0, 1.0),
+    )  # one plane holds no brain
     assert ready.stored().dtype == np.float16
     np.testing.assert_allclose(ready.image(), expected[:, :, 1:], atol=2e-3)
     assert case.label is not None
@@ -61,7 +80,9 @@ def test_prepared_arrays_hold_the_files(brats_root: Path, tmp_path: Path) -> Non
     assert ready.label().dtype == np.uint8
 
 
-def test_ct_is_kept_in_hounsfield_units_and_scaled_when_it_is_read(tmp_path: Path, save: Save) -> None:
+def test_ct_is_kept_in_hounsfield_units_and_scaled_when_it_is_read(
+    tmp_path: Path, save: Save
+) -> None:
     case, values, label = make_ct(tmp_path, save)
     ready = prepare_case(CT, case, Preparation(), tmp_path / "cache" / "a")
     body = np.s_[2:10, 3:13, 5:17]
@@ -78,10 +99,14 @@ def test_ct_is_kept_in_hounsfield_units_and_scaled_when_it_is_read(tmp_path: Pat
 
 
 @pytest.mark.parametrize("codes", ["IPL", "LAS", "RAS", "PSR"])
-def test_copies_in_other_orientations_give_identical_arrays(codes: str, tmp_path: Path, save: Save) -> None:
+def test_copies_in_other_orientations_give_identical_arrays(
+    codes: str, tmp_path: Path, save: Save
+) -> None:
     settings = Preparation(spacing_mm=(3.0, 1.0, 1.0))
     one = prepare_case(CT, make_ct(tmp_path / "LPS", save)[0], settings, tmp_path / "cache" / "a")
-    other = prepare_case(CT, make_ct(tmp_path / codes, save, codes)[0], settings, tmp_path / "cache" / codes)
+    other = prepare_case(
+        CT, make_ct(tmp_path / codes, save, codes)[0], settings, tmp_path / "cache" / codes
+    )
     assert one.spacing_mm == other.spacing_mm
     for name in ("image.npy", "label.npy", "foreground.npy", "sample.npy"):
         assert (one.folder / name).read_bytes() == (other.folder / name).read_bytes()
@@ -90,7 +115,9 @@ def test_copies_in_other_orientations_give_identical_arrays(codes: str, tmp_path
 
 def test_resampled_case_is_scored_on_its_own_grid(tmp_path: Path, save: Save) -> None:
     case, _, label = make_ct(tmp_path, save)  # spacing 3, 2, 1
-    ready = prepare_case(CT, case, Preparation(spacing_mm=(1.5, 2.0, 2.0)), tmp_path / "cache" / "a")
+    ready = prepare_case(
+        CT, case, Preparation(spacing_mm=(1.5, 2.0, 2.0)), tmp_path / "cache" / "a"
+    )
     assert ready.shape == (16, 10, 6)
     assert ready.spacing_mm == (3.0, 2.0, 1.0)
     ramp = ready.stored()[0].astype(int)
@@ -98,12 +125,16 @@ def test_resampled_case_is_scored_on_its_own_grid(tmp_path: Path, save: Save) ->
     np.testing.assert_array_equal(ready.reference(), label)
     restored = ready.restore(ready.label())
     assert restored.shape == label.shape
-    assert 2 * (restored & label).sum() / (restored.sum() + label.sum()) == 0.75  # one voxel in 4 of a row
+    assert (
+        2 * (restored & label).sum() / (restored.sum() + label.sum()) == 0.75
+    )  # one voxel in 4 of a row
 
 
 def test_finer_grid_and_back_is_exact(tmp_path: Path, save: Save) -> None:
     case, _, label = make_ct(tmp_path, save)
-    ready = prepare_case(CT, case, Preparation(spacing_mm=(1.0, 1.0, 0.5)), tmp_path / "cache" / "a")
+    ready = prepare_case(
+        CT, case, Preparation(spacing_mm=(1.0, 1.0, 0.5)), tmp_path / "cache" / "a"
+    )
     assert ready.shape == (24, 20, 24)
     np.testing.assert_array_equal(ready.restore(ready.label()), label)
 
@@ -123,13 +154,17 @@ def test_case_of_unknown_spacing_is_not_resampled(tmp_path: Path, save: Save) ->
     save(case.images["ct"], values, "LPS", (1.0, 1.0, 1.0))
     unknown = Case(case.id, case.patient, case.images, None, spacing_known=False)
     assert prepare_case(CT, unknown, Preparation(), tmp_path / "cache" / "a").spacing_known is False
-    with pytest.raises(DataError, match="case a cannot be resampled, its header does not tell the spacing"):
+    with pytest.raises(
+        DataError, match="case a cannot be resampled, its header does not tell the spacing"
+    ):
         prepare_case(CT, unknown, Preparation(spacing_mm=(2, 2, 2)), tmp_path / "cache" / "b")
 
 
 def test_volume_without_a_body_stays_whole(tmp_path: Path, save: Save) -> None:
     path = save(tmp_path / "air.nii.gz", np.full(SHAPE, -1000, dtype=np.int16))
-    ready = prepare_case(CT, Case("air", "air", {"ct": path}, None), Preparation(), tmp_path / "cache" / "air")
+    ready = prepare_case(
+        CT, Case("air", "air", {"ct": path}, None), Preparation(), tmp_path / "cache" / "air"
+    )
     assert ready.shape == SHAPE
 
 
@@ -137,7 +172,9 @@ def test_absurd_hounsfield_units_are_kept_within_int16(tmp_path: Path, save: Sav
     values = np.full(SHAPE, 40.4, dtype=np.float32)
     values[0, 0, :2] = (1e6, -1e6)
     path = save(tmp_path / "odd.nii.gz", values)
-    ready = prepare_case(CT, Case("odd", "odd", {"ct": path}, None), Preparation(), tmp_path / "cache" / "odd")
+    ready = prepare_case(
+        CT, Case("odd", "odd", {"ct": path}, None), Preparation(), tmp_path / "cache" / "odd"
+    )
     assert ready.stored()[0, 0, 0, :3].tolist() == [32767, -32768, 40]
 
 
@@ -190,7 +227,11 @@ def test_record_says_what_it_was_made_of(brats_root: Path, tmp_path: Path) -> No
     case = dataset.find_cases()[0]
     record = json.loads((prepare(dataset, [case], tmp_path)[0].folder / "case.json").read_text())
     stored = nib.load(case.images["t1"])
-    assert (record["id"], record["patient"], record["source"]) == (case.id, case.patient, str(case.images["flair"]))
+    assert (record["id"], record["patient"], record["source"]) == (
+        case.id,
+        case.patient,
+        str(case.images["flair"]),
+    )
     assert tuple(record["stored_shape"]) == stored.shape
     np.testing.assert_array_equal(record["stored_affine"], stored.affine)
     assert (record["box_start"], record["box_size"]) == ([0, 1, 0], [6, 7, 10])

@@ -24,7 +24,9 @@ def volume(tmp_path: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("box", BOXES)
 @pytest.mark.parametrize("channel", [0, 2])
-def test_slabs_are_the_box(volume: np.ndarray, tmp_path: Path, box: tuple[slice, ...], channel: int) -> None:
+def test_slabs_are_the_box(
+    volume: np.ndarray, tmp_path: Path, box: tuple[slice, ...], channel: int
+) -> None:
     expected = volume[(channel, *box)]
     found = np.zeros_like(expected)
     for where, values in ArrayFile.find(tmp_path / "image.npy").iter_slabs(box, channel):
@@ -44,5 +46,7 @@ def test_a_file_that_ends_early_is_an_error(volume: np.ndarray, tmp_path: Path) 
     file = ArrayFile.find(path)
     path.write_bytes(path.read_bytes()[:-1])
     assert sum(len(values) for _, values in file.iter_slabs(BOXES[0], channel=1)) == volume.shape[1]
-    with pytest.raises(DataError, match=r"image\.npy ends early \(remove its folder, and it is prepared again\)"):
+    with pytest.raises(
+        DataError, match=r"image\.npy ends early \(remove its folder, and it is prepared again\)"
+    ):
         list(file.iter_slabs(BOXES[0], channel=2))

@@ -21,7 +21,13 @@ KITS19 = make_cases([f"case_{number:05d}" for number in range(210)])
 
 @pytest.mark.parametrize(
     ("fold", "first"),
-    [(0, [14, 16, 17, 19, 20, 27]), (1, [2, 10, 24]), (2, [4, 8, 9]), (3, [0, 3, 5]), (4, [1, 7, 11])],
+    [
+        (0, [14, 16, 17, 19, 20, 27]),
+        (1, [2, 10, 24]),
+        (2, [4, 8, 9]),
+        (3, [0, 3, 5]),
+        (4, [1, 7, 11]),
+    ],
 )
 def test_folds_of_kits19_are_those_of_nnunet(fold: int, first: list[int]) -> None:
     test = split_cases(KITS19, fold).test
@@ -76,7 +82,9 @@ def test_smallest_data_set_has_a_case_in_each_part() -> None:
     for fold in range(2):
         split = split_cases(KITS19[:4], fold, n_folds=2, val_frac=0.2)
         assert (len(split.train), len(split.val), len(split.test)) == (1, 1, 2)
-    with pytest.raises(DataError, match="splits: fold 0 must leave 2 patients to train and to select on, got 1"):
+    with pytest.raises(
+        DataError, match="splits: fold 0 must leave 2 patients to train and to select on, got 1"
+    ):
         split_cases(KITS19[:3], 0, n_folds=2)
     assert split_cases(KITS19, 0, val_frac=0).val == ()
 

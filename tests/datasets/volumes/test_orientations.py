@@ -16,8 +16,18 @@ from datasets.kits import Kits
 from datasets.phantoms.files import build_geometry
 from datasets.prepared.prepare import Preparation, prepare_case
 
-SHAPE, SPACING_MM = (14, 18, 22), (3.0, 0.78125, 0.75)  # (D, H, W), all different so that a swapped axis shows
-COPIES = ["IPL", "LAS", "LPS", "RAS", "PIR", "oblique"]  # PIR: turning it twice is not turning it back
+SHAPE, SPACING_MM = (
+    (14, 18, 22),
+    (3.0, 0.78125, 0.75),
+)  # (D, H, W), all different so that a swapped axis shows
+COPIES = [
+    "IPL",
+    "LAS",
+    "LPS",
+    "RAS",
+    "PIR",
+    "oblique",
+]  # PIR: turning it twice is not turning it back
 ORIGIN_MM = (-101.5, 33.25, 1200.0)
 
 
@@ -51,7 +61,9 @@ def test_copies_are_prepared_to_identical_arrays(settings: Preparation, tmp_path
         (case,) = dataset.find_cases()
         ready = prepare_case(dataset.info, case, settings, tmp_path / "cache" / copy)
         arrays = {file.name: file.read_bytes() for file in ready.folder.glob("*.npy")}
-        contents.append((arrays, ready.reference().tobytes(), ready.spacing_mm, ready.shape, ready.n_foreground))
+        contents.append(
+            (arrays, ready.reference().tobytes(), ready.spacing_mm, ready.shape, ready.n_foreground)
+        )
     assert set(contents[0][0]) >= {"image.npy", "label.npy", "foreground.npy", "sample.npy"}
     assert [content == contents[0] for content in contents] == [True] * len(COPIES)
 
@@ -66,7 +78,9 @@ def test_what_is_written_back_overlays_the_input(copy: str, compress: bool, tmp_
     assert ready.shape == (12, 13, 18)  # cropped to the body
     output = tmp_path / "out" / "seg.nii.gz"
     image_file = case.images["ct"]
-    write_classes(ready.restore(ready.label()), dataset.info, ready.frame().geometry, image_file, output)
+    write_classes(
+        ready.restore(ready.label()), dataset.info, ready.frame().geometry, image_file, output
+    )
     written, source = nib.load(output), nib.load(image_file)
     truth = nib.load(next(folder.glob("segmentation*")))
     np.testing.assert_array_equal(np.asanyarray(written.dataobj), np.asanyarray(truth.dataobj))
@@ -96,11 +110,18 @@ def test_values_are_those_of_the_release(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(np.zeros((2, 2, 1), dtype=np.int16), np.eye(4), header), source)
     geometry = build_geometry((1, 2, 2), "RAS", (1.0, 1.0, 1.0))
     classes = np.array([[[0, 1], [2, 3]]], dtype=np.uint8)
-    for release, values in (("brats2021", [0, 1, 2, 4]), ("brats2023", [0, 1, 2, 3]), ("msd01", [0, 2, 1, 3])):
+    for release, values in (
+        ("brats2021", [0, 1, 2, 4]),
+        ("brats2023", [0, 1, 2, 3]),
+        ("msd01", [0, 2, 1, 3]),
+    ):
         info = datasets.get("brats").describe(release)
         output = tmp_path / f"{release}.nii"
         write_classes(classes, info, geometry, source, output)
-        assert geometry.to_canonical(np.asanyarray(nib.load(output).dataobj)).ravel().tolist() == values
+        assert (
+            geometry.to_canonical(np.asanyarray(nib.load(output).dataobj)).ravel().tolist()
+            == values
+        )
         assert nib.load(output).header["cal_max"] == 0
 
 
@@ -109,6 +130,10 @@ def test_record_tells_the_copies_apart(tmp_path: Path) -> None:
     for copy in COPIES:
         write_copy(tmp_path / copy, copy)
         dataset = Kits(tmp_path / copy)
-        ready = prepare_case(dataset.info, dataset.find_cases()[0], Preparation(), tmp_path / "cache" / copy)
-        stored.add(json.dumps(json.loads((ready.folder / "case.json").read_text())["stored_affine"]))
+        ready = prepare_case(
+            dataset.info, dataset.find_cases()[0], Preparation(), tmp_path / "cache" / copy
+        )
+        stored.add(
+            json.dumps(json.loads((ready.folder / "case.json").read_text())["stored_affine"])
+        )
     assert len(stored) == len(COPIES)

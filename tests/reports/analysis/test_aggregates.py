@@ -6,7 +6,9 @@ from reports.analysis.aggregates import Mean, aggregate_regions, mean_defined
 from reports.records.run import CaseScore
 
 
-def row(region: str, n_reference: int, n_predicted: int, n_common: int, dice: float, hd95_mm: float) -> CaseScore:
+def row(
+    region: str, n_reference: int, n_predicted: int, n_common: int, dice: float, hd95_mm: float
+) -> CaseScore:
     return CaseScore("a", region, dice, hd95_mm, n_reference, n_predicted, n_common, nsd=dice)
 
 
@@ -23,12 +25,18 @@ ROWS = [
 def test_means_come_with_their_n_and_the_empties_are_counted():
     enhancing, whole = aggregate_regions(ROWS)
     assert (enhancing.region, enhancing.n_cases) == ("ET", 5)
-    assert (enhancing.n_both_empty, enhancing.n_reference_empty, enhancing.n_prediction_empty) == (1, 1, 1)
+    assert (enhancing.n_both_empty, enhancing.n_reference_empty, enhancing.n_prediction_empty) == (
+        1,
+        1,
+        1,
+    )
     assert enhancing.dice.all == Mean(pytest.approx(0.4), 5)
     assert enhancing.dice.non_empty == Mean(pytest.approx(1 / 3), 3)
     assert enhancing.hd95_mm.non_empty == Mean(pytest.approx(379 / 3), 3)
     assert enhancing.nsd.all == Mean(pytest.approx(0.4), 5)
-    assert enhancing.global_dice == pytest.approx(2 * 15 / (44 + 24))  # voxels of all cases together
+    assert enhancing.global_dice == pytest.approx(
+        2 * 15 / (44 + 24)
+    )  # voxels of all cases together
     assert (whole.region, whole.n_cases, whole.n_both_empty, whole.global_dice) == ("WT", 1, 0, 1.0)
 
 

@@ -61,14 +61,22 @@ def test_numbers_of_a_row_by_hand(results: list[RunResult]) -> None:
     assert row[f"dice/{MEAN}"] == pytest.approx(57.5)
     assert spread["dice/WT"] == pytest.approx(np.std([80, 60], ddof=1))
     assert spread[f"dice/{MEAN}"] == pytest.approx(np.std([65, 50], ddof=1))
-    assert row[f"hd95_mm/{MEAN}"] == pytest.approx(4.5)  # p1: 2 and 4, p2: 6 and one that is not defined
+    assert row[f"hd95_mm/{MEAN}"] == pytest.approx(
+        4.5
+    )  # p1: 2 and 4, p2: 6 and one that is not defined
     assert row["hd95_frac"] == pytest.approx(0.75)
     assert (row["tuned_m"], row["tuned_pct"], row["fit_s"]) == pytest.approx((0.024576, 2.01, 61.0))
 
 
 def test_methods_keep_their_order_and_none_is_dropped(results: list[RunResult]) -> None:
     table = only_table(results)
-    assert table.rows["method"].tolist() == ["full", "lora[rank=8]", "linear", "bad_one", "vpt_deep"]
+    assert table.rows["method"].tolist() == [
+        "full",
+        "lora[rank=8]",
+        "linear",
+        "bad_one",
+        "vpt_deep",
+    ]
     assert table.rows["note"].tolist() == ["", "", "", "failed", "skipped"]
     assert table.notes == (
         "bad_one on brats, fold 0, seed 0: failed (RuntimeError: 100% <memory>).",
@@ -79,7 +87,9 @@ def test_methods_keep_their_order_and_none_is_dropped(results: list[RunResult]) 
 
 def test_seeds_are_averaged_within_a_case_before_the_spread(results: list[RunResult]) -> None:
     lora = results[1]
-    other = replace(lora, seed=1, cases=tuple(replace(row, dice=row.dice - 0.2) for row in lora.cases))
+    other = replace(
+        lora, seed=1, cases=tuple(replace(row, dice=row.dice - 0.2) for row in lora.cases)
+    )
     table = only_table([lora, other], spread="cases")
     row, spread = table.rows.iloc[0], table.spreads.iloc[0]
     assert row["n_cases"] == 2
@@ -89,7 +99,9 @@ def test_seeds_are_averaged_within_a_case_before_the_spread(results: list[RunRes
 
 def test_folds_add_cases(results: list[RunResult]) -> None:
     lora = results[1]
-    other = replace(lora, fold=1, cases=tuple(replace(row, case=f"q{row.case}") for row in lora.cases))
+    other = replace(
+        lora, fold=1, cases=tuple(replace(row, case=f"q{row.case}") for row in lora.cases)
+    )
     table = only_table([lora, other])
     assert table.rows.iloc[0]["n_cases"] == 4
     assert "4 held-out cases; folds 0, 1, seed 0." in caption(table)
@@ -97,8 +109,13 @@ def test_folds_add_cases(results: list[RunResult]) -> None:
 
 def test_a_method_with_a_fold_missing_says_so_and_is_not_ranked(results: list[RunResult]) -> None:
     full, lora, linear = results[:3]
-    for missing in ([], [replace(full, fold=1, status=Status.FAILED, reason="no", cases=(), cost=None)]):
-        table = only_table([full, lora, linear, replace(lora, fold=1), replace(linear, fold=1), *missing])
+    for missing in (
+        [],
+        [replace(full, fold=1, status=Status.FAILED, reason="no", cases=(), cost=None)],
+    ):
+        table = only_table(
+            [full, lora, linear, replace(lora, fold=1), replace(linear, fold=1), *missing]
+        )
         assert table.rows["note"].tolist() == ["1 of 2 runs", "", ""]
         assert places(table, "WT") == (0, BEST, SECOND)
 
@@ -118,7 +135,12 @@ def test_small_numbers_are_not_shown_as_zero(results: list[RunResult]) -> None:
     lora = results[1]
     assert lora.cost is not None
     table = only_table(
-        [replace(lora, cost=replace(lora.cost, params_tuned=192, params_tuned_frac=0.00002, fit_s=7200.0))]
+        [
+            replace(
+                lora,
+                cost=replace(lora.cost, params_tuned=192, params_tuned_frac=0.00002, fit_s=7200.0),
+            )
+        ]
     )
     assert texts(table, "M") == ("<0.001",)
     assert texts(table, "%") == ("<0.01",)
@@ -140,7 +162,10 @@ def test_only_failures_still_make_a_table(results: list[RunResult]) -> None:
 
 def test_tables_are_split_by_data_set_backbone_and_weights(results: list[RunResult]) -> None:
     lora = results[1]
-    others = [replace(lora, **{name: "another", "protocol_id": name}) for name in ("dataset", "backbone", "weights")]
+    others = [
+        replace(lora, **{name: "another", "protocol_id": name})
+        for name in ("dataset", "backbone", "weights")
+    ]
     assert len(method_tables([lora, *others, lora])) == 4
 
 
@@ -166,12 +191,17 @@ def test_mixed_protocols_are_refused_with_the_field_that_differs(results: list[R
     protocol = {"train": {"lr": 1e-3, "epochs": 60}, "dataset": {"fingerprint": "f00"}}
     mixed = [*results[:2], replace(results[1], protocol_id="def456", protocol=protocol)]
     with pytest.raises(
-        ValueError, match=r"brats on tiny_vit .* got 2 \(abc123, def456\) .* train\.epochs \(30, 60\) "
+        ValueError,
+        match=r"brats on tiny_vit .* got 2 \(abc123, def456\) .* train\.epochs \(30, 60\) ",
     ) as info:
         method_tables(mixed)
     assert "train.lr" not in str(info.value)
     table = only_table(mixed, allow_mixed=True)
-    assert texts(table, "Method") == ("full [abc123]", "lora[rank=8] [abc123]", "lora[rank=8] [def456]")
+    assert texts(table, "Method") == (
+        "full [abc123]",
+        "lora[rank=8] [abc123]",
+        "lora[rank=8] [def456]",
+    )
     assert main_table([table]).has_marks == (False, False)
     assert table.verdicts == {}
     assert "MIXED protocols" in caption(table)

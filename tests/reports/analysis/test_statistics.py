@@ -71,8 +71,12 @@ def normal_p(differences: np.ndarray) -> float:
 
 def test_signed_rank_by_hand() -> None:
     assert signed_rank_p(np.array([1, 2, 3, 4, 5, 6.0])) == pytest.approx(2 / 64)
-    assert signed_rank_p(np.array([-1, 2, 3, 4, 5, 6.0])) == pytest.approx(4 / 64)  # sums 20 and 21, both tails
-    assert signed_rank_p(np.array([0, 1, 2, 3, 4, 5, 6.0])) == pytest.approx(2 / 64)  # zeros are dropped
+    assert signed_rank_p(np.array([-1, 2, 3, 4, 5, 6.0])) == pytest.approx(
+        4 / 64
+    )  # sums 20 and 21, both tails
+    assert signed_rank_p(np.array([0, 1, 2, 3, 4, 5, 6.0])) == pytest.approx(
+        2 / 64
+    )  # zeros are dropped
     assert signed_rank_p(np.zeros(9)) == 1
 
 
@@ -118,7 +122,17 @@ def test_friedman_and_nemenyi_on_demsars_example() -> None:
 
 
 def test_nemenyi_against_demsars_table_of_q() -> None:
-    table = {2: 1.960, 3: 2.343, 4: 2.569, 5: 2.728, 6: 2.850, 7: 2.949, 8: 3.031, 9: 3.102, 10: 3.164}
+    table = {
+        2: 1.960,
+        3: 2.343,
+        4: 2.569,
+        5: 2.728,
+        6: 2.850,
+        7: 2.949,
+        8: 3.031,
+        9: 3.102,
+        10: 3.164,
+    }
     for k, q in table.items():
         assert nemenyi_difference(k, 1) / sqrt(k * (k + 1) / 6) == pytest.approx(q, abs=1.1e-3)
 
@@ -135,7 +149,9 @@ def test_friedman_against_the_textbook_formula() -> None:
 
 
 def test_cliques_are_the_largest_groups_within_reach() -> None:
-    scores = pd.DataFrame({"a": [9.0] * 30, "b": [8.0, 7.0] * 15, "c": [7.0, 8.0] * 15, "d": [1.0] * 30})
+    scores = pd.DataFrame(
+        {"a": [9.0] * 30, "b": [8.0, 7.0] * 15, "c": [7.0, 8.0] * 15, "d": [1.0] * 30}
+    )
     found = friedman_nemenyi(scores)
     assert found.critical_difference == pytest.approx(0.8563, abs=1e-4)
     assert found.cliques == [("b", "c")]
@@ -155,7 +171,9 @@ def made_scores(n: int = 30, shift: float = 0.05, seed: int = 0) -> pd.DataFrame
     rng = np.random.default_rng(seed)
     case = rng.normal(0.7, 0.1, size=n)
     noise = rng.normal(0, 0.02, size=(3, n))
-    return pd.DataFrame({"base": case + noise[0], "same": case + noise[1], "more": case + shift + noise[2]})
+    return pd.DataFrame(
+        {"base": case + noise[0], "same": case + noise[1], "more": case + shift + noise[2]}
+    )
 
 
 def test_comparison_with_a_reference() -> None:
@@ -172,7 +190,10 @@ def test_comparison_with_a_reference() -> None:
 def test_pairs_are_made_of_cases_that_both_have() -> None:
     scores = made_scores()
     scores.loc[:3, "same"] = nan
-    assert compare_with(scores, "base").set_index("method")["n"].to_dict() == {"same": 26, "more": 30}
+    assert compare_with(scores, "base").set_index("method")["n"].to_dict() == {
+        "same": 26,
+        "more": 30,
+    }
 
 
 def test_too_few_cases_are_said() -> None:
@@ -217,7 +238,9 @@ def test_nothing_differs_anywhere() -> None:
 
 
 def test_perfect_agreement_has_an_infinite_f() -> None:
-    ordered = pd.DataFrame({"a": np.arange(9) + 2.0, "b": np.arange(9) + 1.0, "c": np.arange(9) + 0.0})
+    ordered = pd.DataFrame(
+        {"a": np.arange(9) + 2.0, "b": np.arange(9) + 1.0, "c": np.arange(9) + 0.0}
+    )
     found = friedman_nemenyi(ordered)
     assert (found.chi2, found.f, found.p_f) == (18, inf, 0)
 
@@ -252,9 +275,14 @@ def make_store(
         mine = range(fold, n_cases, 2)
         dice = np.clip(hard[list(mine)] + shift + rng.normal(0, 0.03, size=len(mine)), 0, 1)
         cases = tuple(
-            CaseScore(f"c{case}", "WT", float(value), 1.0, 9, 9) for case, value in zip(mine, dice, strict=True)
+            CaseScore(f"c{case}", "WT", float(value), 1.0, 9, 9)
+            for case, value in zip(mine, dice, strict=True)
         )
-        results.append(replace(run, method=name, label=name, fold=fold, seed=seed, regions=("WT",), cases=cases))
+        results.append(
+            replace(
+                run, method=name, label=name, fold=fold, seed=seed, regions=("WT",), cases=cases
+            )
+        )
     return results
 
 
@@ -268,6 +296,9 @@ def test_planted_differences_and_ties_over_a_thousand_stores(results: list[RunRe
         false_alarms += len(equal.tied) < 4
         planted = find_ties(score_matrix(make_store(run, rng, {"a": 0.0, "b": 0.05, "c": 0.0})))
         found += planted.best == "b" and not planted.tied
-    print(f"\n1,000 stores: {false_alarms / 10:.1f} % false alarms, planted difference found in {found / 10:.1f} %")  # noqa: T201
+    print(  # noqa: T201 - the figure that docs/statistics.md quotes
+        f"\n1,000 stores: {false_alarms / 10:.1f} % false alarms, "
+        f"planted difference found in {found / 10:.1f} %"
+    )
     assert false_alarms <= 50
     assert found >= 990

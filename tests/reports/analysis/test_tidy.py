@@ -24,14 +24,20 @@ def with_first(result: RunResult, **changes: float) -> RunResult:
 
 def test_seeds_are_averaged_within_a_case(results: list[RunResult]) -> None:
     lora = results[1]
-    other = replace(lora, seed=1, cases=tuple(replace(row, dice=row.dice - 0.2) for row in lora.cases))
+    other = replace(
+        lora, seed=1, cases=tuple(replace(row, dice=row.dice - 0.2) for row in lora.cases)
+    )
     wide = average_seeds(case_table([lora, other]))
-    assert wide.loc[("lora[rank=8]", "p1")].to_dict() == pytest.approx({"WT": 0.7, "ET": 0.4, MEAN: 0.55})
+    assert wide.loc[("lora[rank=8]", "p1")].to_dict() == pytest.approx(
+        {"WT": 0.7, "ET": 0.4, MEAN: 0.55}
+    )
 
 
 def test_folds_put_their_cases_together(results: list[RunResult]) -> None:
     lora = results[1]
-    other = replace(lora, fold=1, cases=tuple(replace(row, case=f"q{row.case}") for row in lora.cases))
+    other = replace(
+        lora, fold=1, cases=tuple(replace(row, case=f"q{row.case}") for row in lora.cases)
+    )
     matrix = score_matrix([lora, other])
     assert matrix.index.tolist() == ["p1", "p2", "qp1", "qp2"]
     assert matrix["lora[rank=8]"].tolist() == pytest.approx([0.65, 0.5, 0.65, 0.5])
@@ -54,19 +60,31 @@ def test_runs_that_are_not_done_have_no_scores(results: list[RunResult]) -> None
 def test_undefined_scores_stay_undefined(results: list[RunResult]) -> None:
     lora = with_first(results[1], dice=math.nan)
     assert score_matrix([lora], region="WT").isna().sum().item() == 1
-    assert score_matrix([lora]).iloc[0].item() == pytest.approx(0.5)  # the mean over the defined region
+    assert score_matrix([lora]).iloc[0].item() == pytest.approx(
+        0.5
+    )  # the mean over the defined region
 
 
 @pytest.mark.parametrize(
     ("metric", "value", "rule"),
     [
-        ("dice", math.inf, "dice of case p1, region WT, in run brats-lora must be between 0 and 1 or nan, got inf"),
+        (
+            "dice",
+            math.inf,
+            "dice of case p1, region WT, in run brats-lora must be between 0 and 1 or nan, got inf",
+        ),
         ("dice", -0.1, "got -0.1"),
-        ("hd95_mm", math.inf, "hd95_mm of case p1, region WT, in run brats-lora must be a finite number >= 0"),
+        (
+            "hd95_mm",
+            math.inf,
+            "hd95_mm of case p1, region WT, in run brats-lora must be a finite number >= 0",
+        ),
         ("nsd", 1.5, "nsd of case p1"),
     ],
 )
-def test_scores_that_cannot_be_are_refused(results: list[RunResult], metric: str, value: float, rule: str) -> None:
+def test_scores_that_cannot_be_are_refused(
+    results: list[RunResult], metric: str, value: float, rule: str
+) -> None:
     with pytest.raises(ValueError, match=rule):
         case_table([with_first(results[1], **{metric: value})])
 
@@ -74,7 +92,9 @@ def test_scores_that_cannot_be_are_refused(results: list[RunResult], metric: str
 def test_unequal_cases_of_a_fold_are_refused_and_listed(results: list[RunResult]) -> None:
     full, lora, linear, *others = results
     short = replace(lora, cases=lora.cases[:2])
-    with pytest.raises(ValueError, match=r"brats on tiny_vit \(none\), fold 0, must have the same cases.* in p2 \("):
+    with pytest.raises(
+        ValueError, match=r"brats on tiny_vit \(none\), fold 0, must have the same cases.* in p2 \("
+    ):
         check_cases([full, short, linear])
     kept = check_cases([full, short, linear, *others], intersection=True)
     assert [{row.case for row in result.cases} for result in kept] == [{"p1"}] * 3 + [set()] * 2
@@ -83,7 +103,9 @@ def test_unequal_cases_of_a_fold_are_refused_and_listed(results: list[RunResult]
 
 def test_other_folds_may_have_other_cases(results: list[RunResult]) -> None:
     lora = results[1]
-    other = replace(lora, fold=1, cases=tuple(replace(row, case=f"q{row.case}") for row in lora.cases))
+    other = replace(
+        lora, fold=1, cases=tuple(replace(row, case=f"q{row.case}") for row in lora.cases)
+    )
     assert check_cases([lora, other]) == [lora, other]
 
 
@@ -100,7 +122,9 @@ def test_settings_are_told_apart_by_shots_too(results: list[RunResult]) -> None:
 
 def test_means_of_folds_and_seeds(results: list[RunResult]) -> None:
     lora = results[1]
-    other = replace(lora, seed=1, cases=tuple(replace(row, dice=row.dice - 0.2) for row in lora.cases))
+    other = replace(
+        lora, seed=1, cases=tuple(replace(row, dice=row.dice - 0.2) for row in lora.cases)
+    )
     means = fold_means(case_table([lora, other]))
     assert means[MEAN].tolist() == pytest.approx([0.575, 0.375])
     assert np.isclose(means["WT"], [0.7, 0.5]).all()

@@ -35,7 +35,9 @@ def texts(figure: Figure) -> list[str]:
 
 
 def points(figure: Figure) -> list[tuple[float, float]]:
-    lines = [line for line in figure.axes[0].get_lines() if line.get_marker() not in ("None", "", "|")]
+    lines = [
+        line for line in figure.axes[0].get_lines() if line.get_marker() not in ("None", "", "|")
+    ]
     return [(float(x), float(y)) for line in lines for x, y in zip(*line.get_data(), strict=True)]
 
 
@@ -57,14 +59,18 @@ def test_points_are_where_the_table_says(results: list[RunResult]) -> None:
     figure = draw_tradeoff(table, PARAMETERS, looks_of(results))
     found = points(figure)
     assert [y for _, y in found] == pytest.approx(table.rows[f"dice/{MEAN}"].dropna().to_list())
-    assert [x for x, _ in found] == pytest.approx([100, 2.01, 0.1])  # nothing tuned: at the place of the tick 0
+    assert [x for x, _ in found] == pytest.approx(
+        [100, 2.01, 0.1]
+    )  # nothing tuned: at the place of the tick 0
     ticks = dict(zip(figure.axes[0].get_xticks(), figure.axes[0].get_xticklabels(), strict=True))
     assert ticks[0.1].get_text() == "0"
     assert texts(figure) == ["full", "lora[rank=8]", "linear"]  # what has failed has no point
 
 
 def test_a_cost_that_nobody_measured_is_refused(results: list[RunResult]) -> None:
-    with pytest.raises(ValueError, match="must have a finished method with training_gflop, got none"):
+    with pytest.raises(
+        ValueError, match="must have a finished method with training_gflop, got none"
+    ):
         draw_tradeoff(method_tables(results)[0], FLOPS, looks_of(results))
 
 
@@ -78,7 +84,11 @@ def test_names_of_near_points_do_not_overlap(results: list[RunResult]) -> None:
     lora = results[1]
     assert lora.cost is not None
     crowd = [
-        replace(lora, label=f"method_{index}", cost=replace(lora.cost, params_tuned_frac=0.02 * (1 + index / 200)))
+        replace(
+            lora,
+            label=f"method_{index}",
+            cost=replace(lora.cost, params_tuned_frac=0.02 * (1 + index / 200)),
+        )
         for index in range(5)
     ]
     shown = [*crowd, results[0], results[2]]
@@ -91,7 +101,9 @@ def test_names_of_near_points_do_not_overlap(results: list[RunResult]) -> None:
 def made_scores(n: int = 12) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     base = rng.uniform(0.4, 0.7, size=n)
-    return pd.DataFrame({"full": base + 0.1, "linear": base, "lora": base + 0.1 + rng.normal(0, 0.01, size=n)})
+    return pd.DataFrame(
+        {"full": base + 0.1, "linear": base, "lora": base + 0.1 + rng.normal(0, 0.01, size=n)}
+    )
 
 
 MADE_LOOKS = assign_looks([(name, name) for name in ("full", "linear", "lora")], ORDER)
@@ -117,7 +129,10 @@ def test_the_diagram_joins_what_is_not_told_apart() -> None:
     figure = draw_critical_difference(test, "30 cases", MADE_LOOKS)
     bars = [line.get_xdata() for line in figure.axes[0].get_lines() if line.get_linewidth() == 2.4]
     assert len(bars) == len(test.cliques) == 1
-    assert {name for name, rank in test.mean_ranks.items() if bars[0][0] <= rank <= bars[0][1]} == {"full", "lora"}
+    assert {name for name, rank in test.mean_ranks.items() if bars[0][0] <= rank <= bars[0][1]} == {
+        "full",
+        "lora",
+    }
     assert any(f"CD {test.critical_difference:.2f}" in text for text in texts(figure))
 
 
@@ -153,7 +168,9 @@ def test_k_shot_curves_go_from_few_cases_to_all() -> None:
     tables = method_tables(runs)
     figure = draw_kshot(tables, looks_of(runs))
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["2", "5", "all"]
-    means = [table.rows.set_index("method").loc["lora", f"dice/{MEAN}"] for table in reversed(tables)]
+    means = [
+        table.rows.set_index("method").loc["lora", f"dice/{MEAN}"] for table in reversed(tables)
+    ]
     assert figure.axes[0].get_lines()[0].get_ydata() == pytest.approx(means)
     with pytest.raises(ValueError, match="several numbers of training cases"):
         draw_kshot(tables[:1], looks_of(runs))
@@ -172,7 +189,11 @@ def made_slices(*wrong_at: int) -> CaseSlices:
 def test_panels_show_the_slice_with_most_disagreement() -> None:
     slices = {"full": made_slices(), "lora": made_slices(5)}
     figure = draw_panels(slices, {"full": 0.9, "lora": 0.5}, MADE_LOOKS)
-    assert [axes.get_title() for axes in figure.axes[:3]] == ["reference", "full\n90.0", "lora\n50.0"]
+    assert [axes.get_title() for axes in figure.axes[:3]] == [
+        "reference",
+        "full\n90.0",
+        "lora\n50.0",
+    ]
     assert {int(axes.get_images()[0].get_array().max()) for axes in figure.axes[:3]} == {5}
     other = replace(made_slices(), depths=np.array([1, 3, 4]))
     with pytest.raises(ValueError, match="must be the same, got other depths"):
@@ -180,7 +201,9 @@ def test_panels_show_the_slice_with_most_disagreement() -> None:
 
 
 def test_best_median_and_worst_case_are_picked() -> None:
-    scores = pd.DataFrame({"a": [0.1, 0.9, 0.5, 0.6, np.nan], "b": [0.3, 0.7, 0.5, 0.6, 1.0]}, index=list("vwxyz"))
+    scores = pd.DataFrame(
+        {"a": [0.1, 0.9, 0.5, 0.6, np.nan], "b": [0.3, 0.7, 0.5, 0.6, 1.0]}, index=list("vwxyz")
+    )
     assert pick_cases(scores) == {"best": "w", "median": "x", "worst": "v"}  # z is not seen by both
     assert pick_cases(scores.iloc[:1]) == {"best": "v"}
     assert pick_cases(scores.iloc[4:]) == {}
@@ -189,11 +212,16 @@ def test_best_median_and_worst_case_are_picked() -> None:
 def test_every_picture_has_its_predictable_name() -> None:
     results = read_fixture()
     pictures, absent = list_pictures(
-        method_tables(results), [make_study(0.5)], lambda run, case: made_slices(), looks_of(results)
+        method_tables(results),
+        [make_study(0.5)],
+        lambda run, case: made_slices(),
+        looks_of(results),
     )
     of_setting = ("dice-parameters", "dice-flops", "dice-memory", "dice-time", "cases", "ranks", "learning",
                   "panels-best", "panels-median", "panels-worst", "critical-difference")  # fmt: skip
-    names = {f"{name}-{dataset}-tiny-vit-none" for name in of_setting for dataset in ("brats", "kits")}
+    names = {
+        f"{name}-{dataset}-tiny-vit-none" for name in of_setting for dataset in ("brats", "kits")
+    }
     assert {picture.slug for picture in pictures} == names | {"tuning-brats-tiny-vit-none-fold0"}
     assert len(pictures) == len(names) + 1
     assert all("SYNTHETIC" in picture.caption for picture in pictures)
@@ -202,8 +230,12 @@ def test_every_picture_has_its_predictable_name() -> None:
 
 def test_a_single_method_has_no_ranks_and_that_is_said() -> None:
     results = [make_result("lora")]
-    pictures, absent = list_pictures(method_tables(results), [], lambda run, case: None, looks_of(results))
-    assert absent == ["not drawn: rank intervals on brats on tiny_vit (none) must have two methods, got lora"]
+    pictures, absent = list_pictures(
+        method_tables(results), [], lambda run, case: None, looks_of(results)
+    )
+    assert absent == [
+        "not drawn: rank intervals on brats on tiny_vit (none) must have two methods, got lora"
+    ]
     assert not any(picture.slug.startswith(("ranks", "critical")) for picture in pictures)
 
 

@@ -10,7 +10,9 @@ from tests.reports.made_results import FIXTURE
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed (texlive-latex-extra)"),
+    pytest.mark.skipif(
+        shutil.which("pdflatex") is None, reason="pdflatex is not installed (texlive-latex-extra)"
+    ),
 ]
 
 EXPECTED = FIXTURE.parent / "expected"

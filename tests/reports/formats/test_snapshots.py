@@ -42,7 +42,11 @@ FORMATS: dict[str, Callable[[Table], str]] = {
 def write_all(results: Sequence[RunResult]) -> dict[str, str]:
     """Return the text of every file that the fixture gives."""
     tables = build_tables(results, ReportRequest(kind="all"), per_dataset=False)
-    files = {f"{table.slug}.{suffix}": show(table) for table in tables for suffix, show in FORMATS.items()}
+    files = {
+        f"{table.slug}.{suffix}": show(table)
+        for table in tables
+        for suffix, show in FORMATS.items()
+    }
     return files | {"macros.tex": format_macros(tables)}
 
 
@@ -77,23 +81,36 @@ def test_changing_one_number_changes_one_cell(written: dict[str, str]) -> None:
     for suffix in ("tex", "md", "csv"):
         name = f"{efficiency}.{suffix}"
         before, after = (re.split(r"[&|,\n]", text) for text in (written[name], renewed[name]))
-        pairs = [(one.strip(), two.strip()) for one, two in zip(before, after, strict=True) if one != two]
+        pairs = [
+            (one.strip(), two.strip()) for one, two in zip(before, after, strict=True) if one != two
+        ]
         assert len(pairs) == 1
         assert float(pairs[0][1]) == 9.5
 
 
 def test_changing_one_score_changes_its_region_and_the_mean(written: dict[str, str]) -> None:
     results = read_fixture()
-    index = next(i for i, result in enumerate(results) if (result.dataset, result.label) == ("brats", "linear"))
+    index = next(
+        i
+        for i, result in enumerate(results)
+        if (result.dataset, result.label) == ("brats", "linear")
+    )
     first = results[index].cases[0]
     assert first.region == "WT"
-    results[index] = replace(results[index], cases=(replace(first, dice=first.dice + 0.02), *results[index].cases[1:]))
+    results[index] = replace(
+        results[index], cases=(replace(first, dice=first.dice + 0.02), *results[index].cases[1:])
+    )
     name = "main-brats-kits-tiny-vit-none.csv"
     before, after = (text.splitlines() for text in (written[name], write_all(results)[name]))
     (line,) = [number for number, row in enumerate(before) if row != after[number]]
     heads, old, new = before[0].split(","), before[line].split(","), after[line].split(",")
     differing = [head for head, one, two in zip(heads, old, new, strict=True) if one != two]
-    assert differing == ["brats:dice/WT", "brats:dice/WT_sd", "brats:dice/mean", "brats:dice/mean_sd"]
+    assert differing == [
+        "brats:dice/WT",
+        "brats:dice/WT_sd",
+        "brats:dice/mean",
+        "brats:dice/mean_sd",
+    ]
 
 
 def test_latex_is_balanced_and_ascii(written: dict[str, str]) -> None:
@@ -106,16 +123,31 @@ def test_latex_is_balanced_and_ascii(written: dict[str, str]) -> None:
             assert bare.count("{") == bare.count("}")
             assert bare.count("$") % 2 == 0
             rows = [line for line in bare.splitlines() if line.endswith(r"\\")]
-            spans = [sum(int(width) - 1 for width in re.findall(r"\\multicolumn\{(\d+)\}", row)) for row in rows]
+            spans = [
+                sum(int(width) - 1 for width in re.findall(r"\\multicolumn\{(\d+)\}", row))
+                for row in rows
+            ]
             assert len({row.count("&") + span for row, span in zip(rows, spans, strict=True)}) == 1
             checked += 1
     assert checked == 6
 
 
 @pytest.mark.parametrize("suffix", ["tex", "md", "ansi"])
-def test_every_format_says_synthetic_and_shows_failures(written: dict[str, str], suffix: str) -> None:
-    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", written[f"main-brats-kits-tiny-vit-none.{suffix}"]).split())
-    for words in ("SYNTHETIC", "random initialisation", "oom", "skipped", "missing", "3 of 4 runs", "kitinoall"):
+def test_every_format_says_synthetic_and_shows_failures(
+    written: dict[str, str], suffix: str
+) -> None:
+    text = " ".join(
+        re.sub(r"\x1b\[[0-9;]*m", "", written[f"main-brats-kits-tiny-vit-none.{suffix}"]).split()
+    )
+    for words in (
+        "SYNTHETIC",
+        "random initialisation",
+        "oom",
+        "skipped",
+        "missing",
+        "3 of 4 runs",
+        "kitinoall",
+    ):
         assert words in text
 
 

@@ -20,19 +20,30 @@ from tests.reports.figures.test_figures import made_slices
 from tests.reports.made_results import SHIFT, read_fixture
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-DRIVER, BROWSER = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER, BROWSER = (
+    shutil.which("chromedriver"),
+    shutil.which("chromium") or shutil.which("google-chrome"),
+)
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not (DRIVER and BROWSER), reason="no headless browser (Debian: chromium, chromium-driver)"),
+    pytest.mark.skipif(
+        not (DRIVER and BROWSER), reason="no headless browser (Debian: chromium, chromium-driver)"
+    ),
 ]
 
 
 def make_page(results: list[RunResult]) -> str:
     summaries = method_tables(results)
-    tables = [table for kind in ("main", "efficiency", "ablation") for table in KINDS[kind].build(summaries)]
+    tables = [
+        table
+        for kind in ("main", "efficiency", "ablation")
+        for table in KINDS[kind].build(summaries)
+    ]
     looks = assign_looks({(run.method, run.label) for run in results}, tuple(SHIFT))
     pictures, absent = list_pictures(summaries, [], lambda run, case: made_slices(), looks)
-    shown = [picture for picture in pictures if picture.slug.startswith(("dice-parameters", "panels"))]
+    shown = [
+        picture for picture in pictures if picture.slug.startswith(("dice-parameters", "panels"))
+    ]
     drawn = [(picture, render_one(picture, ("svg",))["svg"].decode()) for picture in shown]
     return format_page(Page(results, summaries, tables, drawn, absent))
 
@@ -48,7 +59,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browser(page: Path) -> Iterator[object]:
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,900"):
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--window-size=1200,900",
+    ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
@@ -59,7 +75,9 @@ def browser(page: Path) -> Iterator[object]:
 
 def column(browser, table: str, number: int) -> list[str]:  # type: ignore[no-untyped-def]
     cells = f"#{table} tbody tr td:nth-child({number})"
-    return browser.execute_script(f"return [...document.querySelectorAll('{cells}')].map(cell => cell.dataset.value)")
+    return browser.execute_script(
+        f"return [...document.querySelectorAll('{cells}')].map(cell => cell.dataset.value)"
+    )
 
 
 def click(browser, selector: str) -> None:  # type: ignore[no-untyped-def]
@@ -84,12 +102,16 @@ def test_a_case_unfolds_into_its_regions_and_panels(browser) -> None:  # type: i
     assert panel in text
     for words in ("Reference: WT 4.00 ml", "TC HD95 (mm)", "med_adapter"):
         assert words in text
-    assert browser.execute_script("return document.querySelectorAll('#case-detail svg').length") == 1
+    assert (
+        browser.execute_script("return document.querySelectorAll('#case-detail svg').length") == 1
+    )
 
 
 def test_runs_are_filtered_and_linked(browser) -> None:  # type: ignore[no-untyped-def]
     browser.execute_script("filter.value = 'kits oom'; filter.dispatchEvent(new Event('input'))")
-    assert browser.execute_script("return document.getElementById('shown').textContent") == "4 of 48"
+    assert (
+        browser.execute_script("return document.getElementById('shown').textContent") == "4 of 48"
+    )
     run = read_fixture()[0].run_id
     browser.execute_script(f"location.hash = '#run-{run}'")
     shown = f"return !document.getElementById('run-{run}').hidden"
@@ -108,6 +130,10 @@ def test_the_theme_changes(browser) -> None:  # type: ignore[no-untyped-def]
 def test_no_complaint_and_no_request_but_for_the_file(browser, page: Path) -> None:  # type: ignore[no-untyped-def]
     assert browser.get_log("browser") == []
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    asked = [
+        m["params"]["request"]["url"]
+        for m in messages
+        if m["method"] == "Network.requestWillBeSent"
+    ]
     assert page.as_uri() in asked
     assert {url for url in asked if not url.startswith("data:")} == {page.as_uri()}

@@ -77,7 +77,8 @@ def test_the_file_is_strictly_valid_json(tmp_path):
 def test_an_infinite_number_is_refused_by_name(value, tmp_path):
     result = replace(FULL, cost=replace(FULL.cost, train_step=replace(TIMING, iqr_s=value)))
     with pytest.raises(
-        ValueError, match=rf"^result\.cost\.train_step\.iqr_s: must be a finite number or nan, got {value}"
+        ValueError,
+        match=rf"^result\.cost\.train_step\.iqr_s: must be a finite number or nan, got {value}",
     ):
         result.write(tmp_path)
     assert not list(tmp_path.iterdir())
@@ -95,7 +96,9 @@ def test_nan_is_refused_where_the_schema_wants_a_number():
 
 def test_another_schema_version_says_what_to_do(tmp_path):
     file = FULL.write(tmp_path)
-    file.write_text(file.read_text().replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 1'))
+    file.write_text(
+        file.read_text().replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 1')
+    )
     expected = rf"^{re.escape(str(file))}: schema version must be {SCHEMA_VERSION}, got 1 \(repeat the run with --force"
     with pytest.raises(ValueError, match=expected):
         read_result(tmp_path)
@@ -106,9 +109,18 @@ def test_another_schema_version_says_what_to_do(tmp_path):
     [
         (lambda text: text[: len(text) // 2], "must be valid JSON, got a damaged file"),
         (lambda text: "[]", "schema version must be 2, got None"),
-        (lambda text: text.replace('"fold": 0', '"fold": "first"'), "fold: .*integer.*, got 'first'"),
-        (lambda text: text.replace('"fold": 0', '"fold": 0, "fould": 0'), "fould: unexpected keyword argument, got 0"),
-        (lambda text: text.replace('"done"', '"finished"'), "status: input should be 'done', .*, got 'finished'"),
+        (
+            lambda text: text.replace('"fold": 0', '"fold": "first"'),
+            "fold: .*integer.*, got 'first'",
+        ),
+        (
+            lambda text: text.replace('"fold": 0', '"fold": 0, "fould": 0'),
+            "fould: unexpected keyword argument, got 0",
+        ),
+        (
+            lambda text: text.replace('"done"', '"finished"'),
+            "status: input should be 'done', .*, got 'finished'",
+        ),
     ],
     ids=["truncated", "list", "type", "unknown", "status"],
 )
@@ -134,11 +146,18 @@ def test_results_obey_the_schema_and_others_do_not():
     jsonschema.Draft202012Validator.check_schema(schema)
     record = json.loads(FULL.to_json())
     jsonschema.validate(record, schema)
-    for key, value in {"status": "finished", "fold": "first", "schema_version": 1, "cases": [{"dice": 1}]}.items():
+    for key, value in {
+        "status": "finished",
+        "fold": "first",
+        "schema_version": 1,
+        "cases": [{"dice": 1}],
+    }.items():
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(record | {key: value}, schema)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({key: value for key, value in record.items() if key != "split_hash"}, schema)
+        jsonschema.validate(
+            {key: value for key, value in record.items() if key != "split_hash"}, schema
+        )
 
 
 def names_of(value: Any, prefix: str = "") -> set[str]:
@@ -147,18 +166,37 @@ def names_of(value: Any, prefix: str = "") -> set[str]:
     for item in fields(value):
         inner = getattr(value, item.name)
         inner = inner[0] if isinstance(inner, tuple) and inner and is_dataclass(inner[0]) else inner
-        found |= names_of(inner, f"{prefix}{item.name}.") if is_dataclass(inner) else {f"{prefix}{item.name}"}
+        found |= (
+            names_of(inner, f"{prefix}{item.name}.")
+            if is_dataclass(inner)
+            else {f"{prefix}{item.name}"}
+        )
     return found
 
 
 def test_every_field_is_explained():
     text = (DOCS / "results.md").read_text().partition("## The fields of result.json")[2]
     explained = set(re.findall(r"^\| `([\w.]+)`", text, re.MULTILINE))
-    machine = {f"provenance.{key}" for key in describe_machine(Place(Path(), Path(), "cpu", 1)) | describe_end(0.0)}
-    wanted = names_of(FULL) | machine | {f"provenance.{key}" for key in ("seeds", "spec", "weights", "ct_window")}
-    parts = ("timing.", "postprocessing.cases.", "cost.train_step.", "cost.inference.", "cost.merged.inference.")
+    machine = {
+        f"provenance.{key}"
+        for key in describe_machine(Place(Path(), Path(), "cpu", 1)) | describe_end(0.0)
+    }
+    wanted = (
+        names_of(FULL)
+        | machine
+        | {f"provenance.{key}" for key in ("seeds", "spec", "weights", "ct_window")}
+    )
+    parts = (
+        "timing.",
+        "postprocessing.cases.",
+        "cost.train_step.",
+        "cost.inference.",
+        "cost.merged.inference.",
+    )
     wanted = {name for name in wanted if not name.startswith(parts)}
     assert wanted - explained == set()
     objects = {"cases", "curve", "postprocessing", "postprocessing.cases"}
     durations = {f"cost.{part}" for part in ("train_step", "inference", "merged.inference")}
-    assert explained - wanted - objects - durations == set()  # nor is anything explained that is not there
+    assert (
+        explained - wanted - objects - durations == set()
+    )  # nor is anything explained that is not there

@@ -5,7 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.records.slices import LONGEST_SIDE, MOST_PIXELS, MOST_SLICES, cut_slices, read_slices, write_slices
+from reports.records.slices import (
+    LONGEST_SIDE,
+    MOST_PIXELS,
+    MOST_SLICES,
+    cut_slices,
+    read_slices,
+    write_slices,
+)
 
 
 def make_volume(shape: tuple[int, int, int] = (40, 24, 20)) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +39,9 @@ def test_without_a_reference_the_middle_is_kept() -> None:
     assert cut_slices(image, 0 * reference, reference, n_cases=1).depths.tolist() == [20]
 
 
-@pytest.mark.parametrize(("shape", "n_cases"), [((155, 240, 240), 74), ((400, 512, 512), 60), ((8, 32, 32), 3000)])
+@pytest.mark.parametrize(
+    ("shape", "n_cases"), [((155, 240, 240), 74), ((400, 512, 512), 60), ((8, 32, 32), 3000)]
+)
 def test_a_run_keeps_no_more_than_the_bound(shape: tuple[int, int, int], n_cases: int) -> None:
     reference = np.ones(shape, np.uint8)
     kept = cut_slices(np.broadcast_to(np.float32(1), shape), reference, reference, n_cases)

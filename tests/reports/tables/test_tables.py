@@ -36,7 +36,10 @@ def fixture() -> list[RunResult]:
 
 
 def test_pretraining_table_has_a_column_per_weights() -> None:
-    runs = [make_result(name, weights=weights) for name, weights in product(("linear", "lora"), ("none", "in21k"))]
+    runs = [
+        make_result(name, weights=weights)
+        for name, weights in product(("linear", "lora"), ("none", "in21k"))
+    ]
     table = only(KINDS["pretraining"].build(method_tables(runs)))
     assert [item.heads for item in table.columns[1:]] == [
         ("Mean Dice (%) by weights", "none (n = 10)"),
@@ -48,16 +51,24 @@ def test_pretraining_table_has_a_column_per_weights() -> None:
 
 
 def test_kshot_table_goes_from_few_to_all() -> None:
-    runs = [make_result(name, shots=shots) for name, shots in product(("linear", "lora"), (None, 10, 5))]
+    runs = [
+        make_result(name, shots=shots) for name, shots in product(("linear", "lora"), (None, 10, 5))
+    ]
     table = only(KINDS["kshot"].build(method_tables(runs)))
-    assert [item.heads[-1] for item in table.columns[1:]] == ["5 (n = 10)", "10 (n = 10)", "all (n = 10)"]
+    assert [item.heads[-1] for item in table.columns[1:]] == [
+        "5 (n = 10)",
+        "10 (n = 10)",
+        "all (n = 10)",
+    ]
     assert [cell.place for cell in table.columns[1].cells] == [2, 1]
 
 
 def test_gap_table_pairs_default_and_tuned() -> None:
     default = make_result("lora", settings={"rank": 8})
     better = tuple(replace(row, dice=row.dice + 0.05) for row in default.cases)
-    tuned = replace(default, label="lora[rank=4]", settings={"rank": 4}, study="study-a#7", cases=better)
+    tuned = replace(
+        default, label="lora[rank=4]", settings={"rank": 4}, study="study-a#7", cases=better
+    )
     table = only(KINDS["gap"].build(method_tables([default, tuned, make_result("linear")])))
     assert texts(table, "method") == ["lora"]
     assert texts(table, "settings") == ["rank=4"]
@@ -75,7 +86,13 @@ def test_ablation_shows_what_was_swept(fixture: list[RunResult]) -> None:
 def test_comparison_is_with_the_first_method_unless_told(fixture: list[RunResult]) -> None:
     brats = [result for result in fixture if result.dataset == "brats"]
     table = only(KINDS["comparison"].build(method_tables(brats)))
-    assert texts(table, "method") == ["linear", "lora", "adaptformer", "med_adapter", "lora[rank=4]"]
+    assert texts(table, "method") == [
+        "linear",
+        "lora",
+        "adaptformer",
+        "med_adapter",
+        "lora[rank=4]",
+    ]
     assert "not compared: vpt_deep" in " ".join(table.caption)
     assert texts(table, "p")[0] == "<0.001"
 
@@ -87,7 +104,10 @@ def test_comparison_is_with_the_first_method_unless_told(fixture: list[RunResult
         ("kshot", "must have runs with several training cases, all else equal, got none"),
         ("gap", "must have a method with default and with tuned settings, got none"),
         ("ablation", "must have a method with several settings in one protocol, got none"),
-        ("comparison", r"brats on tiny_vit \(none\) must have two methods, got lora with all runs done"),
+        (
+            "comparison",
+            r"brats on tiny_vit \(none\) must have two methods, got lora with all runs done",
+        ),
     ],
 )
 def test_a_kind_without_results_says_so(kind: str, sentence: str) -> None:
@@ -101,7 +121,9 @@ def test_efficiency_leaves_out_what_nobody_measured(fixture: list[RunResult]) ->
     assert "energy_kj" in " ".join(found.caption)
     assert not [item for item in found.columns if item.key == "energy_kj"]
     with pytest.raises(ValueError, match="must have a run that is done"):
-        KINDS["efficiency"].build(method_tables([r for r in fixture if r.label == "full" and r.dataset == "kits"]))
+        KINDS["efficiency"].build(
+            method_tables([r for r in fixture if r.label == "full" and r.dataset == "kits"])
+        )
 
 
 def test_data_sets_stand_side_by_side(fixture: list[RunResult]) -> None:
@@ -121,17 +143,27 @@ def test_view_selects_orders_names_and_groups(fixture: list[RunResult]) -> None:
     table = apply_view(only(main_tables(method_tables(select_methods(fixture, view)))), view)
     assert texts(table, "method") == ["lora", "LoRA, r = 4", "Linear probe", "full"]
     assert table.sections == {0: "Updates", 2: "Nothing", 3: "others"}
-    assert [item.key for item in table.columns] == ["method", "tuned_m", "brats:dice/mean", "kits:dice/mean"]
+    assert [item.key for item in table.columns] == [
+        "method",
+        "tuned_m",
+        "brats:dice/mean",
+        "kits:dice/mean",
+    ]
 
 
 @pytest.mark.parametrize(
     ("view", "sentence"),
     [
-        (View(columns=("dise",)), "--columns of the main table must be among tuned_m, .* got 'dise'"),
+        (
+            View(columns=("dise",)),
+            "--columns of the main table must be among tuned_m, .* got 'dise'",
+        ),
         (View(groups={"x": ("nothing",)}), "--group must name methods of the table .* got none"),
     ],
 )
-def test_views_that_cannot_be_are_refused(fixture: list[RunResult], view: View, sentence: str) -> None:
+def test_views_that_cannot_be_are_refused(
+    fixture: list[RunResult], view: View, sentence: str
+) -> None:
     with pytest.raises(ValueError, match=sentence):
         apply_view(only(main_tables(method_tables(fixture))), view)
 
@@ -163,8 +195,14 @@ def test_published_numbers_stand_beside_ours(fixture: list[RunResult]) -> None:
     ("text", "sentence"),
     [
         (None, "which is not there"),
-        ("dataset,method,value\n", "must have the columns dataset, method, quantity, value, lacks quantity"),
-        ("dataset,method,quantity,value\nbrats,lora,dice/WT,high\n", "line 2: value must be a number, got 'high'"),
+        (
+            "dataset,method,value\n",
+            "must have the columns dataset, method, quantity, value, lacks quantity",
+        ),
+        (
+            "dataset,method,quantity,value\nbrats,lora,dice/WT,high\n",
+            "line 2: value must be a number, got 'high'",
+        ),
     ],
 )
 def test_a_bad_reference_file_is_refused(tmp_path: Path, text: str | None, sentence: str) -> None:

@@ -19,13 +19,26 @@ TRIALS = (
     TrialRecord(0, "done", {"method.rank": 8, "train.lr": 1e-3}, 0.50, 24_000, 3600.0),
     TrialRecord(1, "pruned", {"method.rank": 8, "train.lr": 1e-4}, None, 24_000, 900.0),
     TrialRecord(2, "done", {"method.rank": 16, "train.lr": 0.03}, 0.62, 48_000, 1800.0),
-    TrialRecord(3, "oom", {"method.rank": 64, "train.lr": 0.03}, None, 0, 900.0, "out of memory on cuda:0"),
+    TrialRecord(
+        3, "oom", {"method.rank": 64, "train.lr": 0.03}, None, 0, 900.0, "out of memory on cuda:0"
+    ),
 )
 
 
 def make_study(**fields):
     study = StudyRecord(
-        "brats-lora", "lora", "brats", "tiny_vit", "none", 0, 0, True, "12345678", TUNE, {"train": {}}, TRIALS
+        "brats-lora",
+        "lora",
+        "brats",
+        "tiny_vit",
+        "none",
+        0,
+        0,
+        True,
+        "12345678",
+        TUNE,
+        {"train": {}},
+        TRIALS,
     )
     return replace(study, **fields)
 
@@ -51,7 +64,9 @@ def test_the_table_has_default_tuned_gap_trials_hours_and_values():
 
 
 def test_a_study_without_a_good_trial_has_a_row_without_numbers():
-    (table,) = tuning_tables([make_study(trials=TRIALS[3:]), make_study(name="linear", method="linear")])
+    (table,) = tuning_tables(
+        [make_study(trials=TRIALS[3:]), make_study(name="linear", method="linear")]
+    )
     assert cells(table)["tuned_pct"] == ["–", "62.0"]
     assert cells(table)["values"][0] == "–"
 
