@@ -30,7 +30,7 @@ from bench.tracking import store
 from bench.tracking.groups import begin_group
 from bench.tracking.local_store import describe_browsing
 from bench.tracking.publishing import Tracker
-from reports.analysis.comparison import method_tables
+from reports.analysis.comparison import compare_methods
 from reports.records.run import RESULT_FILE, Status
 from reports.tables.main import main_table
 
@@ -91,7 +91,7 @@ def run_grid_command(
     finally:
         tracker.finish()
     order = {spec.run_id: number for number, spec in enumerate(specs)}
-    tables = method_tables(sorted(results, key=lambda result: order[result.run_id]))
+    tables = compare_methods(sorted(results, key=lambda result: order[result.run_id]))
     print_tables([main_table([table]) for table in tables], console)
     minutes, seconds = divmod(round(time.time() - psutil.Process().create_time()), 60)
     console.print(

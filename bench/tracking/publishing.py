@@ -14,7 +14,7 @@ from bench.specs.folders import COMMANDS, RUNS
 from bench.tracking.groups import Group, read_group
 from bench.tracking.store import Store, TrackingError, open_store
 from bench.tracking.studies import log_study
-from reports.analysis.comparison import method_tables
+from reports.analysis.comparison import compare_methods
 from reports.formats.markdown import format_markdown
 from reports.records.run import RESULT_FILE, RunResult, read_result
 from reports.records.study import STUDY_FILE, TUNING, StudyRecord, read_study
@@ -60,7 +60,7 @@ class Publisher:
             assert group is not None
             read = [read_folder(self.out / RUNS / run_id)[0] for run_id in group.runs[dataset]]
             results = [result for result in read if result is not None]
-            tables = main_tables(method_tables(results, allow_mixed=True))
+            tables = main_tables(compare_methods(results, allow_mixed=True))
             self.store.close_group(
                 parent, group, results, [format_markdown(table) for table in tables]
             )

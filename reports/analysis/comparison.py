@@ -31,7 +31,7 @@ SPREADS = ("auto", "cases", "runs")
 
 
 @dataclass(frozen=True)
-class MethodTable:
+class MethodComparison:
     """The comparison of methods in one setting (data set, backbone, pre-training, shots).
 
     ``rows`` has one row per method, in the given order: method, name, protocol_id, note, n_cases,
@@ -63,13 +63,13 @@ class MethodTable:
         return bool(self.difference)
 
 
-def method_tables(
+def compare_methods(
     results: Sequence[RunResult],
     *,
     allow_mixed: bool = False,
     intersection: bool = False,
     spread: str = "auto",
-) -> list[MethodTable]:
+) -> list[MethodComparison]:
     """Return one table per setting, in the given order of the results.
 
     ``spread`` says what standard deviations are over: ``cases``, ``runs`` (folds and seeds), or
@@ -125,7 +125,7 @@ def _build_table(
     spread: str,
     *,
     intersection: bool,
-) -> MethodTable:
+) -> MethodComparison:
     regions = tuple(dict.fromkeys(region for result in group for region in result.regions))
     methods: dict[tuple[str, str], list[RunResult]] = {}
     for result in group:
@@ -151,7 +151,7 @@ def _build_table(
     )
     comparable = [label for label, counts in zip(table["method"], ranked, strict=True) if counts]
     of_group = scores[group[0].protocol_id]
-    return MethodTable(
+    return MethodComparison(
         setting=setting,
         synthetic=any(result.synthetic for result in group),
         regions=regions,

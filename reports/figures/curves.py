@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.analysis.comparison import MethodTable
+from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import MEAN
 from reports.figures.style import COLUMN_IN, Looks, add_grid, new_figure
 from reports.records.run import EpochRecord, RunResult
@@ -91,7 +91,7 @@ def draw_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Figure:
     return figure
 
 
-def draw_kshot(tables: Sequence[MethodTable], looks: Looks) -> Figure:
+def draw_kshot(tables: Sequence[MethodComparison], looks: Looks) -> Figure:
     """Return mean Dice (%) ± standard deviation over the number of training cases; ``tables`` differ in it alone.
 
     Raises: ValueError if there are fewer than two numbers.

@@ -9,7 +9,7 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports.analysis.comparison import MethodTable
+from reports.analysis.comparison import MethodComparison
 from reports.analysis.statistics import Friedman, TooFewError, bootstrap_ranks, friedman_nemenyi
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
 from reports.figures.distributions import draw_cases, draw_critical_difference, draw_ranks
@@ -41,7 +41,7 @@ class Picture:
 
 
 def list_pictures(
-    tables: Sequence[MethodTable],
+    tables: Sequence[MethodComparison],
     studies: Sequence[StudyRecord],
     read_slices: ReadSlices,
     looks: Looks,
@@ -76,30 +76,32 @@ def list_pictures(
     return pictures, list(dict.fromkeys(absent))
 
 
-def _group(tables: Sequence[MethodTable], but: str) -> list[list[MethodTable]]:
-    groups: dict[tuple[object, ...], list[MethodTable]] = {}
+def _group(tables: Sequence[MethodComparison], but: str) -> list[list[MethodComparison]]:
+    groups: dict[tuple[object, ...], list[MethodComparison]] = {}
     for table in tables:
         rest = tuple(value for key, value in vars(table.setting).items() if key != but)
         groups.setdefault(rest, []).append(table)
     return list(groups.values())
 
 
-def _slug(name: str, table: MethodTable, *, dataset: str | None = None, shots: bool = True) -> str:
+def _slug(
+    name: str, table: MethodComparison, *, dataset: str | None = None, shots: bool = True
+) -> str:
     few = f"{table.setting.shots}shot" if shots and table.setting.shots is not None else ""
     where = table.setting.dataset if dataset is None else dataset
     return make_slug(name, where, table.setting.backbone, table.setting.weights, few)
 
 
-def _without_runs(table: MethodTable) -> MethodTable:
+def _without_runs(table: MethodComparison) -> MethodComparison:
     """Return the table's numbers alone: what draws a picture is sent to another process."""
     return replace(table, results=(), cases=pd.DataFrame(), scores=pd.DataFrame())
 
 
-def _describe(tables: Sequence[MethodTable], subject: str, *more: str) -> str:
+def _describe(tables: Sequence[MethodComparison], subject: str, *more: str) -> str:
     return " ".join([*describe_setting(tables, subject), *more])
 
 
-def _plan_tradeoffs(table: MethodTable, looks: Looks) -> Iterator[Picture]:
+def _plan_tradeoffs(table: MethodComparison, looks: Looks) -> Iterator[Picture]:
     finished, numbers = table.rows[table.rows["note"] == ""], _without_runs(table)
     for axis in AXES:
         if finished[axis.cost].notna().any():
@@ -113,7 +115,7 @@ def _plan_tradeoffs(table: MethodTable, looks: Looks) -> Iterator[Picture]:
             )
 
 
-def _plan_cases(table: MethodTable, looks: Looks) -> Iterator[Picture]:
+def _plan_cases(table: MethodComparison, looks: Looks) -> Iterator[Picture]:
     if not table.scores.empty:
         note = "Density, quartiles, and a point per held-out case, averaged over its seeds."
         caption = _describe([table], "Dice of the cases", note)
@@ -121,7 +123,7 @@ def _plan_cases(table: MethodTable, looks: Looks) -> Iterator[Picture]:
         yield Picture(_slug("cases", table), str(table.setting), "Case by case", caption, draw)
 
 
-def _plan_ranks(table: MethodTable, looks: Looks) -> Iterator[Picture]:
+def _plan_ranks(table: MethodComparison, looks: Looks) -> Iterator[Picture]:
     if table.scores.shape[1] < 2:
         got = ", ".join(map(str, table.scores.columns)) or "none"
         raise TooFewError(f"rank intervals on {table.setting} must have two methods, got {got}")
@@ -138,7 +140,7 @@ def _plan_ranks(table: MethodTable, looks: Looks) -> Iterator[Picture]:
     )
 
 
-def _plan_differences(tables: Sequence[MethodTable], looks: Looks) -> Iterator[Picture]:
+def _plan_differences(tables: Sequence[MethodComparison], looks: Looks) -> Iterator[Picture]:
     """Yield the critical-difference diagram over data sets where there are enough, else one for each over its cases."""
     means = pd.DataFrame(
         [table.scores.mean() for table in tables if not table.scores.empty]
@@ -156,7 +158,7 @@ def _plan_differences(tables: Sequence[MethodTable], looks: Looks) -> Iterator[P
 
 
 def _plan_diagram(
-    tables: Sequence[MethodTable], test: Friedman, blocks: str, looks: Looks
+    tables: Sequence[MethodComparison], test: Friedman, blocks: str, looks: Looks
 ) -> Picture:
     together = len(tables) > 1
     slug = _slug("critical-difference", tables[0], dataset="all" if together else None)
@@ -168,7 +170,7 @@ def _plan_diagram(
     return Picture(slug, setting, "Critical difference", caption, draw)
 
 
-def _plan_learning(table: MethodTable, looks: Looks) -> Iterator[Picture]:
+def _plan_learning(table: MethodComparison, looks: Looks) -> Iterator[Picture]:
     runs = [
         replace(run, cases=()) for run in table.results if run.status == Status.DONE and run.curve
     ]
@@ -181,7 +183,7 @@ def _plan_learning(table: MethodTable, looks: Looks) -> Iterator[Picture]:
         )
 
 
-def _plan_kshot(tables: Sequence[MethodTable], looks: Looks) -> Iterator[Picture]:
+def _plan_kshot(tables: Sequence[MethodComparison], looks: Looks) -> Iterator[Picture]:
     caption = _describe(
         tables, "Methods by number of training cases", "± standard deviation, as in the table."
     )
@@ -215,7 +217,9 @@ def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Iterator[Pictu
         )
 
 
-def _plan_panels(table: MethodTable, read_slices: ReadSlices, looks: Looks) -> Iterator[Picture]:
+def _plan_panels(
+    table: MethodComparison, read_slices: ReadSlices, looks: Looks
+) -> Iterator[Picture]:
     """Yield the panels of the best, the median and the worst case; each method is shown by its run of lowest seed."""
     scores = table.scores
     for word, case in pick_cases(scores).items() if not scores.empty else ():

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from reports.analysis.comparison import MethodTable
+from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import MEAN
 from reports.figures.style import FAINT, INK, Looks, add_grid, fix_layout, new_figure
 from reports.tables.layout import time_unit
@@ -37,7 +37,7 @@ AXES = (
 )
 
 
-def draw_tradeoff(table: MethodTable, axis: Axis, looks: Looks) -> Figure:
+def draw_tradeoff(table: MethodComparison, axis: Axis, looks: Looks) -> Figure:
     """Return mean Dice (%) over a cost, a named point per finished method, and the Pareto front.
 
     On the logarithmic axis a method that tunes nothing stands at "0", left of a gap.

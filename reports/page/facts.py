@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.analysis.comparison import MethodTable
+from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import average_seeds
 from reports.records.run import RunResult, flatten
 
@@ -18,7 +18,9 @@ DECIMALS = 4
 ENVIRONMENT = ("device", "device_name", "threads", "python", "platform", "git_commit", "git_dirty")
 
 
-def describe_cases(tables: Sequence[MethodTable], panels: dict[str, str]) -> list[dict[str, Any]]:
+def describe_cases(
+    tables: Sequence[MethodComparison], panels: dict[str, str]
+) -> list[dict[str, Any]]:
     """Return per setting the scores of every case: a list per method, metric and region, null where not defined.
 
     ``panels`` has the anchor of the picture of a case, where there is one, under "setting/case".

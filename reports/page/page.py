@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.analysis.comparison import MethodTable
+from reports.analysis.comparison import MethodComparison
 from reports.figures.gallery import Picture
 from reports.page.facts import describe_cases, describe_run, list_environments, list_protocols
 from reports.records.run import RunResult, Status
@@ -31,7 +31,7 @@ class Page:
     """What goes onto the page; ``drawn`` has the SVG of each picture, ``absent`` why others are not there."""
 
     results: Sequence[RunResult]
-    summaries: Sequence[MethodTable]
+    summaries: Sequence[MethodComparison]
     tables: Sequence[Table]
     drawn: Sequence[tuple[Picture, str]]
     absent: Sequence[str]
@@ -100,12 +100,9 @@ def _describe_table(table: Table) -> dict[str, Any]:
 def _head_rows(columns: Sequence[Column]) -> Iterator[list[tuple[str, int]]]:
     """Yield the upper rows of headings as (name, how many columns it spans); the lowest row is sorted by."""
     for level in range(len(columns[0].heads) - 1):
-        spans = [
-            (heads[-1], len(list(members)))
-            for heads, members in groupby(
-                columns, key=lambda column, level=level: column.heads[: level + 1]
-            )  # type: ignore[misc]
-        ]
+        spans = []
+        for heads, members in groupby(columns, key=lambda column: column.heads[: level + 1]):  # noqa: B023 - used at once
+            spans.append((heads[-1], len(list(members))))
         if any(name for name, _ in spans):
             yield spans
 

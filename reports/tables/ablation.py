@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reports.analysis.comparison import MethodTable
+from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import MEAN
 from reports.records.run import RunResult
 from reports.tables.layout import add_legend, align, cost_column, finish, score_column
@@ -18,7 +18,7 @@ from reports.tables.wording import (
 )
 
 
-def ablation_tables(tables: Sequence[MethodTable]) -> list[Table]:
+def ablation_tables(tables: Sequence[MethodComparison]) -> list[Table]:
     """Return one table per setting and method that was run with several settings; the swept ones are columns."""
     found = []
     for table in tables:
@@ -36,7 +36,7 @@ def ablation_tables(tables: Sequence[MethodTable]) -> list[Table]:
     return found
 
 
-def _ablation_table(table: MethodTable, name: str, variants: Sequence[RunResult]) -> Table:
+def _ablation_table(table: MethodComparison, name: str, variants: Sequence[RunResult]) -> Table:
     swept = [
         key
         for key in dict.fromkeys(key for run in variants for key in run.settings)

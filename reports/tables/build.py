@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from reports.analysis.comparison import MethodTable, method_tables
+from reports.analysis.comparison import MethodComparison, compare_methods
 from reports.records.run import RunResult
 from reports.tables.ablation import ablation_tables
 from reports.tables.differences import comparison_tables, gap_tables
@@ -25,7 +25,7 @@ class Kind:
     """A kind of table: what it shows, and how it is made."""
 
     summary: str
-    build: Callable[[Sequence[MethodTable]], list[Table]]
+    build: Callable[[Sequence[MethodComparison]], list[Table]]
 
 
 KINDS = {
@@ -73,7 +73,7 @@ def build_tables(
 
 
 def build_tables_of(
-    summaries: Sequence[MethodTable], request: ReportRequest, *, per_dataset: bool
+    summaries: Sequence[MethodComparison], request: ReportRequest, *, per_dataset: bool
 ) -> tuple[list[Table], list[str]]:
     """Return as `build_tables`, and a sentence for each kind that ``all`` found nothing for."""
     builders = {name: kind.build for name, kind in KINDS.items()}
@@ -97,9 +97,9 @@ def build_tables_of(
     return [apply_view(table, request.view) for table in tables], absent
 
 
-def summarise(results: Sequence[RunResult], request: ReportRequest) -> list[MethodTable]:
+def summarise(results: Sequence[RunResult], request: ReportRequest) -> list[MethodComparison]:
     """Return one row per method for each setting."""
-    return method_tables(
+    return compare_methods(
         results,
         allow_mixed=request.allow_mixed,
         intersection=request.intersection,

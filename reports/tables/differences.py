@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reports.analysis.comparison import MethodTable
+from reports.analysis.comparison import MethodComparison
 from reports.analysis.statistics import Interval, TooFewError, bootstrap_mean, compare_with
 from reports.analysis.tidy import score_matrix
 from reports.records.run import RunResult, Status
@@ -19,7 +19,7 @@ METHOD_OF_TEST = (
 )
 
 
-def comparison_tables(tables: Sequence[MethodTable], reference: str = "") -> list[Table]:
+def comparison_tables(tables: Sequence[MethodComparison], reference: str = "") -> list[Table]:
     """Return one table per setting: every finished method against ``reference``, by default the first method.
 
     Raises: ValueError if a setting has one method, lacks the reference, has too few cases, or mixes
@@ -28,7 +28,7 @@ def comparison_tables(tables: Sequence[MethodTable], reference: str = "") -> lis
     return [_comparison_table(table, reference) for table in tables]
 
 
-def _comparison_table(table: MethodTable, reference: str) -> Table:
+def _comparison_table(table: MethodComparison, reference: str) -> Table:
     if table.mixed:
         raise ValueError(
             f"report: a comparison on {table.setting} must have one protocol, got {table.difference}"
@@ -100,7 +100,7 @@ def interval_cell(interval: Interval) -> Cell:
     return Cell(f"{value:+.1f}" + (f" [{low:+.1f}, {high:+.1f}]" if low == low else ""))
 
 
-def gap_tables(tables: Sequence[MethodTable]) -> list[Table]:
+def gap_tables(tables: Sequence[MethodComparison]) -> list[Table]:
     """Return one table per setting: each method's default settings beside those that a tuning study chose.
 
     A run counts as tuned if it names its study; of several tuned settings of a method each has a
@@ -124,7 +124,9 @@ def gap_tables(tables: Sequence[MethodTable]) -> list[Table]:
     return found
 
 
-def _gap_table(table: MethodTable, default: dict[str, str], tuned: dict[str, RunResult]) -> Table:
+def _gap_table(
+    table: MethodComparison, default: dict[str, str], tuned: dict[str, RunResult]
+) -> Table:
     # runs of both kinds may carry one label where the study has chosen the defaults: keep them
     # apart
     of_default = score_matrix([run for run in table.results if not run.study])

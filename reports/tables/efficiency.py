@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.analysis.comparison import MethodTable
+from reports.analysis.comparison import MethodComparison
 from reports.analysis.quantities import EFFICIENCY
 from reports.analysis.tidy import MEAN
 from reports.records.run import RunResult
@@ -13,7 +13,7 @@ from reports.tables.table import MISSING, Table, word_column
 from reports.tables.wording import describe_protocol, describe_setting, describe_verdict
 
 
-def efficiency_tables(tables: Sequence[MethodTable]) -> list[Table]:
+def efficiency_tables(tables: Sequence[MethodComparison]) -> list[Table]:
     """Return one table per setting: what each method costs; columns that no run has measured are left out."""
     found = []
     for table in tables:

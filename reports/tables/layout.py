@@ -8,7 +8,7 @@ from math import isnan, nan
 
 import pandas as pd
 
-from reports.analysis.comparison import MethodTable
+from reports.analysis.comparison import MethodComparison
 from reports.analysis.quantities import COSTS, ScoreQuantity, score_keys
 from reports.tables.table import (
     BEST,
@@ -25,7 +25,7 @@ from reports.tables.wording import describe_marks, list_runs
 
 def finish(
     kind: str,
-    tables: Sequence[MethodTable],
+    tables: Sequence[MethodComparison],
     columns: Sequence[Column],
     caption: Sequence[str],
     extra: str = "",
@@ -54,7 +54,7 @@ def add_legend(table: Table) -> Table:
     return replace(table, caption=(*table.caption, *describe_marks(places=table.has_marks[0])))
 
 
-def method_names(tables: Sequence[MethodTable]) -> dict[tuple[str, str], str]:
+def method_names(tables: Sequence[MethodComparison]) -> dict[tuple[str, str], str]:
     """Return the rows of a table of several settings: (label, protocol or nothing) with what is printed."""
     names: dict[tuple[str, str], str] = {}
     for table in tables:
@@ -65,7 +65,7 @@ def method_names(tables: Sequence[MethodTable]) -> dict[tuple[str, str], str]:
     return names
 
 
-def align(table: MethodTable, keys: Sequence[tuple[str, str]]) -> list[int | None]:
+def align(table: MethodComparison, keys: Sequence[tuple[str, str]]) -> list[int | None]:
     """Return the number of each key's row in the table, None where the table lacks it."""
     own = {
         (label, protocol if table.mixed else ""): number
@@ -77,7 +77,7 @@ def align(table: MethodTable, keys: Sequence[tuple[str, str]]) -> list[int | Non
 
 
 def score_column(
-    table: MethodTable,
+    table: MethodComparison,
     rows: Sequence[int | None],
     key: str,
     *,
@@ -103,7 +103,9 @@ def score_column(
     return Column(f"{table.setting.dataset}:{key}", heads or own[-levels:], tuple(placed))
 
 
-def _score_cell(table: MethodTable, row: int | None, key: str, quantity: ScoreQuantity) -> Cell:
+def _score_cell(
+    table: MethodComparison, row: int | None, key: str, quantity: ScoreQuantity
+) -> Cell:
     if row is None:
         return Cell("missing" if quantity.metric == "dice" else MISSING)
     line = table.rows.iloc[row]
@@ -114,7 +116,10 @@ def _score_cell(table: MethodTable, row: int | None, key: str, quantity: ScoreQu
 
 
 def cost_column(
-    tables: Sequence[MethodTable], keys: Sequence[tuple[str, str]], cost: str, levels: int = LEVELS
+    tables: Sequence[MethodComparison],
+    keys: Sequence[tuple[str, str]],
+    cost: str,
+    levels: int = LEVELS,
 ) -> Column:
     """Return the column of a cost, averaged over the data sets that have it; a long fit is in minutes or hours."""
     quantity = COSTS[cost]
@@ -141,7 +146,7 @@ def time_unit(longest_s: float) -> tuple[str, float]:
     return ("min", 60.0) if longest_s >= 600 else ("s", 1.0)
 
 
-def note_of(tables: Sequence[MethodTable], key: tuple[str, str]) -> str:
+def note_of(tables: Sequence[MethodComparison], key: tuple[str, str]) -> str:
     """Return what is to be said of a method that is not done everywhere but has numbers; else nothing."""
     found = []
     for table in tables:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.analysis.comparison import MethodTable
+from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import MEAN
 from reports.tables.layout import (
     LEVELS,
@@ -26,9 +26,9 @@ from reports.tables.wording import (
 )
 
 
-def main_tables(tables: Sequence[MethodTable]) -> list[Table]:
+def main_tables(tables: Sequence[MethodComparison]) -> list[Table]:
     """Return one table per backbone, pre-training and shots, with the data sets side by side."""
-    groups: dict[tuple[object, ...], list[MethodTable]] = {}
+    groups: dict[tuple[object, ...], list[MethodComparison]] = {}
     for table in tables:
         groups.setdefault(
             (table.setting.backbone, table.setting.weights, table.setting.shots), []
@@ -36,7 +36,7 @@ def main_tables(tables: Sequence[MethodTable]) -> list[Table]:
     return [main_table(group) for group in groups.values()]
 
 
-def main_table(tables: Sequence[MethodTable]) -> Table:
+def main_table(tables: Sequence[MethodComparison]) -> Table:
     """Return the table of some data sets under one backbone and pre-training."""
     names = method_names(tables)
     columns = [word_column("method", "Method", list(names.values()), LEVELS)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.analysis.comparison import MethodTable
+from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import MEAN
 from reports.tables.layout import add_legend, align, finish, method_names, note_of, score_column
 from reports.tables.table import Column, Table, word_column
@@ -16,9 +16,11 @@ from reports.tables.wording import (
 )
 
 
-def sweep_tables(kind: str, field: str, head: str, tables: Sequence[MethodTable]) -> list[Table]:
+def sweep_tables(
+    kind: str, field: str, head: str, tables: Sequence[MethodComparison]
+) -> list[Table]:
     """Return tables with a column per value of one field of the setting (weights, shots), all else equal."""
-    groups: dict[tuple[object, ...], list[MethodTable]] = {}
+    groups: dict[tuple[object, ...], list[MethodComparison]] = {}
     for table in tables:
         rest = tuple(value for key, value in vars(table.setting).items() if key != field)
         groups.setdefault(rest, []).append(table)
@@ -30,8 +32,8 @@ def sweep_tables(kind: str, field: str, head: str, tables: Sequence[MethodTable]
     return found
 
 
-def _sweep_table(kind: str, field: str, head: str, group: Sequence[MethodTable]) -> Table:
-    def order(table: MethodTable) -> tuple[bool, int]:
+def _sweep_table(kind: str, field: str, head: str, group: Sequence[MethodComparison]) -> Table:
+    def order(table: MethodComparison) -> tuple[bool, int]:
         shots = table.setting.shots
         return (shots is None, shots or 0) if field == "shots" else (False, 0)
 

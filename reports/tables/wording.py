@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from reports.analysis.comparison import MethodTable
+from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import MEAN
 from reports.records.run import RunResult
 
 
-def describe_setting(tables: Sequence[MethodTable], subject: str) -> Iterator[str]:
+def describe_setting(tables: Sequence[MethodComparison], subject: str) -> Iterator[str]:
     """Yield what was compared on which data, and that the data are synthetic if any are."""
     setting = tables[0].setting
     datasets = ", ".join(dict.fromkeys(table.setting.dataset for table in tables))
@@ -26,7 +26,7 @@ def _name_weights(weights: str) -> str:
     return "none (random initialisation)" if weights == "none" else weights
 
 
-def describe_scores(tables: Sequence[MethodTable]) -> Iterator[str]:
+def describe_scores(tables: Sequence[MethodComparison]) -> Iterator[str]:
     """Yield how many cases were scored, and what mean and spread are over."""
     results = [result for table in tables for result in table.results]
     counts = ", ".join(dict.fromkeys(str(table.rows["n_cases"].max()) for table in tables))
@@ -43,14 +43,14 @@ def describe_scores(tables: Sequence[MethodTable]) -> Iterator[str]:
     )
 
 
-def describe_distance(tables: Sequence[MethodTable]) -> str:
+def describe_distance(tables: Sequence[MethodComparison]) -> str:
     """Return which Hausdorff distance this is, and where it is not defined."""
     lowest = min(table.rows["hd95_frac"].min() for table in tables)
     defined = f", where it is defined (at the least in {lowest:.0%} of them)" if lowest < 1 else ""
     return f"HD95: the larger of the two directed 95th percentiles, mean over regions, then cases{defined}."
 
 
-def describe_protocol(tables: Sequence[MethodTable]) -> str:
+def describe_protocol(tables: Sequence[MethodComparison]) -> str:
     """Return the protocols' hashes, or how they differ where they may not."""
     mixed = [table.difference for table in tables if table.mixed]
     if mixed:
@@ -59,7 +59,7 @@ def describe_protocol(tables: Sequence[MethodTable]) -> str:
     return f"Protocol{'s' if len(found) > 1 else ''} {', '.join(found)}."
 
 
-def describe_verdict(tables: Sequence[MethodTable]) -> Iterator[str]:
+def describe_verdict(tables: Sequence[MethodComparison]) -> Iterator[str]:
     """Yield what the mark of a tie means, or why there is none."""
     verdicts = [table.verdicts.get(f"dice/{MEAN}") for table in tables if sum(table.ranked) > 1]
     reasons = dict.fromkeys(

@@ -63,7 +63,7 @@ class Block(Executed):
         if self._runs_by_slice():
             return self.run_slices(self._transform, x)
         x = x + self.attn_branch(x)
-        return x + self.mlp_branch(x)  # type: ignore[no-any-return]  # torch types a module call as Any
+        return x + self.mlp_branch(x)
 
     def _runs_by_slice(self) -> bool:
         return (

@@ -178,7 +178,7 @@ class WindowAttention(nn.Module):
             ).flatten(0, 1)
         attention = self.attn_drop(attention.softmax(dim=-1))
         y = self.proj_drop(self.proj((attention @ v).transpose(1, 2).reshape(-1, n_tokens, width)))
-        return y.reshape(windows.shape)  # type: ignore[no-any-return]  # torch types a module call as Any
+        return y.reshape(windows.shape)
 
     def _position_bias(self, n_tokens: int) -> torch.Tensor:
         """Return (heads, tokens, tokens)."""

@@ -67,7 +67,7 @@ class UpStage(nn.Module):
         y = self.mix(torch.cat([self.expansion(x), skip], dim=-1)).flatten(1, 2)
         for block in self.blocks:
             y = block(y)
-        return y.reshape(skip.shape)  # type: ignore[no-any-return]  # torch types a module call as Any
+        return y.reshape(skip.shape)
 
 
 class Expansion(nn.Module):

@@ -11,7 +11,7 @@ from bench.specs.protocol import Protocol
 from bench.specs.run import MethodSpec, RunSpec, digest
 from bench.tracking.publishing import Publisher
 from bench.tracking.store import open_store
-from reports.analysis.comparison import method_tables
+from reports.analysis.comparison import compare_methods
 from reports.records.run import CaseScore, RunResult, Status, flatten
 
 SPEC = RunSpec(MethodSpec("linear"), "brats", "abc", 0, 0, Protocol(), Path())
@@ -62,7 +62,7 @@ def test_every_section_of_the_protocol_is_looked_at():
         "version",
     }
     assert len(FIELDS) > 35
-    assert len(method_tables([make_result("linear"), make_result("full")])) == 1
+    assert len(compare_methods([make_result("linear"), make_result("full")])) == 1
 
 
 @pytest.mark.parametrize("key", [key for key in FIELDS if key not in OWN_TABLE])
@@ -70,11 +70,13 @@ def test_editing_a_field_of_one_run_is_refused_by_its_name(key):
     with pytest.raises(
         ValueError, match=rf"must have one protocol, got 2 .* differ in {key} \(.*--allow-mixed"
     ):
-        method_tables([make_result("linear"), make_result("full", edit(key))])
+        compare_methods([make_result("linear"), make_result("full", edit(key))])
 
 
 def test_few_shot_runs_have_their_own_table():
-    assert len(method_tables([make_result("linear"), make_result("full", edit("data.shots"))])) == 2
+    assert (
+        len(compare_methods([make_result("linear"), make_result("full", edit("data.shots"))])) == 2
+    )
 
 
 @pytest.mark.parametrize("key", FIELDS)

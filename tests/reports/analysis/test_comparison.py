@@ -5,33 +5,33 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports.analysis.comparison import MethodTable, method_tables
+from reports.analysis.comparison import MethodComparison, compare_methods
 from reports.analysis.tidy import MEAN, case_table
 from reports.records.run import RunResult, Status
 from reports.tables.main import main_table
 from reports.tables.table import BEST, SECOND, Column
 
 
-def only_table(results: list[RunResult], **options: bool) -> MethodTable:
-    (table,) = method_tables(results, **options)
+def only_table(results: list[RunResult], **options: bool) -> MethodComparison:
+    (table,) = compare_methods(results, **options)
     return table
 
 
-def column(table: MethodTable, *heads: str) -> Column:
+def column(table: MethodComparison, *heads: str) -> Column:
     """Return the column whose lowest headings are these."""
     (found,) = [item for item in main_table([table]).columns if item.heads[-len(heads) :] == heads]
     return found
 
 
-def texts(table: MethodTable, *heads: str) -> tuple[str, ...]:
+def texts(table: MethodComparison, *heads: str) -> tuple[str, ...]:
     return tuple(cell.text for cell in column(table, *heads).cells)
 
 
-def places(table: MethodTable, *heads: str) -> tuple[int, ...]:
+def places(table: MethodComparison, *heads: str) -> tuple[int, ...]:
     return tuple(cell.place for cell in column(table, *heads).cells)
 
 
-def caption(table: MethodTable) -> str:
+def caption(table: MethodComparison) -> str:
     return " ".join(main_table([table]).caption)
 
 
@@ -166,7 +166,7 @@ def test_tables_are_split_by_data_set_backbone_and_weights(results: list[RunResu
         replace(lora, **{name: "another", "protocol_id": name})
         for name in ("dataset", "backbone", "weights")
     ]
-    assert len(method_tables([lora, *others, lora])) == 4
+    assert len(compare_methods([lora, *others, lora])) == 4
 
 
 def test_caption_says_what_the_numbers_are(results: list[RunResult]) -> None:
@@ -194,7 +194,7 @@ def test_mixed_protocols_are_refused_with_the_field_that_differs(results: list[R
         ValueError,
         match=r"brats on tiny_vit .* got 2 \(abc123, def456\) .* train\.epochs \(30, 60\) ",
     ) as info:
-        method_tables(mixed)
+        compare_methods(mixed)
     assert "train.lr" not in str(info.value)
     table = only_table(mixed, allow_mixed=True)
     assert texts(table, "Method") == (

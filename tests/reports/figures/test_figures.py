@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from reports.analysis.comparison import method_tables
+from reports.analysis.comparison import compare_methods
 from reports.analysis.statistics import bootstrap_ranks, friedman_nemenyi
 from reports.analysis.tidy import MEAN
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
@@ -55,7 +55,7 @@ def test_a_method_has_one_look_whatever_it_is_shown_with() -> None:
 
 
 def test_points_are_where_the_table_says(results: list[RunResult]) -> None:
-    (table,) = method_tables(results)
+    (table,) = compare_methods(results)
     figure = draw_tradeoff(table, PARAMETERS, looks_of(results))
     found = points(figure)
     assert [y for _, y in found] == pytest.approx(table.rows[f"dice/{MEAN}"].dropna().to_list())
@@ -71,7 +71,7 @@ def test_a_cost_that_nobody_measured_is_refused(results: list[RunResult]) -> Non
     with pytest.raises(
         ValueError, match="must have a finished method with training_gflop, got none"
     ):
-        draw_tradeoff(method_tables(results)[0], FLOPS, looks_of(results))
+        draw_tradeoff(compare_methods(results)[0], FLOPS, looks_of(results))
 
 
 def test_the_pareto_front_has_what_nothing_beats() -> None:
@@ -92,7 +92,7 @@ def test_names_of_near_points_do_not_overlap(results: list[RunResult]) -> None:
         for index in range(5)
     ]
     shown = [*crowd, results[0], results[2]]
-    figure = draw_tradeoff(method_tables(shown)[0], PARAMETERS, looks_of(shown))
+    figure = draw_tradeoff(compare_methods(shown)[0], PARAMETERS, looks_of(shown))
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert len(boxes) == 7
     assert not any(one.overlaps(two) for index, one in enumerate(boxes) for two in boxes[:index])
@@ -165,7 +165,7 @@ def test_tuning_shows_the_best_so_far() -> None:
 
 def test_k_shot_curves_go_from_few_cases_to_all() -> None:
     runs = [make_result(name, shots=shots) for shots in (None, 5, 2) for name in ("lora", "linear")]
-    tables = method_tables(runs)
+    tables = compare_methods(runs)
     figure = draw_kshot(tables, looks_of(runs))
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["2", "5", "all"]
     means = [
@@ -212,7 +212,7 @@ def test_best_median_and_worst_case_are_picked() -> None:
 def test_every_picture_has_its_predictable_name() -> None:
     results = read_fixture()
     pictures, absent = list_pictures(
-        method_tables(results),
+        compare_methods(results),
         [make_study(0.5)],
         lambda run, case: made_slices(),
         looks_of(results),
@@ -231,7 +231,7 @@ def test_every_picture_has_its_predictable_name() -> None:
 def test_a_single_method_has_no_ranks_and_that_is_said() -> None:
     results = [make_result("lora")]
     pictures, absent = list_pictures(
-        method_tables(results), [], lambda run, case: None, looks_of(results)
+        compare_methods(results), [], lambda run, case: None, looks_of(results)
     )
     assert absent == [
         "not drawn: rank intervals on brats on tiny_vit (none) must have two methods, got lora"
@@ -241,7 +241,7 @@ def test_a_single_method_has_no_ranks_and_that_is_said() -> None:
 
 def make_pictures() -> list[Picture]:
     results = read_fixture()
-    return list_pictures(method_tables(results), [], lambda run, case: None, looks_of(results))[0]
+    return list_pictures(compare_methods(results), [], lambda run, case: None, looks_of(results))[0]
 
 
 def test_pictures_become_files() -> None:

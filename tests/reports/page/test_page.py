@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.analysis.comparison import method_tables
+from reports.analysis.comparison import compare_methods
 from reports.figures.gallery import list_pictures
 from reports.figures.rendering import render_one
 from reports.figures.style import assign_looks
@@ -33,7 +33,7 @@ pytestmark = [
 
 
 def make_page(results: list[RunResult]) -> str:
-    summaries = method_tables(results)
+    summaries = compare_methods(results)
     tables = [
         table
         for kind in ("main", "efficiency", "ablation")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.analysis.comparison import method_tables
+from reports.analysis.comparison import compare_methods
 from reports.formats.macros import format_macros
 from reports.records.run import RunResult
 from reports.tables.build import KINDS
@@ -40,7 +40,7 @@ def test_pretraining_table_has_a_column_per_weights() -> None:
         make_result(name, weights=weights)
         for name, weights in product(("linear", "lora"), ("none", "in21k"))
     ]
-    table = only(KINDS["pretraining"].build(method_tables(runs)))
+    table = only(KINDS["pretraining"].build(compare_methods(runs)))
     assert [item.heads for item in table.columns[1:]] == [
         ("Mean Dice (%) by weights", "none (n = 10)"),
         ("Mean Dice (%) by weights", "in21k (n = 10)"),
@@ -54,7 +54,7 @@ def test_kshot_table_goes_from_few_to_all() -> None:
     runs = [
         make_result(name, shots=shots) for name, shots in product(("linear", "lora"), (None, 10, 5))
     ]
-    table = only(KINDS["kshot"].build(method_tables(runs)))
+    table = only(KINDS["kshot"].build(compare_methods(runs)))
     assert [item.heads[-1] for item in table.columns[1:]] == [
         "5 (n = 10)",
         "10 (n = 10)",
@@ -69,7 +69,7 @@ def test_gap_table_pairs_default_and_tuned() -> None:
     tuned = replace(
         default, label="lora[rank=4]", settings={"rank": 4}, study="study-a#7", cases=better
     )
-    table = only(KINDS["gap"].build(method_tables([default, tuned, make_result("linear")])))
+    table = only(KINDS["gap"].build(compare_methods([default, tuned, make_result("linear")])))
     assert texts(table, "method") == ["lora"]
     assert texts(table, "settings") == ["rank=4"]
     assert texts(table, "difference") == ["+5.0 [+5.0, +5.0]"]
@@ -77,7 +77,7 @@ def test_gap_table_pairs_default_and_tuned() -> None:
 
 
 def test_ablation_shows_what_was_swept(fixture: list[RunResult]) -> None:
-    table = only(KINDS["ablation"].build(method_tables(fixture)))
+    table = only(KINDS["ablation"].build(compare_methods(fixture)))
     assert texts(table, "rank") == ["8", "4"]
     assert texts(table, "method") == ["lora", "lora[rank=4]"]
     assert table.notes == ()
@@ -85,7 +85,7 @@ def test_ablation_shows_what_was_swept(fixture: list[RunResult]) -> None:
 
 def test_comparison_is_with_the_first_method_unless_told(fixture: list[RunResult]) -> None:
     brats = [result for result in fixture if result.dataset == "brats"]
-    table = only(KINDS["comparison"].build(method_tables(brats)))
+    table = only(KINDS["comparison"].build(compare_methods(brats)))
     assert texts(table, "method") == [
         "linear",
         "lora",
@@ -112,22 +112,22 @@ def test_comparison_is_with_the_first_method_unless_told(fixture: list[RunResult
 )
 def test_a_kind_without_results_says_so(kind: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        KINDS[kind].build(method_tables([make_result("lora")]))
+        KINDS[kind].build(compare_methods([make_result("lora")]))
 
 
 def test_efficiency_leaves_out_what_nobody_measured(fixture: list[RunResult]) -> None:
-    found = KINDS["efficiency"].build(method_tables(fixture))[0]
+    found = KINDS["efficiency"].build(compare_methods(fixture))[0]
     assert texts(found, "training_gflop")[0] == "24.5"  # two per multiply-accumulate
     assert "energy_kj" in " ".join(found.caption)
     assert not [item for item in found.columns if item.key == "energy_kj"]
     with pytest.raises(ValueError, match="must have a run that is done"):
         KINDS["efficiency"].build(
-            method_tables([r for r in fixture if r.label == "full" and r.dataset == "kits"])
+            compare_methods([r for r in fixture if r.label == "full" and r.dataset == "kits"])
         )
 
 
 def test_data_sets_stand_side_by_side(fixture: list[RunResult]) -> None:
-    table = only(main_tables(method_tables(fixture)))
+    table = only(main_tables(compare_methods(fixture)))
     assert {item.heads[0] for item in table.columns} == {"", "brats (n = 20)", "kits (n = 20)"}
     assert texts(table, "kits:dice/mean")[0] == "oom"
     assert texts(table, "kits:dice/mean")[-1] == "missing"
@@ -140,7 +140,7 @@ def test_view_selects_orders_names_and_groups(fixture: list[RunResult]) -> None:
         names={"lora[rank=4]": "LoRA, r = 4", "linear": "Linear probe"},
         groups={"Updates": ("lora",), "Nothing": ("linear",)},
     )
-    table = apply_view(only(main_tables(method_tables(select_methods(fixture, view)))), view)
+    table = apply_view(only(main_tables(compare_methods(select_methods(fixture, view)))), view)
     assert texts(table, "method") == ["lora", "LoRA, r = 4", "Linear probe", "full"]
     assert table.sections == {0: "Updates", 2: "Nothing", 3: "others"}
     assert [item.key for item in table.columns] == [
@@ -165,7 +165,7 @@ def test_views_that_cannot_be_are_refused(
     fixture: list[RunResult], view: View, sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
-        apply_view(only(main_tables(method_tables(fixture))), view)
+        apply_view(only(main_tables(compare_methods(fixture))), view)
 
 
 def test_an_unknown_method_is_refused(fixture: list[RunResult]) -> None:
@@ -179,7 +179,7 @@ def test_published_numbers_stand_beside_ours(fixture: list[RunResult]) -> None:
         Published("brats", "lora", "dice/mean", 63.7, "A. Author 2024"),
         Published("brats", "unet", "dice/mean", 70.0),
     )
-    table = apply_view(main_table(method_tables(brats)), View(published=published))
+    table = apply_view(main_table(compare_methods(brats)), View(published=published))
     keys = [item.key for item in table.columns]
     first = keys.index("brats:dice/mean")
     assert keys[first + 1 : first + 3] == ["brats:dice/mean_published", "brats:dice/mean_delta"]
@@ -214,12 +214,12 @@ def test_a_bad_reference_file_is_refused(tmp_path: Path, text: str | None, sente
 
 
 def test_macros_have_letters_only_and_one_number_each(fixture: list[RunResult]) -> None:
-    table = only(main_tables(method_tables(fixture)))
+    table = only(main_tables(compare_methods(fixture)))
     lines = format_macros([table]).splitlines()
     assert r"\newcommand{\benchTinyVitNoneBratsLoraDiceMean}{64.7}" in lines
     assert r"\newcommand{\benchTinyVitNoneBratsLoraDiceMeanSd}{4.8}" in lines
     assert r"\newcommand{\benchTinyVitNoneKitsLinearHdNineFiveMmMean}{10.3}" in lines
     assert r"\newcommand{\benchTinyVitNoneBratsLoraRankFourDiceMean}{64.9}" in lines
-    other = main_table(method_tables([make_result("lora", seed=1)]))
+    other = main_table(compare_methods([make_result("lora", seed=1)]))
     with pytest.raises(ValueError, match="a macro must stand for one number, got two for"):
         format_macros([table, other])
