@@ -101,7 +101,7 @@ def _head_rows(columns: Sequence[Column]) -> Iterator[list[tuple[str, int]]]:
     """Yield the upper rows of headings as (name, how many columns it spans); the lowest row is sorted by."""
     for level in range(len(columns[0].heads) - 1):
         spans = []
-        for heads, members in groupby(columns, key=lambda column: column.heads[: level + 1]):  # noqa: B023 - used at once
+        for heads, members in groupby(columns, key=lambda column: column.heads[: level + 1]):
             spans.append((heads[-1], len(list(members))))
         if any(name for name, _ in spans):
             yield spans
