@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.specs.protocol import Protocol, override
 from methods.execution import PLAIN, Execution
+from reports.records.cell import Cell
 
 EMBEDDED_WEIGHTS = "formula-vit"  # what ships with the package
 
@@ -53,6 +54,18 @@ class RunSpec:
     left_out: tuple[tuple[str, str], ...] = ()
     group: str = ""
     splits_sha256: str = ""
+
+    @property
+    def cell(self) -> Cell:
+        """The cell of the grid that the run belongs to."""
+        return Cell(
+            method=str(self.method),
+            dataset=self.dataset,
+            backbone=self.protocol.model.backbone,
+            weights=self.weights_label,
+            fold=self.fold,
+            shots=self.protocol.data.shots,
+        )
 
     @property
     def own_protocol(self) -> Protocol:

@@ -6,6 +6,7 @@ import pytest
 from bench.specs.presets import PRESETS, get_preset
 from bench.specs.protocol import DataSpec, Protocol, SpecError, TrainSpec, override
 from bench.specs.run import MethodSpec, RunSpec, derive_seed
+from reports.records.cell import Cell
 
 
 def make_run(**changes) -> RunSpec:
@@ -68,6 +69,12 @@ def test_run_id_tells_apart_what_changes_the_result_and_nothing_else():
     assert len({base.run_id, *(run.run_id for run in others)}) == 1 + len(others)
     assert make_run(root=Path("/elsewhere")).run_id == base.run_id
     assert base.run_id.startswith("brats-lora-rank=4-f0-s0-")
+
+
+def test_a_run_belongs_to_its_cell_whatever_its_seed_and_other_settings_are():
+    few = override(Protocol(), "data.shots=4")
+    cell = make_run(fold=2, seed=5, protocol=override(few, "train.lr=2e-3")).cell
+    assert cell == Cell("lora[rank=4]", "brats", "tiny_vit", "none", fold=2, shots=4)
 
 
 def test_protocol_id_is_shared_by_methods_folds_and_seeds():
