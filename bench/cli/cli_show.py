@@ -64,10 +64,12 @@ def list_(
         typer.echo(write_guide(), nl=False)
     elif backbone is not None:
         from bench.cli.show import count_command
-        from bench.cost.inventory import read_setting
+        from bench.cost.inventory import read_network_shape
 
         count_command(
-            read_setting(backbone, patch, channels, classes, also_train), Console(), as_json=json
+            read_network_shape(backbone, patch, channels, classes, also_train),
+            Console(),
+            as_json=json,
         )
     elif given:
         raise ValueError(f"list methods: {given[0]} needs --backbone")

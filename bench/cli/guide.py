@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import Any
 
 import methods
-from bench.cost.inventory import MethodCount, Setting, count_methods
+from bench.cost.inventory import MethodCount, NetworkShape, count_methods
 from bench.grid.estimate import estimate_step
 from methods.base import Method
 from methods.execution import Execution
@@ -24,7 +24,7 @@ from methods.settings import Value
 from methods.sites import Role
 
 COMMAND = "python -m bench list methods --markdown > docs/methods.md"
-SETTINGS = {"ViT-B/16": Setting("vit_b16"), "Swin-T": Setting("swin_tiny")}
+SHAPES = {"ViT-B/16": NetworkShape("vit_b16"), "Swin-T": NetworkShape("swin_tiny")}
 MEASURED = ("full", "med_adapter")  # whose training step is estimated
 LABELS = ("Reference", "Our choices")
 
@@ -77,15 +77,15 @@ class Article:
 def write_guide() -> str:
     """Return the guide as Markdown; the same text for the same code."""
     counts = {
-        title: {count.name: count for count in count_methods(setting)}
-        for title, setting in SETTINGS.items()
+        title: {count.name: count for count in count_methods(shape)}
+        for title, shape in SHAPES.items()
     }
     built = [methods.build(name) for name in methods.names()]
     tuned = {
-        method.info.name: [_tuned(counts[title][method.info.name]) for title in SETTINGS]
+        method.info.name: [_tuned(counts[title][method.info.name]) for title in SHAPES]
         for method in built
     }
-    headings = ("Method", "Paper", *(f"Tuned, {title}" for title in SETTINGS), "Step 0", "Merges")
+    headings = ("Method", "Paper", *(f"Tuned, {title}" for title in SHAPES), "Step 0", "Merges")
     summary = [_summary_row(method, tuned[method.info.name]) for method in built]
     sections = [
         _section(list(group), tuned)
@@ -139,7 +139,7 @@ def _facts(method: Method, tuned: list[str]) -> list[str]:
     """Return what the registry knows of a method: name, place, sizes, start, settings."""
     info = method.info
     places = "; ".join(PLACES[role] for role in method.needed_roles()) or "nothing is inserted"
-    sizes = ", ".join(f"{size} on {title}" for title, size in zip(SETTINGS, tuned, strict=True))
+    sizes = ", ".join(f"{size} on {title}" for title, size in zip(SHAPES, tuned, strict=True))
     start = "the frozen network" if info.identity_at_init else "not the frozen network"
     facts = [
         f"* Where it sits: {places}.",
@@ -165,7 +165,7 @@ def _memory_section() -> str:
     rows = []
     for name in MEASURED:
         plain, saving = (
-            estimate_step(SETTINGS["ViT-B/16"], methods.build(name), way) for way in ways
+            estimate_step(SHAPES["ViT-B/16"], methods.build(name), way) for way in ways
         )
         fixed = plain.total - plain.saved
         sizes = (fixed, plain.saved, plain.total, saving.saved, saving.total)

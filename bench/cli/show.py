@@ -12,7 +12,7 @@ from rich.table import Table
 
 import datasets
 import methods
-from bench.cost.inventory import MethodCount, Setting, count_methods
+from bench.cost.inventory import MethodCount, NetworkShape, count_methods
 from bench.models import registry
 
 
@@ -22,16 +22,16 @@ def list_command(what: str, console: Console) -> None:
     console.print(tables[what]())
 
 
-def count_command(setting: Setting, console: Console, *, as_json: bool) -> None:
+def count_command(shape: NetworkShape, console: Console, *, as_json: bool) -> None:
     """Print what each method trains on a backbone."""
-    counts = count_methods(setting)
+    counts = count_methods(shape)
     if as_json:
-        record = asdict(setting) | {"methods": [asdict(count) for count in counts]}
+        record = asdict(shape) | {"methods": [asdict(count) for count in counts]}
         console.file.write(
             json.dumps(record, indent=2) + "\n"
         )  # as it is: the console would wrap long lines
     else:
-        console.print(_counts_table(setting, counts))
+        console.print(_counts_table(shape, counts))
 
 
 def _table(title: str, *headings: str) -> Table:
@@ -64,14 +64,12 @@ def _methods_table() -> Table:
     return table
 
 
-def _counts_table(setting: Setting, counts: list[MethodCount]) -> Table:
-    size = "x".join(map(str, setting.patch))
-    title = (
-        f"{setting.backbone}, {setting.channels} channels, {setting.classes} classes, patch {size}"
-    )
+def _counts_table(shape: NetworkShape, counts: list[MethodCount]) -> Table:
+    size = "x".join(map(str, shape.patch))
+    title = f"{shape.backbone}, {shape.channels} channels, {shape.classes} classes, patch {size}"
     numbers = ("total", "trained", "method", "decoder", "other")
     table = Table(
-        title=f"{title}, also_train={setting.also_train}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        title=f"{title}, also_train={shape.also_train}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
     for heading in ("name", *numbers):
         table.add_column(heading, justify="right" if heading in numbers else "left", no_wrap=True)

@@ -6,7 +6,7 @@ bit; so it changes no result, and a GPU's peak does not count a copy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -49,13 +49,16 @@ class Measured:
 
 def count_parameters(model: Segmenter) -> ParameterCount:
     """Return the exact counts; what trains is what requires a gradient."""
-    backbone = sum(parameter.numel() for parameter in model.backbone.parameters())
-    decoder = sum(parameter.numel() for parameter in model.decoder.parameters())
-    trained = sum(parameter.numel() for parameter in model.tuned_parameters().values())
-    other = sum(parameter.numel() for parameter in model.also_trained)
-    return ParameterCount(
-        backbone + decoder, backbone=backbone, tuned=trained - other, decoder=decoder, other=other
-    )
+    backbone = count_elements(model.backbone.parameters())
+    decoder = count_elements(model.decoder.parameters())
+    other = count_elements(model.also_trained)
+    tuned = count_elements(model.tuned_parameters().values()) - other
+    return ParameterCount(backbone + decoder, backbone, tuned, decoder, other)
+
+
+def count_elements(parameters: Iterable[nn.Parameter]) -> int:
+    """Return the sum of the parameters' sizes."""
+    return sum(parameter.numel() for parameter in parameters)
 
 
 def measure(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from bench.cost.inventory import Setting, build_outline
+from bench.cost.inventory import NetworkShape, build_outline
 from bench.cost.memory import count_bytes, count_saved_bytes
 from bench.models.segmenter import apply_method
 from bench.run.training import build_loss
@@ -35,17 +35,17 @@ class StepBytes:
         return self.weights + self.gradients + self.optimizer + self.saved
 
 
-def estimate_step(setting: Setting, method: Method, execution: Execution) -> StepBytes:
+def estimate_step(shape: NetworkShape, method: Method, execution: Execution) -> StepBytes:
     """Return what a step of a method with this network and patch holds.
 
     Raises: MissingRole if the backbone cannot host the method; ValueError if a setting does not fit
     it.
     """
-    model = build_outline(setting)
+    model = build_outline(shape)
     with torch.device("meta"):
-        apply_method(model, method, seed=0, also_train=setting.also_train)
-        image = torch.empty(1, setting.channels, *setting.patch)
-        label = torch.empty(1, 1, *setting.patch, dtype=torch.int64)
+        apply_method(model, method, seed=0, also_train=shape.also_train)
+        image = torch.empty(1, shape.channels, *shape.patch)
+        label = torch.empty(1, 1, *shape.patch, dtype=torch.int64)
     set_execution(model.train(), execution)
     loss_function = build_loss()
     trained = count_bytes(parameter for parameter in model.parameters() if parameter.requires_grad)

@@ -11,7 +11,7 @@ import pytest
 import methods
 from bench.cli.app import main
 from bench.cli.guide import PLACES, read_article
-from bench.cost.inventory import Setting, count_methods
+from bench.cost.inventory import NetworkShape, count_methods
 from bench.models.segmenter import apply_method, build_segmenter
 from methods.lora import Lora
 from methods.sites import Role
@@ -68,7 +68,7 @@ def test_counts_are_those_of_real_networks(capsys):
     ],
 )
 def test_large_backbones_are_counted_without_their_memory(backbone, tuned):
-    counts = {count.name: count for count in count_methods(Setting(backbone))}
+    counts = {count.name: count for count in count_methods(NetworkShape(backbone))}
     assert {name: counts[name].trained_by_part.method for name in tuned} == tuned
     facts = {
         count.name: (count.mergeable, count.identity_at_step_0, count.reason)
@@ -89,7 +89,9 @@ def test_large_backbones_are_counted_without_their_memory(backbone, tuned):
     ],
 )
 def test_paper_protocol_has_the_authors_numbers(backbone, totals, linear, med_adapter):
-    counts = {count.name: count for count in count_methods(Setting(backbone, also_train="paper"))}
+    counts = {
+        count.name: count for count in count_methods(NetworkShape(backbone, also_train="paper"))
+    }
     assert (counts["full"].trained, counts["linear"].total) == (totals[0], totals[0])
     assert counts["med_adapter"].total == totals[1]
     assert (counts["linear"].trained, counts["med_adapter"].trained) == (linear, med_adapter)
@@ -100,13 +102,15 @@ def test_paper_protocol_has_the_authors_numbers(backbone, totals, linear, med_ad
 def test_a_wrong_closed_form_is_noticed(monkeypatch):
     monkeypatch.setattr(Lora, "expected_tuned", lambda self, backbone: 1)
     with pytest.raises(AssertionError, match="lora: trains 24576, its closed form says 1"):
-        count_methods(Setting("tiny_vit", patch=(3, 32, 32)))
+        count_methods(NetworkShape("tiny_vit", patch=(3, 32, 32)))
 
 
 def test_a_method_without_a_place_is_listed_with_the_reason(monkeypatch, capsys):
     monkeypatch.setattr(Lora, "needed_roles", lambda self: ("keel",))
     monkeypatch.setenv("COLUMNS", "300")
-    by_name = {count.name: count for count in count_methods(Setting("tiny_vit", patch=(3, 32, 32)))}
+    by_name = {
+        count.name: count for count in count_methods(NetworkShape("tiny_vit", patch=(3, 32, 32)))
+    }
     assert by_name["lora"].trained is None
     assert by_name["linear"].trained > 0
     assert "lora needs role 'keel'; backbone 'tiny_vit' offers" in print_of(capsys, *TINY)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import methods
-from bench.cost.inventory import Setting
+from bench.cost.inventory import NetworkShape
 from bench.cost.memory import count_bytes, count_saved_bytes
 from bench.grid.estimate import estimate_step
 from bench.models.segmenter import apply_method, build_segmenter
@@ -12,7 +12,7 @@ from bench.run.training import build_loss
 from methods.executed import set_execution
 from methods.execution import Execution
 
-SETTING = Setting("tiny_vit", patch=(4, 32, 32), channels=2, classes=3)
+SETTING = NetworkShape("tiny_vit", patch=(4, 32, 32), channels=2, classes=3)
 
 
 @pytest.mark.parametrize("way", [Execution(), Execution(True, 3)], ids=["plain", "saving"])
