@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+VolumeShape = tuple[int, int, int]  # (D, H, W)
+SpacingMm = tuple[float, float, float]  # in the order (D, H, W)
+
 SYNTHETIC_MARKER = "SYNTHETIC.json"
 SYNTHETIC_PLAN = (
     "SYNTHETIC.partial.json"  # stands in for the marker until the last volume is written
@@ -108,8 +111,12 @@ class Case:
         int, ...
     ] = ()  # if one 4-D file holds all channels: the place of each on its last axis
     spacing_known: bool = True  # False: a header that says 1 mm says nothing
-    grade: str = ""  # HGG, LGG or unknown
-    site: str = ""
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of the case, each once: the images, then the label."""
+        label = [] if self.label is None else [self.label]
+        return list(dict.fromkeys([*self.images.values(), *label]))
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,7 @@ BRATS2019 = replace(
     name="brats2019",
     title="BraTS 2019",
     files=(
-        re.compile(
-            rf"(?:^|/)(?P<patient>(?i:BraTS)19_(?P<site>[A-Za-z0-9]+)_\w+?)_(?P<visit>\d+){OLD_ROLE}"
-        ),
+        re.compile(rf"(?:^|/)(?P<patient>(?i:BraTS)19_[A-Za-z0-9]+_\w+?)_(?P<visit>\d+){OLD_ROLE}"),
     ),
     case_id="{patient}_{visit}",
     patient_id="{patient}",
@@ -61,9 +59,7 @@ BRATS2018 = replace(
     name="brats2018",
     title="BraTS 2018",
     files=(
-        re.compile(
-            rf"(?:^|/)(?P<patient>(?i:BraTS)18_(?P<site>[A-Za-z0-9]+)_\w+?)_(?P<visit>\d+){OLD_ROLE}"
-        ),
+        re.compile(rf"(?:^|/)(?P<patient>(?i:BraTS)18_[A-Za-z0-9]+_\w+?)_(?P<visit>\d+){OLD_ROLE}"),
     ),
     layout="Brats18_CBICA_AAB_1_{flair,t1ce,t1,t2,seg}.nii[.gz] at any depth",
     case_folder=re.compile(r"(?i:BraTS)18_[A-Za-z0-9]+_\w+_\d+"),

@@ -17,7 +17,7 @@ from bench.grid.cells import parse_names
 from bench.grid.sources import check_exclude
 from datasets.base import Dataset, NoCasesError
 from datasets.splits.file import write_split_file
-from datasets.volumes.checking import Check, check_dataset
+from datasets.volumes.checking import Findings, check_dataset
 
 EXIT_DONE, EXIT_PROBLEMS = 0, 1
 MIB = 1 << 20
@@ -123,7 +123,7 @@ def _recognise(root: Path) -> list[Dataset]:
     return found
 
 
-def _print_check(check: Check, console: Console) -> None:
+def _print_check(check: Findings, console: Console) -> None:
     found = check.discovery
     n_unlabelled = len(found.unlabelled)
     n_cases = len(found.cases)
@@ -152,12 +152,12 @@ def _print_check(check: Check, console: Console) -> None:
     console.print(table)
 
 
-def _count(check: Check) -> str:
+def _count(check: Findings) -> str:
     n_errors = sum(not problem.is_warning for problem in check.problems)
     return f"{n_errors} errors, {len(check.problems) - n_errors} warnings"
 
 
-def _record(check: Check) -> dict[str, Any]:
+def _record(check: Findings) -> dict[str, Any]:
     found = check.discovery
     return {
         "dataset": check.info.name,

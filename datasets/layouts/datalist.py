@@ -108,6 +108,5 @@ class Datalist(Dataset):
         )
 
     def _check_files(self, case: Case) -> list[Problem]:
-        files = dict.fromkeys([*case.images.values(), *([case.label] if case.label else [])])
         where = f"{self.info.name}: case {case.id}"
-        return [problem for file in files for problem in check_presence(where, case.id, file)]
+        return [problem for file in case.files for problem in check_presence(where, case.id, file)]

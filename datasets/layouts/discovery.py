@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.base import Case, DataError, Discovery, NoCasesError, Problem, Release
 
 CLUTTER = (".", "_")  # macOS leaves ._name.nii.gz beside each file of a copied folder
-GRADE_FOLDER = re.compile(r"(?:^|/)(HGG|LGG)/")
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,6 @@ class Hit:
     case: str
     patient: str
     role: str
-    site: str
 
 
 def discover_release(name: str, root: Path, releases: Sequence[Release]) -> Discovery:
@@ -45,8 +42,7 @@ def discover_release(name: str, root: Path, releases: Sequence[Release]) -> Disc
     if not hits[best.name]:
         raise NoCasesError(f"{name}: no case below {root} (looked for {layouts})")
     _check_unmixed(name, root, best, hits, releases)
-    grades = read_grades(file for file in files if file.name.lower().startswith("name_mapping"))
-    cases, problems = _build_cases(name, root, best, hits[best.name], grades)
+    cases, problems = _build_cases(name, root, best, hits[best.name])
     runner_up = second.title if second and hits[second.name] else ""
     if second and runner_up and _is_undecided(best, second, hits, hints):
         text = f"{name}: {root} is read as {best.title}, the names would fit {second.title} as well"
@@ -83,7 +79,7 @@ def find_hits(release: Release, paths: Mapping[Path, str]) -> Iterator[Hit]:
             for key, value in match.groupdict("").items()
         }
         case, patient = release.case_id.format(**groups), release.patient_id.format(**groups)
-        yield Hit(path, case, patient, match["role"].lower(), str(groups.get("site", "")))
+        yield Hit(path, case, patient, match["role"].lower())
 
 
 def has_clue(release: Release, hints: Sequence[str]) -> bool:
@@ -115,7 +111,7 @@ def _check_unmixed(
 
 
 def _build_cases(
-    name: str, root: Path, release: Release, hits: Sequence[Hit], grades: Mapping[str, str]
+    name: str, root: Path, release: Release, hits: Sequence[Hit]
 ) -> tuple[list[Case], list[Problem]]:
     groups: dict[str, list[Hit]] = defaultdict(list)
     for hit in hits:
@@ -144,7 +140,6 @@ def _build_cases(
         problems += wrong
         if any(not each.is_warning for each in wrong):
             continue
-        folder_grade = GRADE_FOLDER.search(group[0].path.relative_to(root).as_posix())
         cases.append(
             Case(
                 id=case_id,
@@ -153,8 +148,6 @@ def _build_cases(
                 label=label,
                 stack=release.stack,
                 spacing_known=case_id not in release.spacing_unknown,
-                grade=folder_grade[1] if folder_grade else grades.get(case_id, ""),
-                site=group[0].site,
             )
         )
     if not cases and not problems:
@@ -242,19 +235,3 @@ def _must_be_labelled(release: Release, root: Path, case_id: str, image: Path) -
 def stem(path: Path) -> Path:
     """Return the path without ``.nii`` or ``.nii.gz`` (Path.stem would leave the ``.nii``)."""
     return path.with_name(re.sub(r"\.nii(\.gz)?$", "", path.name))
-
-
-def read_grades(files: Iterable[Path]) -> dict[str, str]:
-    """Return case id -> HGG or LGG for every subject that the tables name; a table without grades adds nothing."""
-    grades: dict[str, str] = {}
-    for file in files:
-        with file.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
-            for row in csv.DictReader(stream):
-                grade = row.get("Grade") or ""
-                ids = [
-                    value
-                    for key, value in row.items()
-                    if key and key.endswith("subject_ID") and value
-                ]
-                grades |= dict.fromkeys(ids, grade)
-    return grades

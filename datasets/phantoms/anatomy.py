@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.phantoms.canvas import Canvas, Look, bias_field, render, vary_radii
-from datasets.phantoms.shapes import Grid, Point, draw_blob, draw_texture, draw_tube
+from datasets.phantoms.canvas import Canvas, Tissue, bias_field, render, vary_radii
+from datasets.phantoms.shapes import Point, VoxelGrid, draw_blob, draw_texture, draw_tube
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Patient:
 # Brain: flair, t1ce, t1, t2, in the arbitrary units of a scanner.
 AIR, GREY, WHITE, FLUID, OEDEMA, CORE, RIM = range(7)
 BRAIN_PALETTE = (
-    Look((0, 0, 0, 0), 0),
-    Look((480, 420, 390, 480), 60),
-    Look((400, 500, 500, 370), 60),
-    Look((220, 230, 230, 760), 60),
-    Look((620, 400, 370, 620), 60),
-    Look((500, 310, 300, 680), 60),
-    Look((560, 640, 430, 540), 60),
+    Tissue((0, 0, 0, 0), 0),
+    Tissue((480, 420, 390, 480), 60),
+    Tissue((400, 500, 500, 370), 60),
+    Tissue((220, 230, 230, 760), 60),
+    Tissue((620, 400, 370, 620), 60),
+    Tissue((500, 310, 300, 680), 60),
+    Tissue((560, 640, 430, 540), 60),
 )
 NECROSIS, OEDEMA_CLASS, ENHANCING = 1, 2, 3
 BRAIN_NOISE = 45.0
@@ -40,23 +40,23 @@ BRAIN_NOISE = 45.0
 # Abdomen: Hounsfield units.
 FAT, MUSCLE, ORGAN, LESION = range(1, 5)
 KIDNEY_PALETTE = (
-    Look((-1000,), 0),
-    Look((-90,), 12),
-    Look((55,), 15),
-    Look((180,), 18),
-    Look((95,), 18),
+    Tissue((-1000,), 0),
+    Tissue((-90,), 12),
+    Tissue((55,), 15),
+    Tissue((180,), 18),
+    Tissue((95,), 18),
 )
 LIVER_PALETTE = (
-    Look((-1000,), 0),
-    Look((-90,), 12),
-    Look((60,), 15),
-    Look((160,), 14),
-    Look((70,), 14),
+    Tissue((-1000,), 0),
+    Tissue((-90,), 12),
+    Tissue((60,), 15),
+    Tissue((160,), 14),
+    Tissue((70,), 14),
 )
 ABDOMEN_NOISE = 14.0
 
 
-def draw_brain(grid: Grid, rng: np.random.Generator) -> Patient:
+def draw_brain(grid: VoxelGrid, rng: np.random.Generator) -> Patient:
     """Draw a brain with one nested tumour (oedema around core around which an enhancing rim closes) among mimics."""
     skull = draw_blob(grid, (0, 0, 0), (0.98, 0.92, 0.82), rng, wobble=0.02, tilt=0.05)
     canvas = Canvas(grid, rng, skull < 1)
@@ -91,7 +91,7 @@ def _paint_glioma(canvas: Canvas) -> None:
     canvas.paint(core < rng.uniform(0.56, 0.64), CORE, NECROSIS)
 
 
-def draw_kidneys(grid: Grid, rng: np.random.Generator) -> Patient:
+def draw_kidneys(grid: VoxelGrid, rng: np.random.Generator) -> Patient:
     """Draw an abdomen with two kidneys at the back, one with a tumour bulging out of it, behind look-alike blobs.
 
     Mimics keep off the kidneys, but for a tube now and then.
@@ -134,7 +134,7 @@ def _paint_renal_tumour(canvas: Canvas, kidney: Point, radii: Point) -> None:
     canvas.paint(level < 1, LESION, 2)
 
 
-def draw_liver(grid: Grid, rng: np.random.Generator) -> Patient:
+def draw_liver(grid: VoxelGrid, rng: np.random.Generator) -> Patient:
     """Draw an abdomen whose liver has round lesions and vessels of the same look, beside look-alike organs.
 
     In a slice a vessel is as round as a lesion; liver tissue lies between the two.
@@ -163,7 +163,7 @@ def draw_liver(grid: Grid, rng: np.random.Generator) -> Patient:
     return Patient(render(canvas, LIVER_PALETTE, ABDOMEN_NOISE), canvas.classes)
 
 
-def _draw_abdomen(grid: Grid, rng: np.random.Generator) -> Canvas:
+def _draw_abdomen(grid: VoxelGrid, rng: np.random.Generator) -> Canvas:
     """Return a body of fat in a wall of muscle, with air around it and a spine."""
     _, h, w = grid.axes
     outline = np.sqrt((h / rng.uniform(0.76, 0.84)) ** 2 + (w / rng.uniform(0.92, 0.98)) ** 2)

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
-from datasets.phantoms.shapes import Grid, Point, draw_blob, draw_texture, draw_tube, draw_waves
+from datasets.phantoms.shapes import (
+    Point,
+    VoxelGrid,
+    draw_blob,
+    draw_texture,
+    draw_tube,
+    draw_waves,
+)
 
 N_TRIES = 200
 PARTIAL_VOLUME_VOX = 0.6  # blur of borders between tissues
@@ -17,7 +24,7 @@ DrawCentre = Callable[[], Point]
 
 
 @dataclass(frozen=True)
-class Look:
+class Tissue:
     """The intensities of a tissue. A lesion and its mimics share one look, so no intensity tells them apart."""
 
     means: tuple[float, ...]  # a value per channel
@@ -28,7 +35,7 @@ class Look:
 class Canvas:
     """A scene under construction; later strokes cover earlier ones, but a mimic never covers what has a class."""
 
-    grid: Grid
+    grid: VoxelGrid
     rng: np.random.Generator
     body: np.ndarray  # bool (D, H, W), where something may be painted
     look: np.ndarray = field(
@@ -88,7 +95,7 @@ def vary_radii(radius: float, rng: np.random.Generator, spread: float = 0.15) ->
     return 1.25 * d, h, w
 
 
-def render(canvas: Canvas, palette: Sequence[Look], noise: float) -> np.ndarray:
+def render(canvas: Canvas, palette: Sequence[Tissue], noise: float) -> np.ndarray:
     """Return the intensities of a scene, float32 (C, D, H, W): tissue means, texture, partial volume, white noise.
 
     Each tissue's means move a little from case to case (by 0.4 of its texture), so that no

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-Shape = tuple[int, int, int]
+from datasets.base import VolumeShape
+
 Point = tuple[float, float, float]  # (d, h, w), each in [-1, 1]
 
 
 @dataclass(frozen=True)
-class Grid:
+class VoxelGrid:
     """The coordinates of the voxels of a volume (D, H, W)."""
 
-    shape: Shape
+    shape: VolumeShape
 
     @property
     def axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -27,7 +28,7 @@ class Grid:
 
 
 def draw_blob(
-    grid: Grid,
+    grid: VoxelGrid,
     centre: Point,
     radii: Point,
     rng: np.random.Generator,
@@ -52,7 +53,7 @@ def draw_blob(
 
 
 def draw_tube(
-    grid: Grid, start: Point, axis: int, radius: float, rng: np.random.Generator
+    grid: VoxelGrid, start: Point, axis: int, radius: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Return the level field of a bent tube that crosses the volume along ``axis``, float32 (D, H, W): < 1 inside."""
     axes = grid.axes
@@ -69,7 +70,9 @@ def draw_tube(
     return np.sqrt(squared)
 
 
-def draw_waves(grid: Grid, rng: np.random.Generator, n_waves: int, frequency: float) -> np.ndarray:
+def draw_waves(
+    grid: VoxelGrid, rng: np.random.Generator, n_waves: int, frequency: float
+) -> np.ndarray:
     """Return a very smooth random field of standard deviation about 1, float32 (D, H, W)."""
     total = np.zeros(grid.shape, dtype=np.float32)
     for _ in range(n_waves):
@@ -81,7 +84,7 @@ def draw_waves(grid: Grid, rng: np.random.Generator, n_waves: int, frequency: fl
     return total / np.float32(np.sqrt(n_waves / 8))
 
 
-def draw_texture(grid: Grid, cells: int, rng: np.random.Generator) -> np.ndarray:
+def draw_texture(grid: VoxelGrid, cells: int, rng: np.random.Generator) -> np.ndarray:
     """Return interpolated white noise with ``cells`` nodes along H and W, standard deviation about 1, float32."""
     nodes = (max(2, cells // 2), cells, cells)
     coarse = rng.standard_normal(nodes, dtype=np.float32)

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 import datasets
-from datasets.base import SYNTHETIC_MARKER, SYNTHETIC_PLAN, DataError
+from datasets.base import SYNTHETIC_MARKER, SYNTHETIC_PLAN, DataError, VolumeShape
 from datasets.phantoms.anatomy import DRAWERS, Patient
 from datasets.phantoms.files import write_bytes, write_patient
 from datasets.phantoms.layouts import DEFAULT_LAYOUT, get_layout
-from datasets.phantoms.shapes import Grid, Shape
+from datasets.phantoms.shapes import VoxelGrid
 
 GENERATOR = "datasets.phantom"
 GENERATOR_VERSIONS = {
@@ -27,8 +27,8 @@ GENERATOR_VERSIONS = {
     "kits": 4,
     "lits": 4,
 }  # raise one when patients of this data set look otherwise
-DEMO_SHAPE: Shape = (32, 64, 64)
-FULL_SHAPE: Shape = (155, 240, 240)
+DEMO_SHAPE: VolumeShape = (32, 64, 64)
+FULL_SHAPE: VolumeShape = (155, 240, 240)
 MIN_SIZE = 16  # voxels along each axis; below it the smallest structures vanish
 
 
@@ -37,7 +37,7 @@ def write_phantoms(
     root: Path,
     n_cases: int,
     seed: int = 0,
-    shape: Shape | None = None,
+    shape: VolumeShape | None = None,
     on_case: Callable[[int, int], None] = lambda done, total: None,
     layout: str | None = None,
 ) -> None:
@@ -86,10 +86,10 @@ def write_phantoms(
     (root / SYNTHETIC_PLAN).replace(root / SYNTHETIC_MARKER)
 
 
-def draw_patient(name: str, index: int, seed: int = 0, shape: Shape = DEMO_SHAPE) -> Patient:
+def draw_patient(name: str, index: int, seed: int = 0, shape: VolumeShape = DEMO_SHAPE) -> Patient:
     """Return patient ``index`` of a data set in canonical orientation, without writing anything."""
     stream = sorted(DRAWERS).index(name)
-    return DRAWERS[name](Grid(shape), np.random.default_rng((seed, stream, index)))
+    return DRAWERS[name](VoxelGrid(shape), np.random.default_rng((seed, stream, index)))
 
 
 def _open_root(root: Path, plan: dict[str, Any]) -> bool:

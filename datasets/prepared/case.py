@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from datasets.base import DataError, Window
-from datasets.prepared.frame import Frame, Shape
+from datasets.base import DataError, VolumeShape, Window
+from datasets.prepared.frame import Frame
 from datasets.prepared.slabs import ArrayFile, Box
 
 IMAGE, LABEL, FOREGROUND, RECORD = "image.npy", "label.npy", "foreground.npy", "case.json"
@@ -38,7 +38,7 @@ class PreparedCase:
     spacing_mm: tuple[
         float, float, float
     ]  # (D, H, W) order, of the file's grid, on which scores are computed
-    shape: Shape  # of the prepared arrays
+    shape: VolumeShape  # of the prepared arrays
     n_foreground: tuple[int, ...]  # sampled voxels of class 1, 2, ...; empty without a label
     spacing_known: bool = (
         True  # False: the file says 1 mm, which is not so; lengths in mm mean nothing
@@ -52,7 +52,7 @@ class PreparedCase:
         self._scale_into(image, stored, tuple(slice(0, size) for size in self.shape))
         return image
 
-    def read_patch(self, start: Shape, patch: Shape) -> tuple[np.ndarray, np.ndarray]:
+    def read_patch(self, start: VolumeShape, patch: VolumeShape) -> tuple[np.ndarray, np.ndarray]:
         """Return image (C, *patch), float32, and classes, uint8, of the patch that begins at ``start``.
 
         Nothing else is read. Outside the volume both are 0.
@@ -68,10 +68,6 @@ class PreparedCase:
         for where, values in classes.iter_slabs(source):
             label[target][where] = values
         return image, label
-
-    def stored(self) -> np.memmap[Any, Any]:
-        """Return the channels as they are kept, read from disk as they are touched."""
-        return _open_array(self.folder / IMAGE)
 
     def label(self) -> np.memmap[Any, np.dtype[np.uint8]]:
         """Return the training classes, uint8 (D, H, W), read from disk as they are touched.
@@ -123,7 +119,7 @@ class PreparedCase:
                     self.window.scale_in_place(slab)
 
 
-def _overlap(start: Shape, patch: Shape, shape: Shape) -> tuple[Box, Box]:
+def _overlap(start: VolumeShape, patch: VolumeShape, shape: VolumeShape) -> tuple[Box, Box]:
     """Return where the patch lies in the volume, and where that part lies in the patch."""
     source, target = [], []
     for first, size, whole in zip(start, patch, shape, strict=True):

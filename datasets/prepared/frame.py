@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from datasets.base import SpacingMm, VolumeShape
 from datasets.volumes.geometry import Geometry
 
-Shape = tuple[int, int, int]
-SpacingMm = tuple[float, float, float]
 SLICES_AT_ONCE = 16
 
 
@@ -24,9 +23,9 @@ class Frame:
     """Where a prepared case lies in its file."""
 
     geometry: Geometry
-    start: Shape  # first voxel (d, h, w) of the box
-    size: Shape  # of the box, in voxels of the file
-    shape: Shape  # of the prepared arrays
+    start: VolumeShape  # first voxel (d, h, w) of the box
+    size: VolumeShape  # of the box, in voxels of the file
+    shape: VolumeShape  # of the prepared arrays
 
     def cut(self, array: np.ndarray) -> np.ndarray:
         """Return a view of the box, of an array (..., D, H, W) on the file's grid."""
@@ -79,7 +78,9 @@ def place_frame(geometry: Geometry, body: np.ndarray | None, spacing_mm: Spacing
     return Frame(geometry, start, size, resampled_shape(size, geometry.spacing_mm, spacing_mm))
 
 
-def resampled_shape(size: Shape, spacing_mm: SpacingMm, wanted_mm: SpacingMm | None) -> Shape:
+def resampled_shape(
+    size: VolumeShape, spacing_mm: SpacingMm, wanted_mm: SpacingMm | None
+) -> VolumeShape:
     """Return how many voxels of the wanted spacing a volume has; its own number if None."""
     if wanted_mm is None:
         return size
@@ -90,7 +91,7 @@ def resampled_shape(size: Shape, spacing_mm: SpacingMm, wanted_mm: SpacingMm | N
     return d, h, w
 
 
-def find_box(mask: np.ndarray) -> tuple[Shape, Shape]:
+def find_box(mask: np.ndarray) -> tuple[VolumeShape, VolumeShape]:
     """Return first voxel and size of the smallest box around a mask (D, H, W) that is not empty."""
     starts, sizes = [], []
     for axis in range(3):
@@ -101,17 +102,17 @@ def find_box(mask: np.ndarray) -> tuple[Shape, Shape]:
     return (starts[0], starts[1], starts[2]), (sizes[0], sizes[1], sizes[2])
 
 
-def resample_image(channel: np.ndarray, shape: Shape) -> np.ndarray:
+def resample_image(channel: np.ndarray, shape: VolumeShape) -> np.ndarray:
     """Return one channel (D, H, W) on a grid of another shape over the same space, float32; itself if it has it."""
     return _interpolate(channel, shape, "trilinear") if channel.shape != shape else channel
 
 
-def resample_classes(classes: np.ndarray, shape: Shape) -> np.ndarray:
+def resample_classes(classes: np.ndarray, shape: VolumeShape) -> np.ndarray:
     """Return a class map (D, H, W), uint8, on a grid of another shape over the same space; itself if it has it."""
     return _interpolate(classes, shape, "nearest-exact") if classes.shape != shape else classes
 
 
-def _interpolate(volume: np.ndarray, shape: Shape, mode: str) -> np.ndarray:
+def _interpolate(volume: np.ndarray, shape: VolumeShape, mode: str) -> np.ndarray:
     from torch import from_numpy  # most preparations need no torch, and each worker would import it
     from torch.nn.functional import interpolate
 

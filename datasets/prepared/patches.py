@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from datasets.base import VolumeShape
 from datasets.prepared.case import PreparedCase
-from datasets.prepared.frame import Shape
 
 MIRROR_PROBABILITY = 0.5  # of each axis by itself
 SCALE_RANGE, SHIFT_RANGE = (
@@ -40,7 +40,7 @@ class PatchDataset(Dataset[dict[str, torch.Tensor]]):
     def __init__(
         self,
         cases: Sequence[PreparedCase],
-        patch: Shape,
+        patch: VolumeShape,
         n_patches: int,
         seed: int,
         foreground_frac: float,
@@ -99,8 +99,8 @@ def augment_patch(
 
 
 def draw_start(
-    case: PreparedCase, patch: Shape, foreground_frac: float, rng: np.random.Generator
-) -> Shape:
+    case: PreparedCase, patch: VolumeShape, foreground_frac: float, rng: np.random.Generator
+) -> VolumeShape:
     """Return the first voxel (d, h, w) of a patch; negative where the volume is smaller than the patch."""
     on_foreground = rng.random() < foreground_frac and any(case.n_foreground)
     if on_foreground:

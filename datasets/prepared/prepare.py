@@ -22,13 +22,12 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from datasets.base import BadCasesError, Case, DataError, Dataset, DatasetInfo, Problem
+from datasets.base import BadCasesError, Case, DataError, Dataset, DatasetInfo, Problem, SpacingMm
 from datasets.prepared.capacity import check_room, choose_workers, estimate
 from datasets.prepared.case import FOREGROUND, IMAGE, LABEL, RECORD, REFERENCE, SAMPLE, PreparedCase
 from datasets.prepared.frame import (
     SLICES_AT_ONCE,
     Frame,
-    SpacingMm,
     place_frame,
     resample_classes,
     resample_image,
@@ -91,7 +90,7 @@ def prepare(
     check_room(dataset.info.name, needs, home)
     problems: dict[str, Problem] = {}
     done = len(cases) - len(to_do)
-    for job, reason in _carry_out(to_do, choose_workers(needs, jobs)):
+    for job, reason in _run_jobs(to_do, choose_workers(needs, jobs)):
         if reason:
             problems[job.case.id] = Problem(job.case.id, reason)
         done += 1
@@ -148,7 +147,7 @@ def fingerprint(cases: Sequence[Case], root: Path, meaning: str = "") -> str:
     return _hash(listing)[:12]
 
 
-def _carry_out(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, str]]:
+def _run_jobs(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, str]]:
     """Yield each job when it is done, with the sentence that says why it could not be."""
     if workers == 1:
         yield from ((job, _try_job(job)) for job in jobs)
@@ -289,8 +288,7 @@ def _remove_outdated(folder: Path) -> None:
 
 def _case_key(dataset: Dataset, case: Case, settings: Preparation) -> str:
     info = dataset.info
-    files = [*dict.fromkeys(case.images.values()), *([case.label] if case.label else [])]
-    times = [path.stat().st_mtime_ns for path in files]
+    times = [path.stat().st_mtime_ns for path in case.files]
     facts = [
         info.name,
         info.release,

@@ -25,7 +25,7 @@ HU_RANGE = (
 
 
 @dataclass(frozen=True)
-class Check:
+class Findings:
     """What a root holds, and everything that is wrong with it."""
 
     info: DatasetInfo
@@ -43,7 +43,7 @@ class Check:
 
 def check_dataset(
     dataset: Dataset, jobs: int = 0, on_case: Callable[[int, int], None] = lambda done, total: None
-) -> Check:
+) -> Findings:
     """Read all files of all cases; ``on_case`` hears how many are done.
 
     ``jobs`` is the number of processes; 0: one a core, 1: none beside this one.
@@ -62,8 +62,8 @@ def check_dataset(
     for done, of_case in enumerate(_map(check, found.cases, jobs or os.cpu_count() or 1), start=1):
         problems += of_case
         on_case(done, len(found.cases))
-    n_bytes = sum(path.stat().st_size for case in found.cases for path in _files_of(case))
-    return Check(dataset.info, dataset.root, found, tuple(problems), n_bytes, dataset.synthetic)
+    n_bytes = sum(path.stat().st_size for case in found.cases for path in case.files)
+    return Findings(dataset.info, dataset.root, found, tuple(problems), n_bytes, dataset.synthetic)
 
 
 def _map(
@@ -158,7 +158,3 @@ def _check_label(case: Case, info: DatasetInfo, image: Geometry | None) -> list[
     unknown.check(volume.path, case.id, info)
     empty = f"{volume.path}: label of case {case.id} is all background (nothing to learn from)"
     return [text for text in (warning, "" if n_foreground else empty) if text]
-
-
-def _files_of(case: Case) -> list[Path]:
-    return list(dict.fromkeys([*case.images.values(), *([case.label] if case.label else [])]))

@@ -14,6 +14,7 @@ import pytest
 from datasets.base import BadCasesError, Case, DataError, DatasetInfo, Region, Window
 from datasets.brats import Brats
 from datasets.prepared import prepare as preparing
+from datasets.prepared.case import IMAGE
 from datasets.prepared.intensity import scale_mri
 from datasets.prepared.prepare import Preparation, prepare, prepare_case
 
@@ -71,7 +72,7 @@ def test_prepared_arrays_hold_the_files(brats_root: Path, tmp_path: Path) -> Non
         (6, 7, 10),
         (3.0, 2.0, 1.0),
     )  # one plane holds no brain
-    assert ready.stored().dtype == np.float16
+    assert np.load(ready.folder / IMAGE).dtype == np.float16
     np.testing.assert_allclose(ready.image(), expected[:, :, 1:], atol=2e-3)
     assert case.label is not None
     values = np.asarray(nib.load(case.label).dataobj)[::-1, ::-1].T
@@ -86,8 +87,8 @@ def test_ct_is_kept_in_hounsfield_units_and_scaled_when_it_is_read(
     case, values, label = make_ct(tmp_path, save)
     ready = prepare_case(CT, case, Preparation(), tmp_path / "cache" / "a")
     body = np.s_[2:10, 3:13, 5:17]
-    assert ready.stored().dtype == np.int16
-    np.testing.assert_array_equal(ready.stored()[0], values[body])
+    assert np.load(ready.folder / IMAGE).dtype == np.int16
+    np.testing.assert_array_equal(np.load(ready.folder / IMAGE)[0], values[body])
     np.testing.assert_array_equal(ready.label(), label[body])
     expected = (np.clip(values[body].astype(np.float64), -100, 300) - 100) / 50
     np.testing.assert_allclose(ready.image()[0], expected, rtol=1e-6)
@@ -120,7 +121,7 @@ def test_resampled_case_is_scored_on_its_own_grid(tmp_path: Path, save: Save) ->
     )
     assert ready.shape == (16, 10, 6)
     assert ready.spacing_mm == (3.0, 2.0, 1.0)
-    ramp = ready.stored()[0].astype(int)
+    ramp = np.load(ready.folder / IMAGE)[0].astype(int)
     assert abs(np.diff(ramp[2:-2, 4, 3]) - 60).max() <= 1  # half of 120 a slice
     np.testing.assert_array_equal(ready.reference(), label)
     restored = ready.restore(ready.label())
@@ -175,7 +176,7 @@ def test_absurd_hounsfield_units_are_kept_within_int16(tmp_path: Path, save: Sav
     ready = prepare_case(
         CT, Case("odd", "odd", {"ct": path}, None), Preparation(), tmp_path / "cache" / "odd"
     )
-    assert ready.stored()[0, 0, 0, :3].tolist() == [32767, -32768, 40]
+    assert np.load(ready.folder / IMAGE)[0, 0, 0, :3].tolist() == [32767, -32768, 40]
 
 
 def test_foreground_lists_voxels_of_each_class(
@@ -199,7 +200,7 @@ def test_prepared_case_is_small_to_send(brats_root: Path, tmp_path: Path) -> Non
     assert len(sent) < 500
     np.testing.assert_array_equal(pickle.loads(sent).image(), ready.image())
     with pytest.raises(ValueError, match="read-only"):
-        ready.stored()[0] = 0
+        ready.label()[0] = 0
 
 
 def test_case_without_label_has_only_an_image(tmp_path: Path, brats_root: Path) -> None:
