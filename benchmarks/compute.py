@@ -58,7 +58,7 @@ def build(method: str, backbone: str, patch: Patch) -> Segmenter:
     model = build_segmenter(
         backbone, "none", in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0
     )
-    apply_method(model, methods.build(spec.name, dict(spec.settings)), seed=0)
+    apply_method(model, spec.build(), seed=0)
     return model
 
 

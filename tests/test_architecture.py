@@ -24,7 +24,7 @@ ROOMS = {  # each may import itself as well; a name stands for everything below 
     "reports.figures": "reports.records reports.analysis reports.tables",
     "reports.page": "reports",
     "reports": "",
-    "bench.specs": "methods.settings methods.execution reports.records",
+    "bench.specs": "methods reports.records",
     "bench.models": "methods",
     "bench.scoring": "bench.specs datasets reports.records reports.figures.overlay",
     "bench.cost": "bench.models methods reports.records",

@@ -24,7 +24,7 @@ def check_command(text: str, backbones: str, console: Console) -> int:
     specs = parse_methods(text)
     if len(specs) != 1:
         raise SpecError(f"check: must be one method, got '{text}'")
-    method = methods.build(specs[0].name, dict(specs[0].settings))
+    method = specs[0].build()
     names = [
         registry.check_name(name) for name in parse_names(backbones, registry.names(), "--backbone")
     ]

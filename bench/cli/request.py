@@ -40,7 +40,7 @@ def read_request(request: Request) -> Experiment:
     seeds = parse_numbers(request.seeds, "--seeds")
     from bench.models.contract import check_methods  # the first step that imports torch
 
-    built = [methods.build(spec.name, dict(spec.settings)) for spec in asked]
+    built = [spec.build() for spec in asked]
     check_methods(built, protocol.model.backbone, protocol.data.patch)
     pairs = zip(asked, built, strict=True)
     method_specs = dict.fromkeys(

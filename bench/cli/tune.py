@@ -11,7 +11,6 @@ from filelock import FileLock
 from rich.console import Console
 from rich.markup import escape
 
-import methods
 from bench.cli.options import TuneRequest
 from bench.cli.terminal import (
     EXIT_DONE,
@@ -47,7 +46,7 @@ def check_searches(experiment: Experiment, tuning: TuneRequest) -> None:
     """
     searches, protocol = tuning.search or (), experiment.protocol
     check_owners(searches, [spec.name for spec in experiment.methods])
-    built = [methods.build(spec.name, dict(spec.settings)) for spec in experiment.methods]
+    built = [spec.build() for spec in experiment.methods]
     check_only(tuning.dimensions, built, protocol, searches)
     for method in built:
         asked = set(build_space(method, protocol, searches)) - set(build_space(method, protocol))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-import methods
 from bench.grid.attempt import begin_attempt, end_attempt
 from bench.grid.children import Child, start_child
 from bench.run.firewall import count_reads, read_selection
@@ -145,11 +144,10 @@ def _start(spec: RunSpec, out: Path, device: str, slots: Slots) -> _Run:
 
 def run_in_child(spec: RunSpec, place: Place, send: Callable[[tuple[str, int, int]], None]) -> None:
     """Carry out a run in this process; what it says goes to ``send``."""
-    from bench.run.execute import (
-        run_trial,
-    )  # heavy: the fork server has it already, and the parent never needs it
+    # heavy: the fork server has it already, and the parent never needs it
+    from bench.run.execute import execute_run
 
-    run_trial(spec, place, lambda phase, done, total: send((phase, done, total)))
+    execute_run(spec, place, lambda phase, done, total: send((phase, done, total)))
 
 
 def _collect(run: _Run) -> RunResult:
@@ -166,12 +164,10 @@ def _collect(run: _Run) -> RunResult:
 
 
 def _record_death(spec: RunSpec, attempt: Path, end: str) -> RunResult:
-    method = methods.build(spec.method.name, dict(spec.method.settings))
     selection = read_selection(attempt)
-    return RunResult(
-        status=Status.FAILED,
+    return replace(
+        describe_run(spec),
         reason=f"the run's process {end}",
         chosen_sha256=selection.chosen_sha256 if selection else "",
         test_reads=count_reads(attempt),
-        **describe_run(spec, method),
     )

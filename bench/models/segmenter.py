@@ -23,6 +23,7 @@ class Segmenter(nn.Module):
     def __init__(self, backbone: Backbone, decoder: nn.Module) -> None:
         super().__init__()
         self.backbone, self.decoder = backbone, decoder
+        self.n_pretrained = sum(each.numel() for each in backbone.parameters())  # without a method
         self.also_trained: tuple[
             nn.Parameter, ...
         ] = ()  # of the backbone, by the protocol and not by the method

@@ -9,15 +9,13 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import datasets
 import methods
 from bench.specs.run import Place, RunSpec
 from datasets.base import DataError, Dataset
-
-if TYPE_CHECKING:
-    from methods.base import Method
+from reports.records.run import RunResult, Status
 
 PACKAGES = (
     "torch",
@@ -62,26 +60,29 @@ def describe_end(started: float) -> dict[str, Any]:
     return {"ended_at": _now(), "wall_s": round(time.perf_counter() - started, 3)}
 
 
-def describe_run(spec: RunSpec, method: Method) -> dict[str, Any]:
-    """Return the fields of a result that are known before the run."""
+def describe_run(spec: RunSpec) -> RunResult:
+    """Return the record of a run that has not begun; as long as nothing else is known, it has failed."""
     dataset = datasets.open_root(spec.dataset, spec.root)
-    return {
-        "run_id": spec.run_id,
-        "method": spec.method.name,
-        "settings": methods.settings(method),
-        "label": methods.label(method),
-        "dataset": spec.dataset,
-        "backbone": spec.protocol.model.backbone,
-        "weights": spec.weights_label,
-        "fold": spec.fold,
-        "seed": spec.seed,
-        "protocol_id": spec.protocol_id,
-        "protocol": spec.protocol_record(),
-        "synthetic": dataset.synthetic,
-        "group": spec.group,
-        "study": spec.study,
-        "regions": _name_regions(dataset),
-    }
+    method = spec.method.build()
+    return RunResult(
+        run_id=spec.run_id,
+        status=Status.FAILED,
+        reason="the run has not ended",
+        method=spec.method.name,
+        settings=methods.settings(method),
+        label=methods.label(method),
+        dataset=spec.dataset,
+        backbone=spec.protocol.model.backbone,
+        weights=spec.weights_label,
+        fold=spec.fold,
+        seed=spec.seed,
+        protocol_id=spec.protocol_id,
+        protocol=spec.protocol_record(),
+        synthetic=dataset.synthetic,
+        regions=_name_regions(dataset),
+        study=spec.study,
+        group=spec.group,
+    )
 
 
 def _name_regions(dataset: Dataset) -> tuple[str, ...]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
-import methods
 from bench.models.delta import frozen_state, hash_tensors, load_delta
 from bench.models.segmenter import Segmenter
 from bench.run.delta_file import DeltaError, DeltaHeader, read_delta
-from bench.run.network import build_model, execute_as, put_method
+from bench.run.network import build
 from bench.specs.run import Place, RunSpec
+from methods.executed import set_execution
 
 TOLERANCE = {"cpu": 0.0}  # of the logits, relative to the largest; a CPU repeats bit for bit
 TOLERANCE_ELSEWHERE = (
@@ -65,7 +65,7 @@ def compare_reloaded(trained: Segmenter, place: Place, in_channels: int) -> tupl
     of noise. The trained network is left in evaluation mode.
     """
     spec, restored = load_run(place.folder, place.device)
-    execute_as(restored, place)
+    set_execution(restored, place.execution)
     noise = torch.randn(
         1, in_channels, *spec.protocol.data.patch, generator=torch.Generator().manual_seed(0)
     )
@@ -88,13 +88,14 @@ def check_reloaded(difference: float, largest: float, device: torch.device) -> N
 
 
 def _build(folder: Path, header: DeltaHeader, spec: RunSpec) -> Segmenter:
-    model = build_model(spec, len(header.dataset.channels), len(header.dataset.classes))
-    loaded = model.backbone.loaded
-    found = loaded.sha256 if loaded else ""
-    if found != header.weights_sha256:
-        raise DeltaError(
-            f"delta: {folder} was trained on weights with SHA-256 {header.weights_sha256[:12] or 'none'}, got "
-            f"{found[:12] or 'none'} from '{spec.protocol.model.weights}'"
-        )
-    put_method(model, spec, methods.build(spec.method.name, dict(spec.method.settings)))
-    return model
+    def check_weights(model: Segmenter) -> None:
+        loaded = model.backbone.loaded
+        found = loaded.sha256 if loaded else ""
+        if found != header.weights_sha256:
+            wanted = header.weights_sha256[:12] or "none"
+            raise DeltaError(
+                f"delta: {folder} was trained on weights with SHA-256 {wanted}, "
+                f"got {found[:12] or 'none'} from '{spec.protocol.model.weights}'"
+            )
+
+    return build(spec, header.dataset, check_weights)

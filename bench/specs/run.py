@@ -6,11 +6,15 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import methods
 from bench.specs.protocol import Protocol, override
 from methods.execution import PLAIN, Execution
 from reports.records.cell import Cell
+
+if TYPE_CHECKING:
+    from methods.base import Method
 
 EMBEDDED_WEIGHTS = "formula-vit"  # what ships with the package
 
@@ -21,6 +25,13 @@ class MethodSpec:
 
     name: str
     settings: tuple[tuple[str, str], ...] = ()
+
+    def build(self) -> Method:
+        """Return the method.
+
+        Raises: ValueError if the name, a setting's name or its value is wrong.
+        """
+        return methods.build(self.name, dict(self.settings))
 
     def __str__(self) -> str:
         """Return the form that ``--methods`` accepts."""

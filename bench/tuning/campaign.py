@@ -81,7 +81,7 @@ def plan_studies(
         backbone, shots = run.protocol.model.backbone, run.protocol.data.shots
         name = name_study(str(run.method), run.dataset, backbone, fold, shots, prefix)
         if name not in plans:
-            method = methods.build(run.method.name, dict(run.method.settings))
+            method = run.method.build()
             space = build_space(method, run.protocol, searches, only)
             study = StudySpec(name, space, run.protocol.tune, describe_protocol(run))
             plans[name] = StudyPlan(study, run, out / TUNING / name)
@@ -178,8 +178,7 @@ def run_studies(
 def build_record(plan: StudyPlan, study: Study) -> StudyRecord:
     """Return what the study has come to so far."""
     run = plan.run
-    method = methods.build(run.method.name, dict(run.method.settings))
-    facts = describe_run(run, method)
+    facts = describe_run(run)
     trials = []
     for trial in study.get_trials(deepcopy=False):
         told = trial.user_attrs
@@ -200,11 +199,11 @@ def build_record(plan: StudyPlan, study: Study) -> StudyRecord:
         name=plan.spec.name,
         method=str(run.method),
         dataset=run.dataset,
-        backbone=facts["backbone"],
-        weights=facts["weights"],
+        backbone=facts.backbone,
+        weights=facts.weights,
         fold=run.fold,
         shots=run.protocol.data.shots,
-        synthetic=facts["synthetic"],
+        synthetic=facts.synthetic,
         protocol_id=run.protocol_id,
         tune=run.protocol_record()["tune"],
         protocol=dict(plan.spec.protocol),
@@ -237,7 +236,9 @@ class _Crew:
             place = Place(folder, self.out / "cache", device, slots.threads, slots.execution)
             say(TrialEvent(plan, number, values))
             run = plan.trial_run(values)
-            child = start_child("bench.tuning.trial:run_inner", run, place, name=f"trial {number}")
+            child = start_child(
+                "bench.tuning.trial:carry_out_trial", run, place, name=f"trial {number}"
+            )
             self.active.add(child)
             if self.stopped.is_set():  # meanwhile
                 child.stop()

@@ -51,10 +51,10 @@ def make_run(phantoms: Path) -> Callable[..., RunSpec]:
 @pytest.fixture
 def carry_out(prepared: Path) -> Callable[..., RunResult]:
     """Return a function that carries out a run in a folder, on the CPU, with the shared cache unless one is given."""
-    from bench.run.execute import run_trial  # heavy, and few tests need it
+    from bench.run.execute import execute_run  # heavy, and few tests need it
 
     def carry(spec: RunSpec, folder: Path, cache: Path = prepared) -> RunResult:
-        return run_trial(spec, Place(folder, cache, "cpu", threads=1), lambda *message: None)
+        return execute_run(spec, Place(folder, cache, "cpu", threads=1), lambda *message: None)
 
     return carry
 

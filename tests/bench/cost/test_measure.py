@@ -15,7 +15,7 @@ import methods
 from bench.cost import measure as measuring
 from bench.grid.runner import FINISHED
 from bench.models.segmenter import apply_method, build_segmenter
-from bench.run import execute
+from bench.run import execute, setup
 from bench.run.training import build_step
 from bench.specs.presets import PRESETS
 from bench.specs.protocol import DataSpec, TrainSpec
@@ -148,7 +148,7 @@ def spec(tmp_path_factory) -> RunSpec:
 
 
 def run(spec, folder):
-    return execute.run_trial(
+    return execute.execute_run(
         spec, Place(folder / "run", folder.parent / "cache", "cpu", 1), lambda *_: None
     )
 
@@ -213,7 +213,7 @@ def test_another_error_stays_a_failure(spec, tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(execute, "fit", fail)
+    monkeypatch.setattr(setup, "fit", fail)
     result = run(spec, tmp_path)
     assert (result.status, result.reason) == (
         Status.FAILED,

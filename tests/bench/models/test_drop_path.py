@@ -6,9 +6,10 @@ from timm.models.vision_transformer import VisionTransformer
 
 from bench.models.backbones.base import set_drop_path
 from bench.models.backbones.vit import ViTBackbone
-from bench.run.network import build_model
+from bench.run.network import build_plain
 from bench.specs.protocol import Protocol, override
 from bench.specs.run import MethodSpec, RunSpec
+from datasets.brats import Brats
 
 
 def make_vit(rate):
@@ -43,7 +44,6 @@ def test_a_run_has_the_drop_path_that_it_was_tuned_to(setting, last, tmp_path):
         tmp_path,
         chosen=(("train.drop_path", setting),),
     )
-    rates = [
-        getattr(module, "drop_prob", 0.0) for module in build_model(spec, 4, 4).backbone.modules()
-    ]
+    backbone = build_plain(spec, Brats.describe("brats2020")).backbone
+    rates = [getattr(module, "drop_prob", 0.0) for module in backbone.modules()]
     assert max(rates) == last

@@ -27,7 +27,7 @@ from bench.models.weights import hub
 from bench.models.weights.catalogue import TABLE
 from bench.models.weights.checkpoints import file_sha256
 from bench.models.weights.load import load_weights
-from bench.run.network import build_model
+from bench.run.network import build_plain
 from bench.specs.protocol import DataSpec, ModelSpec, Protocol
 from bench.specs.run import MethodSpec, RunSpec
 
@@ -483,9 +483,9 @@ def test_a_run_refuses_a_file_that_is_another_by_now(tmp_path):
     with pytest.raises(
         ValueError, match=r"vit\.safetensors' has changed since the run was planned"
     ):
-        build_model(run, len(info.channels), len(info.classes))
+        build_plain(run, info)
     same = replace(run, weights_sha256=file_sha256(tmp_path / "vit.safetensors"))
-    loaded = build_model(same, len(info.channels), len(info.classes)).backbone.loaded
+    loaded = build_plain(same, info).backbone.loaded
     assert loaded is not None
     assert loaded.name == "vit.safetensors"
 

@@ -11,12 +11,13 @@ import torch
 from pydantic import TypeAdapter
 
 import datasets
-from bench.run import execute
+from bench.run import execute, network, setup
 from bench.run.delta_file import DELTA_FILE, read_delta
 from bench.run.firewall import SELECTION_FILE, read_selection
 from bench.specs.run import RunSpec
 from datasets.prepared import prepare
 from datasets.splits.rule import split_cases
+from methods.base import MissingRole
 from reports.records.run import RESULT_FILE, Status, read_result
 
 
@@ -83,14 +84,14 @@ def test_no_held_out_case_is_touched_before_the_choice(watched, make_run, carry_
 def test_the_watch_catches_a_run_that_looks_too_early(
     watched, make_run, carry_out, tmp_path, monkeypatch
 ):
-    original = execute.build_training_data
+    original = setup.build_training_data
 
-    def peek(spec, train, val, dataset, predict):
+    def peek(spec, train, val, dataset, *rest):
         case = next(case for case in dataset.find_labelled() if case.id in split_of(spec).test)
         prepare.prepare(dataset, [case], tmp_path)
-        return original(spec, train, val, dataset, predict)
+        return original(spec, train, val, dataset, *rest)
 
-    monkeypatch.setattr(execute, "build_training_data", peek)
+    monkeypatch.setattr(setup, "build_training_data", peek)
     result = carry_out(make_run(), tmp_path)
     assert result.status is Status.FAILED
     assert "was read before the choice" in result.reason
@@ -114,6 +115,21 @@ def test_a_run_that_dies_in_scoring_keeps_what_it_knew_and_its_repetition_counts
     second = carry_out(make_run(), tmp_path)
     assert (second.status, second.test_reads) == (Status.DONE, 2)
     assert second.chosen_sha256 == first.chosen_sha256  # the second look was at the same weights
+
+
+def test_a_skipped_run_keeps_what_was_found_before_the_method(
+    make_run, carry_out, tmp_path, monkeypatch
+):
+    def refuse(*arguments, **options):
+        raise MissingRole("lora needs role 'qkv'")
+
+    monkeypatch.setattr(network, "apply_method", refuse)
+    result = carry_out(make_run(), tmp_path)
+    assert (result.status, result.reason) == (Status.SKIPPED, "lora needs role 'qkv'")
+    assert result.traceback == ""
+    assert result.split_hash == split_of(make_run()).hash
+    assert list(result.provenance)[-5:] == ["seeds", "ct_window", "weights", "ended_at", "wall_s"]
+    assert read_result(tmp_path).to_json() == result.to_json()
 
 
 def test_a_delta_that_does_not_give_the_network_back_fails_the_run_before_the_test(
@@ -169,7 +185,7 @@ def split_of(spec):
 
 def test_advice_to_round_matrix_products_is_not_printed():
     logging.getLogger("lightning_fabric").setLevel(logging.INFO)  # as Fabric leaves it
-    execute.build_fabric("cpu", "32-true")
+    network.build_fabric("cpu", "32-true")
     speaker = logging.getLogger("lightning_fabric.utilities.rank_zero")  # says it on a GPU
     assert not speaker.isEnabledFor(logging.INFO)
     assert speaker.isEnabledFor(logging.WARNING)

@@ -18,7 +18,7 @@ from bench.models.delta import delta_state, frozen_state
 from bench.models.segmenter import apply_method
 from bench.models.weights.checkpoints import file_sha256
 from bench.run.delta_file import DELTA_FILE, DeltaError, read_delta, write_delta
-from bench.run.network import build_model, put_method
+from bench.run.network import build, build_plain
 from bench.run.restore import ReloadError, check_reloaded, load_run
 from bench.specs.protocol import DataSpec, ModelSpec, Protocol
 from bench.specs.run import MethodSpec, RunSpec
@@ -39,8 +39,7 @@ def spec(tmp_path):
 
 def make_trained(spec):
     """Return the run's network with every trained tensor moved."""
-    model = build_model(spec, 4, 4)
-    put_method(model, spec, methods.build(spec.method.name, dict(spec.method.settings)))
+    model = build(spec, BRATS)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
@@ -61,7 +60,7 @@ def test_the_network_comes_back_bit_for_bit(spec, tmp_path):
     assert restored_spec == spec
     assert not restored.training
     assert torch.equal(logits(restored), logits(trained))
-    assert not torch.equal(logits(build_model(spec, 4, 4).eval()), logits(trained))
+    assert not torch.equal(logits(build_plain(spec, BRATS).eval()), logits(trained))
     assert read_delta(tmp_path)[0].delta_sha256 == sha256
 
 
@@ -222,10 +221,9 @@ def test_what_the_protocol_trains_beside_the_method_is_kept(spec, tmp_path):
 
 
 def test_networks_of_trial_and_registry_are_the_same(spec):
-    model = build_model(spec, 4, 4)
+    model = build_plain(spec, BRATS)
     apply_method(model, methods.build("lora", {"rank": "2"}), seed=spec.seeds["method"])
-    by_spec = build_model(spec, 4, 4)
-    put_method(by_spec, spec, methods.build("lora", {"rank": "2"}))
+    by_spec = build(spec, BRATS)
     assert torch.equal(logits(model.eval()), logits(by_spec.eval()))
 
 
@@ -245,17 +243,11 @@ def test_every_method_reloads_from_a_real_run(method, backbone, make_run, carry_
     ), result.traceback
     spec, model = load_run(tmp_path, "cpu")
     assert spec.run_id == result.run_id
-    state, fresh = delta_state(model), delta_state(make_fresh(spec))
+    state, fresh = delta_state(model), delta_state(build(spec, BRATS))
     assert state.keys() == fresh.keys()
     moved = [name for name in state if not torch.equal(state[name], fresh[name])]
     assert moved
     assert any(name.startswith("backbone.") for name in moved) == (result.cost.params_tuned > 0)
-
-
-def make_fresh(spec):
-    model = build_model(spec, 4, 4)
-    put_method(model, spec, methods.build(spec.method.name, dict(spec.method.settings)))
-    return model
 
 
 @pytest.mark.parametrize(

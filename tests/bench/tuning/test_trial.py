@@ -8,18 +8,17 @@ import torch
 from optuna.storages import InMemoryStorage
 
 import datasets
+from bench.run import network, setup
 from bench.run.cases import split_of
 from bench.run.provenance import describe_run
 from bench.specs.protocol import override
 from bench.specs.run import MethodSpec, Place
-from bench.tuning import trial
 from bench.tuning.campaign import begin_studies, plan_studies
 from bench.tuning.study import open_study
-from bench.tuning.trial import run_inner
+from bench.tuning.trial import carry_out_trial
 from bench.tuning.worker import Outcome, tune
 from datasets.base import Case
 from datasets.brats import Brats
-from methods import build
 from reports.records.run import Status
 
 
@@ -59,7 +58,7 @@ def try_once(tmp_path):
 
     def run(spec, cache=tmp_path / "cache"):
         messages = []
-        run_inner(spec, Place(tmp_path / "trial", cache, "cpu", threads=1), messages.append)
+        carry_out_trial(spec, Place(tmp_path / "trial", cache, "cpu", threads=1), messages.append)
         *said, end = messages
         return Outcome(*end[1:]), said
 
@@ -89,13 +88,13 @@ def test_a_study_ends_though_every_held_out_case_raises_when_it_is_read(
 def test_the_probe_stops_a_trial_that_looks_at_the_held_out_cases(
     probe, make_run, try_once, monkeypatch
 ):
-    original = trial.load_fold
+    original = setup.load_fold
 
     def peek(spec, cache, folder):
         fold = original(spec, cache, folder)
         return replace(fold, val=fold.held_out._load())
 
-    monkeypatch.setattr(trial, "load_fold", peek)
+    monkeypatch.setattr(setup, "load_fold", peek)
     outcome, _ = try_once(make_run())
     assert outcome.status is Status.FAILED
     assert "is held out" in outcome.reason
@@ -134,7 +133,7 @@ def test_what_goes_wrong_in_training_is_recorded_as_what_it_is(
     def break_down(*arguments):
         raise error
 
-    monkeypatch.setattr(trial, "fit", break_down)
+    monkeypatch.setattr(setup, "fit", break_down)
     outcome, _ = try_once(make_run(), prepared)
     assert outcome.status is status
     assert reason in outcome.reason
@@ -152,17 +151,17 @@ def test_a_method_without_a_place_in_the_backbone_is_skipped(
 ):
     from methods.base import MissingRole
 
-    def refuse(*arguments):
+    def refuse(*arguments, **options):
         raise MissingRole("lora needs role 'qkv'")
 
-    monkeypatch.setattr(trial, "put_method", refuse)
+    monkeypatch.setattr(network, "apply_method", refuse)
     outcome, _ = try_once(make_run(), prepared)
     assert (outcome.status, outcome.reason) == (Status.SKIPPED, "lora needs role 'qkv'")
 
 
 def test_a_final_run_names_the_study_and_the_trial_that_chose_its_settings(make_run):
-    facts = describe_run(make_run(study="brats-lora-tiny_vit-f0#3"), build("lora"))
-    assert facts["study"] == "brats-lora-tiny_vit-f0#3"
+    record = describe_run(make_run(study="brats-lora-tiny_vit-f0#3"))
+    assert record.study == "brats-lora-tiny_vit-f0#3"
 
 
 def test_workers_that_begin_at_the_same_time_share_the_new_storage(make_run, tmp_path):

@@ -1,0 +1,63 @@
+"""From a spec to a network that is ready to be trained: what runs and tuning trials share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+
+from bench.models.segmenter import Segmenter
+from bench.run.fold import Fold, build_training_data, load_fold
+from bench.run.inference import build_predictor
+from bench.run.network import build, build_fabric
+from bench.run.training import Fit, TrainingData, fit
+from bench.scoring.cases import Predict
+from bench.specs.run import Place, RunSpec
+from methods.executed import set_execution
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A network with its method in it, and what it is trained on."""
+
+    spec: RunSpec
+    fold: Fold
+    fabric: Fabric
+    model: Segmenter
+    predict: Predict  # by the model as it then is
+    data: TrainingData
+
+    def fit(self, on_progress: Callable[[str, int, int], None]) -> Fit:
+        """Train the network; see `bench.run.training.fit`."""
+        return fit(self.model, self.data, self.spec.own_protocol.train, self.fabric, on_progress)
+
+
+def set_up(
+    spec: RunSpec,
+    place: Place,
+    on_fold: Callable[[Fold], None] = lambda fold: None,
+    on_plain: Callable[[Segmenter], None] = lambda model: None,
+    on_validation: Callable[[tuple[float, ...]], None] = lambda dices: None,
+) -> Setup:
+    """Load a run's fold and build its network; torch's random numbers are at the run's start.
+
+    Args:
+        on_fold: called with the fold as soon as it is loaded.
+        on_plain: called with the network before the method goes into it.
+        on_validation: called with the Dice of each inner validation case, at every validation.
+
+    Raises: as `load_fold` and `build`.
+    """
+    torch.set_num_threads(place.threads)
+    protocol = spec.own_protocol
+    fabric = build_fabric(place.device, protocol.train.precision)
+    fold = load_fold(spec, place.cache, place.folder)
+    on_fold(fold)
+    model = build(spec, fold.info, on_plain)
+    set_execution(model, place.execution)
+    torch.manual_seed(spec.seeds["train"])
+    predict = build_predictor(model, protocol.data.patch, protocol.eval, fabric)
+    data = build_training_data(spec, fold.train, fold.val, fold.dataset, predict, on_validation)
+    return Setup(spec, fold, fabric, model, predict, data)
