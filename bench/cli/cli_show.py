@@ -38,9 +38,6 @@ def list_(
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the count as JSON.")] = False,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print the methods' guide, docs/methods.md.")
-    ] = False,
 ) -> None:
     """Show the methods, data sets or backbones: papers, roles, settings with their defaults.
 
@@ -53,16 +50,11 @@ def list_(
         "--classes": classes,
         "--also-train": also_train,
         "--json": json,
-        "--markdown": markdown,
     }
     given = [name for name, value in options.items() if value]
     if given and registry is not Registry.METHODS:
         raise ValueError(f"list {registry.value}: only `list methods` takes {given[0]}")
-    if markdown:
-        from bench.cli.guide import write_guide
-
-        typer.echo(write_guide(), nl=False)
-    elif backbone is not None:
+    if backbone is not None:
         from bench.cli.show import count_command
         from bench.cost.inventory import read_network_shape
 

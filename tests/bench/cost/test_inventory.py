@@ -1,22 +1,17 @@
-"""What `list methods` counts, and the guide made of it."""
+"""What `list methods` counts."""
 
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 
 import pytest
 
 import methods
 from bench.cli.app import main
-from bench.cli.guide import PLACES, read_article
 from bench.cost.inventory import NetworkShape, count_methods
 from bench.models.segmenter import apply_method, build_segmenter
 from methods.lora import Lora
-from methods.sites import Role
 
-GUIDE = Path(__file__).resolve().parents[3] / "docs" / "methods.md"
 TINY = [
     "list",
     "methods",
@@ -157,25 +152,3 @@ def test_table_shows_parts_and_facts(capsys, monkeypatch):
 def test_what_cannot_be_counted_is_said_in_a_sentence(arguments, sentence, capsys):
     assert main(["list", *arguments]) == 2
     assert sentence in capsys.readouterr().err
-
-
-def test_the_guide_in_the_repository_is_up_to_date(capsys):
-    assert GUIDE.read_text() == print_of(capsys, "list", "methods", "--markdown"), (
-        "run: python -m bench list methods --markdown > docs/methods.md"
-    )
-
-
-def test_the_guide_has_an_article_for_every_method():
-    guide = GUIDE.read_text()
-    for name in methods.names():
-        method = methods.build(name)
-        article = read_article(method)
-        assert f"### `{name}`" in guide
-        assert all(f"| `{setting}` |" in guide for setting in methods.settings(method))
-        assert article.body[0][0].isupper()
-        if method.info.url:
-            assert article.reference
-            assert article.choices
-            assert any(paragraph.startswith("```text\n") for paragraph in article.body)
-    assert set(PLACES) == set(Role)
-    assert not re.search(r"``[^`]", guide.replace("```", ""))

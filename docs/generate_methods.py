@@ -1,4 +1,6 @@
-"""The methods' guide, docs/methods.md: written from the registry, the methods' docstrings and counted parameters.
+"""Write the methods' guide from the registry, the methods' docstrings and counted parameters.
+
+    python docs/generate_methods.py > docs/methods.md
 
 A method's module docstring is its article: a title, ``Reference:``, the equation (indented), what
 has to be said, and a paragraph that begins with ``Our choices:`` for where we leave the paper or
@@ -8,6 +10,7 @@ the authors' code.
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -16,16 +19,18 @@ from itertools import groupby
 from typing import Any
 
 import methods
-from bench.cost.inventory import MethodCount, NetworkShape, count_methods
+from bench.cost.inventory import NetworkShape, count_methods
 from bench.grid.estimate import estimate_step
 from methods.base import Method
 from methods.execution import Execution
 from methods.settings import Value
 from methods.sites import Role
 
-COMMAND = "python -m bench list methods --markdown > docs/methods.md"
+COMMAND = "python docs/generate_methods.py > docs/methods.md"
 SHAPES = {"ViT-B/16": NetworkShape("vit_b16"), "Swin-T": NetworkShape("swin_tiny")}
 MEASURED = ("full", "med_adapter")  # whose training step is estimated
+SAVING = Execution(checkpointing=True, slices_per_chunk=16)
+WIDTH = 120  # columns of a line of prose
 LABELS = ("Reference", "Our choices")
 
 PLACES: dict[Role, str] = {
@@ -43,26 +48,31 @@ PLACES: dict[Role, str] = {
     Role.NORM2: "at every norm in front of the MLP",
 }
 
-INTRODUCTION = """\
-Every method is put into the same frozen backbone and trains beside the same decoder; it never learns which backbone it
-is in. A volume is read slice by slice: its D slices are a batch of images for the backbone, tokens (B·D, N, E). Only
-Med-Adapter sees the neighbouring slices.
+INTRODUCTION = """
+Every method is put into the same frozen backbone and trains beside the same decoder; it never
+learns which backbone it is in. A volume is read slice by slice: its D slices are a batch of images
+for the backbone, tokens (B·D, N, E). Only Med-Adapter sees the neighbouring slices.
 
-**Tuned** counts what the method itself trains, without the decoder, with default settings, for 4 input channels and
-patches of 128×128×128 voxels (Med-Adapter's Fourier weights depend on the depth); Swin-T is timm's, with 2/2/6/2
-blocks. Full fine-tuning apart, no method trains anything of the pre-trained backbone: no gradient, no changed buffer,
-evaluation mode. **Step 0** says whether the network starts as the frozen one, exactly. For any backbone and patch,
+**Tuned** counts what the method itself trains, without the decoder, with default settings, for 4
+input channels and patches of 128×128×128 voxels (Med-Adapter's Fourier weights depend on the
+depth); Swin-T is timm's, with 2/2/6/2 blocks. Full fine-tuning apart, no method trains anything of
+the pre-trained backbone: no gradient, no changed buffer, evaluation mode. **Step 0** says whether
+the network starts as the frozen one, exactly. For any backbone and patch,
 `python -m bench list methods --backbone vit_b16` counts these parameters, the decoder's and all.
 
-In the equations, E is the width of the tokens, x the stream of tokens that runs through the blocks, W a matrix; LN is
-layer norm, BN batch norm."""
+In the equations, E is the width of the tokens, x the stream of tokens that runs through the blocks,
+W a matrix; LN is layer norm, BN batch norm.
+"""
 
-MEMORY = """\
-What a training step on one patch of 4×128×128×128 voxels through ViT-B/16 holds in fp32, in GiB: weights, gradients and
-AdamW's moments, and what is kept for the backward pass. *Saving* is `--checkpointing --slices-per-chunk 16`, which
-changes no result. These are sums of tensors; temporary results and the allocator's reserve come on top. The largest sum
-leaves a card with 24 GB more than two thirds free. Measured on a GPU, the peak of a plain step was 6.20 GiB for `full`
-and 4.93 GiB for `med_adapter` ([benchmarks](../benchmarks/README.md)); not all of it exists at one time."""
+MEMORY = """
+What a training step on one patch of 4×128×128×128 voxels through ViT-B/16 holds in fp32, in GiB:
+weights, gradients and AdamW's moments, and what is kept for the backward pass. *Saving* is
+`--checkpointing --slices-per-chunk 16`, which changes no result. These are sums of tensors;
+temporary results and the allocator's reserve come on top. The largest sum leaves a card with 24 GB
+more than two thirds free. Measured on a GPU, the peak of a plain step was 6.20 GiB for `full` and
+4.93 GiB for `med_adapter` ([benchmarks](../benchmarks/README.md)); not all of it exists at one
+time.
+"""
 
 
 @dataclass(frozen=True)
@@ -76,36 +86,34 @@ class Article:
 
 def write_guide() -> str:
     """Return the guide as Markdown; the same text for the same code."""
-    counts = {
-        title: {count.name: count for count in count_methods(shape)}
-        for title, shape in SHAPES.items()
-    }
     built = [methods.build(name) for name in methods.names()]
-    tuned = {
-        method.info.name: [_tuned(counts[title][method.info.name]) for title in SHAPES]
-        for method in built
-    }
+    tuned = _count_tuned()
     headings = ("Method", "Paper", *(f"Tuned, {title}" for title in SHAPES), "Step 0", "Merges")
-    summary = [_summary_row(method, tuned[method.info.name]) for method in built]
-    sections = [
-        _section(list(group), tuned)
-        for _, group in groupby(built, key=lambda method: type(method).__module__)
-    ]
-    sections.append(_memory_section())
-    parts = [
-        "# Methods",
-        f"<!-- Generated, do not edit: {COMMAND} -->",
-        INTRODUCTION,
-        _table(headings, summary),
-    ]
-    return "\n\n".join(parts + sections) + "\n"
+    rows = [_summary_row(method, tuned[method.info.name]) for method in built]
+    parts = ["# Methods", f"<!-- Generated, do not edit: {COMMAND} -->", _wrap(INTRODUCTION)]
+    parts.append(_table(headings, rows))
+    for _, group in groupby(built, key=lambda method: type(method).__module__):
+        parts.append(_section(list(group), tuned))
+    parts.append(_memory_section())
+    return "\n\n".join(parts) + "\n"
+
+
+def _count_tuned() -> dict[str, list[str]]:
+    """Return for each method what it tunes on each backbone of `SHAPES`."""
+    tuned: dict[str, list[str]] = {name: [] for name in methods.names()}
+    for shape in SHAPES.values():
+        for count in count_methods(shape):
+            parts = count.trained_by_part
+            tuned[count.name].append(f"{parts.method:,}" if parts else "cannot host it")
+    return tuned
 
 
 def read_article(method: Method) -> Article:
     """Return the article in the docstring of the module that defines the method."""
     docstring = sys.modules[type(method).__module__].__doc__ or ""
     head, *paragraphs = docstring.strip("\n").split("\n\n")
-    body, labelled = [_capitalise(_join(head).partition(": ")[2])], {}
+    body = [_capitalise(_join(head).partition(": ")[2])]
+    labelled = {}
     for paragraph in paragraphs:
         label, colon, text = _join(paragraph).partition(": ")
         if paragraph.startswith("    "):
@@ -123,10 +131,9 @@ def _section(group: list[Method], tuned: dict[str, list[str]]) -> str:
     heading = " and ".join(method.info.title for method in group)
     parts = [f"## {heading}"]
     if article.reference:
-        parts.append(
-            f"**Paper.** {article.reference}"
-            + (f" <{group[0].info.url}>" if group[0].info.url else "")
-        )
+        parts.append(f"**Paper.** {article.reference}")
+        if group[0].info.url:
+            parts[-1] += f" <{group[0].info.url}>"
     parts += article.body
     if article.choices:
         parts.append(f"**Where we differ.** {_capitalise(article.choices)}")
@@ -147,31 +154,27 @@ def _facts(method: Method, tuned: list[str]) -> list[str]:
         f"* At step 0: {start}; {info.identity_note}.",
         f"* Merges into the frozen weights: {'yes' if info.mergeable else 'no'}.",
     ]
-    settings = [
-        (
-            f"`{item.name}`",
-            f"`{_show(getattr(method, item.name))}`",
-            item.metadata["help"],
-            _show_rules(item),
-        )
-        for item in fields(method)
-    ]
-    table = [_table(("Setting", "Default", "Meaning", "Rule"), settings)] if settings else []
-    return [f"### `{info.name}`", "\n".join(facts), *table]
+    parts = [f"### `{info.name}`", "\n".join(facts)]
+    rows = []
+    for item in fields(method):
+        default = _show(getattr(method, item.name))
+        rows.append((f"`{item.name}`", f"`{default}`", item.metadata["help"], _show_rules(item)))
+    if rows:
+        parts.append(_table(("Setting", "Default", "Meaning", "Rule"), rows))
+    return parts
 
 
 def _memory_section() -> str:
-    ways = (Execution(), Execution(checkpointing=True, slices_per_chunk=16))
     rows = []
     for name in MEASURED:
-        plain, saving = (
-            estimate_step(SHAPES["ViT-B/16"], methods.build(name), way) for way in ways
-        )
+        method = methods.build(name)
+        plain = estimate_step(SHAPES["ViT-B/16"], method, Execution())
+        saving = estimate_step(SHAPES["ViT-B/16"], method, SAVING)
         fixed = plain.total - plain.saved
         sizes = (fixed, plain.saved, plain.total, saving.saved, saving.total)
         rows.append((f"`{name}`", *(f"{size / 2**30:.2f}" for size in sizes)))
     headings = ("Method", "Fixed", "Kept", "Sum", "Kept, saving", "Sum, saving")
-    return "\n\n".join(["## Memory", MEMORY, _table(headings, rows)])
+    return "\n\n".join(["## Memory", _wrap(MEMORY), _table(headings, rows)])
 
 
 def _closed_form(method: Method) -> str:
@@ -187,16 +190,12 @@ def _summary_row(method: Method, tuned: list[str]) -> tuple[str, ...]:
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    right = [
-        all(row[column].replace(",", "").replace(".", "").isdigit() for row in rows)
-        for column in range(len(headings))
-    ]
-    lines = [headings, ["--:" if numeric else "---" for numeric in right], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _tuned(count: MethodCount) -> str:
-    return f"{count.trained_by_part.method:,}" if count.trained_by_part else "cannot host it"
+    """Return a Markdown table; columns that hold numbers alone keep to the right."""
+    rules = []
+    for column in range(len(headings)):
+        numeric = all(re.fullmatch(r"[\d,.]+", row[column]) for row in rows)
+        rules.append("--:" if numeric else "---")
+    return "\n".join(f"| {' | '.join(line)} |" for line in (headings, rules, *rows))
 
 
 def _show(value: Value) -> str:
@@ -207,7 +206,8 @@ def _show_rules(item: Field[Any]) -> str:
     rules = item.metadata
     signs = {"at_least": "≥", "above": ">", "below": "<"}
     shown = [f"{sign} {rules[name]}" for name, sign in signs.items() if rules[name] is not None]
-    shown += [f"one of {', '.join(rules['one_of'])}"] if rules["one_of"] else []
+    if rules["one_of"]:
+        shown.append(f"one of {', '.join(rules['one_of'])}")
     return ", ".join(shown) or "true or false"
 
 
@@ -216,5 +216,15 @@ def _join(paragraph: str) -> str:
     return " ".join(paragraph.split()).replace("``", "`")
 
 
+def _wrap(prose: str) -> str:
+    """Return paragraphs with their lines broken at `WIDTH`."""
+    paragraphs = (" ".join(each.split()) for each in prose.split("\n\n"))
+    return "\n\n".join(textwrap.fill(each, WIDTH, break_on_hyphens=False) for each in paragraphs)
+
+
 def _capitalise(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(write_guide())
