@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -19,6 +19,7 @@ from bench.scoring.metrics import Scoring, score_case
 from bench.scoring.postprocessing import AUTO, REGION, choose_cutoff
 from bench.specs.protocol import EvalSpec, Protocol, SpecError, override
 from reports.analysis.aggregates import Mean, RegionAggregate, aggregate_regions
+from reports.records.metrics import METRICS
 from reports.records.run import CaseScore, PostProcessing, to_plain
 
 
@@ -116,37 +117,39 @@ def _print_heading(pairing: Pairing, scoring: Scoring, console: Console) -> None
 
 
 def _tabulate_cases(rows: Sequence[CaseScore]) -> Table:
-    table = _begin_table(
-        "",
-        words=("case", "region"),
-        numbers=("Dice", "HD95 mm", "NSD", "at mm", "ref. ml", "pred. ml"),
-    )
+    heads = [heading for heading, _, _ in _list_numbers(rows[0])]
+    table = _begin_table("", words=("case", "region"), numbers=heads)
     for row in rows:
-        table.add_row(
-            escape(row.case),
-            row.region,
-            _show(row.dice, 3),
-            _show(row.hd95_mm, 2),
-            _show(row.nsd, 3),
-            _show(row.nsd_tolerance_mm, 2),
-            _show(row.reference_ml, 2),
-            _show(row.predicted_ml, 2),
-        )
+        numbers = [_show(value, digits) for _, value, digits in _list_numbers(row)]
+        table.add_row(escape(row.case), row.region, *numbers)
     return table
+
+
+def _list_numbers(row: CaseScore) -> Iterator[tuple[str, float, int]]:
+    """Yield heading, value and digits of the columns of a case and region."""
+    for name, metric in METRICS.items():
+        yield metric.stored_heading, row.score(name), metric.stored_digits
+        if name == "nsd":
+            yield "at mm", row.nsd_tolerance_mm, 2
+    yield "ref. ml", row.reference_ml, 2
+    yield "pred. ml", row.predicted_ml, 2
 
 
 def _tabulate_regions(title: str, regions: Sequence[RegionAggregate]) -> Table:
     counts = ("global\nDice", "both\nempty", "false\nalarms", "misses")
+    metrics = METRICS.values()
     table = _begin_table(
         f"{title} (n), over all cases and over those whose reference has the region",
         words=("region", "cases"),
-        numbers=("Dice", "HD95 mm", "NSD", *counts),
+        numbers=(*(metric.stored_heading for metric in metrics), *counts),
     )
     for each in regions:
-        metrics = ((each.dice, 3), (each.hd95_mm, 2), (each.nsd, 3))
         empties = (each.n_both_empty, each.n_reference_empty, each.n_prediction_empty)
-        over_all = [_show_mean(means.all, digits) for means, digits in metrics]
-        over_present = [_show_mean(means.non_empty, digits) for means, digits in metrics]
+        over_all, over_present = [], []
+        for metric in metrics:
+            means = each.means[metric.name]
+            over_all.append(_show_mean(means.all, metric.stored_digits))
+            over_present.append(_show_mean(means.non_empty, metric.stored_digits))
         table.add_row(each.region, "all", *over_all, _show(each.global_dice, 3), *map(str, empties))
         table.add_row("", "present", *over_present)
     return table

@@ -1,52 +1,70 @@
-"""The scores of one case: overlap, surface distances and volumes per region, empty masks decided by a named policy.
+"""The scores of one case: every registered metric and the volumes, region by region.
 
 Dice is 2 |A and B| / (|A| + |B|) of voxel counts. `bench.scoring.surfaces` has the two surface
-metrics, `bench.scoring.policies` what holds where a mask is empty. Where the spacing of a case is
-not known, all that is measured in mm is nan.
+metrics, `bench.scoring.policies` the scores of empty masks. Where the spacing of a case is not
+known, everything that is measured in mm is nan.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import nan, prod
+from math import isnan, nan, prod
 
 import numpy as np
 
-from bench.scoring.policies import (
-    EMPTY_POLICIES,
-    EmptyPolicy,
-    Outcome,
-    choose_policy,
-    choose_tolerance_mm,
-)
+from bench.scoring.policies import choose_policy, choose_tolerance_mm, score_empty
 from bench.scoring.surfaces import Spacing, bounding_box, hausdorff_95, surface_dice
 from bench.specs.protocol import EvalSpec
 from datasets.base import DatasetInfo, Region
+from reports.records.metrics import METRICS
 from reports.records.run import CaseScore
 
 MM3_PER_ML = 1000.0
+UNKNOWN_SPACING: Spacing = (nan, nan, nan)
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """What is scored and by which rules; equal for all cases of a data set."""
+    """The rules of scoring; equal for all cases of a data set."""
 
     info: DatasetInfo
     spec: EvalSpec
 
     @property
     def policy_name(self) -> str:
-        """The rule for empty masks: the data set's, or the one that the protocol names."""
+        """The policy for empty masks: the data set's, or the one that the protocol names."""
         return choose_policy(self.info, self.spec.empty_policy)
-
-    @property
-    def policy(self) -> EmptyPolicy:
-        """The rule itself."""
-        return EMPTY_POLICIES[self.policy_name]
 
     def tolerance_mm(self, region: str, spacing_mm: Spacing) -> float:
         """Return the tolerance of the surface Dice for a region of a case."""
+        if isnan(spacing_mm[0]):
+            return nan
         return self.spec.nsd_tolerance_mm or choose_tolerance_mm(self.info, region, spacing_mm)
+
+
+@dataclass(frozen=True)
+class MaskPair:
+    """The two masks of a region, in their common bounding box, and what measuring them depends on."""
+
+    prediction: np.ndarray  # bool (D, H, W)
+    reference: np.ndarray  # bool (D, H, W)
+    spacing_mm: Spacing  # nan if it is not known
+    tolerance_mm: float  # of the surface Dice; nan as the spacing
+    spec: EvalSpec
+
+
+# How each metric of `METRICS` is computed. Neither mask is empty, and the spacing is known where
+# the metric needs it.
+MEASURES: dict[str, Callable[[MaskPair], float]] = {
+    "dice": lambda pair: dice(pair.prediction, pair.reference),
+    "hd95_mm": lambda pair: hausdorff_95(
+        pair.prediction, pair.reference, pair.spacing_mm, pair.spec.hd95
+    ),
+    "nsd": lambda pair: surface_dice(
+        pair.prediction, pair.reference, pair.spacing_mm, pair.tolerance_mm
+    ),
+}
 
 
 def score_case(
@@ -58,24 +76,27 @@ def score_case(
 ) -> list[CaseScore]:
     """Return one score per region.
 
-    ``prediction`` and ``reference`` are maps of training classes, integers (D, H, W), background 0;
-    the spacing is (D, H, W), None if it is not known.
+    Args:
+        case_id: the name of the case in the scores.
+        prediction: map of training classes, integers (D, H, W), background 0.
+        reference: as ``prediction``.
+        spacing_mm: of (D, H, W); None if it is not known.
+        scoring: the rules.
 
     Raises: ValueError if the shapes differ or a spacing is not positive.
     """
     _check_shapes(prediction, reference)
-    if spacing_mm is not None and not (
-        len(spacing_mm) == 3 and all(0 < step < np.inf for step in spacing_mm)
-    ):
-        raise ValueError(
-            f"metrics: spacing must be three positive lengths in mm, got {tuple(spacing_mm)}"
-        )
+    spacing_mm = UNKNOWN_SPACING if spacing_mm is None else _check_spacing(spacing_mm)
     box = bounding_box((prediction != 0) | (reference != 0))
     prediction, reference = prediction[box], reference[box]
-    return [
-        _score_region(case_id, region, prediction, reference, spacing_mm, scoring)
-        for region in scoring.info.regions
-    ]
+    scores = []
+    for region in scoring.info.regions:
+        masks = region_mask(prediction, region), region_mask(reference, region)
+        own = bounding_box(masks[0] | masks[1])  # surfaces need no margin
+        tolerance_mm = scoring.tolerance_mm(region.name, spacing_mm)
+        pair = MaskPair(masks[0][own], masks[1][own], spacing_mm, tolerance_mm, scoring.spec)
+        scores.append(_score_pair(case_id, region.name, pair, scoring.policy_name))
+    return scores
 
 
 def region_mask(class_map: np.ndarray, region: Region) -> np.ndarray:
@@ -84,66 +105,49 @@ def region_mask(class_map: np.ndarray, region: Region) -> np.ndarray:
 
 
 def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
-    """Return the Dice coefficient of two boolean masks of equal shape: 1 if both are empty, 0 if exactly one is.
+    """Return the Dice of two boolean masks: 1 if both are empty, 0 if exactly one is.
 
     Raises: ValueError if the shapes differ.
     """
     _check_shapes(prediction, reference)
     total = np.count_nonzero(prediction) + np.count_nonzero(reference)
-    return 2 * np.count_nonzero(prediction & reference) / total if total else 1.0
+    if not total:
+        return 1.0
+    return float(2 * np.count_nonzero(prediction & reference) / total)
 
 
-def _score_region(
-    case_id: str,
-    region: Region,
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    spacing_mm: Spacing | None,
-    scoring: Scoring,
-) -> CaseScore:
-    predicted, wanted = region_mask(prediction, region), region_mask(reference, region)
-    n_predicted, n_wanted, n_common = (
-        int(mask.sum()) for mask in (predicted, wanted, predicted & wanted)
-    )
-    tolerance_mm = nan if spacing_mm is None else scoring.tolerance_mm(region.name, spacing_mm)
-    outcome = scoring.policy.decide(n_wanted, n_predicted)
-    if outcome is None:
-        outcome = _measure(predicted, wanted, spacing_mm, tolerance_mm, scoring.spec.hd95)
-    voxel_ml = nan if spacing_mm is None else prod(spacing_mm) / MM3_PER_ML
+def _score_pair(case_id: str, region: str, pair: MaskPair, policy: str) -> CaseScore:
+    n_predicted = int(np.count_nonzero(pair.prediction))
+    n_reference = int(np.count_nonzero(pair.reference))
+    spacing_known = not isnan(pair.spacing_mm[0])
+    scores = dict.fromkeys(METRICS, nan)
+    if not n_predicted or not n_reference:
+        scores = score_empty(policy, n_reference, n_predicted, spacing_known=spacing_known)
+    else:
+        for name, metric in METRICS.items():
+            if spacing_known or not metric.needs_spacing:
+                scores[name] = MEASURES[name](pair)
+    voxel_ml = prod(pair.spacing_mm) / MM3_PER_ML
     return CaseScore(
         case=case_id,
-        region=region.name,
-        dice=outcome.dice,
-        hd95_mm=nan if spacing_mm is None else outcome.hd95_mm,
-        n_reference_vox=n_wanted,
+        region=region,
+        dice=nan,
+        hd95_mm=nan,
+        n_reference_vox=n_reference,
         n_predicted_vox=n_predicted,
-        n_common_vox=n_common,
-        nsd=nan if spacing_mm is None else outcome.nsd,
-        nsd_tolerance_mm=tolerance_mm,
-        reference_ml=n_wanted * voxel_ml,
+        n_common_vox=int(np.count_nonzero(pair.prediction & pair.reference)),
+        nsd_tolerance_mm=pair.tolerance_mm,
+        reference_ml=n_reference * voxel_ml,
         predicted_ml=n_predicted * voxel_ml,
-    )
+    ).with_scores(scores)
 
 
-def _measure(
-    predicted: np.ndarray,
-    wanted: np.ndarray,
-    spacing_mm: Spacing | None,
-    tolerance_mm: float,
-    variant: str,
-) -> Outcome:
-    overlap = dice(predicted, wanted)
-    if spacing_mm is None:
-        return Outcome(overlap, nan, nan)
-    box = bounding_box(
-        predicted | wanted
-    )  # outside there is no object, and the surfaces need no margin
-    predicted, wanted = predicted[box], wanted[box]
-    return Outcome(
-        dice=overlap,
-        hd95_mm=hausdorff_95(predicted, wanted, spacing_mm, variant),
-        nsd=surface_dice(predicted, wanted, spacing_mm, tolerance_mm),
-    )
+def _check_spacing(spacing_mm: Spacing) -> Spacing:
+    if len(spacing_mm) != 3 or not all(0 < step < np.inf for step in spacing_mm):
+        raise ValueError(
+            f"metrics: spacing must be three positive lengths in mm, got {tuple(spacing_mm)}"
+        )
+    return spacing_mm
 
 
 def _check_shapes(prediction: np.ndarray, reference: np.ndarray) -> None:

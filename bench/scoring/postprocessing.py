@@ -19,7 +19,7 @@ from statistics import fmean
 import numpy as np
 
 from bench.scoring.metrics import Scoring
-from bench.scoring.policies import EmptyPolicy
+from bench.scoring.policies import score_empty
 from datasets.base import DatasetInfo
 from reports.records.run import CaseScore, PostProcessing
 
@@ -34,7 +34,7 @@ class Cutoff:
 
     min_vox: int
     tried: tuple[tuple[int, float], ...]  # see `PostProcessing`
-    policy: EmptyPolicy
+    policy: str
 
     def apply(self, rows: Iterable[CaseScore]) -> PostProcessing:
         """Return the scores of ET as they are with this cutoff; other regions stay as they are."""
@@ -61,18 +61,17 @@ def choose_cutoff(
     if asked == OFF or not is_known(scoring.info):
         return None
     if asked != AUTO:
-        return Cutoff(int(asked), (), scoring.policy)
+        return Cutoff(int(asked), (), scoring.policy_name)
     rows = score_validation()
     tried = tuple(
-        (count, _mean_dice(drop_small(rows, count, scoring.policy))) for count in CANDIDATES_VOX
+        (count, _mean_dice(drop_small(rows, count, scoring.policy_name)))
+        for count in CANDIDATES_VOX
     )
     best = max(tried, key=lambda pair: -1.0 if isnan(pair[1]) else pair[1])
-    return Cutoff(best[0], tried, scoring.policy)
+    return Cutoff(best[0], tried, scoring.policy_name)
 
 
-def drop_small(
-    rows: Iterable[CaseScore], min_vox: int, policy: EmptyPolicy
-) -> tuple[CaseScore, ...]:
+def drop_small(rows: Iterable[CaseScore], min_vox: int, policy: str) -> tuple[CaseScore, ...]:
     """Return the scores of ET with predictions of fewer than ``min_vox`` voxels taken as none."""
     return tuple(
         _without_prediction(row, policy) if 0 < row.n_predicted_vox < min_vox else row
@@ -93,19 +92,12 @@ def relabel_small(classes: np.ndarray, info: DatasetInfo, min_vox: int) -> np.nd
     )
 
 
-def _without_prediction(row: CaseScore, policy: EmptyPolicy) -> CaseScore:
-    outcome = policy.decide(row.n_reference_vox, 0)
-    assert outcome is not None, "an empty prediction is decided by the policy"
+def _without_prediction(row: CaseScore, policy: str) -> CaseScore:
     spacing_known = not isnan(row.nsd_tolerance_mm)
-    return replace(
-        row,
-        dice=outcome.dice,
-        hd95_mm=outcome.hd95_mm if spacing_known else nan,
-        nsd=outcome.nsd if spacing_known else nan,
-        n_predicted_vox=0,
-        n_common_vox=0,
-        predicted_ml=0.0 if spacing_known else nan,
-    )
+    scores = score_empty(policy, row.n_reference_vox, 0, spacing_known=spacing_known)
+    predicted_ml = 0.0 if spacing_known else nan
+    empty = replace(row, n_predicted_vox=0, n_common_vox=0, predicted_ml=predicted_ml)
+    return empty.with_scores(scores)
 
 
 def _mean_dice(rows: Sequence[CaseScore]) -> float:

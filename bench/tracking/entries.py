@@ -6,12 +6,13 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, astuple, fields
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from reports.analysis.aggregates import aggregate_regions, mean_defined
-from reports.records.run import CaseScore, RunResult, Status, flatten
+from reports.analysis.aggregates import aggregate_regions, average_metric
+from reports.records.metrics import METRICS
+from reports.records.run import RunResult, Status, flatten, to_fields, to_plain
 from reports.records.slices import SLICES_FILE
 
 CASE_FILE = "per_case.json"
@@ -85,7 +86,9 @@ def tags(result: RunResult) -> dict[str, str]:
         "git_commit": commit,
         "mlflow.source.git.commit": commit,
         "mlflow.note.content": " ".join(notes),
-        DIGEST_TAG: hashlib.sha256(json.dumps(asdict(result), sort_keys=True).encode()).hexdigest(),
+        DIGEST_TAG: hashlib.sha256(
+            json.dumps(to_fields(result), sort_keys=True).encode()
+        ).hexdigest(),
         TABLES_TAG: json.dumps([{"path": CASE_FILE, "type": "table"}]) if result.cases else "",
     }
     return {name: value for name, value in found.items() if value}
@@ -101,12 +104,13 @@ def params(result: RunResult) -> dict[str, str]:
 
 def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
     """Yield (name, value, step): the headline numbers (of the chosen epoch, not the last) at step 0, the curves."""
-    for name in ("dice", "hd95_mm", "nsd"):
-        for aggregate in aggregate_regions(result.cases):
-            mean = getattr(aggregate, name).all
+    aggregates = aggregate_regions(result.cases)
+    for name in METRICS:
+        for aggregate in aggregates:
+            mean = aggregate.means[name].all
             if mean.n:
                 yield f"{name}/{aggregate.region}", mean.value, 0
-        overall = mean_defined(getattr(row, name) for row in result.cases)
+        overall = average_metric(result.cases, name).all
         if overall.n:
             yield f"{name}/mean", overall.value, 0
     if result.best_epoch is not None:
@@ -141,13 +145,9 @@ def write_artifacts(target: Path, result: RunResult, folder: Path) -> None:
     """Write the result, its table of cases, and the pictures and slices of the run's ``folder`` into ``target``."""
     result.write(target)
     if result.cases:
-        columns = [column.name for column in fields(CaseScore)]
-        rows = [
-            [None if value != value else value for value in astuple(row)] for row in result.cases
-        ]
-        (target / CASE_FILE).write_text(
-            json.dumps({"columns": columns, "data": rows})
-        )  # what the UI shows as a table
+        rows = [to_plain(row, "case") for row in result.cases]
+        table = {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
+        (target / CASE_FILE).write_text(json.dumps(table))  # what the UI shows as a table
     if result.traceback:
         (target / TRACEBACK_FILE).write_text(result.traceback)
     for file in [*folder.glob("*.png"), *folder.glob(SLICES_FILE)]:

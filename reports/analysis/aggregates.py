@@ -7,12 +7,13 @@ number of cases in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isnan, nan
 from statistics import fmean
 
-from reports.records.run import CaseScore
+from reports.records.metrics import METRICS
+from reports.records.run import INLINE, CaseScore
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,7 @@ class RegionAggregate:
     n_both_empty: int
     n_reference_empty: int  # but not the prediction: a false alarm
     n_prediction_empty: int  # but not the reference: a miss
-    dice: MetricMeans
-    hd95_mm: MetricMeans
-    nsd: MetricMeans
+    means: Mapping[str, MetricMeans] = field(metadata=INLINE)  # by the name of the metric
     global_dice: float  # of the voxels of all cases together (LiTS); nan if there are none
 
 
@@ -69,15 +68,14 @@ def _aggregate(region: str, rows: Sequence[CaseScore]) -> RegionAggregate:
         n_both_empty=empties.count((True, True)),
         n_reference_empty=empties.count((True, False)),
         n_prediction_empty=empties.count((False, True)),
-        dice=_average(rows, lambda row: row.dice),
-        hd95_mm=_average(rows, lambda row: row.hd95_mm),
-        nsd=_average(rows, lambda row: row.nsd),
+        means={metric: average_metric(rows, metric) for metric in METRICS},
         global_dice=2 * sum(row.n_common_vox for row in rows) / total_vox if total_vox else nan,
     )
 
 
-def _average(rows: Sequence[CaseScore], metric: Callable[[CaseScore], float]) -> MetricMeans:
+def average_metric(rows: Sequence[CaseScore], metric: str) -> MetricMeans:
+    """Return the means of one metric over all rows and over those with a reference."""
     return MetricMeans(
-        all=mean_defined(map(metric, rows)),
-        non_empty=mean_defined(metric(row) for row in rows if row.n_reference_vox),
+        all=mean_defined(row.score(metric) for row in rows),
+        non_empty=mean_defined(row.score(metric) for row in rows if row.n_reference_vox),
     )

@@ -14,7 +14,7 @@ from textwrap import shorten
 import numpy as np
 import pandas as pd
 
-from reports.analysis.quantities import COSTS, SCORES, score_keys
+from reports.analysis.quantities import COSTS, score_keys
 from reports.analysis.statistics import Verdict, find_ties
 from reports.analysis.tidy import (
     MEAN,
@@ -25,9 +25,8 @@ from reports.analysis.tidy import (
     fold_means,
     group_by_setting,
 )
+from reports.records.metrics import METRICS
 from reports.records.run import RunResult, Status, flatten
-
-SPREADS = ("auto", "cases", "runs")
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class MethodComparison:
     """The comparison of methods in one setting (data set, backbone, pre-training, shots).
 
     ``rows`` has one row per method, in the given order: method, name, protocol_id, note, n_cases,
-    n_runs, hd95_frac (how much of it is defined), and a mean per key of `score_keys` (in printed
-    units) and of `COSTS`. ``spreads`` has the standard deviations under the same keys. What was not
+    n_runs, a mean per key of `score_keys` (in printed units) and of `COSTS`, and per metric
+    ``hd95_mm_defined_frac``, the share of cases and regions in which it is defined. ``spreads`` has the standard deviations under the same keys. What was not
     measured is nan; ``note`` is empty where every fold and seed is done. ``verdicts`` has who is
     tied with the best, per score key; it is empty where nothing may be ranked.
     """
@@ -210,8 +209,8 @@ class _Scores:
         if table.empty:
             return _Scores({}, {})
         return _Scores(
-            {metric: average_seeds(table, metric) for metric in SCORES},
-            {metric: fold_means(table, metric) for metric in SCORES},
+            {metric: average_seeds(table, metric) for metric in METRICS},
+            {metric: fold_means(table, metric) for metric in METRICS},
         )
 
     def methods(self) -> list[str]:
@@ -232,7 +231,8 @@ def _aggregate(
 ) -> tuple[dict[str, object], dict[str, float]]:
     """Return means and standard deviations of one method's finished runs."""
     keys = score_keys(regions)
-    means: dict[str, object] = dict.fromkeys([*keys, *COSTS, "hd95_frac"], nan)
+    defined = {metric: f"{metric}_defined_frac" for metric in METRICS}
+    means: dict[str, object] = dict.fromkeys([*keys, *COSTS, *defined.values()], nan)
     spreads = dict.fromkeys([*keys, *COSTS], nan)
     for key, cost in COSTS.items():
         found = [value for run in done if run.cost and (value := cost.read(run.cost)) is not None]
@@ -242,19 +242,18 @@ def _aggregate(
             spreads[key] = float(np.std(found, ddof=1))
     if label not in scores.methods():
         return means, spreads
-    for metric in SCORES:
+    for metric in METRICS:
         per_case = scores.per_case[metric].loc[label]
         samples = per_case if over == "cases" else scores.per_run[metric].loc[label]
         average, deviation = pd.Series(per_case.mean()), pd.Series(samples.std(ddof=1))
         for key, (quantity, region) in keys.items():
-            if quantity.metric == metric and region in per_case:
-                means[key] = quantity.scale * float(average[region])
-                spreads[key] = quantity.scale * float(deviation[region])
-    distances = scores.per_case["hd95_mm"].loc[label].drop(columns=MEAN)
-    return means | {
-        "n_cases": len(distances),
-        "hd95_frac": float(distances.notna().to_numpy().mean()),
-    }, spreads
+            if quantity.name == metric and region in per_case:
+                means[key] = quantity.factor * float(average[region])
+                spreads[key] = quantity.factor * float(deviation[region])
+        of_regions = per_case.drop(columns=MEAN)
+        means[defined[metric]] = float(of_regions.notna().to_numpy().mean())
+        means["n_cases"] = len(per_case)
+    return means, spreads
 
 
 def _find_verdicts(
@@ -263,7 +262,7 @@ def _find_verdicts(
     """Return who of the methods that may be ranked is tied with the best, for each score that is defined at all."""
     verdicts = {}
     for key, (quantity, region) in score_keys(regions).items():
-        defined = scores.matrix(ranked, quantity.metric, region).dropna(axis="columns", how="all")
+        defined = scores.matrix(ranked, quantity.name, region).dropna(axis="columns", how="all")
         if not defined.empty:
             verdicts[key] = find_ties(defined, largest_first=quantity.largest_first)
     return verdicts

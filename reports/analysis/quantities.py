@@ -6,21 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reports.analysis.tidy import MEAN
+from reports.records.metrics import METRICS, Metric
 from reports.records.run import Cost
 
 FLOP_PER_MAC = 2  # a multiplication and an addition
-
-
-@dataclass(frozen=True)
-class ScoreQuantity:
-    """A metric of cases: means are over cases; ``scale`` turns the stored number into the printed unit."""
-
-    metric: str
-    group: str
-    head: str  # empty: the region's name
-    scale: float
-    largest_first: bool
-    digits: int = 1
 
 
 @dataclass(frozen=True)
@@ -33,12 +22,6 @@ class CostQuantity:
     read: Callable[[Cost], float | None]
     timed: bool = False
 
-
-SCORES = {
-    "dice": ScoreQuantity("dice", "Dice (%)", "", 100.0, largest_first=True),
-    "nsd": ScoreQuantity("nsd", "NSD (%)", "", 100.0, largest_first=True),
-    "hd95_mm": ScoreQuantity("hd95_mm", "", "HD95 (mm)", 1.0, largest_first=False),
-}
 
 COSTS = {
     "tuned_m": CostQuantity("Tuned", "M", 3, lambda cost: cost.params_tuned / 1e6),
@@ -98,16 +81,21 @@ COSTS = {
 EFFICIENCY = tuple(COSTS)
 
 
-def score_keys(regions: tuple[str, ...]) -> dict[str, tuple[ScoreQuantity, str]]:
+def score_keys(regions: tuple[str, ...]) -> dict[str, tuple[Metric, str]]:
     """Return the columns that scores have: a key such as ``dice/WT``, and what it is of which region."""
     return {
-        f"{name}/{region}": (quantity, region)
-        for name, quantity in SCORES.items()
+        f"{name}/{region}": (metric, region)
+        for name, metric in METRICS.items()
         for region in (*regions, MEAN)
     }
 
 
-TABLE_SCORES = (
-    "dice",
-    "hd95_mm/mean",
-)  # what the main table shows: a metric in all regions, or one column
+def list_shown(regions: tuple[str, ...]) -> list[str]:
+    """Return the keys of the scores that the main table shows."""
+    shown: list[str] = []
+    for name, metric in METRICS.items():
+        if metric.columns == "regions":
+            shown += [f"{name}/{region}" for region in regions]
+        if metric.columns:
+            shown.append(f"{name}/{MEAN}")
+    return shown

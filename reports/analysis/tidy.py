@@ -14,14 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.records.run import CaseScore, RunResult, Status
+from reports.records.metrics import METRICS
+from reports.records.run import CaseScore, RunResult, Status, list_further
 
 MEAN = "mean"  # stands in a region's place for the mean over the regions
-UPPER = {
-    "dice": 1.0,
-    "nsd": 1.0,
-    "hd95_mm": inf,
-}  # metrics of a case and region, with their largest value
 
 
 @dataclass(frozen=True)
@@ -77,13 +73,13 @@ def case_table(results: Sequence[RunResult]) -> pd.DataFrame:
         for result in results
     ]
     scores = [score for result in results for score in result.cases]
-    columns = {
-        item.name: [getattr(score, item.name) for score in scores] for item in fields(CaseScore)
-    }
+    names = [item.name for item in fields(CaseScore) if item.name != "further"]
+    columns = {name: [getattr(score, name) for score in scores] for name in names}
+    columns |= {name: [score.score(name) for score in scores] for name in list_further()}
     of_run = np.repeat(np.arange(len(runs)), [len(result.cases) for result in results])
     table = pd.DataFrame(runs).iloc[of_run].reset_index(drop=True).join(pd.DataFrame(columns))
-    for metric, upper in UPPER.items():
-        _check(table, metric, upper)
+    for name, metric in METRICS.items():
+        _check(table, name, metric.upper)
     return table
 
 

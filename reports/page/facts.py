@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import isnan
 from typing import Any
 
 import pandas as pd
 
+from reports.analysis.aggregates import mean_defined
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import average_seeds
+from reports.records.metrics import METRICS
 from reports.records.run import RunResult, flatten
 
-METRICS = ("dice", "hd95_mm", "nsd", "predicted_ml")
 DECIMALS = 4
 ENVIRONMENT = ("device", "device_name", "threads", "python", "platform", "git_commit", "git_dirty")
 
@@ -30,7 +31,8 @@ def describe_cases(
         long = table.cases
         if long.empty or table.mixed:
             continue
-        frames = {metric: average_seeds(long, metric) for metric in METRICS}
+        shown = list(_describe_metrics())
+        frames = {each["name"]: average_seeds(long, each["name"]) for each in shown}
         cases = sorted(long["case"].unique())
         labels = list(long["method"].unique())
         scores = {
@@ -52,6 +54,7 @@ def describe_cases(
                 "methods": labels,
                 "regions": list(table.regions),
                 "cases": cases,
+                "metrics": shown,
                 "scores": scores,
                 "reference_ml": {region: _list(volumes[region]) for region in volumes.columns},
                 "panels": {
@@ -64,13 +67,25 @@ def describe_cases(
     return found
 
 
+def _describe_metrics() -> Iterator[dict[str, Any]]:
+    """Yield what the page shows of a case and region: the metrics, then the predicted volume."""
+    for name, metric in METRICS.items():
+        yield {
+            "name": name,
+            "heading": metric.heading,
+            "factor": metric.factor,
+            "digits": metric.digits,
+        }
+    yield {"name": "predicted_ml", "heading": "ml", "factor": 1.0, "digits": 2}
+
+
 def _list(values: pd.Series[float]) -> list[float | None]:
     return [None if isnan(value) else round(float(value), DECIMALS) for value in values]
 
 
 def describe_run(run: RunResult) -> dict[str, Any]:
     """Return the line of a run: what it was, how it ended, what it came to."""
-    dices = [row.dice for row in run.cases if not isnan(row.dice)]
+    dice = mean_defined(row.dice for row in run.cases)
     return {
         "run_id": run.run_id,
         "method": run.label,
@@ -81,7 +96,7 @@ def describe_run(run: RunResult) -> dict[str, Any]:
         "seed": run.seed,
         "status": str(run.status),
         "reason": run.reason,
-        "dice": 100 * sum(dices) / len(dices) if dices else None,
+        "dice": 100 * dice.value if dice.n else None,
         "best_epoch": run.best_epoch,
         "fit_s": run.cost.fit_s if run.cost else None,
         "device": run.provenance.get("device", ""),

@@ -110,14 +110,15 @@ function showCase(row) {
   for (const other of caseTable.tBodies[0].rows) other.classList.toggle("chosen", other === row);
   const table = make("table", undefined, { className: "sortable" });
   const head = make("thead"), body = make("tbody");
-  head.append(headRow(["method", ...setting.regions.flatMap((region) => [`${region} Dice (%)`, `${region} HD95 (mm)`, `${region} NSD (%)`, `${region} ml`])]));
+  head.append(headRow(["method", ...setting.regions.flatMap((region) => setting.metrics.map((metric) => `${region} ${metric.heading}`))]));
   setting.methods.forEach((method, place) => {
     const line = make("tr");
     line.append(make("td", method, { className: "word" }));
     for (const region of setting.regions) {
-      const of = (metric) => setting.scores[metric][region][place][index];
-      const percent = (value) => (value === null ? null : 100 * value);
-      line.append(numberCell(percent(of("dice")), 1), numberCell(of("hd95_mm"), 1), numberCell(percent(of("nsd")), 1), numberCell(of("predicted_ml"), 2));
+      for (const metric of setting.metrics) {
+        const value = setting.scores[metric.name][region][place][index];
+        line.append(numberCell(value === null ? null : metric.factor * value, metric.digits));
+      }
     }
     body.append(line);
   });

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cache
 from math import isinf, isnan, nan
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from reports.records.files import write_durably
+from reports.records.metrics import METRICS
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -35,6 +36,7 @@ class _NanAsNull:
 
 
 Number = Annotated[float, _NanAsNull()]  # null in the file where it is nan
+INLINE = {"inline": True}  # metadata of a mapping whose items stand in JSON as fields of the record
 
 
 class Status(StrEnum):
@@ -64,6 +66,41 @@ class CaseScore:
     nsd_tolerance_mm: Number = nan
     reference_ml: Number = nan
     predicted_ml: Number = nan
+    # Values of the registered metrics that have no field above, by name.
+    further: Mapping[str, Number] = field(default_factory=dict, hash=False, metadata=INLINE)
+
+    def score(self, metric: str) -> float:
+        """Return the value of a registered metric; nan if the record is older than the metric."""
+        if metric in self.further:
+            return self.further[metric]
+        return getattr(self, metric, nan)
+
+    def with_scores(self, scores: Mapping[str, float]) -> CaseScore:
+        """Return the record with these values of registered metrics."""
+        own: dict[str, Any] = {name: scores[name] for name in scores if hasattr(self, name)}
+        others = {name: scores[name] for name in scores if name not in own}
+        return replace(self, **own, further={**self.further, **others})
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Tell pydantic to read the fields of `further`."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(_gather_further, handler(source))
+
+
+def list_further() -> list[str]:
+    """Return the names of the registered metrics that `CaseScore` keeps in ``further``."""
+    own = {item.name for item in fields(CaseScore)}
+    return [name for name in METRICS if name not in own]
+
+
+def _gather_further(raw: Any) -> Any:
+    found = [name for name in list_further() if name in raw] if isinstance(raw, dict) else []
+    if not found:
+        return raw
+    further = {name: raw[name] for name in found}
+    return {key: value for key, value in raw.items() if key not in further} | {"further": further}
 
 
 @dataclass(frozen=True)
@@ -258,10 +295,11 @@ def to_plain(value: Any, where: str) -> Any:
     if value is None or isinstance(value, str | int):
         return value
     if is_dataclass(value):
-        return {
-            item.name: to_plain(getattr(value, item.name), f"{where}.{item.name}")
-            for item in fields(value)
-        }
+        record: dict[str, Any] = {}
+        for item in fields(value):
+            plain = to_plain(getattr(value, item.name), f"{where}.{item.name}")
+            record |= plain if item.metadata == INLINE else {item.name: plain}
+        return record
     if isinstance(value, Mapping):
         return {key: to_plain(each, f"{where}.{key}") for key, each in value.items()}
     if isinstance(value, tuple | list):
@@ -269,15 +307,30 @@ def to_plain(value: Any, where: str) -> Any:
     raise ValueError(f"{where}: must be plain data, got {type(value).__name__}")
 
 
+def to_fields(value: Any) -> dict[str, Any]:
+    """Return a dataclass as `dataclasses.asdict` does, with the items of `CaseScore.further` as fields."""
+    return asdict(value, dict_factory=_inline)
+
+
+def _inline(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(items)
+    further = record.pop("further", {})
+    return record | further
+
+
 def describe_schema() -> dict[str, Any]:
-    """Return the JSON schema of ``result.json``; every field is always written."""
+    """Return the JSON schema of ``result.json``; every field but those of `CaseScore.further` is required."""
     schema: dict[str, Any] = _adapter().json_schema(mode="serialization")
+    scores = schema["$defs"]["CaseScore"]["properties"]
+    number = scores["dice"]
+    del scores["further"]
     for record in (schema, *schema["$defs"].values()):
         if "properties" in record:
             record["required"] = list(record["properties"])
             for each in record["properties"].values():
                 each.pop("title", None)
                 each.pop("default", None)
+    scores |= dict.fromkeys(list_further(), number)  # older results lack them
     schema["properties"]["schema_version"] = {"const": SCHEMA_VERSION}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.tidy import MEAN
 from reports.records.run import RunResult
-from reports.tables.layout import add_legend, align, cost_column, finish, score_column
+from reports.tables.layout import add_legend, align, cost_column, finish, score_columns
 from reports.tables.table import MISSING, Table, word_column
 from reports.tables.wording import (
     describe_protocol,
@@ -50,10 +49,7 @@ def _ablation_table(table: MethodComparison, name: str, variants: Sequence[RunRe
         for key in swept
     ]
     columns += [cost_column([table], keys, cost, levels=2) for cost in ("tuned_m", "tuned_pct")]
-    columns += [
-        score_column(table, rows, f"dice/{region}", levels=2) for region in (*table.regions, MEAN)
-    ]
-    columns.append(score_column(table, rows, f"hd95_mm/{MEAN}", levels=2))
+    columns += score_columns(table, rows, levels=2)
     caption = [
         *describe_setting([table], f"Settings of {name}"),
         *describe_scores([table]),

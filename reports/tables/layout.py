@@ -9,7 +9,8 @@ from math import isnan, nan
 import pandas as pd
 
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.quantities import COSTS, ScoreQuantity, score_keys
+from reports.analysis.quantities import COSTS, list_shown, score_keys
+from reports.records.metrics import Metric
 from reports.tables.table import (
     BEST,
     MISSING,
@@ -76,6 +77,11 @@ def align(table: MethodComparison, keys: Sequence[tuple[str, str]]) -> list[int 
     return [own.get(key) for key in keys]
 
 
+def score_columns(table: MethodComparison, rows: Sequence[int | None], levels: int) -> list[Column]:
+    """Return the columns of all metrics that tables show."""
+    return [score_column(table, rows, key, levels=levels) for key in list_shown(table.regions)]
+
+
 def score_column(
     table: MethodComparison,
     rows: Sequence[int | None],
@@ -85,10 +91,10 @@ def score_column(
     heads: tuple[str, ...] | None = None,
 ) -> Column:
     """Return the column of a score: place and tie of each finished method, the status of one that is not."""
-    quantity, region = score_keys(table.regions)[key]
-    cells = [_score_cell(table, row, key, quantity) for row in rows]
+    metric, region = score_keys(table.regions)[key]
+    cells = [_score_cell(table, row, key, metric) for row in rows]
     ranked = [row is not None and table.ranked[row] for row in rows]
-    placed = list(rank_cells(cells, ranked, quantity.digits, largest_first=quantity.largest_first))
+    placed = list(rank_cells(cells, ranked, metric.digits, largest_first=metric.largest_first))
     verdict = table.verdicts.get(key)
     for index, row in enumerate(rows):
         if (
@@ -99,20 +105,20 @@ def score_column(
         ):
             placed[index] = replace(placed[index], tied=placed[index].place != BEST)
     name = f"{table.setting.dataset} (n = {table.rows['n_cases'].max()})"
-    own = (name, quantity.group, quantity.head or region)
+    by_region = metric.columns == "regions"
+    own = (name, metric.heading, region) if by_region else (name, "", metric.heading)
     return Column(f"{table.setting.dataset}:{key}", heads or own[-levels:], tuple(placed))
 
 
-def _score_cell(
-    table: MethodComparison, row: int | None, key: str, quantity: ScoreQuantity
-) -> Cell:
+def _score_cell(table: MethodComparison, row: int | None, key: str, metric: Metric) -> Cell:
+    by_region = metric.columns == "regions"  # these tell how a method ended, and have spreads
     if row is None:
-        return Cell("missing" if quantity.metric == "dice" else MISSING)
+        return Cell("missing" if by_region else MISSING)
     line = table.rows.iloc[row]
-    if not line["n_runs"] and quantity.metric == "dice":
+    if not line["n_runs"] and by_region:
         return Cell(str(line["note"]))
-    spread = float(table.spreads[key][row]) if quantity.metric == "dice" else nan
-    return number_cell(float(line[key]), quantity.digits, spread)
+    spread = float(table.spreads[key][row]) if by_region else nan
+    return number_cell(float(line[key]), metric.digits, spread)
 
 
 def cost_column(

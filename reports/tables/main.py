@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.tidy import MEAN
 from reports.tables.layout import (
     LEVELS,
     add_legend,
@@ -13,11 +12,11 @@ from reports.tables.layout import (
     cost_column,
     method_names,
     note_of,
-    score_column,
+    score_columns,
 )
 from reports.tables.table import MISSING, Table, make_slug, word_column
 from reports.tables.wording import (
-    describe_distance,
+    describe_metrics,
     describe_protocol,
     describe_scores,
     describe_setting,
@@ -43,8 +42,7 @@ def main_table(tables: Sequence[MethodComparison]) -> Table:
     columns += [cost_column(tables, list(names), key) for key in ("tuned_m", "tuned_pct")]
     for table in tables:
         rows = align(table, list(names))
-        shown = [f"dice/{region}" for region in (*table.regions, MEAN)] + [f"hd95_mm/{MEAN}"]
-        columns += [score_column(table, rows, key, levels=LEVELS) for key in shown]
+        columns += score_columns(table, rows, LEVELS)
     if len(tables) == 1:  # a mean over data sets would be nobody's time
         columns.append(cost_column(tables, list(names), "fit_s"))
     notes = [note_of(tables, key) for key in names]
@@ -66,7 +64,7 @@ def main_table(tables: Sequence[MethodComparison]) -> Table:
         caption=(
             *describe_setting(tables, "PET methods"),
             *describe_scores(tables),
-            describe_distance(tables),
+            *describe_metrics(tables),
             "Tuned: parameters trained outside the decoder, in millions and in % of the backbone.",
             describe_protocol(tables),
             *describe_verdict(tables),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import MEAN
+from reports.records.metrics import METRICS
 from reports.records.run import RunResult
 
 
@@ -43,11 +44,16 @@ def describe_scores(tables: Sequence[MethodComparison]) -> Iterator[str]:
     )
 
 
-def describe_distance(tables: Sequence[MethodComparison]) -> str:
-    """Return which Hausdorff distance this is, and where it is not defined."""
-    lowest = min(table.rows["hd95_frac"].min() for table in tables)
-    defined = f", where it is defined (at the least in {lowest:.0%} of them)" if lowest < 1 else ""
-    return f"HD95: the larger of the two directed 95th percentiles, mean over regions, then cases{defined}."
+def describe_metrics(tables: Sequence[MethodComparison]) -> Iterator[str]:
+    """Yield the definition of each metric that is shown as a mean, and how often it is defined."""
+    for name, metric in METRICS.items():
+        if not metric.columns or not metric.definition:
+            continue
+        lowest = min(table.rows[f"{name}_defined_frac"].min() for table in tables)
+        where = (
+            f", where it is defined (at the least in {lowest:.0%} of them)" if lowest < 1 else ""
+        )
+        yield f"{metric.title}: {metric.definition}, mean over regions, then cases{where}."
 
 
 def describe_protocol(tables: Sequence[MethodComparison]) -> str:

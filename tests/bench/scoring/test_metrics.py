@@ -7,17 +7,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bench.scoring.metrics import Scoring, dice, region_mask, score_case
-from bench.scoring.policies import (
-    EMPTY_POLICIES,
-    LEAST_TOLERANCE_MM,
-    choose_policy,
-    choose_tolerance_mm,
-)
+from bench.scoring.metrics import MEASURES, Scoring, dice, region_mask, score_case
+from bench.scoring.policies import LEAST_TOLERANCE_MM, choose_policy, choose_tolerance_mm
 from bench.specs.protocol import EMPTY_POLICY_NAMES, EvalSpec, Protocol, SpecError
 from datasets import DATASETS, get
 from datasets.brats import Brats
 from datasets.kits import Kits
+from reports.records.metrics import METRICS
 
 SHAPE = (12, 16, 20)
 ISOTROPIC = (1.0, 1.0, 1.0)
@@ -192,10 +188,16 @@ def test_the_monai_policy_is_what_monai_does():
 
 
 def test_the_names_of_the_protocol_are_those_of_the_table():
-    assert set(EMPTY_POLICY_NAMES) == {"dataset", *EMPTY_POLICIES}
-    assert EMPTY_POLICIES["brats"].prediction_empty.hd95_mm == pytest.approx(
+    named = {policy for metric in METRICS.values() for policy in metric.empty}
+    assert set(EMPTY_POLICY_NAMES) == {"dataset", *named}
+    assert METRICS["hd95_mm"].empty["brats"].miss == pytest.approx(
         math.hypot(240, 240, 155), abs=1e-5
     )
+
+
+def test_every_registered_metric_is_computed_and_no_other():
+    assert MEASURES.keys() == METRICS.keys()
+    assert all(metric.name == name for name, metric in METRICS.items())
 
 
 def test_every_release_has_a_policy_of_its_own_kind():

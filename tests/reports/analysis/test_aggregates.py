@@ -30,10 +30,10 @@ def test_means_come_with_their_n_and_the_empties_are_counted():
         1,
         1,
     )
-    assert enhancing.dice.all == Mean(pytest.approx(0.4), 5)
-    assert enhancing.dice.non_empty == Mean(pytest.approx(1 / 3), 3)
-    assert enhancing.hd95_mm.non_empty == Mean(pytest.approx(379 / 3), 3)
-    assert enhancing.nsd.all == Mean(pytest.approx(0.4), 5)
+    assert enhancing.means["dice"].all == Mean(pytest.approx(0.4), 5)
+    assert enhancing.means["dice"].non_empty == Mean(pytest.approx(1 / 3), 3)
+    assert enhancing.means["hd95_mm"].non_empty == Mean(pytest.approx(379 / 3), 3)
+    assert enhancing.means["nsd"].all == Mean(pytest.approx(0.4), 5)
     assert enhancing.global_dice == pytest.approx(
         2 * 15 / (44 + 24)
     )  # voxels of all cases together
@@ -43,11 +43,11 @@ def test_means_come_with_their_n_and_the_empties_are_counted():
 def test_what_is_not_defined_leaves_the_mean_and_its_n():
     undefined = [row("ET", 0, 0, 0, math.nan, math.nan), row("ET", 4, 4, 2, 0.5, math.nan)]
     (found,) = aggregate_regions(undefined)
-    assert found.dice.all == found.dice.non_empty == Mean(0.5, 1)
-    assert found.hd95_mm.all.n == 0
-    assert math.isnan(found.hd95_mm.all.value)
+    assert found.means["dice"].all == found.means["dice"].non_empty == Mean(0.5, 1)
+    assert found.means["hd95_mm"].all.n == 0
+    assert math.isnan(found.means["hd95_mm"].all.value)
     (nothing,) = aggregate_regions(undefined[:1])
-    assert math.isnan(nothing.dice.all.value)
+    assert math.isnan(nothing.means["dice"].all.value)
     assert math.isnan(nothing.global_dice)
 
 

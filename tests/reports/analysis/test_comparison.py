@@ -64,7 +64,7 @@ def test_numbers_of_a_row_by_hand(results: list[RunResult]) -> None:
     assert row[f"hd95_mm/{MEAN}"] == pytest.approx(
         4.5
     )  # p1: 2 and 4, p2: 6 and one that is not defined
-    assert row["hd95_frac"] == pytest.approx(0.75)
+    assert row["hd95_mm_defined_frac"] == pytest.approx(0.75)
     assert (row["tuned_m"], row["tuned_pct"], row["fit_s"]) == pytest.approx((0.024576, 2.01, 61.0))
 
 

@@ -16,6 +16,7 @@ import pytest
 from bench.run.provenance import describe_end, describe_machine
 from bench.specs.run import Place
 from reports.records.run import (
+    INLINE,
     RESULT_FILE,
     SCHEMA_VERSION,
     CaseScore,
@@ -164,6 +165,8 @@ def names_of(value: Any, prefix: str = "") -> set[str]:
     """Return the dotted names of all fields, those of list items under the list's name."""
     found = set()
     for item in fields(value):
+        if item.metadata == INLINE:
+            continue
         inner = getattr(value, item.name)
         inner = inner[0] if isinstance(inner, tuple) and inner and is_dataclass(inner[0]) else inner
         found |= (
