@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
+PYTEST_FLAGS ?=
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help install demo test unit slow lint types format clean
@@ -36,10 +38,10 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu and not data"
+	$(PYTEST) -m "not slow and not gpu and not data"
 
 slow: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "slow"
+	$(PYTEST) -m slow
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -1,8 +1,27 @@
+"""Options and environment of all tests."""
+
 import os
+
+import pytest
 
 from bench.tracking.store import prepare_environment
 
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # torch reads it when it is first imported; workers share the cores
-prepare_environment()  # MLflow reads its environment when it is first imported, and MONAI imports it
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch reads it at its first import
+prepare_environment()  # MLflow reads its environment at its first import, and MONAI imports it
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--forbid-skips",
+        action="store_true",
+        help="fail if a test was skipped: where everything is installed, nothing has to be",
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if skipped and session.config.getoption("--forbid-skips"):
+        reporter.write_line(f"\n{len(skipped)} skipped, which --forbid-skips forbids", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -8,27 +8,20 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 import methods
+from datasets.phantoms.write import write_phantoms
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG = "bench.log"
-TINY = [
-    "--preset",
-    "demo",
-    "--epochs",
-    "2",
-    "--set",
-    "data.patches_per_epoch=4",
-    "--set",
-    "train.val_every=1",
-]
+SHORT = "--preset demo --epochs 2 --set data.patches_per_epoch=4 --set train.val_every=1".split()
 
 
 def bench(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -58,18 +51,14 @@ def brats(tmp_path_factory) -> Path:
 
 
 def dice_by_run(folder: Path) -> dict[str, list[tuple[str, str, float]]]:
-    results = [
-        json.loads(file.read_text())
-        for file in sorted((folder / "results" / "runs").glob("*/result.json"))
-    ]
-    return {
-        run["label"]: [(row["case"], row["region"], row["dice"]) for row in run["cases"]]
-        for run in results
-    }
+    found = {}
+    for run in read_results(folder):
+        found[run["label"]] = [(row["case"], row["region"], row["dice"]) for row in run["cases"]]
+    return found
 
 
 def tracked_runs(folder: Path, *, parents: bool = False) -> list[str]:
-    """Return the status of each run in the store; those of the commands that asked for them only if told to."""
+    """Return the status of each run in the store, or of the commands' parent runs."""
     children = "select run_uuid from tags where key = 'mlflow.parentRunId'"
     which = f"run_uuid {'not in' if parents else 'in'} ({children})"
     with sqlite3.connect(folder / "mlflow.db") as store:
@@ -79,74 +68,75 @@ def tracked_runs(folder: Path, *, parents: bool = False) -> list[str]:
     return [status for (status,) in rows]
 
 
-def test_all_methods_are_trained_tracked_printed_and_not_repeated(brats, tmp_path):
-    arguments = ["run", "--methods", "all", "--datasets", "brats", "--data-root", str(brats), *TINY]
-    first = bench(tmp_path, *arguments)
-    assert first.returncode == 0, first.stdout + first.stderr
-    assert set(dice_by_run(tmp_path)) == set(methods.names())
-    assert all(name in first.stdout for name in methods.names())
-    assert "SYNTHETIC" in first.stdout
-    assert re.search(
-        rf"time: .* from the command to its table, {len(methods.names())} runs carried out",
-        first.stdout,
-    )
-    assert tracked_runs(tmp_path) == ["FINISHED"] * len(methods.names())
-    assert tracked_runs(tmp_path, parents=True) == ["FINISHED"]
+@dataclass(frozen=True)
+class Grid:
+    """A finished grid of all methods, and the arguments that made it."""
 
-    again = bench(tmp_path, *arguments)
+    folder: Path
+    arguments: list[str]
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def grid(brats, tmp_path_factory) -> Grid:
+    folder = tmp_path_factory.mktemp("grid")
+    arguments = ["run", "--methods", "all", "--data-root", str(brats), "--jobs", "2", *SHORT]
+    done = bench(folder, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Grid(folder, arguments, done.stdout)
+
+
+@pytest.mark.xdist_group("grid")
+def test_all_methods_are_trained_tracked_printed_and_not_repeated(grid):
+    n_methods = len(methods.names())
+    assert set(dice_by_run(grid.folder)) == set(methods.names())
+    assert all(name in grid.printed for name in methods.names())
+    assert "SYNTHETIC" in grid.printed
+    ended = rf"time: .* from the command to its table, {n_methods} runs carried out"
+    assert re.search(ended, grid.printed)
+    assert tracked_runs(grid.folder) == ["FINISHED"] * n_methods
+    assert tracked_runs(grid.folder, parents=True) == ["FINISHED"]
+
+    again = bench(grid.folder, *grid.arguments)
     assert again.returncode == 0
-    assert f"{len(methods.names())} of {len(methods.names())} runs are done already" in again.stdout
-    assert re.search(
-        r"time: +0 min \d+ s from the command to its table, 0 runs carried out", again.stdout
-    )
-    assert len(tracked_runs(tmp_path)) == len(methods.names())
+    assert f"{n_methods} of {n_methods} runs are done already" in again.stdout
+    ended = r"time: +0 min \d+ s from the command to its table, 0 runs carried out"
+    assert re.search(ended, again.stdout)
+    assert len(tracked_runs(grid.folder)) == n_methods
 
     for form, mark in [("markdown", "| lora"), ("latex", r"\toprule"), ("terminal", "lora")]:
-        printed = bench(tmp_path, "report", "--format", form)
+        printed = bench(grid.folder, "report", "--format", form)
         assert printed.returncode == 0, printed.stderr
         assert mark in printed.stdout
         assert "synthetic" in printed.stdout.lower()
 
 
-def test_a_killed_grid_goes_on_to_the_same_numbers(brats, tmp_path):
+@pytest.mark.xdist_group("grid")
+def test_a_killed_grid_goes_on_to_the_same_numbers(grid, brats, tmp_path):
     chosen = ["linear", "vpt_deep", "lora", "adaptformer"]
-    arguments = [
-        "run",
-        "--methods",
-        ",".join(chosen),
-        "--data-root",
-        str(brats),
-        "--jobs",
-        "2",
-        *TINY,
-    ]
-    calm, stormy = tmp_path / "calm", tmp_path / "stormy"
-    calm.mkdir()
-    stormy.mkdir()
-    assert bench(calm, *arguments).returncode == 0
-
-    parent = start_and_wait_for_runs(stormy, arguments)
+    arguments = ["run", "--methods", ",".join(chosen), "--data-root", str(brats), "--jobs", "2"]
+    arguments += SHORT
+    parent = start_and_wait_for_runs(tmp_path, arguments)
     parent.kill()  # SIGKILL: no chance to tidy up
     parent.wait()
-    wait_until(lambda: not descendants(stormy), "the children of a killed parent are still there")
+    wait_until(lambda: not descendants(tmp_path), "the children of a killed parent are still there")
 
-    parent = start_and_wait_for_runs(stormy, arguments)
-    victim = descendants(stormy)[0]
+    parent = start_and_wait_for_runs(tmp_path, arguments)
+    victim = descendants(tmp_path)[0]
     os.kill(victim, signal.SIGKILL)
     assert parent.wait(timeout=300) == 1
-    failed = [run for run in read_results(stormy) if run["status"] == "failed"]
-    assert [run["reason"] for run in failed] == [
-        "the run's process was killed by SIGKILL (out of memory?)"
-    ]
+    failed = [run["reason"] for run in read_results(tmp_path) if run["status"] == "failed"]
+    assert failed == ["the run's process was killed by SIGKILL (out of memory?)"]
 
-    assert bench(stormy, *arguments).returncode == 0
-    assert dice_by_run(stormy) == dice_by_run(calm)
-    assert tracked_runs(stormy) == ["FINISHED"] * len(chosen)
-    assert tracked_runs(stormy, parents=True) == ["FINISHED"]
+    assert bench(tmp_path, *arguments).returncode == 0
+    undisturbed = dice_by_run(grid.folder)
+    assert dice_by_run(tmp_path) == {name: undisturbed[name] for name in chosen}
+    assert tracked_runs(tmp_path) == ["FINISHED"] * len(chosen)
+    assert tracked_runs(tmp_path, parents=True) == ["FINISHED"]
 
 
 def test_ctrl_c_ends_tidily_and_says_how_to_go_on(brats, tmp_path):
-    arguments = ["run", "--methods", "linear,lora", "--data-root", str(brats), *TINY]
+    arguments = ["run", "--methods", "linear,lora", "--data-root", str(brats), *SHORT]
     parent = start_and_wait_for_runs(tmp_path, arguments)
     parent.send_signal(signal.SIGINT)
     assert parent.wait(timeout=60) == 130
@@ -187,7 +177,7 @@ class Faulty(Linear):
 
 def test_one_failing_run_does_not_stop_the_grid(brats, tmp_path):
     (tmp_path / "own.py").write_text(FAULTY)
-    arguments = ["--methods", "own:Faulty,linear", "--data-root", str(brats), *TINY]
+    arguments = ["--methods", "own:Faulty,linear", "--data-root", str(brats), *SHORT]
     done = bench(tmp_path, "run", *arguments)
     assert done.returncode == 1
     results = {run["label"]: run for run in read_results(tmp_path)}
@@ -199,7 +189,7 @@ def test_one_failing_run_does_not_stop_the_grid(brats, tmp_path):
 
 
 def test_an_unreachable_tracking_server_costs_no_result(brats, tmp_path):
-    arguments = ["--methods", "linear", "--data-root", str(brats), *TINY]
+    arguments = ["--methods", "linear", "--data-root", str(brats), *SHORT]
     done = bench(tmp_path, "run", *arguments, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     assert done.returncode == 0, done.stderr
     assert "tracking" in done.stdout
@@ -211,18 +201,10 @@ def test_an_unreachable_tracking_server_costs_no_result(brats, tmp_path):
 def test_three_data_sets_in_one_grid(tmp_path):
     roots = []
     for name in ("brats", "kits", "lits"):
-        root = tmp_path / name
-        assert (
-            bench(
-                tmp_path, "data", "demo", "--dataset", name, "--cases", "10", "--out", str(root)
-            ).returncode
-            == 0
-        )
-        roots += ["--data-root", f"{name}={root}"]
-    tiny = [*TINY, "--max-steps", "1"]
-    done = bench(
-        tmp_path, "run", "--methods", "all", "--datasets", "brats,kits,lits", *roots, *tiny
-    )
+        write_phantoms(name, tmp_path / name, 10, shape=(16, 64, 64))
+        roots += ["--data-root", f"{name}={tmp_path / name}"]
+    arguments = ["--methods", "all", "--datasets", "brats,kits,lits", *roots, *SHORT]
+    done = bench(tmp_path, "run", *arguments, "--max-steps", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(tracked_runs(tmp_path)) == 3 * len(methods.names())
     assert {run["dataset"] for run in read_results(tmp_path)} == {"brats", "kits", "lits"}

@@ -1,4 +1,4 @@
-"""Tuning from the command line, on small phantoms: killed, shared by two, tuned and run, without held-out files."""
+"""Tuning from the command line, on small phantoms: killed, shared by two, tuned and run."""
 
 import json
 import os
@@ -19,23 +19,8 @@ from datasets.splits.rule import split_cases
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = [
-    "--preset",
-    "demo",
-    "--epochs",
-    "2",
-    "--set",
-    "data.patches_per_epoch=2",
-    "--set",
-    "train.val_every=1",
-]
-SETTINGS = [
-    "--methods",
-    "lora",
-    "--jobs",
-    "2",
-    *TINY,
-]  # a study is worked on by one slot, which gets one thread
+SHORT = "--preset demo --epochs 2 --set data.patches_per_epoch=2 --set train.val_every=1".split()
+SETTINGS = ["--methods", "lora", "--jobs", "2", *SHORT]  # one slot a study, one thread a slot
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +137,7 @@ def test_two_workers_share_a_study_and_log_it_once(brats, tmp_path):
 
 
 def test_run_tunes_and_runs_with_the_best(brats, tmp_path):
-    arguments = ["--methods", "linear,lora", *TINY, "--data-root", str(brats)]
+    arguments = ["--methods", "linear,lora", *SHORT, "--data-root", str(brats)]
     printed = bench(tmp_path, "run", *arguments, "--tune", "2")
     assert "default" in printed
     assert "tuned" in printed
