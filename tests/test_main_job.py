@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -21,7 +22,9 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG = "bench.log"
-SHORT = "--preset demo --epochs 2 --set data.patches_per_epoch=4 --set train.val_every=1".split()
+SHORT = shlex.split(
+    "--preset demo --epochs 2 --set data.patches_per_epoch=4 --set train.val_every=1"
+)
 
 
 def bench(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""A real brain through the datalist door: the MNI152 T1 template with its grey and white matter, carried by nilearn.
+"""A real brain through the datalist door: the MNI152 T1 template, which nilearn ships.
 
 One volume stands for three patients, because folds need three: this is about the way, not about a
 score.
@@ -27,7 +27,8 @@ LABELS = {"0": "background", "1": "grey", "2": "white"}
 FETCH = """
 import sys
 from nilearn.datasets import load_mni152_gm_mask, load_mni152_template, load_mni152_wm_mask
-for name, load in (("t1", load_mni152_template), ("gm", load_mni152_gm_mask), ("wm", load_mni152_wm_mask)):
+loads = {"t1": load_mni152_template, "gm": load_mni152_gm_mask, "wm": load_mni152_wm_mask}
+for name, load in loads.items():
     load(resolution=3).to_filename(f"{sys.argv[1]}/{name}.nii.gz")
 """
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -19,7 +20,9 @@ from datasets.splits.rule import split_cases
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
-SHORT = "--preset demo --epochs 2 --set data.patches_per_epoch=2 --set train.val_every=1".split()
+SHORT = shlex.split(
+    "--preset demo --epochs 2 --set data.patches_per_epoch=2 --set train.val_every=1"
+)
 SETTINGS = ["--methods", "lora", "--jobs", "2", *SHORT]  # one slot a study, one thread a slot
 
 
