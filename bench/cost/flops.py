@@ -20,7 +20,7 @@ from bench.cost.traced_flops import count_forward
 from reports.records.run import Compute
 
 
-class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its constructor untyped
+class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
     """Counts what is executed while it is on: ``macs``, and ``uncounted`` operations by name."""
 
     def __init__(self) -> None:
@@ -30,35 +30,35 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch l
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        namespace, _, name = func._schema.name.partition("::")
-        if namespace == "aten" and name in mac_rules.RULES:
-            self.macs += mac_rules.RULES[name](args, out)
-        elif namespace not in ("prim", "prims") and not (
-            namespace == "aten" and mac_rules.is_free(name)
-        ):
-            self.uncounted[f"{namespace}::{name}"] += 1
+        macs = mac_rules.count_macs(func, args, kwargs or {}, out)
+        if macs is not None:
+            self.macs += macs
+        elif not mac_rules.is_free(func._schema.name):
+            self.uncounted[func._schema.name] += 1
         return out
 
 
 def count_compute(
     model: nn.Module, volume: torch.Tensor, train_on: Callable[[torch.Tensor], object] | None = None
 ) -> Compute:
-    """Return the count for a volume (1, C, D, H, W), which must hold numbers: the forward pass is traced.
+    """Return the count for a volume (1, C, D, H, W) with data, for the forward pass is traced.
 
     Batch norm's statistics see the volume, and gradients are left behind.
-    Args: ``train_on`` is a forward and backward pass where a plain one of the model will not do.
+    ``train_on`` is the forward and backward pass; by default a plain one of the model.
     """
     forward_gmac, unknown_forward = count_forward(model, volume)
     training_gmac, unknown_training = count_training(train_on or pass_both_ways(model), volume)
-    return Compute(forward_gmac, training_gmac, _list_uncounted(unknown_forward | unknown_training))
+    unknown = unknown_forward | unknown_training
+    uncounted = tuple(f"{name} x {calls}" for name, calls in sorted(unknown.items()))
+    return Compute(forward_gmac, training_gmac, uncounted)
 
 
 def count_training(
     train_on: Callable[[torch.Tensor], object], volume: torch.Tensor
 ) -> tuple[float, Counter[str]]:
-    """Return the GMAC of a forward and backward pass on a volume, and the operations without a rule.
+    """Return the GMAC of a forward and backward pass, and the operations without a rule.
 
-    Tensors without data (torch's fake tensors) will do.
+    The volume may be on torch's meta device.
     """
     with MacCounter() as counter:
         train_on(volume)
@@ -76,7 +76,3 @@ def pass_both_ways(model: nn.Module) -> Callable[[torch.Tensor], None]:
         model.zero_grad()
 
     return run
-
-
-def _list_uncounted(unknown: Counter[str]) -> tuple[str, ...]:
-    return tuple(f"{name} x {calls}" for name, calls in sorted(unknown.items()))

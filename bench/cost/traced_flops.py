@@ -34,44 +34,44 @@ def count_forward(model: nn.Module, volume: torch.Tensor) -> tuple[float, Counte
     """Return the GMAC of an inference, and the operations without a rule."""
     training = model.training
     analysis = FlopCountAnalysis(model.eval(), volume)
-    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings(
-        "none"
-    )
-    analysis.clear_op_handles().set_op_handle(
-        **{f"aten::{name}": handle for name, handle in HANDLES.items()}
-    )
+    analysis.unsupported_ops_warnings(False)
+    analysis.uncalled_modules_warnings(False)
+    analysis.tracer_warnings("none")
+    analysis.clear_op_handles()
+    analysis.set_op_handle(**{f"aten::{name}": handle for name, handle in HANDLES.items()})
     total = analysis.total()
     model.train(training)
-    unknown = {
-        name: calls
-        for name, calls in analysis.unsupported_ops().items()
-        if not _is_bookkeeping(name) and not mac_rules.is_free(name.removeprefix("aten::"))
-    }
+    unsupported = analysis.unsupported_ops().items()
+    unknown = {name: calls for name, calls in unsupported if not mac_rules.is_free(name)}
     return total / 1e9, Counter(unknown)
 
 
-def _is_bookkeeping(name: str) -> bool:
-    """Whether a node of the graph computes nothing; a function written in Python may compute anything."""
-    return name.startswith(("prim::", "profiler::")) and not name.startswith("prim::PythonOp")
+def _count_product(inputs: list[Any], outputs: list[Any]) -> float:
+    return mac_rules.count_product(
+        get_shape(inputs[0]), get_shape(outputs[0]), is_complex=_is_complex(inputs[0])
+    )
 
 
-def _matmul_handle(inputs: list[Any], outputs: list[Any]) -> float:
-    factor = mac_rules.COMPLEX_FACTOR if _is_complex(inputs[0]) else 1
-    return factor * mac_rules.matmul(get_shape(inputs[0]), get_shape(outputs[0]))
+def _count_added_product(inputs: list[Any], outputs: list[Any]) -> float:
+    return _count_product(inputs[1:], outputs)
 
 
-def _attention_handle(inputs: list[Any], outputs: list[Any]) -> float:
-    return mac_rules.attention(*(get_shape(value) for value in inputs[:3]))
+def _count_attention(inputs: list[Any], outputs: list[Any]) -> float:
+    query, key, value = inputs[:3]
+    return mac_rules.count_attention(get_shape(query), get_shape(key), get_shape(value))
 
 
-def _fft_handle(inputs: list[Any], outputs: list[Any]) -> float:
-    x, dims = inputs[0], _read_sizes(inputs[2])
-    signal = get_shape(outputs[0] if _is_complex(x) and not _is_complex(outputs[0]) else x)
-    is_real = not (_is_complex(x) and _is_complex(outputs[0]))
-    return mac_rules.fourier(signal, range(len(signal)) if dims is None else dims, is_real=is_real)
+def _count_fourier(inputs: list[Any], outputs: list[Any]) -> float:
+    x, y = inputs[0], outputs[0]
+    is_real = not (_is_complex(x) and _is_complex(y))
+    signal = get_shape(y if _is_complex(x) and is_real else x)  # a real side has full length
+    dims = _read_sizes(inputs[2])
+    if dims is None:
+        dims = list(range(len(signal)))
+    return mac_rules.count_fourier(signal, dims, is_real=is_real)
 
 
-def _einsum_handle(inputs: list[Any], outputs: list[Any]) -> float:
+def _count_einsum(inputs: list[Any], outputs: list[Any]) -> float:
     """Count a product of two tensors: every combination of the letters is one multiply-accumulate.
 
     Others are left to fvcore, which reads four digits of numpy's report on the best order of
@@ -84,8 +84,9 @@ def _einsum_handle(inputs: list[Any], outputs: list[Any]) -> float:
         return float(einsum_flop_jit(inputs, outputs))
     sizes: dict[str, int] = {}
     for term, operand in zip(terms, operands, strict=True):
-        sizes |= dict(zip(term, get_shape(operand), strict=True))
-    return (mac_rules.COMPLEX_FACTOR if _is_complex(operands[0]) else 1) * prod(sizes.values())
+        sizes |= zip(term, get_shape(operand), strict=True)
+    factor = mac_rules.COMPLEX_FACTOR if _is_complex(operands[0]) else 1
+    return factor * prod(sizes.values())
 
 
 def _read_sizes(value: Any) -> list[int] | None:
@@ -94,25 +95,23 @@ def _read_sizes(value: Any) -> list[int] | None:
     if node.kind() == "prim::ListConstruct":
         return [each.toIValue() for each in node.inputs()]
     constant = value.toIValue()
-    return constant if constant is None or isinstance(constant, list) else [constant]
+    return [constant] if isinstance(constant, int) else constant
 
 
 def _is_complex(value: Any) -> bool:
     return "Complex" in str(value.type().scalarType())
 
 
-FFTS = [
-    f"fft_{inverse}{kind}"
-    for inverse in ("", "i")
-    for kind in ("fft", "fft2", "fftn", "rfft", "rfft2", "rfftn")
-]
+TRANSFORMS = ("fft", "ifft", "rfft", "irfft")
 HANDLES: dict[str, Any] = {
     "linear": linear_flop_jit,
     "addmm": addmm_flop_jit,
     "_convolution": conv_flop_jit,
-    **dict.fromkeys(("matmul", "mm", "bmm", "mv", "dot"), _matmul_handle),
-    "baddbmm": lambda inputs, outputs: _matmul_handle(inputs[1:], outputs),
-    **dict.fromkeys(FFTS, _fft_handle),
-    "scaled_dot_product_attention": _attention_handle,
-    "einsum": _einsum_handle,
+    "baddbmm": _count_added_product,
+    "scaled_dot_product_attention": _count_attention,
+    "einsum": _count_einsum,
+    **dict.fromkeys(("matmul", "mm", "bmm", "mv", "dot"), _count_product),
+    **dict.fromkeys((f"fft_{name}" for name in TRANSFORMS), _count_fourier),
+    **dict.fromkeys((f"fft_{name}2" for name in TRANSFORMS), _count_fourier),
+    **dict.fromkeys((f"fft_{name}n" for name in TRANSFORMS), _count_fourier),
 }

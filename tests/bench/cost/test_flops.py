@@ -10,7 +10,7 @@ import timm
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 import methods
 from bench.cost import mac_rules
@@ -171,6 +171,28 @@ def test_single_operations(function, expected):
     assert count_by_dispatch(model, x) == expected
 
 
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        "flash_attention",
+        "flash_attention_for_cpu",
+        "efficient_attention",
+        "cudnn_attention",
+        "fused_attention_overrideable",
+    ],
+)
+def test_fused_kernels_count_alike(kernel):
+    query = torch.empty(2, 3, 5, 7, device="meta")
+    key = torch.empty(2, 3, 11, 7, device="meta")
+    value = torch.empty(2, 3, 11, 13, device="meta")
+    expected = 2 * 3 * 5 * 11 * (7 + 13)
+    forward = getattr(torch.ops.aten, f"_scaled_dot_product_{kernel}").default
+    assert mac_rules.count_macs(forward, (query, key, value), {}, ()) == expected
+    backward = getattr(torch.ops.aten, f"_scaled_dot_product_{kernel}_backward").default
+    gradient = torch.empty(2, 3, 5, 13, device="meta")
+    assert mac_rules.count_macs(backward, (gradient, query, key, value), {}, ()) == 2 * expected
+
+
 def test_an_unknown_operation_is_named_by_both_counters():
     model = Transform(
         lambda x: torch.cumsum(x, 1) + torch.linalg.inv(x @ x.mT + torch.eye(4)).sum()
@@ -194,14 +216,14 @@ def test_a_function_written_in_python_is_named():
 
 
 def test_free_operations_exist():
-    assert mac_rules.is_free("add_")
-    assert mac_rules.is_free("gelu_backward")
-    assert mac_rules.is_free("transpose")
-    assert not mac_rules.is_free("no_such_operation")
-    assert not any(
-        mac_rules.is_free(name)
-        for name in [*mac_rules.RULES, "cumsum", "linalg_inv", "_cdist_forward"]
-    )
+    assert mac_rules.is_free("aten::add_")
+    assert mac_rules.is_free("aten::gelu_backward")
+    assert mac_rules.is_free("aten::transpose")
+    assert not mac_rules.is_free("aten::no_such_operation")
+    counted = [packet.__name__ for packet in [*mac_rules.OWN_RULES, *flop_registry]]
+    assert len(counted) > 30
+    for name in [*counted, "cumsum", "linalg_inv", "_cdist_forward"]:
+        assert not mac_rules.is_free(f"aten::{name}")
 
 
 def test_counting_leaves_the_network_as_it_was():
