@@ -1,11 +1,12 @@
-"""The data sets by name. Each is one file; a line in ``DATASETS`` makes it known, and it is imported on first use."""
+"""The data sets by name. Each is one file, imported on first use, and one line in ``DATASETS``."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from datasets.base import unknown_name
 
 if TYPE_CHECKING:
     from datasets.base import Dataset
@@ -26,9 +27,7 @@ def names() -> list[str]:
 def check_name(name: str) -> None:
     """Raise ValueError with the nearest name if there is no such data set; imports nothing."""
     if name not in DATASETS:
-        close = get_close_matches(name, DATASETS, n=1)
-        hint = f" (did you mean '{close[0]}'?)" if close else ""
-        raise ValueError(f"unknown data set '{name}'{hint}; available: {', '.join(names())}")
+        raise unknown_name("data set", name, DATASETS)
 
 
 def get(name: str) -> type[ReleasedDataset]:
@@ -38,33 +37,33 @@ def get(name: str) -> type[ReleasedDataset]:
     """
     check_name(name)
     module, _, attribute = DATASETS[name].partition(":")
-    found: type[ReleasedDataset] = getattr(import_module(module), attribute)
-    return found
+    return getattr(import_module(module), attribute)
 
 
 def is_datalist(text: str) -> bool:
-    """Return whether a word is not the name of a data set but a file that describes one."""
+    """Return whether a word is a file that describes a data set, not the name of one."""
     return text.endswith(".json")
 
 
 def build(name: str, root: Path) -> Dataset:
-    """Return the data set below a folder that holds at least one of its cases, or that which a datalist describes.
+    """Return the data set below a folder with at least one of its cases, or the one of a datalist.
 
-    Raises: ValueError for an unknown name; DataError if the folder is missing, holds no case, or
-    mixes releases, or
-        if there is something wrong with the datalist.
+    Raises: ValueError for an unknown name, or a datalist that bears the name of a public data set;
+        DataError if the folder is missing, holds no case or mixes releases, or the datalist is
+        wrong.
     """
     dataset = open_root(name, root)
     if is_datalist(root.name) and dataset.info.name in DATASETS:
-        taken = f"name: '{dataset.info.name}' is the name of a public data set"
-        hint = f'give it another "name", or use --datasets {dataset.info.name} --data-root {root.parent}'
-        raise ValueError(f"datalist: {root}: {taken} ({hint})")
+        known = dataset.info.name
+        rule = f"name: '{known}' is the name of a public data set"
+        hint = f'give it another "name", or use --datasets {known} --data-root {root.parent}'
+        raise ValueError(f"datalist: {root}: {rule} ({hint})")
     _ = dataset.discovery
     return dataset
 
 
 def open_root(name: str, root: Path) -> Dataset:
-    """Return the data set of a root, which is a folder or a datalist; nothing is read yet.
+    """Return the data set of a root, which is a folder or a datalist; read nothing yet.
 
     Raises: ValueError for an unknown name.
     """

@@ -7,120 +7,105 @@ Values of the label files differ: 4 is the enhancing tumour up to 2021 and the r
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from typing import ClassVar
 
 from datasets.base import Region, Release
 from datasets.layouts.released import ReleasedDataset
 
 CLASSES = ("background", "necrosis", "oedema", "enhancing")
 REGIONS = (Region("WT", (1, 2, 3)), Region("TC", (1, 3)), Region("ET", (3,)))
-TRAINING_FOLDER = re.compile(r"(?:HGG|LGG|[Tt]rain\w*)/")
-OLD_ROLE = r"_(?P<role>flair|fla|t1ce|t1c|t1|t2|seg)\.nii(?:\.gz)?$"  # fla and t1c: early copies
-NEW_ROLE = r"-(?P<role>t2f|t1c|t1n|t2w|seg)\.nii(?:\.gz)?$"
+OLD_ROLE = r"_(?P<role>flair|fla|t1ce|t1c|t1|t2|seg)"  # fla and t1c: early copies
+NEW_ROLE = r"-(?P<role>t2f|t1c|t1n|t2w|seg)"
+TRAINING_FOLDER = r"(?:HGG|LGG|[Tt]rain\w*)/"
 
-BRATS2020 = Release(
-    name="brats2020",
-    title="BraTS 2020",
-    files=(
-        re.compile(rf"(?:^|/)BraTS20_(?P<part>Training|Validation)_(?P<number>\d+){OLD_ROLE}"),
-        # the one label of the release that kept its working name
-        re.compile(
-            r"(?:^|/)BraTS20_(?P<part>Training)_(?P<number>355)/W39_1998\.09\.19_(?P<role>Segm)\.nii(?:\.gz)?$"
-        ),
+
+def _build_release(name: str, title: str, case: str, case_id: str, example: str) -> Release:
+    """Return a release whose files are called as the case and the role.
+
+    Args:
+        name: the name of the release.
+        title: its name in messages and tables.
+        case: pattern of a case in the names of files and folders.
+        case_id: template that the groups of ``case`` fill.
+        example: a case, for messages.
+    """
+    return Release(
+        name=name,
+        title=title,
+        files=(case + OLD_ROLE,),
+        case_id=case_id,
+        channels={"flair": ("flair", "fla"), "t1ce": ("t1ce", "t1c"), "t1": ("t1",), "t2": ("t2",)},
+        label_roles=("seg", "segm"),
+        classes=CLASSES,
+        label_values=(0, 1, 2, 4),
+        regions=REGIONS,
+        layout=f"{example}_{{flair,t1ce,t1,t2,seg}}.nii[.gz] at any depth",
+        case_folder=case,
+        expects_label=TRAINING_FOLDER,
+    )
+
+
+def _build_early_release(year: str, example: str) -> Release:
+    """Return a release with the visit at the end of each case's name."""
+    case = rf"(?P<patient>(?i:BraTS){year}_[A-Za-z0-9]+_\w+?)_(?P<visit>\d+)"
+    name, title = f"brats20{year}", f"BraTS 20{year}"
+    release = _build_release(name, title, case, "{patient}_{visit}", example)
+    return replace(release, patient_id="{patient}")
+
+
+def _build_new_release(name: str, title: str, timepoint: str, example: str) -> Release:
+    """Return a release from 2023 on; ``timepoint`` is the pattern of its examinations."""
+    case = rf"BraTS-GLI-(?P<number>\d+)-(?P<timepoint>{timepoint})"
+    old = _build_release(name, title, case, "BraTS-GLI-{number:05d}-{timepoint:03d}", example)
+    return replace(
+        old,
+        files=(case + NEW_ROLE,),
+        patient_id="BraTS-GLI-{number:05d}",
+        channels={"flair": ("t2f",), "t1ce": ("t1c",), "t1": ("t1n",), "t2": ("t2w",)},
+        label_values=(0, 1, 2, 3),
+        layout=f"{example}-{{t2f,t1c,t1n,t2w,seg}}.nii[.gz] at any depth",
+        case_folder=r"BraTS-GLI-\d+-\d+",
+    )
+
+
+BRATS2018 = _build_early_release("18", "Brats18_CBICA_AAB_1")
+BRATS2019 = _build_early_release("19", "BraTS19_CBICA_AAB_1")
+CASE_2020 = r"BraTS20_(?P<part>Training|Validation)_(?P<number>\d+)"
+LABEL_355 = r"BraTS20_(?P<part>Training)_(?P<number>355)/W39_1998\.09\.19_(?P<role>Segm)"
+BRATS2020 = replace(
+    _build_release(
+        "brats2020", "BraTS 2020", CASE_2020, "BraTS20_{part}_{number:03d}", "BraTS20_Training_001"
     ),
-    case_id="BraTS20_{part}_{number:03d}",
-    patient_id="BraTS20_{part}_{number:03d}",
-    channels={"flair": ("flair", "fla"), "t1ce": ("t1ce", "t1c"), "t1": ("t1",), "t2": ("t2",)},
-    label_roles=("seg", "segm"),
-    classes=CLASSES,
-    label_values=(0, 1, 2, 4),
-    regions=REGIONS,
-    layout="BraTS20_Training_001_{flair,t1ce,t1,t2,seg}.nii[.gz] at any depth",
-    case_folder=re.compile(r"BraTS20_(?:Training|Validation)_\d+"),
-    expects_label=re.compile("^BraTS20_Training"),
+    files=(CASE_2020 + OLD_ROLE, LABEL_355),  # one label kept its working name
+    expects_label="^BraTS20_Training",
 )
-BRATS2019 = replace(
-    BRATS2020,
-    name="brats2019",
-    title="BraTS 2019",
-    files=(
-        re.compile(rf"(?:^|/)(?P<patient>(?i:BraTS)19_[A-Za-z0-9]+_\w+?)_(?P<visit>\d+){OLD_ROLE}"),
-    ),
-    case_id="{patient}_{visit}",
-    patient_id="{patient}",
-    layout="BraTS19_CBICA_AAB_1_{flair,t1ce,t1,t2,seg}.nii[.gz] at any depth",
-    case_folder=re.compile(r"(?i:BraTS)19_[A-Za-z0-9]+_\w+_\d+"),
-    expects_label=TRAINING_FOLDER,
-)
-BRATS2018 = replace(
-    BRATS2019,
-    name="brats2018",
-    title="BraTS 2018",
-    files=(
-        re.compile(rf"(?:^|/)(?P<patient>(?i:BraTS)18_[A-Za-z0-9]+_\w+?)_(?P<visit>\d+){OLD_ROLE}"),
-    ),
-    layout="Brats18_CBICA_AAB_1_{flair,t1ce,t1,t2,seg}.nii[.gz] at any depth",
-    case_folder=re.compile(r"(?i:BraTS)18_[A-Za-z0-9]+_\w+_\d+"),
-)
-BRATS2021 = replace(
-    BRATS2020,
+BRATS2021 = _build_release(
     name="brats2021",
     title="BraTS 2021",
-    files=(re.compile(rf"(?:^|/)BraTS2021_(?P<number>\d+){OLD_ROLE}"),),
+    case=r"BraTS2021_(?P<number>\d+)",
     case_id="BraTS2021_{number:05d}",
-    patient_id="BraTS2021_{number:05d}",
-    layout="BraTS2021_00000_{flair,t1ce,t1,t2,seg}.nii[.gz] at any depth",
-    case_folder=re.compile(r"BraTS2021_\d+"),
-    expects_label=TRAINING_FOLDER,
+    example="BraTS2021_00000",
 )
-FETS2022 = replace(
-    BRATS2021,
-    name="fets",
-    title="FeTS 2021/2022",
-    files=(
-        re.compile(
-            rf"(?:^|/)(?P<case>FeTS\d+(?:_Training|_Validation)?_\d+)(?:_brain)?(?:_final)?{OLD_ROLE}"
-        ),
-    ),
-    case_id="{case}",
-    patient_id="{case}",
-    layout="FeTS2022_00000[_brain]_{flair,t1ce,t1,t2,[final_]seg}.nii[.gz] at any depth",
-    case_folder=re.compile(r"FeTS\d+(?:_Training|_Validation)?_\d+"),
-)
-BRATS2023 = replace(
-    BRATS2021,
-    name="brats2023",
-    title="BraTS 2023 GLI",
-    files=(re.compile(rf"(?:^|/)BraTS-GLI-(?P<number>\d+)-(?P<timepoint>0\d\d){NEW_ROLE}"),),
-    case_id="BraTS-GLI-{number:05d}-{timepoint:03d}",
-    patient_id="BraTS-GLI-{number:05d}",
-    channels={"flair": ("t2f",), "t1ce": ("t1c",), "t1": ("t1n",), "t2": ("t2w",)},
-    label_values=(0, 1, 2, 3),
-    layout="BraTS-GLI-00000-000-{t2f,t1c,t1n,t2w,seg}.nii[.gz] at any depth",
-    case_folder=re.compile(r"BraTS-GLI-\d+-\d+"),
-)
+BRATS2023 = _build_new_release("brats2023", "BraTS 2023 GLI", r"0\d\d", "BraTS-GLI-00000-000")
 BRATS2024 = replace(
-    BRATS2023,
-    name="brats2024",
-    title="BraTS 2024 GLI (post-treatment)",
-    files=(re.compile(rf"(?:^|/)BraTS-GLI-(?P<number>\d+)-(?P<timepoint>[1-9]\d\d){NEW_ROLE}"),),
+    _build_new_release(
+        "brats2024", "BraTS 2024 GLI (post-treatment)", r"[1-9]\d\d", "BraTS-GLI-00000-100"
+    ),
     classes=(*CLASSES, "resection cavity"),
     label_values=(0, 1, 2, 3, 4),
     regions=(*REGIONS, Region("RC", (4,))),
-    layout="BraTS-GLI-00000-100-{t2f,t1c,t1n,t2w,seg}.nii[.gz] at any depth",
+)
+FETS_CASE = r"(?P<case>FeTS\d+(?:_Training|_Validation)?_\d+)"
+FETS = replace(
+    _build_release("fets", "FeTS 2021/2022", FETS_CASE, "{case}", "FeTS2022_00000"),
+    files=(rf"{FETS_CASE}(?:_brain)?(?:_final)?{OLD_ROLE}",),
+    layout="FeTS2022_00000[_brain]_{flair,t1ce,t1,t2,[final_]seg}.nii[.gz] at any depth",
 )
 MSD01 = Release(
     name="msd01",
     title="MSD Task01 BrainTumour",
-    files=(
-        re.compile(
-            r"(?:^|/)(?P<role>imagesTr|imagesTs|labelsTr)/BRATS_(?P<number>\d+)\.nii(?:\.gz)?$"
-        ),
-    ),
+    files=(r"(?P<role>imagesTr|imagesTs|labelsTr)/BRATS_(?P<number>\d+)",),
     case_id="BRATS_{number:03d}",
-    patient_id="BRATS_{number:03d}",
     channels=dict.fromkeys(("flair", "t1ce", "t1", "t2"), ("imagestr", "imagests")),
     stack=(0, 2, 1, 3),  # stored as FLAIR, T1w, t1gd, T2w
     label_roles=("labelstr",),
@@ -128,26 +113,15 @@ MSD01 = Release(
     label_values=(0, 2, 1, 3),  # stored as 1 oedema, 2 non-enhancing, 3 enhancing
     regions=REGIONS,
     layout="imagesTr/BRATS_001.nii.gz (one 4-D file a case) and labelsTr/BRATS_001.nii.gz",
-    expects_label=re.compile("imagesTr/"),
+    expects_label="imagesTr/",
 )
 
 
 class Brats(ReleasedDataset):
     """Gliomas; 240 x 240 x 155 voxels of 1 mm, skull-stripped and co-registered."""
 
-    name: ClassVar[str] = "brats"
-    title: ClassVar[str] = "BraTS"
-    reference: ClassVar[str] = (
-        "Menze et al. 2015, IEEE TMI 34(10):1993-2024; Bakas et al. 2018, arXiv 1811.02629"
-    )
-    modality: ClassVar[str] = "MRI"
-    releases: ClassVar[tuple[Release, ...]] = (
-        BRATS2020,
-        BRATS2018,
-        BRATS2019,
-        BRATS2021,
-        BRATS2023,
-        BRATS2024,
-        FETS2022,
-        MSD01,
-    )
+    name = "brats"
+    title = "BraTS"
+    reference = "Menze et al. 2015, IEEE TMI 34(10):1993-2024; Bakas et al. 2018, arXiv 1811.02629"
+    modality = "MRI"
+    releases = (BRATS2020, BRATS2018, BRATS2019, BRATS2021, BRATS2023, BRATS2024, FETS, MSD01)

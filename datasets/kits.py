@@ -7,41 +7,31 @@ other two. Intensities are clipped and scaled with the constants of MLPerf's KiT
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from typing import ClassVar
 
 from datasets.base import Region, Release, Window
 from datasets.layouts.released import ReleasedDataset
 
-WINDOW = Window(low_hu=-79.0, high_hu=304.0, mean_hu=101.0, std_hu=76.9)
-CLONE_HINT = "; a clone of the repository holds labels alone until its download script has run"
-MASSES = (Region("kidney_and_masses", (1, 2, 3)), Region("masses", (2, 3)), Region("tumour", (2,)))
+FLAT_VOLUME = r"(?P<role>images)/case_(?P<number>\d+)"  # as the imaging repository has them
 FAULTY_2019 = frozenset(f"case_{number:05d}" for number in (15, 23, 37, 68, 125, 133))
 
 KITS19 = Release(
     name="kits19",
     title="KiTS19",
-    files=(
-        re.compile(r"(?:^|/)case_(?P<number>\d+)/(?P<role>imaging|segmentation)\.nii(?:\.gz)?$"),
-        # the volumes as the imaging repository has them: flat, beside a clone with the labels
-        re.compile(r"(?:^|/)(?P<role>images)/case_(?P<number>\d+)\.nii(?:\.gz)?$"),
-    ),
+    files=(r"case_(?P<number>\d+)/(?P<role>imaging|segmentation)", FLAT_VOLUME),
     case_id="case_{number:05d}",
-    patient_id="case_{number:05d}",
     channels={"ct": ("imaging", "images")},
     label_roles=("segmentation",),
     classes=("background", "kidney", "tumour"),
     label_values=(0, 1, 2),
     regions=(Region("kidney", (1, 2)), Region("tumour", (2,))),
     layout="case_00000/{imaging,segmentation}.nii[.gz] at any depth",
-    clue=re.compile(r"(?i)kits-?_?(?:20)?19|(?:^|/)kits\.json$"),
-    expects_label=re.compile(r"^case_00(?:[01]\d\d|20\d) "),
-    no_image_hint=CLONE_HINT,
+    clue=r"(?i)kits-?_?(?:20)?19|(?:^|/)kits\.json$",
+    expects_label=r"^case_00(?:[01]\d\d|20\d) ",
+    no_image_hint="; a clone of the repository holds labels alone until its download script has run",
     orientation="IPL",
-    exclude={
-        "nnunet2019": FAULTY_2019
-    },  # Isensee's list of doubtful labels, four of them mended since
+    # Isensee's list of doubtful labels, four of which have been corrected since:
+    exclude={"nnunet2019": FAULTY_2019},
 )
 KITS23 = replace(
     KITS19,
@@ -49,36 +39,35 @@ KITS23 = replace(
     title="KiTS23",
     classes=("background", "kidney", "tumour", "cyst"),
     label_values=(0, 1, 2, 3),
-    regions=MASSES,
-    clue=re.compile(r"(?i)kits-?_?(?:20)?23|(?:^|/)case_\d+/instances/|(?:^|/)case_00[3-9]\d\d/"),
-    expects_label=re.compile(r"^case_00(?:[0-2]\d\d|4\d\d|5[0-7]\d|58[0-8]) "),
+    regions=(
+        Region("kidney_and_masses", (1, 2, 3)),
+        Region("masses", (2, 3)),
+        Region("tumour", (2,)),
+    ),
+    clue=r"(?i)kits-?_?(?:20)?23|(?:^|/)case_\d+/instances/|(?:^|/)case_00[3-9]\d\d/",
+    expects_label=r"^case_00(?:[0-2]\d\d|4\d\d|5[0-7]\d|58[0-8]) ",
     exclude={},
 )
 KITS21 = replace(
     KITS23,
     name="kits21",
     title="KiTS21 (majority vote)",
-    files=(
-        re.compile(
-            r"(?:^|/)case_(?P<number>\d+)/(?P<role>imaging|aggregated_MAJ_seg)\.nii(?:\.gz)?$"
-        ),
-        re.compile(r"(?:^|/)(?P<role>images)/case_(?P<number>\d+)\.nii(?:\.gz)?$"),
-    ),
+    files=(r"case_(?P<number>\d+)/(?P<role>imaging|aggregated_MAJ_seg)", FLAT_VOLUME),
     label_roles=("aggregated_maj_seg",),
     layout="case_00000/{imaging,aggregated_MAJ_seg}.nii[.gz] at any depth",
-    clue=re.compile(r"(?i)kits-?_?(?:20)?21|(?:^|/)aggregated_(?:OR|AND|MAJ)_seg"),
-    expects_label=re.compile(r"^case_00[0-2]\d\d "),
+    clue=r"(?i)kits-?_?(?:20)?21|(?:^|/)aggregated_(?:OR|AND|MAJ)_seg",
+    expects_label=r"^case_00[0-2]\d\d ",
 )
 
 
 class Kits(ReleasedDataset):
     """Kidneys; about 512 x 512 in plane, slices of 0.5 to 5 mm."""
 
-    name: ClassVar[str] = "kits"
-    title: ClassVar[str] = "KiTS"
-    reference: ClassVar[str] = (
+    name = "kits"
+    title = "KiTS"
+    reference = (
         "Heller et al. 2021, Medical Image Analysis 67:101821; Heller et al. 2023, arXiv 2307.01984"
     )
-    modality: ClassVar[str] = "CT"
-    window: ClassVar[Window | None] = WINDOW
-    releases: ClassVar[tuple[Release, ...]] = (KITS19, KITS21, KITS23)
+    modality = "CT"
+    window = Window(low_hu=-79.0, high_hu=304.0, mean_hu=101.0, std_hu=76.9)
+    releases = (KITS19, KITS21, KITS23)

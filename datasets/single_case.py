@@ -7,7 +7,7 @@ from pathlib import Path
 
 import datasets
 from datasets.base import Case, DataError, Dataset, DatasetInfo, NoCasesError
-from datasets.layouts.discovery import stem
+from datasets.layouts.case_files import stem
 
 VOLUME = (".nii", ".nii.gz")
 

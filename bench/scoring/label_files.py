@@ -16,8 +16,9 @@ import numpy as np
 import datasets
 from bench.scoring.surfaces import Spacing
 from bench.specs.protocol import suggest
-from datasets.base import SYNTHETIC_MARKER, Case, DataError, DatasetInfo, Release
-from datasets.layouts.discovery import Hit, find_hits, has_clue, iter_files, stem
+from datasets.base import SYNTHETIC_MARKER, Case, DataError, DatasetInfo, Release, list_first
+from datasets.layouts.case_files import stem
+from datasets.layouts.discovery import find_hits, iter_files, recognise_release
 from datasets.volumes.geometry import is_same_grid
 from datasets.volumes.nifti import open_volume
 from datasets.volumes.reading import geometry_of, open_image, open_label, read_label
@@ -74,12 +75,9 @@ def pair_files(
     found = _name_predictions(entry, predictions)
     strangers = sorted(found.keys() - cases.keys())
     if strangers:
-        shown = ", ".join(strangers[:3]) + (
-            f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
-        )
         hint = f"name them as the case or its label, such as {next(iter(cases))}.nii.gz"
         raise DataError(
-            f"score: every prediction must have a reference, got none for {shown} ({hint})"
+            f"score: every prediction must have a reference, got none for {list_first(strangers)} ({hint})"
         )
     pairs = tuple((case, found[name]) for name, case in cases.items() if name in found)
     return Pairing(info, assumed, synthetic, pairs, tuple(sorted(cases.keys() - found.keys())))
@@ -137,23 +135,14 @@ def _choose_release(
         if asked not in by_name:
             raise ValueError(f"score: unknown release '{asked}'{suggest(asked, list(by_name))}")
         return by_name[asked], False
-    hints = [file.absolute().as_posix() for file in files]
-    fits = {
-        name: (len(_find_hits(each, files)), has_clue(each, hints))
-        for name, each in by_name.items()
-    }
-    best = max(releases, key=lambda release: fits[release.name])  # the first of equals
-    rivals = [
-        each
-        for each in releases
-        if fits[each.name] == fits[best.name] and _meaning(each) != _meaning(best)
-    ]
-    return best, bool(rivals)
+    paths = _paths_of(files)
+    found = recognise_release(releases, paths, list(paths.values()))
+    return found.release, bool(found.rivals)
 
 
 def _find_references(release: Release, files: Sequence[Path]) -> dict[str, Case]:
     """Return the cases by id: those of the release if its labels are among the files, else every file is one."""
-    hits = _find_hits(release, files)
+    hits = find_hits(release, _paths_of(files))
     labels = [(hit.case, hit.path) for hit in hits if hit.role in release.label_roles]
     channel, roles = next(iter(release.channels.items()))
     images = {hit.case: {channel: hit.path} for hit in hits if hit.role in roles}
@@ -172,14 +161,14 @@ def _find_references(release: Release, files: Sequence[Path]) -> dict[str, Case]
 
 
 def _name_predictions(release: Release, files: Sequence[Path]) -> dict[str, Path]:
-    by_release = {hit.path: hit.case for hit in _find_hits(release, files)}
+    by_release = {hit.path: hit.case for hit in find_hits(release, _paths_of(files))}
     return _unique(
         "--prediction", [(by_release.get(file, stem(file).name), file) for file in files]
     )
 
 
-def _find_hits(release: Release, files: Iterable[Path]) -> list[Hit]:
-    return list(find_hits(release, {file: file.absolute().as_posix() for file in files}))
+def _paths_of(files: Iterable[Path]) -> dict[Path, str]:
+    return {file: file.absolute().as_posix() for file in files}
 
 
 def _unique(option: str, named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
@@ -191,10 +180,6 @@ def _unique(option: str, named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
             )
         found[name] = path
     return dict(sorted(found.items()))
-
-
-def _meaning(release: Release) -> tuple[object, ...]:
-    return release.label_values, release.classes, release.regions
 
 
 def _format(spacing_mm: Spacing) -> str:

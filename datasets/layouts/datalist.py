@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from datasets.base import Case, DataError, Dataset, DatasetInfo, Discovery, Problem, Region
+from datasets.layouts.case_files import check_presence, stem
 from datasets.layouts.datalist_file import (
     FOR_PREDICTION,
     DatalistFile,
@@ -18,7 +19,6 @@ from datasets.layouts.datalist_file import (
     read_datalist,
     slug,
 )
-from datasets.layouts.discovery import check_presence, stem
 
 
 class Datalist(Dataset):
@@ -109,4 +109,4 @@ class Datalist(Dataset):
 
     def _check_files(self, case: Case) -> list[Problem]:
         where = f"{self.info.name}: case {case.id}"
-        return [problem for file in case.files for problem in check_presence(where, case.id, file)]
+        return check_presence(where, case.id, case.files)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
+
+from datasets.base import unknown_name
 
 OLD_ROLES = ("flair", "t1ce", "t1", "t2", "seg")
 NEW_ROLES = ("t2f", "t1c", "t1n", "t2w", "seg")
@@ -35,9 +36,7 @@ def get_layout(name: str) -> Layout:
     Raises: ValueError with the nearest name if there is none.
     """
     if name not in LAYOUTS:
-        close = get_close_matches(name, LAYOUTS, n=1)
-        hint = f" (did you mean '{close[0]}'?)" if close else ""
-        raise ValueError(f"unknown layout '{name}'{hint}; available: {', '.join(sorted(LAYOUTS))}")
+        raise unknown_name("layout", name, LAYOUTS)
     return LAYOUTS[name]
 
 

@@ -1,0 +1,154 @@
+"""From the files of a release to cases: which file is which channel, and what is missing or doubled."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets.base import Case, NoCasesError, Problem, Release
+
+LABEL = ""  # stands for the label among the channels
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A file that a release knows."""
+
+    path: Path
+    case: str
+    patient: str
+    role: str
+
+
+def build_cases(
+    name: str, root: Path, release: Release, hits: Sequence[Hit]
+) -> tuple[list[Case], list[Problem]]:
+    """Return the complete cases, sorted by id, and the problems of all.
+
+    Args:
+        name: of the data set, for messages.
+        root: the folder that was searched.
+        release: the release that the files belong to.
+        hits: its files.
+
+    Raises: NoCasesError if there are labels but no volume, in a release where that is usual.
+    """
+    groups: dict[str, list[Hit]] = defaultdict(list)
+    for hit in hits:
+        groups[hit.case].append(hit)
+    cases: list[Case] = []
+    problems: list[Problem] = []
+    for case_id, group in sorted(groups.items()):
+        where = f"{name}: case {case_id}"
+        files, wrong = _choose_files(where, release, group)
+        case = _build_case(release, group[0], files)
+        if release.orphan_labels and not case.images:
+            continue
+        wrong += _find_missing(where, release, case, root, group[0].path.parent)
+        problems += wrong
+        if all(each.is_warning for each in wrong):
+            cases.append(case)
+    if not cases and not problems:
+        text = f"{name}: labels but no volume below {root}"
+        raise NoCasesError(f"{text} (looked for {release.layout})")
+    return cases, problems
+
+
+def stem(path: Path) -> Path:
+    """Return the path without ``.nii`` or ``.nii.gz`` (Path.stem would leave the ``.nii``)."""
+    return path.with_name(re.sub(r"\.nii(\.gz)?$", "", path.name))
+
+
+def check_presence(where: str, case_id: str, files: Iterable[Path]) -> list[Problem]:
+    """Return which files do not exist or are empty."""
+    problems = []
+    for path in files:
+        if path.exists() and path.stat().st_size > 0:
+            continue
+        if path.exists():
+            text = f"{path} is empty, 0 bytes (fetch the file again)"
+        elif path.is_symlink():
+            text = f"{path} is a link to {path.readlink()}, which does not exist (mend the link)"
+        else:
+            text = f"no file {path} (fetch it, or mend the path)"
+        problems.append(Problem(case_id, f"{where}: {text}"))
+    return problems
+
+
+def _build_case(release: Release, hit: Hit, files: dict[str, Path]) -> Case:
+    images = {channel: files[channel] for channel in release.channels if channel in files}
+    if release.stack and images:  # the file of the first channel is that of all
+        images = dict.fromkeys(release.channels, next(iter(images.values())))
+    return Case(
+        id=hit.case,
+        patient=hit.patient,
+        images=images,
+        label=files.get(LABEL),
+        stack=release.stack,
+        spacing_known=hit.case not in release.spacing_unknown,
+    )
+
+
+def _choose_files(
+    where: str, release: Release, hits: Sequence[Hit]
+) -> tuple[dict[str, Path], list[Problem]]:
+    """Return channel -> file of one case, and what is wrong with the files' names and sizes."""
+    channel_of = dict.fromkeys(release.label_roles, LABEL)
+    for channel, roles in release.channels.items():
+        for role in roles:
+            channel_of.setdefault(role, channel)
+    files: dict[str, Path] = {}
+    problems: list[Problem] = []
+    for hit in hits:
+        problems += _check_folder(where, release, hit)
+        channel = channel_of[hit.role]
+        known = files.setdefault(channel, hit.path)
+        if known.resolve() == hit.path.resolve():
+            continue
+        role = channel or "the label"
+        if stem(known) != stem(hit.path):
+            text = f"{where} has two files for {role}: {known} and {hit.path} (keep one of them)"
+            problems.append(Problem(hit.case, text))
+            continue
+        files[channel] = known if known.name.endswith(".gz") else hit.path
+        text = f"{where} has {role} twice, with and without .gz; {files[channel]} is read"
+        problems.append(Problem(hit.case, text, is_warning=True))
+    problems += check_presence(where, hits[0].case, files.values())
+    return files, problems
+
+
+def _check_folder(where: str, release: Release, hit: Hit) -> list[Problem]:
+    """Return a problem if the file is in the folder of another case."""
+    folder = hit.path.parent.name
+    if not release.case_folder or not re.fullmatch(release.case_folder, folder):
+        return []
+    if re.match(re.escape(folder) + "[_-]", hit.path.name, re.IGNORECASE) or hit.role == "segm":
+        return []
+    text = f"{where} has a file in the folder of case {folder}: {hit.path} (move it to its own)"
+    return [Problem(hit.case, text)]
+
+
+def _find_missing(
+    where: str, release: Release, case: Case, root: Path, folder: Path
+) -> list[Problem]:
+    """Return a problem for each channel without a volume, and for a label that must be there."""
+    problems = []
+    for channel in release.channels:
+        if channel not in case.images:
+            hint = f"looked for {release.layout}{release.no_image_hint}"
+            text = f"{where} has no {channel} volume in {folder} ({hint})"
+            problems.append(Problem(case.id, text))
+    if case.label is None and case.images and _must_be_labelled(release, root, case):
+        part = f"a case of this part of {release.title} has one: fetch it again"
+        text = f"{where} has no label (looked for {release.layout}; {part})"
+        problems.append(Problem(case.id, text))
+    return problems
+
+
+def _must_be_labelled(release: Release, root: Path, case: Case) -> bool:
+    image = next(iter(case.images.values()))
+    place = f"{case.id} {root.name}/{image.relative_to(root).as_posix()}"
+    return release.expects_label != "" and re.search(release.expects_label, place) is not None
