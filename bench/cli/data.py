@@ -92,7 +92,7 @@ def splits_command(
     opened = _open_all(root, name)
     if len(opened) != 1:
         raise ValueError(f"--datasets: must be one data set, got {name}")
-    check_exclude(exclude, {opened[0].info.name: opened[0].root if root else Path(name)})
+    check_exclude(exclude, opened)
     cases = opened[0].find_labelled(exclude)
     write_split_file(out, cases, n_folds)
     console.print(f"wrote {n_folds} folds of {len(cases)} cases to {out}", soft_wrap=True)

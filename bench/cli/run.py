@@ -50,9 +50,9 @@ def run_grid_command(
     to have any.
     """
     say_what_is_missing(experiment, console)
-    specs = lay_out_runs(experiment, console)
+    plan = lay_out_runs(experiment, console)
     try:
-        specs = list(with_values(specs, console))
+        specs = list(with_values(plan.runs, console))
     except KeyboardInterrupt:
         console.print(
             "interrupted while tuning: the trials that have ended are kept; the same command does the rest"
@@ -62,7 +62,7 @@ def run_grid_command(
     with case_progress(console) as on_case:
         adopt_ended(specs, experiment.out)
         finished, to_do = ([], specs) if force else split_finished(specs, experiment.out)
-        prepare_data(to_do, experiment.out, on_case)
+        prepare_data(to_do, plan.sources, experiment.out, on_case)
     group = begin_group(specs, command, experiment.out)
     to_do = [replace(spec, group=group.id) for spec in to_do]
     tracker = Tracker(experiment.out, console)
@@ -117,7 +117,7 @@ def run_grid_command(
 
 def plan_command(experiment: Experiment, console: Console) -> None:
     """Print the cells of the grid with their state."""
-    specs = lay_out_runs(experiment, console)
+    specs = lay_out_runs(experiment, console).runs
     finished, to_do = split_finished(specs, experiment.out)
     states = {spec.run_id: result.status.value for spec, result in finished}
     table = Table(

@@ -62,7 +62,7 @@ def tune_command(
 ) -> int:
     """Carry out the studies of a grid and print what they have found; return the exit code."""
     say_what_is_missing(experiment, console)
-    specs = lay_out_runs(experiment, console)
+    specs = lay_out_runs(experiment, console).runs
     try:
         records = _tune(specs, experiment, tuning, slots, console)
     except KeyboardInterrupt:

@@ -1,61 +1,14 @@
-"""From what the user typed to the list of runs: methods x data sets x folds x seeds."""
+"""From what the user typed to methods, data sets, folds and seeds."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from itertools import product
-from pathlib import Path
 
 import methods
-from bench.specs.protocol import Protocol, SpecError
-from bench.specs.run import MethodSpec, RunSpec
-
-
-@dataclass(frozen=True)
-class DataSource:
-    """A data set on disk: its name, where it lies, the fingerprint of what is used of it, and what cannot be used."""
-
-    name: str
-    root: Path
-    fingerprint: str
-    left_out: tuple[tuple[str, str], ...] = ()  # case and reason
-    splits_sha256: str = ""  # of the file of folds, if there is one
-
-
-def expand(
-    method_specs: Iterable[MethodSpec],
-    sources: Iterable[DataSource],
-    folds: Iterable[int],
-    seeds: Iterable[int],
-    protocol: Protocol,
-    weights_sha256: str = "",
-    shots: Sequence[int] = (),
-) -> list[RunSpec]:
-    """Return every cell of the grid, data set by data set, the methods in the order given.
-
-    Each number of ``shots`` is a protocol of its own; without one it is that of ``protocol``.
-    """
-    protocols = [
-        replace(protocol, data=replace(protocol.data, shots=number)) for number in shots
-    ] or [protocol]
-    cells = product(sources, protocols, folds, seeds, method_specs)
-    return [
-        RunSpec(
-            method,
-            source.name,
-            source.fingerprint,
-            fold,
-            seed,
-            each,
-            source.root,
-            weights_sha256,
-            left_out=source.left_out,
-            splits_sha256=source.splits_sha256,
-        )
-        for source, each, fold, seed, method in cells
-    ]
+from bench.specs.protocol import SpecError
+from bench.specs.run import MethodSpec
 
 
 def parse_methods(text: str) -> list[MethodSpec]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
-import datasets
-from bench.grid.cells import expand
-from bench.grid.sources import check_exclude, look_up
+from bench.grid.sources import DataSource, check_exclude, inspect_source
 from bench.models import registry
 from bench.models.weights.catalogue import is_path
-from bench.run.cases import find_used, preparation_of
+from bench.run.cases import preparation_of
 from bench.specs.presets import PhantomSpec
 from bench.specs.protocol import Protocol
 from bench.specs.run import EMBEDDED_WEIGHTS, MethodSpec, RunSpec
@@ -36,49 +35,91 @@ class Experiment:
     tuned: Path | None = None  # values that come with the preset
 
 
-def lay_out(experiment: Experiment, on_case: OnCase) -> list[RunSpec]:
-    """Return the cells of the grid; gets the weights first, and writes phantoms if the experiment has no data.
+@dataclass(frozen=True)
+class Plan:
+    """The runs of an experiment, and the opened data that they use."""
+
+    runs: tuple[RunSpec, ...]
+    sources: tuple[DataSource, ...]
+
+
+def lay_out(experiment: Experiment, on_case: OnCase) -> Plan:
+    """Return the runs of an experiment, every file of its data found.
+
+    Gets the weights first, and writes phantoms if the experiment has no data.
 
     Raises: DataError if a root does not hold the data set, or holds cases that cannot be used,
     unless the experiment skips them; ValueError if the weights cannot be had or read.
     """
-    model = experiment.protocol.model
-    sha256 = registry.check_weights(
-        model.backbone, model.weights, experiment.protocol.data.patch[1:]
+    model, data = experiment.protocol.model, experiment.protocol.data
+    sha256 = registry.check_weights(model.backbone, model.weights, data.patch[1:])
+    sources = tuple(
+        _open_source(experiment, name, root, on_case) for name, root in experiment.roots.items()
     )
-    data = experiment.protocol.data
-    sources = []
-    for name, root in experiment.roots.items():
-        if experiment.phantom is not None:
-            _write_phantoms(name, root, experiment.phantom, on_case)
-        on_read = partial(on_case, f"reading {name}")
-        sources.append(
-            look_up(
-                name, root, experiment.out / "cache", data, on_read, skip=experiment.skip_bad_cases
-            )
+    check_exclude(data.exclude, [source.dataset for source in sources])
+    # the name of a file, or of what is embedded, does not say what is in it
+    is_changing = is_path(model.weights) or model.weights == EMBEDDED_WEIGHTS
+    return Plan(expand(experiment, sources, sha256 if is_changing else ""), sources)
+
+
+def expand(
+    experiment: Experiment, sources: Sequence[DataSource], weights_sha256: str = ""
+) -> tuple[RunSpec, ...]:
+    """Return every cell of the grid, data set by data set, the methods in the order given.
+
+    Each number of ``shots`` makes a protocol of its own.
+    """
+    protocols = [experiment.protocol]
+    if experiment.shots:
+        data = experiment.protocol.data
+        few = [replace(data, shots=number) for number in experiment.shots]
+        protocols = [replace(experiment.protocol, data=each) for each in few]
+    axes = (sources, protocols, experiment.folds, experiment.seeds, experiment.methods)
+    return tuple(
+        RunSpec(
+            method,
+            source.name,
+            source.fingerprint,
+            fold,
+            seed,
+            protocol,
+            source.root,
+            weights_sha256,
+            left_out=source.left_out,
+            splits_sha256=source.splits_sha256,
         )
-    check_exclude(experiment.protocol.data.exclude, experiment.roots)
-    changing = (
-        is_path(model.weights) or model.weights == EMBEDDED_WEIGHTS
-    )  # the name does not say what is in them
-    cells = (experiment.methods, sources, experiment.folds, experiment.seeds, experiment.protocol)
-    return expand(*cells, sha256 if changing else "", experiment.shots)
+        for source, protocol, fold, seed, method in product(*axes)
+    )
 
 
-def prepare_data(specs: Sequence[RunSpec], out: Path, on_case: OnCase) -> None:
-    """Bring the cases of all data sets into the form that is read during training; what is there already is kept."""
+def prepare_data(
+    runs: Sequence[RunSpec], sources: Sequence[DataSource], out: Path, on_case: OnCase
+) -> None:
+    """Bring the cases of the runs into the form that is read during training.
+
+    Cases that are prepared already are kept.
+    """
     from datasets.prepared.prepare import prepare
 
-    for spec in {spec.dataset: spec for spec in specs}.values():
-        dataset = datasets.build(spec.dataset, spec.root)
-        heard = partial(on_case, f"preparing {spec.dataset}")
-        prepare(
-            dataset,
-            find_used(dataset, spec),
-            out / "cache",
-            heard,
-            preparation_of(spec.protocol.data),
-        )
+    run_of = {run.dataset: run for run in runs}
+    for source in sources:
+        if source.name in run_of:
+            settings = preparation_of(run_of[source.name].protocol.data)
+            on_prepared = partial(on_case, f"preparing {source.name}")
+            prepare(source.dataset, source.cases, out / "cache", on_prepared, settings)
+
+
+def _open_source(experiment: Experiment, name: str, root: Path, on_case: OnCase) -> DataSource:
+    if experiment.phantom is not None:
+        _write_phantoms(name, root, experiment.phantom, on_case)
+    return inspect_source(
+        name,
+        root,
+        experiment.out / "cache",
+        experiment.protocol.data,
+        partial(on_case, f"reading {name}"),
+        skip=experiment.skip_bad_cases,
+    )
 
 
 def _write_phantoms(name: str, root: Path, phantom: PhantomSpec, on_case: OnCase) -> None:

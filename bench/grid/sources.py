@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
-from bench.grid.cells import DataSource
 from bench.run.cases import preparation_of
 from bench.specs.protocol import DataSpec, SpecError
-from datasets.base import BadCasesError, Dataset, Problem
+from datasets.base import BadCasesError, Case, Dataset, Problem
 from datasets.splits.file import find_split_file
 
 
-def look_up(
+@dataclass(frozen=True)
+class DataSource:
+    """A data set that was opened, and what an experiment uses of it.
+
+    The folder is looked through once, by this process; runs get the plain facts alone, and open it
+    again in theirs.
+    """
+
+    name: str
+    root: Path  # as asked for: a folder or a datalist
+    dataset: Dataset
+    cases: tuple[Case, ...]  # labelled ones that can be used
+    fingerprint: str
+    left_out: tuple[tuple[str, str], ...] = ()  # case that cannot be used, and reason
+    splits_sha256: str = ""  # of the file of folds, if there is one
+
+
+def inspect_source(
     name: str,
     root: Path,
     cache: Path,
@@ -22,10 +39,10 @@ def look_up(
     *,
     skip: bool,
 ) -> DataSource:
-    """Return what an experiment needs to know of a root.
+    """Open a root and find out what can be used of it.
 
-    The files' names are looked at; the volumes are read (and prepared) where bad cases are to be
-    skipped, or where a name is wrong already, so that the error lists everything.
+    The names of the files are checked. The volumes are read (and prepared) only where bad cases are
+    to be skipped, or where a name is wrong already, so that the error lists everything.
 
     Raises: DataError if the root does not hold the data set; BadCasesError unless ``skip``.
     """
@@ -34,9 +51,8 @@ def look_up(
     dataset = datasets.build(name, root)
     problems = list(dataset.discovery.errors)
     if skip or problems:
-        problems += _find_unreadable(
-            dataset, {each.case for each in problems}, cache, data, on_case
-        )
+        known = {each.case for each in problems}
+        problems += _find_unreadable(dataset, known, cache, data, on_case)
     if problems and not skip:
         raise BadCasesError(f"{name}: {root}", problems)
     reasons: dict[str, str] = {}
@@ -47,35 +63,37 @@ def look_up(
     return DataSource(
         name,
         root,
-        fingerprint(dataset.find_cases(reasons), dataset.root, dataset.meaning),
-        tuple(sorted(reasons.items())),
-        splits.sha256 if splits else "",
+        dataset,
+        cases=tuple(dataset.find_labelled(data.exclude, reasons)),
+        fingerprint=fingerprint(dataset.find_cases(reasons), dataset.root, dataset.meaning),
+        left_out=tuple(sorted(reasons.items())),
+        splits_sha256=splits.sha256 if splits else "",
     )
 
 
 def check_window(dataset: Dataset, data: DataSpec) -> None:
     """Raise SpecError if CT shall be scaled by constants that nobody knows."""
-    if (
-        dataset.info.modality == "CT"
-        and dataset.info.window is None
-        and data.ct_norm == "constants"
-    ):
+    info = dataset.info
+    if info.modality == "CT" and info.window is None and data.ct_norm == "constants":
         raise SpecError(
-            f"data.ct_norm: no constants are known for '{dataset.info.name}', got constants "
-            '(--set data.ct_norm=fingerprint fits them to the training part; or give "window" in its file)'
+            f"data.ct_norm: no constants are known for '{info.name}', got constants (--set "
+            'data.ct_norm=fingerprint fits them to the training part; or give "window" in its '
+            "file)"
         )
 
 
-def check_exclude(preset: str, roots: Mapping[str, Path]) -> None:
-    """Raise SpecError if none of the data sets has the preset of cases to leave out."""
-    known: dict[str, set[str]] = {}
-    for name, root in roots.items():
-        release = datasets.build(name, root).discovery.release
+def check_exclude(preset: str, opened: Sequence[Dataset]) -> None:
+    """Raise SpecError if no data set knows the preset of cases to leave out."""
+    if not preset:
+        return
+    known: dict[str, list[str]] = {}
+    for dataset in opened:
+        release = dataset.discovery.release
         if release is not None:
-            known[release.title] = set(release.exclude)
-    if preset and not any(preset in presets for presets in known.values()):
+            known[release.title] = sorted(release.exclude)
+    if not any(preset in presets for presets in known.values()):
         listed = "; ".join(
-            f"{title}: {', '.join(sorted(presets)) or 'none'}" for title, presets in known.items()
+            f"{title}: {', '.join(presets) or 'none'}" for title, presets in known.items()
         )
         raise SpecError(f"data.exclude: must be a preset of the data, got '{preset}' ({listed})")
 
@@ -86,13 +104,12 @@ def _find_unreadable(
     cache: Path,
     data: DataSpec,
     on_case: Callable[[int, int], None],
-) -> list[Problem]:
+) -> tuple[Problem, ...]:
     from datasets.prepared.prepare import prepare
 
+    cases = dataset.find_labelled(left_out=known)
     try:
-        prepare(
-            dataset, dataset.find_labelled(left_out=known), cache, on_case, preparation_of(data)
-        )
+        prepare(dataset, cases, cache, on_case, preparation_of(data))
     except BadCasesError as error:
-        return list(error.problems)
-    return []
+        return error.problems
+    return ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import datasets
 from bench.specs.protocol import DataSpec
 from bench.specs.run import RunSpec
 from datasets.base import Case, DataError, Dataset
@@ -13,6 +14,11 @@ from datasets.splits.rule import Split, draw_shots, split_cases
 
 if TYPE_CHECKING:
     from datasets.prepared.prepare import Preparation
+
+
+def open_data(spec: RunSpec) -> Dataset:
+    """Return the data set of a run; nothing is read yet."""
+    return datasets.open_root(spec.dataset, spec.root)
 
 
 def find_used(dataset: Dataset, spec: RunSpec) -> list[Case]:

@@ -11,8 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import datasets
 import methods
+from bench.run.cases import open_data
 from bench.specs.run import Place, RunSpec
 from datasets.base import DataError, Dataset
 from reports.records.run import RunResult, Status
@@ -62,7 +62,7 @@ def describe_end(started: float) -> dict[str, Any]:
 
 def describe_run(spec: RunSpec) -> RunResult:
     """Return the record of a run that has not begun; as long as nothing else is known, it has failed."""
-    dataset = datasets.open_root(spec.dataset, spec.root)
+    dataset = open_data(spec)
     method = spec.method.build()
     return RunResult(
         run_id=spec.run_id,

@@ -20,7 +20,7 @@ from filelock import FileLock
 import methods
 from bench.grid.children import Child, start_child
 from bench.grid.runner import Slots
-from bench.run.provenance import describe_run
+from bench.run.cases import open_data
 from bench.specs.run import MethodSpec, Place, RunSpec
 from bench.tuning.pictures import draw_study
 from bench.tuning.space import Value, build_space, split_values
@@ -178,7 +178,6 @@ def run_studies(
 def build_record(plan: StudyPlan, study: Study) -> StudyRecord:
     """Return what the study has come to so far."""
     run = plan.run
-    facts = describe_run(run)
     trials = []
     for trial in study.get_trials(deepcopy=False):
         told = trial.user_attrs
@@ -199,11 +198,11 @@ def build_record(plan: StudyPlan, study: Study) -> StudyRecord:
         name=plan.spec.name,
         method=str(run.method),
         dataset=run.dataset,
-        backbone=facts.backbone,
-        weights=facts.weights,
+        backbone=run.protocol.model.backbone,
+        weights=run.weights_label,
         fold=run.fold,
         shots=run.protocol.data.shots,
-        synthetic=facts.synthetic,
+        synthetic=open_data(run).synthetic,
         protocol_id=run.protocol_id,
         tune=run.protocol_record()["tune"],
         protocol=dict(plan.spec.protocol),

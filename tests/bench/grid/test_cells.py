@@ -3,11 +3,13 @@ from pathlib import Path
 
 import pytest
 
+import datasets
 import methods
 from bench.cli.options import Request
 from bench.cli.request import read_request
-from bench.grid.cells import DataSource, expand, parse_methods, parse_names, parse_numbers
-from bench.grid.plan import lay_out
+from bench.grid.cells import parse_methods, parse_names, parse_numbers
+from bench.grid.plan import Experiment, expand, lay_out
+from bench.grid.sources import DataSource
 from bench.specs.presets import PhantomSpec
 from bench.specs.protocol import Protocol, SpecError
 from bench.specs.run import MethodSpec
@@ -85,14 +87,35 @@ def test_names_expand_all_and_drop_repeats():
     assert parse_names("kits,kits", ["brats", "kits"], "--datasets") == ["kits"]
 
 
+def make_source(name, root, fingerprint):
+    return DataSource(name, root, datasets.open_root(name, root), (), fingerprint)
+
+
 def test_the_grid_is_the_product_of_its_axes():
-    sources = [DataSource("brats", Path("a"), "1"), DataSource("kits", Path("b"), "2")]
-    specs = expand(
-        [MethodSpec("full"), MethodSpec("linear")], sources, [0, 1], [0, 1, 2], Protocol()
+    sources = [make_source("brats", Path("a"), "1"), make_source("kits", Path("b"), "2")]
+    experiment = Experiment(
+        methods=(MethodSpec("full"), MethodSpec("linear")),
+        roots={source.name: source.root for source in sources},
+        folds=(0, 1),
+        seeds=(0, 1, 2),
+        protocol=Protocol(),
+        phantom=None,
+        out=Path(),
     )
+    specs = expand(experiment, sources)
     assert len(specs) == len({spec.run_id for spec in specs}) == 2 * 2 * 2 * 3
     assert [spec.method.name for spec in specs[:2]] == ["full", "linear"]
     assert {spec.root for spec in specs if spec.dataset == "kits"} == {Path("b")}
+
+
+def test_each_number_of_shots_is_a_protocol_of_its_own():
+    source = make_source("brats", Path("a"), "1")
+    experiment = Experiment(
+        (MethodSpec("full"),), {}, (0,), (0,), Protocol(), None, Path(), shots=(2, 4)
+    )
+    specs = expand(experiment, [source])
+    assert [spec.cell.shots for spec in specs] == [2, 4]
+    assert len({spec.protocol_id for spec in specs}) == 2
 
 
 def test_runs_on_other_embedded_weights_are_other_runs(tmp_path, monkeypatch):
@@ -101,7 +124,7 @@ def test_runs_on_other_embedded_weights_are_other_runs(tmp_path, monkeypatch):
 
     def lay_out_with(sha256):
         monkeypatch.setattr("bench.models.registry.check_weights", lambda *_: sha256)
-        return [spec.run_id for spec in lay_out(experiment, lambda *_: None)]
+        return [run.run_id for run in lay_out(experiment, lambda *_: None).runs]
 
     assert lay_out_with("a" * 64) == lay_out_with("a" * 64)
     assert lay_out_with("a" * 64) != lay_out_with("b" * 64)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +12,14 @@ import pytest
 
 import datasets
 from bench.cli.app import main
-from bench.grid.sources import check_exclude, look_up
+from bench.grid.plan import Experiment, lay_out, prepare_data
+from bench.grid.sources import check_exclude, inspect_source
 from bench.run.cases import find_used, split_of
 from bench.specs.protocol import DataSpec, Protocol, SpecError
 from bench.specs.run import MethodSpec, RunSpec
 from datasets.base import BadCasesError, Dataset
+from datasets.layouts import discovery
+from datasets.layouts.discovery import iter_files
 from datasets.splits.rule import split_cases
 from tests.datasets.bad_roots import kidney, three_cases_each_with_its_fault
 
@@ -25,7 +30,7 @@ AS_IT_IS = DataSpec()
 def look(
     root: Path, cache: Path, *, skip: bool, name: str = "brats", data: DataSpec = AS_IT_IS
 ) -> RunSpec:
-    source = look_up(name, root, cache, data, lambda done, total: None, skip=skip)
+    source = inspect_source(name, root, cache, data, lambda done, total: None, skip=skip)
     protocol = replace(Protocol(), data=data)
     spec = RunSpec(MethodSpec("linear"), name, source.fingerprint, 0, 0, protocol, root)
     return replace(spec, left_out=source.left_out, splits_sha256=source.splits_sha256)
@@ -154,10 +159,68 @@ def test_presets_of_cases_to_leave_out(tmp_path: Path) -> None:
     )
     used = [case.id for case in find_used(datasets.build("kits", tmp_path / "root"), spec)]
     assert used == [f"case_{number:05d}" for number in range(15)]  # 15 is one of Isensee's six
-    check_exclude("nnunet2019", {"kits": tmp_path / "root"})
+    dataset = datasets.build("kits", tmp_path / "root")
+    check_exclude("nnunet2019", [dataset])
     with pytest.raises(SpecError) as caught:
-        check_exclude("nnunet2020", {"kits": tmp_path / "root"})
+        check_exclude("nnunet2020", [dataset])
     assert (
         str(caught.value)
         == "data.exclude: must be a preset of the data, got 'nnunet2020' (KiTS19: nnunet2019)"
     )
+
+
+def write_listed_cases(root: Path, count: int) -> None:
+    """Write files that are listed by their names; nothing that plans reads what is in them."""
+    for number in range(1, count + 1):
+        name = f"BraTS20_Training_{number:03d}"
+        (root / name).mkdir(parents=True)
+        for role in ("t1", "t1ce", "t2", "flair", "seg"):
+            (root / name / f"{name}_{role}.nii").write_bytes(b"x")
+
+
+@pytest.fixture
+def walks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return the folders whose tree was walked, one entry a walk."""
+    walked: list[Path] = []
+
+    def walk(root: Path) -> Iterator[Path]:
+        walked.append(root)
+        return iter_files(root)
+
+    monkeypatch.setattr(discovery, "iter_files", walk)
+    return walked
+
+
+def test_planning_walks_a_root_once(
+    tmp_path: Path, walks: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    write_listed_cases(root, 48)
+    arguments = (
+        f"--preset demo --methods linear,lora --folds all --data-root {root} --out {tmp_path}"
+    )
+    assert main(["plan", *arguments.split()]) == 0
+    assert "6 runs in" in capsys.readouterr().out
+    assert walks == [root]
+
+
+def test_a_root_that_was_planned_with_is_not_walked_again_to_prepare_it(
+    tmp_path: Path, walks: list[Path]
+) -> None:
+    root = tmp_path / "root"
+    write_kidneys(root, 3)
+    walks.clear()
+    experiment = Experiment(
+        (MethodSpec("linear"),), {"kits": root}, (0,), (0,), Protocol(), None, tmp_path / "out"
+    )
+    plan = lay_out(experiment, lambda *_: None)
+    prepare_data(plan.runs, plan.sources, experiment.out, lambda *_: None)
+    assert len(list((tmp_path / "out" / "cache" / "kits").glob("case_*"))) == 3
+    assert walks == [root]
+
+
+def test_a_run_stays_small_whatever_its_data_are(tmp_path: Path) -> None:
+    write_listed_cases(tmp_path / "root", 48)
+    spec = look(tmp_path / "root", tmp_path / "cache", skip=False)
+    assert pickle.loads(pickle.dumps(spec)) == spec
+    assert len(pickle.dumps(spec)) < 4000
