@@ -1,4 +1,4 @@
-"""Tables in LaTeX that go into a paper as they are: booktabs, and siunitx for the alignment.
+"""Tables in LaTeX for a paper: booktabs, and siunitx for the alignment.
 
 A table is a ``table*`` environment, which in one-column classes is an ordinary table; it shrinks to
 the width of the text only if it is too wide.
@@ -6,10 +6,9 @@ the width of the text only if it is too wide.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator
 
-from reports.tables.table import BEST, MISSING, SECOND, Cell, Column, Table
+from reports.tables.table import BEST, MISSING, SECOND, Cell, Column, Table, span_heads
 
 PACKAGES = "% needs \\usepackage{booktabs,siunitx,graphicx}"
 DAGGER = r"$^{\dagger}$"
@@ -33,7 +32,7 @@ ESCAPES = str.maketrans(
 
 
 def format_latex(table: Table) -> str:
-    """Return a table environment with caption and label; everything in it is escaped, and ASCII where the data are."""
+    """Return a table environment with caption and label, escaped; ASCII where the data are."""
     lines = [
         PACKAGES,
         *(f"% {line}" for line in table.comments),
@@ -44,21 +43,17 @@ def format_latex(table: Table) -> str:
         r"  \sisetup{separate-uncertainty, table-align-uncertainty, detect-weight, mode=text}",
         r"  \setlength{\tabcolsep}{3pt}\smallskip",
         r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"  \begin{{tabular}}{{{' '.join(_alignment(column) for column in table.columns)}}}",
+        rf"  \begin{{tabular}}{{{' '.join(map(_alignment, table.columns))}}}",
         r"    \toprule",
         *_heads(table.columns),
         r"    \midrule",
         *_body(table),
         r"    \bottomrule",
         r"  \end{tabular}}",
-        *(
-            [rf"  \par\smallskip\footnotesize {escape(' '.join(table.notes))}"]
-            if table.notes
-            else []
-        ),
-        r"\end{table*}",
     ]
-    return "\n".join(lines) + "\n"
+    if table.notes:
+        lines.append(rf"  \par\smallskip\footnotesize {escape(' '.join(table.notes))}")
+    return "\n".join([*lines, r"\end{table*}", ""])
 
 
 def escape(text: str) -> str:
@@ -66,60 +61,78 @@ def escape(text: str) -> str:
     return text.translate(ESCAPES)
 
 
+class _Widths:
+    """The room that siunitx must keep for the numbers of a column, in characters."""
+
+    def __init__(self, column: Column) -> None:
+        self.sign = ""
+        self.whole = 0
+        self.decimals = 0
+        self.spread = 0
+        self.tied = any(cell.tied for cell in column.cells)
+        for cell in column.cells:
+            if cell.is_number:
+                self._widen(*cell.parts)
+
+    def _widen(self, number: str, spread: str) -> None:
+        whole, _, decimals = number.lstrip("+-").partition(".")
+        if number[0] in "+-":
+            self.sign = "+"
+        self.whole = max(self.whole, len(whole))
+        self.decimals = max(self.decimals, len(decimals))
+        self.spread = max(self.spread, _count_digits(spread))
+
+
+def _count_digits(spread: str) -> int:
+    return len(spread.replace(".", ""))
+
+
 def _alignment(column: Column) -> str:
-    numbers = [cell for cell in column.cells if cell.is_number]
-    if column.words or not numbers:
-        return "l" if column.words else "c"
-    before, digits, spread = _widths(column)
-    post = (
-        f", table-space-text-post={{{DAGGER}}}" if any(cell.tied for cell in column.cells) else ""
-    )
-    uncertainty = f"({spread})" if spread else ""
-    return rf"S[table-format={before}.{digits}{uncertainty}{post}]"
+    if column.words:
+        return "l"
+    widths = _Widths(column)
+    if not widths.whole:
+        return "c"
+    room = f"{widths.sign}{widths.whole}.{widths.decimals}"
+    if widths.spread:
+        room += f"({widths.spread})"
+    if widths.tied:
+        room += f", table-space-text-post={{{DAGGER}}}"
+    return f"S[table-format={room}]"
 
 
-def _widths(column: Column) -> tuple[str, int, int]:
-    """Return what siunitx must reserve: sign and digits before the point, decimals, digits of the spread."""
-    texts = [cell.text.split(" ± ") for cell in column.cells if cell.is_number]
-    before = max(len(text[0].lstrip("+-").partition(".")[0]) for text in texts)
-    digits = max(len(text[0].partition(".")[2]) for text in texts)
-    spread = max((len(text[1].replace(".", "")) for text in texts if len(text) > 1), default=0)
-    sign = "+" if any(text[0][0] in "+-" for text in texts) else ""
-    return f"{sign}{before}", digits, spread
-
-
-def _heads(columns: Sequence[Column]) -> list[str]:
-    """Return a row per level of headings; a heading spans its neighbours of the same name, with a rule below."""
-    levels = len(columns[0].heads)
-    lines = []
-    for level in range(levels - 1):
-        spans, rules, start = [], [], 1
-        for heads, members in groupby(columns, key=lambda column: column.heads[: level + 1]):
-            width = len(list(members))
-            name = heads[-1]
-            spans.append(
-                rf"\multicolumn{{{width}}}{{c}}{{{escape(name)}}}"
-                if name
-                else " & ".join([""] * width)
-            )
+def _heads(columns: tuple[Column, ...]) -> Iterator[str]:
+    """Yield a line per level of headings; a named heading has a rule below its columns."""
+    for spans in span_heads(columns):
+        names = []
+        rules = []
+        start = 1
+        for name, width in spans:
             if name:
+                names.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(name)}}}")
                 rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
+            else:
+                names.append(" & " * (width - 1))
             start += width
-        if rules:
-            lines += [_line(spans), f"    {' '.join(rules)}"]
-    return [*lines, _line([_own_head(column) for column in columns])]
+        yield _line(names)
+        yield f"    {' '.join(rules)}"
+    yield _line(map(_own_head, columns))
 
 
 def _own_head(column: Column) -> str:
-    return escape(column.heads[-1]) if column.words else f"{{{escape(column.heads[-1])}}}"
+    head = escape(column.heads[-1])
+    if column.words:
+        return head
+    return f"{{{head}}}"
 
 
 def _body(table: Table) -> Iterator[str]:
-    for index in range(table.n_rows):
-        if index in table.sections:
-            yield from [r"    \midrule"] if index else []
-            yield rf"    \multicolumn{{{len(table.columns)}}}{{l}}{{\textit{{{escape(table.sections[index])}}}}} \\"
-        yield _line([_cell(column, column.cells[index]) for column in table.columns])
+    for index, (section, cells) in enumerate(table.iter_rows()):
+        if section and index:
+            yield r"    \midrule"
+        if section:
+            yield rf"    \multicolumn{{{len(cells)}}}{{l}}{{\textit{{{escape(section)}}}}} \\"
+        yield _line(map(_cell, table.columns, cells))
 
 
 def _cell(column: Column, cell: Cell) -> str:
@@ -128,30 +141,35 @@ def _cell(column: Column, cell: Cell) -> str:
     if not cell.is_number:
         return f"{{{escape(cell.text)}}}"
     mark = DAGGER if cell.tied else ""
-    number, _, spread = cell.text.partition(" ± ")
-    if cell.place != SECOND:
-        bold = r"\bfseries " if cell.place == BEST else ""
-        return f"{bold}{number}{f' +- {spread}' if spread else ''}{mark}"
-    room = (
-        rf"\phantom{{{DAGGER}}}"
-        if not cell.tied and any(other.tied for other in column.cells)
-        else mark
-    )
-    return f"{{{_underlined(column, number, spread)}{room}}}"
-
-
-def _underlined(column: Column, number: str, spread: str) -> str:
-    """Return a cell that siunitx does not read, as it knows no underline, padded to the width of those it reads."""
-    before, _, digits = _widths(column)
-    whole = number.partition(".")[0]
-    left = "0" * (len(before.lstrip("+")) - len(whole.lstrip("+-")))
-    text = (rf"\phantom{{{left}}}" if left else "") + rf"\underline{{{number}}}"
-    if digits:
-        inner = "0" * (digits - len(spread.replace(".", ""))) if spread else ""
-        pad = rf"\phantom{{{inner}}}" if inner else ""
-        text += rf" $\pm$ {pad}{spread}" if spread else rf"\phantom{{ $\pm$ {'0' * digits}.}}"
+    if cell.place == SECOND:
+        return _underlined(cell, _Widths(column), mark)
+    text = cell.text.replace(" ± ", " +- ") + mark
+    if cell.place == BEST:
+        return rf"\bfseries {text}"
     return text
 
 
-def _line(cells: Sequence[str]) -> str:
+def _underlined(cell: Cell, widths: _Widths, mark: str) -> str:
+    """Return the second best value, padded on the right to the width of the column.
+
+    siunitx knows no underline, so that it does not read this cell.
+    """
+    number, spread = cell.parts
+    text = rf"\underline{{{number}}}"
+    if spread:
+        pad = _phantom("0" * (widths.spread - _count_digits(spread)))
+        text += rf" $\pm$ {pad}{spread}"
+    elif widths.spread:
+        text += _phantom(rf" $\pm$ {'0' * widths.spread}.")
+    if widths.tied and not mark:
+        mark = _phantom(DAGGER)
+    return f"{{{text}{mark}}}"
+
+
+def _phantom(text: str) -> str:
+    """Return the room of the text without its ink."""
+    return rf"\phantom{{{text}}}" if text else ""
+
+
+def _line(cells: Iterable[str]) -> str:
     return rf"    {' & '.join(cells)} \\"

@@ -1,9 +1,9 @@
-"""Numbers for running text: a LaTeX command per cell, so that no number in a paper is typed by hand."""
+"""Numbers for running text: a LaTeX command per cell, so that no number is typed by hand."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from reports.formats.latex import escape
 from reports.tables.table import Table
@@ -12,26 +12,34 @@ NAMES = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight",
 
 
 def format_macros(tables: Sequence[Table]) -> str:
-    r"""Return ``\newcommand`` lines: ``\benchTinyVitNoneBratsLoraDiceMean``, and the same with ``Sd`` for the spread.
+    r"""Return a ``\newcommand`` line per number, such as ``\benchTinyVitNoneBratsLoraDiceMean``.
 
-    Raises: ValueError if two cells would have one name.
+    The command of the spread ends with ``Sd``.
+
+    Raises: ValueError if two cells have one name.
     """
     commands: dict[str, str] = {}
     for table in tables:
-        for column in table.columns[1:]:
-            dataset, _, key = column.key.rpartition(":")
-            context = f"{table.context} {dataset}" if table.context else table.slug
-            for row, cell in zip(table.columns[0].cells, column.cells, strict=True):
-                if not column.words and cell.is_number:
-                    name = _camel(f"bench {context} {row.text} {key}")
-                    number, _, spread = cell.text.partition(" ± ")
-                    for command, text in ((name, number), (f"{name}Sd", spread)):
-                        if text and commands.setdefault(command, text) != text:
-                            raise ValueError(
-                                f"report: a macro must stand for one number, got two for {command}"
-                            )
+        for name, text in _name_numbers(table):
+            if commands.setdefault(name, text) != text:
+                raise ValueError(f"report: a macro must stand for one number, got two for {name}")
     lines = [rf"\newcommand{{\{name}}}{{{escape(text)}}}" for name, text in commands.items()]
     return "\n".join(["% numbers of the tables, for running text", *lines, ""])
+
+
+def _name_numbers(table: Table) -> Iterator[tuple[str, str]]:
+    methods = table.columns[0].cells
+    for column in table.columns[1:]:
+        dataset, _, key = column.key.rpartition(":")
+        context = f"{table.context} {dataset}" if table.context else table.slug
+        for method, cell in zip(methods, column.cells, strict=True):
+            if column.words or not cell.is_number:
+                continue
+            name = _camel(f"bench {context} {method.text} {key}")
+            number, spread = cell.parts
+            yield name, number
+            if spread:
+                yield f"{name}Sd", spread
 
 
 def _camel(text: str) -> str:

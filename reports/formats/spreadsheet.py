@@ -6,34 +6,41 @@ import csv
 from io import StringIO
 from math import isnan
 
-from reports.tables.table import Cell, Column, Table
+from reports.tables.table import MISSING, Cell, Column, Table
 
 
 def format_csv(table: Table) -> str:
-    """Return a line per method; numbers have twelve digits, with columns of their own for spread and tie."""
+    """Return a line per method; numbers have twelve digits.
+
+    Spread and tie have columns of their own where a cell has one.
+    """
+    columns: list[list[str]] = []
+    for column in table.columns:
+        columns += _split_column(column)
     stream = StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    heads = [name for column in table.columns for name in _names(column)]
-    writer.writerow(heads)
-    for index in range(table.n_rows):
-        writer.writerow(
-            [value for column in table.columns for value in _values(column, column.cells[index])]
-        )
+    csv.writer(stream, lineterminator="\n").writerows(zip(*columns, strict=True))
     return stream.getvalue()
 
 
-def _names(column: Column) -> list[str]:
-    spread = [f"{column.key}_sd"] if any(not isnan(cell.spread) for cell in column.cells) else []
-    tied = [f"{column.key}_tied"] if any(cell.tied for cell in column.cells) else []
-    return [column.key, *spread, *tied]
+def _split_column(column: Column) -> list[list[str]]:
+    """Return the columns of values, spreads and ties, each below its name."""
+    values = [column.key]
+    spreads = [f"{column.key}_sd"]
+    ties = [f"{column.key}_tied"]
+    for cell in column.cells:
+        values.append(_format_value(cell))
+        spreads.append(_format_number(cell.spread))
+        ties.append("yes" if cell.tied else "")
+    return [values, *(extra for extra in (spreads, ties) if any(extra[1:]))]
 
 
-def _values(column: Column, cell: Cell) -> list[str]:
-    number = "" if isnan(cell.value) else f"{cell.value:.12g}"
-    names = _names(column)
-    values = {
-        column.key: number or ("" if cell.text == "–" else cell.text),
-        f"{column.key}_sd": "" if isnan(cell.spread) else f"{cell.spread:.12g}",
-        f"{column.key}_tied": "yes" if cell.tied else "",
-    }
-    return [values[name] for name in names]
+def _format_value(cell: Cell) -> str:
+    if isnan(cell.value) and cell.text != MISSING:
+        return cell.text
+    return _format_number(cell.value)
+
+
+def _format_number(value: float) -> str:
+    if isnan(value):
+        return ""
+    return f"{value:.12g}"

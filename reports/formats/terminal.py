@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from reports.tables.table import BEST, SECOND, TIE_MARK, Column, Table
+from reports.tables.table import BEST, SECOND, TIE_MARK, Cell, Column, Table
 
 STYLES = {0: "", BEST: "bold", SECOND: "underline"}
 
@@ -26,28 +26,28 @@ def build_terminal_table(table: Table) -> RichTable:
         padding=0,
     )
     for column in table.columns:
-        head = Text(_head(column))
         shown.add_column(
-            head, justify="left" if column.words else "right", vertical="bottom", overflow="fold"
+            _head(column),
+            justify="left" if column.words else "right",
+            vertical="bottom",
+            overflow="fold",
         )
-    for index in range(table.n_rows):
-        if index in table.sections:
-            shown.add_row(Text(table.sections[index], style="italic"))
-        cells = [column.cells[index] for column in table.columns]
-        shown.add_row(
-            *(
-                Text.assemble(
-                    (cell.text.replace(" ± ", "±"), STYLES[cell.place]),
-                    TIE_MARK if cell.tied else "",
-                )
-                for cell in cells
-            )
-        )
+    for section, cells in table.iter_rows():
+        if section:
+            shown.add_row(Text(section, style="italic"))
+        shown.add_row(*map(_cell, cells))
     return shown
 
 
-def _head(column: Column) -> str:
+def _cell(cell: Cell) -> Text:
+    text = Text.assemble((cell.text.replace(" ± ", "±"), STYLES[cell.place]))
+    if cell.tied:
+        text.append(TIE_MARK)
+    return text
+
+
+def _head(column: Column) -> Text:
     """Return the two lowest headings, one above the other; the data set is in the title."""
     group, own = ("", *column.heads)[-2:]
     own = own.replace(" (", "\n(", 1)  # a unit costs a line rather than columns
-    return f"{group}\n{own}" if group else own
+    return Text(f"{group}\n{own}" if group else own)

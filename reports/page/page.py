@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from reports.analysis.comparison import MethodComparison
 from reports.figures.gallery import Picture
 from reports.page.facts import describe_cases, describe_run, list_environments, list_protocols
 from reports.records.run import RunResult, Status
-from reports.tables.table import BEST, SECOND, Cell, Column, Table
+from reports.tables.table import BEST, SECOND, Cell, Column, Table, span_heads
 
 FOLDER = Path(__file__).parent
 PLACES = {BEST: "best", SECOND: "second", 0: ""}
@@ -88,23 +87,13 @@ def _describe_table(table: Table) -> dict[str, Any]:
         "slug": table.slug,
         "kind": table.kind,
         "title": table.title,
-        "head_rows": list(_head_rows(table.columns)),
+        "head_rows": list(span_heads(table.columns)),
         "columns": table.columns,
         "rows": [_describe_row(table, row) for row in range(table.n_rows)],
         "caption": " ".join(table.caption),
         "notes": table.notes,
         "runs": [line.split(": ", 1) for line in table.comments],
     }
-
-
-def _head_rows(columns: Sequence[Column]) -> Iterator[list[tuple[str, int]]]:
-    """Yield the upper rows of headings as (name, how many columns it spans); the lowest row is sorted by."""
-    for level in range(len(columns[0].heads) - 1):
-        spans = []
-        for heads, members in groupby(columns, key=lambda column: column.heads[: level + 1]):
-            spans.append((heads[-1], len(list(members))))
-        if any(name for name, _ in spans):
-            yield spans
 
 
 def _describe_row(table: Table, row: int) -> list[dict[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from math import isnan, nan
 
 MISSING = "–"
@@ -25,6 +26,12 @@ class Cell:
     def is_number(self) -> bool:
         """Return whether the text is a plain number, with or without a spread."""
         return not isnan(self.value) and not self.text.startswith("<")
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """Return what is printed before and after ±; the second is empty without a spread."""
+        number, _, spread = self.text.partition(" ± ")
+        return number, spread
 
 
 @dataclass(frozen=True)
@@ -56,11 +63,30 @@ class Table:
         """Return the number of methods."""
         return len(self.columns[0].cells)
 
+    def iter_rows(self) -> Iterator[tuple[str, tuple[Cell, ...]]]:
+        """Yield the cells of each row, with the heading of the section that it begins, or ""."""
+        rows = zip(*(column.cells for column in self.columns), strict=True)
+        for index, cells in enumerate(rows):
+            yield self.sections.get(index, ""), cells
+
     @property
     def has_marks(self) -> tuple[bool, bool]:
         """Return whether any cell has a place, and whether any is marked as tied."""
         cells = [cell for column in self.columns for cell in column.cells]
         return any(cell.place for cell in cells), any(cell.tied for cell in cells)
+
+
+def span_heads(columns: Sequence[Column]) -> Iterator[list[tuple[str, int]]]:
+    """Yield the rows of headings above the lowest as (name, number of columns it spans).
+
+    A row without any name is left out.
+    """
+    for level in range(1, len(columns[0].heads)):
+        spans = []
+        for heads, members in groupby(columns, key=lambda column: column.heads[:level]):
+            spans.append((heads[-1], len(list(members))))
+        if any(name for name, _ in spans):
+            yield spans
 
 
 def word_column(key: str, head: str, words: Sequence[str], levels: int) -> Column:
