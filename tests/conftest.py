@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from bench.tracking.store import prepare_environment
+from bench.tracking.connection import prepare_environment
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch reads it at its first import
 prepare_environment()  # MLflow reads its environment at its first import, and MONAI imports it

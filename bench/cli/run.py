@@ -26,7 +26,7 @@ from bench.grid.plan import Experiment, prepare_data
 from bench.grid.runner import Event, Slots, adopt_ended, run_grid, split_finished
 from bench.specs.folders import run_folder
 from bench.specs.run import RunSpec
-from bench.tracking import store
+from bench.tracking.connection import default_uri
 from bench.tracking.groups import begin_group
 from bench.tracking.local_store import describe_browsing
 from bench.tracking.publishing import Tracker
@@ -65,7 +65,7 @@ def run_grid_command(
         prepare_data(to_do, plan.sources, experiment.out, on_case)
     group = begin_group(specs, command, experiment.out)
     to_do = [replace(spec, group=group.id) for spec in to_do]
-    tracker = Tracker(experiment.out, console)
+    tracker = Tracker(experiment.out, console=console)
     if finished:
         console.print(
             f"{len(finished)} of {len(specs)} runs are done already (--force repeats them)"
@@ -98,9 +98,7 @@ def run_grid_command(
         f"time:    {minutes} min {seconds} s from the command to its table, {len(to_do)} runs carried out"
     )
     console.print("tables:  [bold]python -m bench report --format latex[/]")
-    console.print(
-        f"browse:  [bold]{escape(describe_browsing(store.default_uri()))}[/]", soft_wrap=True
-    )
+    console.print(f"browse:  [bold]{escape(describe_browsing(default_uri()))}[/]", soft_wrap=True)
     failed = [
         result.run_id
         for result in results

@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.terminal import EXIT_DONE, EXIT_FAILED_RUNS
-from bench.tracking import store
-from bench.tracking.local_store import describe_browsing
+from bench.tracking.connection import default_uri, prepare_environment
+from bench.tracking.local_store import describe_browsing, repair_moved
 from bench.tracking.publishing import sync
 from bench.tracking.store import open_store
 from reports.analysis.run_pair import (
@@ -138,9 +138,9 @@ def _cases_table(one: pd.DataFrame, two: pd.DataFrame) -> Table:
 
 def sync_command(out: Path, console: Console) -> int:
     """Send to MLflow what it lacks of the results in the run folders; return the exit code."""
-    uri = store.default_uri()
-    moved = store.repair_moved(uri)
-    tally = sync(store.open_store(uri), out)
+    uri = default_uri()
+    moved = repair_moved(uri)
+    tally = sync(open_store(uri), out)
     if moved:
         console.print(
             f"the store was moved: the files of {', '.join(moved)} are looked for beside it",
@@ -163,12 +163,12 @@ def sync_command(out: Path, console: Console) -> int:
 
 def ui_command(port: int) -> int:
     """Serve the MLflow UI until Ctrl-C; return its exit code."""
-    uri = store.default_uri()
+    uri = default_uri()
     if uri.startswith("http"):
         raise ValueError(
             f"ui: MLFLOW_TRACKING_URI is a server, got {uri} (open that address in a browser)"
         )
-    store.prepare_environment()  # the UI shall not send usage data either
+    prepare_environment()  # the UI shall not send usage data either
     command = [
         sys.executable,
         "-m",

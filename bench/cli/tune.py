@@ -142,7 +142,7 @@ def _tune(
     with FileLock(
         experiment.out / TUNING / LOCK
     ):  # workers that share the studies end at the same time
-        tracker = Tracker(experiment.out, console)
+        tracker = Tracker(experiment.out, console=console)
         for plan, record in zip(plans, records, strict=True):
             tracker.send_study(record, plan.folder)
     return records

@@ -1,30 +1,42 @@
-"""What MLflow shows of a result: name, tags, params, metrics, files. Few of each; the rest is in the files."""
+"""What MLflow shows of a result: a few tags, params and metrics, and files with the rest."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
-from dataclasses import asdict
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from bench.cost.usage import read_usage
 from reports.analysis.aggregates import aggregate_regions, average_metric
 from reports.records.metrics import METRICS
-from reports.records.run import RunResult, Status, flatten, to_fields, to_plain
+from reports.records.run import RESULT_FILE, RunResult, Status, flatten, to_fields, to_plain
 from reports.records.slices import SLICES_FILE
+from reports.records.study import STUDY_FILE
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
 
 CASE_FILE = "per_case.json"
 TRACEBACK_FILE = "traceback.txt"
-DIGEST_TAG = "medtuning.digest"  # hash of the result; runs of other projects do not have it, parent runs neither
 GROUP_TAG = "medtuning.group"  # of a parent run: the id of its command
 PARENT_TAG = "mlflow.parentRunId"
+NOTE_TAG = "mlflow.note.content"  # a text that the UI shows first
+STUDIES = "tuning/"  # begins the names of the experiments of studies, whose trials are no results
 TABLES_TAG = "mlflow.loggedArtifacts"  # which JSON files the UI shows as tables
-TUNING = "tuning/"  # begins the names of experiments with tuning trials, which are no results
 SYNTHETIC_NOTE = (
     "SYNTHETIC phantoms, not patient data: these numbers say nothing about a method's clinical use."
 )
+RUN_TAGS = (
+    "run_id", "status", "reason", "method", "label", "dataset", "backbone", "weights",
+    "fold", "seed", "protocol_id", "study", "group",
+)  # fmt: skip
 
 # The headline numbers of `results.Cost`, by their place in it.
 COSTS = {
@@ -44,58 +56,95 @@ COSTS = {
     "delta_mib": "storage/delta_mib",
 }
 
-# A skipped run did nothing wrong, but it has no numbers either: FINISHED is kept for runs that
-# have.
-MLFLOW_STATUS = {
-    Status.DONE: "FINISHED",
-    Status.DIVERGED: "FAILED",
-    Status.FAILED: "FAILED",
-    Status.OOM: "FAILED",
-    Status.SKIPPED: "KILLED",
-}
+# Other endings are FAILED. A skipped run did nothing wrong, but it has no numbers.
+MLFLOW_STATUS = {Status.DONE: "FINISHED", Status.SKIPPED: "KILLED"}
+Number = tuple[str, float | None, int]  # name, value, step
 
 
-def run_name(result: RunResult) -> str:
-    """Return how the run is called in lists and legends."""
-    return f"{result.label} · {result.dataset} · {result.backbone} · fold {result.fold} · seed {result.seed}"
+@dataclass(frozen=True)
+class Kind:
+    """A kind of record, and how the store knows the runs that hold one."""
+
+    key_tag: str  # names the record
+    digest_tag: str  # hash of the record; parent runs, trials and runs of others lack it
+    file: str
+
+
+RESULT = Kind("run_id", "medtuning.digest", RESULT_FILE)
+STUDY = Kind("medtuning.study", "medtuning.study_digest", STUDY_FILE)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run as MLflow is to show it."""
+
+    name: str
+    tags: dict[str, str]
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: list[Metric] = field(default_factory=list)
+    status: str = "FINISHED"  # MLflow's word
+    start_ms: int | None = None  # None: when it is sent
+    end_ms: int | None = None
+
+
+def describe_result(result: RunResult, folder: Path) -> Entry:
+    """Return what MLflow shows of a result; ``folder`` has the usage of the machine."""
+    start_ms, end_ms = times_ms(result)
+    found = build_metrics(metrics(result), end_ms)
+    for step, (at_ms, sample) in enumerate(read_usage(folder)):
+        usage = [(f"system/{name}", value, step) for name, value in sample.items()]
+        found += build_metrics(usage, at_ms)
+    return Entry(
+        name=f"{result.label} · {result.dataset} · {result.backbone}"
+        f" · fold {result.fold} · seed {result.seed}",
+        tags=tags(result),
+        params=params(result),
+        metrics=found,
+        status=MLFLOW_STATUS.get(result.status, "FAILED"),
+        start_ms=start_ms,
+        end_ms=end_ms,
+    )
+
+
+def build_metrics(numbers: Iterable[Number], at_ms: int | None = None) -> list[Metric]:
+    """Return MLflow's metrics, by default of now; None, nan and infinity are left out."""
+    from mlflow.entities import Metric
+
+    at_ms = int(1000 * time.time()) if at_ms is None else at_ms
+    found = []
+    for name, value, step in numbers:
+        if value is not None and isfinite(value):
+            found.append(Metric(name, value, at_ms, step))
+    return found
+
+
+def hash_record(record: Any) -> str:
+    """Return the SHA-256 of a dataclass."""
+    return hashlib.sha256(json.dumps(to_fields(record), sort_keys=True).encode()).hexdigest()
 
 
 def tags(result: RunResult) -> dict[str, str]:
-    """Return what runs are found and filtered by, and a note that is seen first; empty values are left out."""
-    names = (
-        "run_id",
-        "status",
-        "reason",
-        "method",
-        "label",
-        "dataset",
-        "backbone",
-        "weights",
-        "fold",
-        "seed",
-    )
+    """Return what runs are found and filtered by, and a note; empty values are left out."""
     notes = [SYNTHETIC_NOTE] if result.synthetic else []
     if result.reason:
         notes.append(f"{result.status}: {result.reason}")
     commit = str(result.provenance.get("git_commit") or "")
-    found = {
-        name: str(getattr(result, name)) for name in (*names, "protocol_id", "study", "group")
-    } | {
+    found = {name: str(getattr(result, name)) for name in RUN_TAGS}
+    found |= {
         "synthetic": str(result.synthetic).lower(),
         "device": str(result.provenance.get("device") or ""),
         "git_commit": commit,
         "mlflow.source.git.commit": commit,
-        "mlflow.note.content": " ".join(notes),
-        DIGEST_TAG: hashlib.sha256(
-            json.dumps(to_fields(result), sort_keys=True).encode()
-        ).hexdigest(),
-        TABLES_TAG: json.dumps([{"path": CASE_FILE, "type": "table"}]) if result.cases else "",
+        NOTE_TAG: " ".join(notes),
+        RESULT.digest_tag: hash_record(result),
     }
+    if result.cases:
+        found[TABLES_TAG] = json.dumps([{"path": CASE_FILE, "type": "table"}])
     return {name: value for name, value in found.items() if value}
 
 
 def params(result: RunResult) -> dict[str, str]:
-    """Return the method's settings and the protocol under dotted names, such as ``method.rank`` and ``train.lr``."""
+    """Return the method's settings and the protocol under dotted names, such as ``method.rank``."""
     flat = flatten(result.protocol | {"method": {"name": result.method} | result.settings})
     return {
         key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()
@@ -136,13 +185,13 @@ def milliseconds(moment: str) -> int:
 
 
 def times_ms(result: RunResult) -> tuple[int, int]:
-    """Return when the run began and ended; a result that does not say when it began is from now."""
+    """Return when the run began and ended; it began now if the result does not say when."""
     start_ms = milliseconds(result.provenance.get("started_at") or datetime.now().isoformat())
     return start_ms, start_ms + int(1000 * result.provenance.get("wall_s", 0.0))
 
 
 def write_artifacts(target: Path, result: RunResult, folder: Path) -> None:
-    """Write the result, its table of cases, and the pictures and slices of the run's ``folder`` into ``target``."""
+    """Write the result and its table of cases into ``target``; copy pictures and slices there."""
     result.write(target)
     if result.cases:
         rows = [to_plain(row, "case") for row in result.cases]

@@ -1,4 +1,4 @@
-"""The runs that one command asked for: its record on disk, from which MLflow gets a parent run for them."""
+"""The runs that one command asked for: their record on disk, and their parent run in MLflow."""
 
 from __future__ import annotations
 
@@ -7,31 +7,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import shorten
 
 from bench.specs.folders import COMMANDS
 from bench.specs.run import RunSpec, digest
+from reports.records.files import write_durably
+from reports.records.run import RunResult, Status
+
+BAD = (Status.FAILED, Status.DIVERGED, Status.OOM)
 
 
 @dataclass(frozen=True)
 class Group:
-    """A `run` command. The same runs make the same group, however often, and with whatever ``--jobs``."""
+    """A `run` command. The same runs make the same group, with any ``--jobs``."""
 
     id: str
     command: str  # as it was typed, last time
     started_at: str  # ISO 8601, the first time
     runs: Mapping[str, tuple[str, ...]]  # data set -> ids of its runs, in the order of the tables
 
+    @property
+    def title(self) -> str:
+        """The name of the parent run in lists."""
+        return shorten(self.command.removeprefix("python -m bench "), 60, placeholder=" …")
+
     def write(self, out: Path) -> None:
         """Write the record, as a whole or not at all."""
         target = out / COMMANDS / f"{self.id}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self), indent=1))
-        partial.replace(target)
+        write_durably(target, json.dumps(asdict(self), indent=1))
 
 
 def begin_group(specs: Sequence[RunSpec], command: str, out: Path) -> Group:
-    """Return the group of these runs with its record written; when it was begun is kept from the first time."""
+    """Write the record of these runs and return it; ``started_at`` is kept from the first time."""
     runs: dict[str, tuple[str, ...]] = {}
     for spec in specs:
         runs[spec.dataset] = (*runs.get(spec.dataset, ()), spec.run_id)
@@ -49,6 +57,34 @@ def read_group(out: Path, group_id: str) -> Group | None:
     if not file.is_file():
         return None
     raw = json.loads(file.read_text())
-    return Group(
-        **raw | {"runs": {dataset: tuple(run_ids) for dataset, run_ids in raw["runs"].items()}}
-    )
+    raw["runs"] = {dataset: tuple(run_ids) for dataset, run_ids in raw["runs"].items()}
+    return Group(**raw)
+
+
+def summarise_group(
+    group: Group, results: Sequence[RunResult], tables: Sequence[str]
+) -> dict[str, str]:
+    """Return the tags of a parent run that change as results arrive; the note holds the tables."""
+    n_runs = len(group.runs[results[0].dataset])
+    head = f"`{group.command}`\n\n{len(results)} of {n_runs} runs have ended."
+    return {
+        "mlflow.note.content": "\n\n".join([head, *map(_put_caption_last, tables)]),
+        "mlflow.runName": group.title,
+        "command": group.command,
+        "protocol_id": ", ".join(dict.fromkeys(result.protocol_id for result in results)),
+        "synthetic": str(any(result.synthetic for result in results)).lower(),
+    }
+
+
+def state_of_group(group: Group, results: Sequence[RunResult]) -> str:
+    """Return MLflow's word: KILLED if some run has not ended, FAILED if one ended badly."""
+    if len(results) < len(group.runs[results[0].dataset]):
+        return "KILLED"
+    failed = any(result.status in BAD for result in results)
+    return "FAILED" if failed else "FINISHED"
+
+
+def _put_caption_last(table: str) -> str:
+    """Return a table (Markdown) with its caption below: MLflow folds up the end of a note."""
+    caption, _, rows = table.partition("\n\n")
+    return f"{rows}\n{caption}"

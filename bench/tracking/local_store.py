@@ -1,5 +1,4 @@
-"""What is special about an MLflow store in a SQLite file: where its artifacts lie, what becomes of them when the folder
-is moved, and what hides it from a plain ``mlflow ui``.
+"""An MLflow store in a SQLite file: its artifacts, its repair, what hides it from ``mlflow ui``.
 
 MLflow writes absolute addresses of artifacts into the database, also where a relative one was
 given, and the server's relative ones (``mlflow-artifacts:``) cannot be read without a server. Hence
@@ -9,17 +8,17 @@ a folder that was moved needs a repair.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-DATABASE = "mlflow.db"  # where a plain `mlflow ui`, started in the same folder, looks
+from bench.tracking.connection import DATABASE, reaching
+
 ARTIFACTS = "mlruns"  # next to the database
 SCHEME = "sqlite:///"
 
 
 def artifact_place(uri: str, experiment: str) -> str | None:
-    """Return where an experiment's artifacts go: next to a SQLite database; None for a server, which decides."""
+    """Return the address of an experiment's artifacts; None: a server decides."""
     database = database_file(uri)
     return None if database is None else (database.parent / ARTIFACTS / experiment).as_uri()
 
@@ -30,48 +29,47 @@ def database_file(uri: str) -> Path | None:
 
 
 def repair_moved(uri: str) -> list[str]:
-    """Point the store's experiments to the artifacts next to the database; return the names of those that were changed.
+    """Point a moved SQLite store's experiments to the artifacts beside it; return their names.
 
-    Only experiments with artifacts in a folder ``mlruns/NAME`` are touched, those that the
-    benchmark makes.
+    Only experiments with artifacts in a folder ``mlruns/NAME`` are changed, which are those that
+    the benchmark makes.
 
-    Raises: sqlite3.Error if the file cannot be written or is no database of MLflow.
+    Raises: TrackingError if the database cannot be written.
     """
     database = database_file(uri)
     if database is None or not database.is_file():
         return []
-    with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
-        moved = list(_iter_moved(uri, connection))
-        for number, _, old, new in moved:
-            connection.execute(
-                "update experiments set artifact_location = ? where experiment_id = ?",
-                (new, number),
-            )
-            connection.execute(
-                "update runs set artifact_uri = ? || substr(artifact_uri, ?)"
-                " where experiment_id = ? and substr(artifact_uri, 1, ?) = ?",
-                (new, len(old) + 1, number, len(old) + 1, f"{old}/"),
-            )
-    return [name for _, name, _, _ in moved]
+    moved = []
+    with reaching(uri), closing(sqlite3.connect(database, timeout=20)) as connection, connection:
+        rows = connection.execute("select experiment_id, name, artifact_location from experiments")
+        for number, name, old in rows.fetchall():
+            if _is_moved(uri, name, old):
+                _move_experiment(connection, number, old, str(artifact_place(uri, name)))
+                moved.append(name)
+    return moved
 
 
-def _iter_moved(uri: str, connection: sqlite3.Connection) -> Iterator[tuple[int, str, str, str]]:
-    """Yield number, name, old and new place of each experiment whose artifacts are not where they would be now."""
-    for number, name, old in connection.execute(
-        "select experiment_id, name, artifact_location from experiments"
-    ):
-        new = artifact_place(uri, name)
-        assert new is not None
-        if (
-            old != new
-            and old.startswith("file:")
-            and old.endswith(new[new.rindex(f"/{ARTIFACTS}/") :])
-        ):
-            yield number, name, old, new
+def _is_moved(uri: str, name: str, old: str) -> bool:
+    """Whether an experiment's artifacts were beside a database that was in another folder."""
+    new = artifact_place(uri, name)
+    assert new is not None
+    tail = new[new.rindex(f"/{ARTIFACTS}/") :]
+    return old != new and old.startswith("file:") and old.endswith(tail)
+
+
+def _move_experiment(connection: sqlite3.Connection, number: int, old: str, new: str) -> None:
+    connection.execute(
+        "update experiments set artifact_location = ? where experiment_id = ?", (new, number)
+    )
+    connection.execute(
+        "update runs set artifact_uri = ? || substr(artifact_uri, ?)"
+        " where experiment_id = ? and substr(artifact_uri, 1, ?) = ?",
+        (new, len(old) + 1, number, len(old) + 1, f"{old}/"),
+    )
 
 
 def find_shadow(uri: str) -> Path | None:
-    """Return the file for whose sake a plain ``mlflow ui`` in the database's folder would show an older store, or None.
+    """Return the file that makes a plain ``mlflow ui`` show an older store, or None.
 
     MLflow prefers a file store, ``mlruns`` with a numbered folder in it, to the database beside it.
     """
@@ -83,7 +81,7 @@ def find_shadow(uri: str) -> Path | None:
 
 
 def describe_browsing(uri: str) -> str:
-    """Return in words how the store is looked at, and what to do if a plain ``mlflow ui`` would show another one."""
+    """Return how to look at the store; if a plain ``mlflow ui`` shows another, what to do."""
     database = database_file(uri)
     if uri.startswith("http"):
         return uri
@@ -94,6 +92,6 @@ def describe_browsing(uri: str) -> str:
         return "mlflow ui"
     where = shadow.relative_to(database.parent)
     return (
-        f"python -m bench ui   ({where} is of an older MLflow store, which a plain `mlflow ui` would show instead of "
-        f"{DATABASE}: move the numbered folders of {ARTIFACTS} away)"
+        f"python -m bench ui   ({where} is of an older MLflow store, which a plain `mlflow ui` "
+        f"would show instead of {DATABASE}: move the numbered folders of {ARTIFACTS} away)"
     )

@@ -1,18 +1,20 @@
-"""From run folders to MLflow: each result under the parent run of its command, and the command's table with that."""
+"""From folders to MLflow: results below the parent run of their command, its tables, studies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.markup import escape
 
 from bench.specs.folders import COMMANDS, RUNS
+from bench.tracking.connection import TrackingError
 from bench.tracking.groups import Group, read_group
-from bench.tracking.store import Store, TrackingError, open_store
+from bench.tracking.store import Store, open_store
 from bench.tracking.studies import log_study
 from reports.analysis.comparison import compare_methods
 from reports.formats.markdown import format_markdown
@@ -20,116 +22,102 @@ from reports.records.run import RESULT_FILE, RunResult, read_result
 from reports.records.study import STUDY_FILE, TUNING, StudyRecord, read_study
 from reports.tables.main import main_tables
 
-
-@dataclass(frozen=True)
-class Tally:
-    """What `sync` did: the ids of the runs that it sent, of how many; the names of the studies; and what is wrong, in
-    one sentence each."""
-
-    sent: tuple[str, ...]
-    n_results: int
-    sent_studies: tuple[str, ...]
-    problems: tuple[str, ...]
+Record = TypeVar("Record", RunResult, StudyRecord)
+UNREADABLE = (ValueError, TypeError, KeyError, OSError)  # a file of another version, or edited
 
 
-@dataclass
-class Publisher:
-    """Sends results to a store, and at the end brings the parent runs up to date."""
+class Tracker:
+    """Sends results and studies to MLflow.
 
-    store: Store
-    out: Path
-    parents: dict[tuple[str, str], str] = field(
-        default_factory=dict
-    )  # (group, data set) -> MLflow's run id
-    groups: dict[str, Group | None] = field(default_factory=dict)  # None: its record is gone
+    With a console, the first error of MLflow is printed and nothing more is sent. Without one,
+    every method raises it, as a TrackingError.
+
+    Args:
+        out: the folder that ``--out`` names.
+        store: where to; None: the default one.
+        console: where an error is printed.
+    """
+
+    def __init__(
+        self, out: Path, store: Store | None = None, console: Console | None = None
+    ) -> None:
+        self.out = out
+        self.store = store
+        self.console = console
+        self.groups: dict[str, Group | None] = {}  # None: the record is gone
+        self.parents: dict[tuple[str, str], str] = {}  # (group, data set) -> MLflow's run id
+        if store is None:
+            with self._giving_up():
+                self.store = open_store()
 
     def send(self, result: RunResult, folder: Path) -> bool:
-        """Send a result; return False if the store had it already.
+        """Send the result in ``folder``; return whether the store lacked it."""
+        with self._giving_up():
+            if self.store is not None:
+                parent = self._find_parent(self.store, result)
+                return self.store.log_result(result, folder, parent=parent)
+        return False
 
-        Raises: TrackingError if the store cannot be reached.
-        """
-        return self.store.log_result(result, folder, parent=self._find_parent(result))
+    def send_study(self, record: StudyRecord, folder: Path) -> bool:
+        """Send the study in ``folder``; return whether the store lacked it."""
+        with self._giving_up():
+            if self.store is not None:
+                return log_study(self.store, record, folder)
+        return False
 
     def finish(self) -> None:
-        """Write the tables of all commands that something was sent for.
+        """Write the tables of all commands that results were sent for."""
+        with self._giving_up():
+            for (group_id, dataset), parent in self.parents.items():
+                group = self.groups[group_id]
+                if self.store is not None and group is not None:
+                    results = self._read_results(group.runs[dataset])
+                    tables = main_tables(compare_methods(results, allow_mixed=True))
+                    texts = [format_markdown(table) for table in tables]
+                    self.store.close_group(parent, group, results, texts)
 
-        Raises: TrackingError if the store cannot be reached.
-        """
-        for (group_id, dataset), parent in self.parents.items():
-            group = self.groups[group_id]
-            assert group is not None
-            read = [read_folder(self.out / RUNS / run_id)[0] for run_id in group.runs[dataset]]
-            results = [result for result in read if result is not None]
-            tables = main_tables(compare_methods(results, allow_mixed=True))
-            self.store.close_group(
-                parent, group, results, [format_markdown(table) for table in tables]
-            )
-
-    def _find_parent(self, result: RunResult) -> str:
+    def _find_parent(self, store: Store, result: RunResult) -> str:
         if not result.group:
             return ""
         if result.group not in self.groups:
             self.groups[result.group] = read_group(self.out, result.group)
-        group, key = self.groups[result.group], (result.group, result.dataset)
+        group = self.groups[result.group]
         if group is None:
             return ""
+        key = (result.group, result.dataset)
         if key not in self.parents:
-            self.parents[key] = self.store.open_group(group, result.dataset)
+            self.parents[key] = store.open_group(group, result.dataset)
         return self.parents[key]
 
-
-class Tracker:
-    """Sends the results of a grid to MLflow while it goes on; says once if MLflow is out of reach, and lets it be."""
-
-    def __init__(self, out: Path, console: Console) -> None:
-        self.console = console
-        self.publisher: Publisher | None = None
-        with self._giving_up():
-            self.publisher = Publisher(open_store(), out)
-
-    def send(self, result: RunResult, folder: Path) -> None:
-        """Send the result that lies in ``folder``."""
-        with self._giving_up():
-            if self.publisher is not None:
-                self.publisher.send(result, folder)
-
-    def send_study(self, record: StudyRecord, folder: Path) -> None:
-        """Send the study that lies in ``folder``."""
-        with self._giving_up():
-            if self.publisher is not None:
-                log_study(self.publisher.store, record, folder)
-
-    def finish(self) -> None:
-        """Write the table of the command."""
-        with self._giving_up():
-            if self.publisher is not None:
-                self.publisher.finish()
+    def _read_results(self, run_ids: Sequence[str]) -> list[RunResult]:
+        results = []
+        for run_id in run_ids:
+            with suppress(*UNREADABLE):
+                result = read_result(self.out / RUNS / run_id)
+                if result is not None:
+                    results.append(result)
+        return results
 
     @contextmanager
     def _giving_up(self) -> Iterator[None]:
         try:
             yield
         except TrackingError as error:
-            self.publisher = None
+            if self.console is None:
+                raise
+            self.store = None
             hint = "results stay in their folders, `python -m bench sync` sends them later"
             self.console.print(f"[yellow]tracking: {escape(str(error))}; {hint}[/]", soft_wrap=True)
 
 
-def read_folder(folder: Path) -> tuple[RunResult | None, str]:
-    """Return the result in a run's folder, or None and in one sentence why there is none; empty if it has not ended."""
-    try:
-        return read_result(folder), ""
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        OSError,
-    ) as error:  # another version wrote it, or a hand
-        cause = " ".join(str(error).split())
-        return (
-            None,
-            f"{folder / RESULT_FILE}: must be a result of this version, got {type(error).__name__}: {cause}",
-        )
+@dataclass(frozen=True)
+class Tally:
+    """What `sync` did."""
+
+    sent: tuple[str, ...]  # ids of runs
+    n_results: int
+    sent_studies: tuple[str, ...]  # names
+    problems: tuple[str, ...]  # one sentence each
 
 
 def sync(store: Store, out: Path) -> Tally:
@@ -137,35 +125,44 @@ def sync(store: Store, out: Path) -> Tally:
 
     Raises: ValueError if there is neither; TrackingError if the store cannot be reached.
     """
-    folders = sorted(file.parent for file in (out / RUNS).glob(f"*/{RESULT_FILE}"))
-    studies = sorted((out / TUNING).glob(f"*/{STUDY_FILE}"))
-    if not folders and not studies:
+    files = sorted((out / RUNS).glob(f"*/{RESULT_FILE}"))
+    study_files = sorted((out / TUNING).glob(f"*/{STUDY_FILE}"))
+    if not files and not study_files:
         raise ValueError(
-            f"sync: {out / RUNS} must hold the folders of runs, got none (--out names what `run` wrote to)"
+            f"sync: {out / RUNS} must hold the folders of runs, got none "
+            "(--out names what `run` wrote to)"
         )
-    publisher, sent, problems = Publisher(store, out), [], []
-    for folder in folders:
-        result, problem = read_folder(folder)
-        if result is None:
-            problems.append(problem)
-        elif publisher.send(result, folder):
-            sent.append(result.run_id)
-    publisher.finish()
-    lost = [group_id for group_id, group in publisher.groups.items() if group is None]
-    problems += [
-        f"{out / COMMANDS}: must hold {name}.json, got none (its runs have no parent run)"
-        for name in lost
-    ]
-    sent_studies = []
-    for file in studies:
+    tracker = Tracker(out, store)
+    runs, problems = _send(files, "result", lambda file: read_result(file.parent), tracker.send)
+    tracker.finish()
+    for group_id, group in tracker.groups.items():
+        if group is None:
+            rule = f"must hold {group_id}.json, got none (its runs have no parent run)"
+            problems.append(f"{out / COMMANDS}: {rule}")
+    studies, study_problems = _send(study_files, "study", read_study, tracker.send_study)
+    return Tally(
+        sent=tuple(run.run_id for run in runs),
+        n_results=len(files),
+        sent_studies=tuple(study.name for study in studies),
+        problems=(*problems, *study_problems),
+    )
+
+
+def _send(
+    files: Sequence[Path],
+    kind: str,
+    read: Callable[[Path], Record | None],
+    send: Callable[[Record, Path], bool],
+) -> tuple[list[Record], list[str]]:
+    """Return the records that the store lacked, and in one sentence each what could not be read."""
+    sent, problems = [], []
+    for file in files:
         try:
-            record = read_study(file)
-        except (ValueError, TypeError, KeyError, OSError) as error:
-            cause = " ".join(str(error).split())
-            problems.append(
-                f"{file}: must be a study of this version, got {type(error).__name__}: {cause}"
-            )
+            record = read(file)
+        except UNREADABLE as error:
+            cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            problems.append(f"{file}: must be a {kind} of this version, got {cause}")
             continue
-        if log_study(store, record, file.parent):
-            sent_studies.append(record.name)
-    return Tally(tuple(sent), len(folders), tuple(sent_studies), tuple(problems))
+        if record is not None and send(record, file.parent):
+            sent.append(record)
+    return sent, problems

@@ -1,115 +1,105 @@
-"""Studies in MLflow: an experiment for each, with a parent run for the study and a nested run for each trial.
+"""Studies in MLflow: an experiment for each, with a run for the study and a nested run per trial.
 
-So the data sets' own experiments hold final runs only. The study's folder is the durable record;
-logging it again replaces what the store has.
+So the data sets' experiments hold final runs only. The study's folder is the durable record.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from shutil import copy
 
-from bench.tracking.entries import TUNING
-from bench.tracking.store import Store, reaching
+from bench.tracking.connection import reaching
+from bench.tracking.entries import (
+    NOTE_TAG,
+    PARENT_TAG,
+    STUDIES,
+    STUDY,
+    Entry,
+    build_metrics,
+    hash_record,
+)
+from bench.tracking.store import Store
 from reports.records.run import flatten
 from reports.records.study import PREFIX, STUDY_FILE, StudyRecord, TrialRecord, read_study
 
-STUDY_TAG, DIGEST_TAG = "medtuning.study", "medtuning.study_digest"
-
 
 def log_study(store: Store, record: StudyRecord, folder: Path) -> bool:
-    """Make sure that the store holds exactly this study, with the pictures that lie in ``folder``.
+    """Make sure that the store holds exactly this study, with the pictures in ``folder``.
 
     Returns False if it did already.
 
     Raises: TrackingError if the store cannot be reached.
     """
-    digest = hashlib.sha256(json.dumps(asdict(record), sort_keys=True).encode()).hexdigest()
+    entry = describe_study(record)
     with reaching(store.uri):
-        experiment = store.find_experiment(TUNING + record.name)
-        found = store.client.search_runs(
-            [experiment], f"tags.`{STUDY_TAG}` = '{record.name}'", max_results=1000
-        )
-        if any(run.data.tags.get(DIGEST_TAG) == digest for run in found):
+        experiment = store.find_experiment(STUDIES + record.name)
+        if store.find_or_clear(STUDY, experiment, entry) is not None:
             return False
-        for run in found:
-            store.client.delete_run(run.info.run_id)
-        tags = {
-            STUDY_TAG: record.name,
-            "synthetic": str(record.synthetic).lower(),
-            "dataset": record.dataset,
-        }
-        parent = store.client.create_run(experiment, run_name=record.name, tags=tags)
-        for key, value in flatten(
-            {"tune": record.tune, "method": record.method, "weights": record.weights}
-        ).items():
-            store.client.log_param(parent.info.run_id, key, value)
-        for key, value in _headline(record):
-            store.client.log_metric(parent.info.run_id, key, value)
-        for step, value in enumerate(record.best_so_far()):
-            if value == value:
-                store.client.log_metric(parent.info.run_id, "dice/best_so_far", value, step=step)
-        with tempfile.TemporaryDirectory() as scratch:
+        with store.new_run(experiment, entry) as study, tempfile.TemporaryDirectory() as scratch:
             for file in [folder / STUDY_FILE, *sorted(folder.glob(f"{PREFIX}*.png"))]:
                 copy(file, scratch)
-            store.client.log_artifacts(parent.info.run_id, scratch)
-        for trial in record.trials:
-            _log_trial(store, experiment, parent.info.run_id, record, trial)
-        store.client.set_tag(
-            parent.info.run_id, DIGEST_TAG, digest
-        )  # last: one without it was cut off
-        store.client.set_terminated(parent.info.run_id)
+            store.client.log_artifacts(study, scratch)
+            for trial in record.trials:
+                with store.new_run(experiment, describe_trial(record, trial, study)):
+                    pass
     return True
 
 
 def load_studies(store: Store, dataset: str | None = None) -> list[StudyRecord]:
-    """Return the studies in the store, all or those of one data set, by name; one that was cut off is left out.
+    """Return the studies in the store by name, all or those of one data set.
+
+    Studies that were sent in part are left out.
 
     Raises: TrackingError if the store cannot be reached.
     """
-    found = []
     with reaching(store.uri), tempfile.TemporaryDirectory() as scratch:
-        for experiment in store.client.search_experiments(filter_string=f"name LIKE '{TUNING}%'"):
-            wanted = f"tags.`{DIGEST_TAG}` LIKE '%'"
-            for run in store.client.search_runs(
-                [experiment.experiment_id], wanted, max_results=1000
-            ):
-                folder = Path(scratch, run.info.run_id)
-                folder.mkdir()
-                file = store.client.download_artifacts(run.info.run_id, STUDY_FILE, str(folder))
-                found.append(read_study(Path(file)))
+        runs = store.iter_whole_runs(STUDY)
+        found = [read_study(store.fetch_record(STUDY, run, Path(scratch))) for run in runs]
     kept = [study for study in found if dataset in (None, study.dataset)]
     return sorted(kept, key=lambda study: study.name)
 
 
-def _log_trial(
-    store: Store, experiment: str, parent: str, record: StudyRecord, trial: TrialRecord
-) -> None:
-    tags = {"mlflow.parentRunId": parent, STUDY_TAG: record.name, "status": trial.status}
-    if trial.reason:
-        tags["mlflow.note.content"] = trial.reason
-    run = store.client.create_run(experiment, run_name=f"trial {trial.number}", tags=tags)
-    for key, value in trial.values.items():
-        store.client.log_param(run.info.run_id, key, value)
-    for key, number in {
-        "dice/inner": trial.dice,
-        "time/fit_s": trial.fit_s,
-        "params/tuned": trial.params_tuned,
-    }.items():
-        if number is not None:
-            store.client.log_metric(run.info.run_id, key, number)
-    ended_well = trial.status in ("done", "pruned")
-    store.client.set_terminated(run.info.run_id, "FINISHED" if ended_well else "FAILED")
-
-
-def _headline(record: StudyRecord) -> Iterator[tuple[str, float]]:
-    yield "trials", len(record.trials)
-    yield "time/fit_s", record.fit_s
+def describe_study(record: StudyRecord) -> Entry:
+    """Return what MLflow shows of a study."""
+    settings = {"tune": record.tune, "method": record.method, "weights": record.weights}
+    numbers: list[tuple[str, float | None, int]] = [
+        ("trials", len(record.trials), 0),
+        ("time/fit_s", record.fit_s, 0),
+    ]
     for name, trial in (("default", record.default), ("tuned", record.best)):
-        if trial is not None and trial.dice is not None:
-            yield f"dice/{name}", trial.dice
+        if trial is not None:
+            numbers.append((f"dice/{name}", trial.dice, 0))
+    for step, dice in enumerate(record.best_so_far()):
+        numbers.append(("dice/best_so_far", dice, step))
+    return Entry(
+        name=record.name,
+        tags={
+            STUDY.key_tag: record.name,
+            STUDY.digest_tag: hash_record(record),
+            "synthetic": str(record.synthetic).lower(),
+            "dataset": record.dataset,
+        },
+        params={key: str(value) for key, value in flatten(settings).items()},
+        metrics=build_metrics(numbers),
+    )
+
+
+def describe_trial(record: StudyRecord, trial: TrialRecord, parent: str) -> Entry:
+    """Return what MLflow shows of a trial, below the run of its study."""
+    tags = {PARENT_TAG: parent, STUDY.key_tag: record.name, "status": trial.status}
+    if trial.reason:
+        tags[NOTE_TAG] = trial.reason
+    numbers = [
+        ("dice/inner", trial.dice, 0),
+        ("time/fit_s", trial.fit_s, 0),
+        ("params/tuned", trial.params_tuned, 0),
+    ]
+    ended_well = trial.status in ("done", "pruned")
+    return Entry(
+        name=f"trial {trial.number}",
+        tags=tags,
+        params={key: str(value) for key, value in trial.values.items()},
+        metrics=build_metrics(numbers),
+        status="FINISHED" if ended_well else "FAILED",
+    )

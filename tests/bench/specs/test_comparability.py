@@ -9,7 +9,7 @@ import pytest
 from bench.cli.app import main
 from bench.specs.protocol import Protocol
 from bench.specs.run import MethodSpec, RunSpec, digest
-from bench.tracking.publishing import Publisher
+from bench.tracking.publishing import Tracker
 from bench.tracking.store import open_store
 from reports.analysis.comparison import compare_methods
 from reports.records.run import CaseScore, RunResult, Status, flatten
@@ -88,11 +88,11 @@ def test_every_field_changes_the_hash(key):
 def test_the_report_refuses_with_one_sentence(database, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mlflow.db").write_bytes(database.read_bytes())
-    publisher = Publisher(open_store(), tmp_path)
-    publisher.send(make_result("linear"), tmp_path)
-    publisher.send(make_result("full"), tmp_path)
+    tracker = Tracker(tmp_path, open_store())
+    tracker.send(make_result("linear"), tmp_path)
+    tracker.send(make_result("full"), tmp_path)
     assert main(["report"]) == 0
-    publisher.send(replace(make_result("full"), protocol=edit("train.lr")), tmp_path)
+    tracker.send(replace(make_result("full"), protocol=edit("train.lr")), tmp_path)
     assert main(["report"]) == 2
     printed = capsys.readouterr().err
     assert "that differ in train.lr (" in printed

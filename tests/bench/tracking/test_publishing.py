@@ -13,9 +13,11 @@ from rich.console import Console
 from bench.cli.app import main
 from bench.specs.protocol import Protocol
 from bench.specs.run import MethodSpec, RunSpec
+from bench.tracking.connection import TrackingError
 from bench.tracking.groups import Group, begin_group, read_group
-from bench.tracking.publishing import Publisher, Tracker, sync
-from bench.tracking.store import Store, TrackingError, open_store, repair_moved
+from bench.tracking.local_store import repair_moved
+from bench.tracking.publishing import Tracker, sync
+from bench.tracking.store import Store, open_store
 from reports.records.run import CaseScore, Cost, EpochRecord, RunResult, Status
 from reports.records.study import StudyRecord, TrialRecord
 
@@ -332,13 +334,13 @@ def test_a_store_that_fails_on_the_way_is_said_once_and_let_be(
     linear, lora = make_result("linear"), make_result("lora")
     write_runs(out, linear, lora)
     console = Console(record=True, width=500)
-    tracker = Tracker(out, console)
-    assert tracker.publisher is not None
+    tracker = Tracker(out, console=console)
+    assert tracker.store is not None
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tracker.publisher.store.client, "log_artifacts", fail)
+    monkeypatch.setattr(tracker.store.client, "log_artifacts", fail)
     for result in (linear, lora):
         tracker.send(result, out / "runs" / result.run_id)
     tracker.finish()
@@ -349,13 +351,11 @@ def test_a_store_that_fails_on_the_way_is_said_once_and_let_be(
 
 
 def test_tuning_trials_are_apart_and_are_no_results(store: Store, tmp_path: Path) -> None:
-    trial = make_result("lora")
-    store.log_result(trial, tmp_path, experiment="tuning/lora-brats")
-    assert set(runs_of(store, "tuning/lora-brats")) == {"lora · brats · tiny_vit · fold 0 · seed 0"}
+    trial, place = make_result("lora"), "tuning/lora-brats"
+    store.log_result(replace(trial, dataset=place), tmp_path)
+    assert set(runs_of(store, place)) == {f"lora · {place} · tiny_vit · fold 0 · seed 0"}
     assert store.load_results() == []
-    assert Publisher(store, tmp_path).send(
-        trial, tmp_path
-    )  # the same run as a result is another one
+    assert Tracker(tmp_path, store).send(trial, tmp_path)  # the same run as a result is another one
     assert len(store.load_results()) == 1
 
 

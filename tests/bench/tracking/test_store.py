@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from bench.tracking.store import Store, TrackingError, default_uri, open_store
+from bench.tracking.connection import TrackingError, default_uri
+from bench.tracking.store import Store, open_store
 from reports.records.run import CaseScore, Cost, EpochRecord, RunResult, Status
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -295,7 +296,8 @@ def test_an_unreachable_server_is_one_sentence_within_seconds() -> None:
         free.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{free.getsockname()[1]}"
     script = (
-        "from bench.tracking.store import open_store, TrackingError\n"
+        "from bench.tracking.connection import TrackingError\n"
+        "from bench.tracking.store import open_store\n"
         "try: open_store()\n"
         "except TrackingError as e: print(e)"
     )
