@@ -1,7 +1,7 @@
 """What a run needs: parameters, multiply-accumulates, memory, time. One protocol for all methods.
 
-Everything is measured after scoring, on the trained network itself, which is then put back bit for
-bit; so it changes no result, and a GPU's peak does not count a copy.
+Everything is measured after scoring, on the trained network itself, which is then restored bit for
+bit. So measuring changes no result, and a GPU's peak does not contain a copy.
 """
 
 from __future__ import annotations
@@ -23,17 +23,13 @@ from reports.records.run import Compute, Memory, Merged, Timing
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Parameters of a segmenter.
-
-    ``tuned`` are those of the backbone, injected modules included, that the method trains;
-    ``other`` are those that the protocol trains beside every method.
-    """
+    """Parameters of a segmenter."""
 
     total: int
-    backbone: int
-    tuned: int
+    backbone: int  # injected modules included
+    tuned: int  # of the backbone, trained by the method
     decoder: int
-    other: int
+    other: int  # of the backbone, trained by the protocol beside every method
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class Measured:
 
 
 def count_parameters(model: Segmenter) -> ParameterCount:
-    """Return the exact counts; what trains is what requires a gradient."""
+    """Return the exact counts; a parameter trains if it requires a gradient."""
     backbone = count_elements(model.backbone.parameters())
     decoder = count_elements(model.decoder.parameters())
     other = count_elements(model.also_trained)
@@ -67,19 +63,19 @@ def measure(
     batch: dict[str, torch.Tensor],
     predict_volume: Callable[[], object],
 ) -> Measured:
-    """Measure a trained network on its device; weights, buffers, modes and random state are then as before.
+    """Measure a trained network on its device; restore weights, buffers, modes and random state.
 
     Args:
         build_step: returns the protocol's training step on the model, with a fresh optimiser.
         batch: one batch of training patches.
-        predict_volume: predicts one whole volume by the model as it then is.
+        predict_volume: predicts one whole volume with the model's current weights.
     """
     device = next(model.parameters()).device
     batch = {name: batch[name].to(device) for name in ("image", "label")}
     first = {name: tensor[:1] for name, tensor in batch.items()}
     with preserved(model, device):
         inference = time_repeats(predict_volume, device)
-        merged = _measure_merged(model, batch["image"], predict_volume) if _merges(model) else None
+        merged = _measure_merged(model, batch["image"], predict_volume)
         step = build_step()
         model.train()
         compute = count_compute(model, first["image"], lambda _: step.backward(step.loss(first)))
@@ -90,11 +86,9 @@ def measure(
 
 @contextmanager
 def preserved(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Put everything that a training step changes back at the end; gradients are taken away before and after."""
-    changing = [
-        *(parameter for parameter in model.parameters() if parameter.requires_grad),
-        *model.buffers(),
-    ]
+    """Restore at the end what a training step changes; remove gradients before and after."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    changing = [*trained, *model.buffers()]
     before = [tensor.detach().to("cpu", copy=True) for tensor in changing]
     modes = {module: module.training for module in model.modules()}
     model.zero_grad()
@@ -110,19 +104,19 @@ def preserved(model: nn.Module, device: torch.device) -> Iterator[None]:
             module.training = training
 
 
-def _merges(model: Segmenter) -> bool:
-    return any(isinstance(module, surgery.Mergeable) for module in model.backbone.modules())
-
-
 def _measure_merged(
     model: Segmenter, image: torch.Tensor, predict_volume: Callable[[], object]
-) -> Merged:
-    """Time inference with the method folded into the frozen weights, and compare the logits of a batch."""
+) -> Merged | None:
+    """Time inference with the method merged into the frozen weights, and compare a batch's logits.
+
+    None if nothing in the network can be merged.
+    """
+    if not any(isinstance(module, surgery.Mergeable) for module in model.backbone.modules()):
+        return None
 
     @torch.inference_mode()
     def compute_logits() -> torch.Tensor:
-        logits: torch.Tensor = model.eval()(image)
-        return logits.float()
+        return model.eval()(image).float()
 
     unmerged = compute_logits()
     surgery.merge(model.backbone)
