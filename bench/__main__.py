@@ -10,21 +10,25 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("bench", "methods", "datasets", "reports")
 
 
-def find_impostor(packages: tuple[str, ...] = PACKAGES) -> str | None:
-    """Return a sentence if one of our package names belongs to another distribution on this path, else None."""
-    for name in packages:
+def find_shadowing_package() -> str | None:
+    """Return a sentence if one of our package names belongs to another distribution, else None."""
+    for name in PACKAGES:
         spec = find_spec(name)
-        where = Path(spec.origin).resolve() if spec and spec.origin else None
-        if where is None or where.parent.parent != ROOT:
-            found = f"comes from {where}" if where else "cannot be found"
-            return f"start-up: the package '{name}' {found} instead of {ROOT} (run `python -m bench` from {ROOT})"
+        if spec is None or spec.origin is None:
+            found = "cannot be found"
+        elif Path(spec.origin).resolve().parent.parent == ROOT:
+            continue
+        else:
+            found = f"comes from {Path(spec.origin).resolve()}"
+        hint = f"run `python -m bench` from {ROOT}"
+        return f"start-up: the package '{name}' {found} instead of {ROOT} ({hint})"
     return None
 
 
 if __name__ == "__main__":
-    impostor = find_impostor()
-    if impostor is not None:
-        sys.stderr.write(f"error: {impostor}\n")
+    shadowing = find_shadowing_package()
+    if shadowing is not None:
+        sys.stderr.write(f"error: {shadowing}\n")
         sys.exit(2)
     from bench.cli.app import main
 

@@ -1,6 +1,6 @@
-"""The command line: which commands there are, and what bad input ends in.
+"""The command line: the list of commands, and the exit code of bad input.
 
-Parsing needs nothing heavy; each command imports what it needs when it runs.
+A command's file is imported when the command is used, so that ``--help`` needs nothing heavy.
 """
 
 from __future__ import annotations
@@ -9,56 +9,117 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
+from typer.main import get_group
 
-from bench.cli import cli_data, cli_pretrain, cli_report, cli_run, cli_score, cli_show
+from bench.cli.terminal import EXIT_BAD_INPUT
 
-EXIT_BAD_INPUT = 2
+COMMANDS = {  # name: the module whose `commands` hold it, and the first line of its help
+    "run": (
+        "bench.cli.run",
+        "Train and score every method on every data set, and print the table.",
+    ),
+    "tune": (
+        "bench.cli.tune",
+        "Search each method's settings and the shared ones under one budget, on the training part "
+        "of the fold alone.",
+    ),
+    "plan": (
+        "bench.cli.run",
+        "List the runs that `run` would make with the same arguments: what is done, what is to do.",
+    ),
+    "predict": (
+        "bench.cli.run",
+        "Segment a case with the network of a run; the file has the input's grid and header, and "
+        "the release's values.",
+    ),
+    "report": (
+        "bench.cli.report",
+        "Print the tables of everything that MLflow holds: Markdown, CSV, LaTeX that goes into a "
+        "paper as it is, HTML.",
+    ),
+    "compare": (
+        "bench.cli.store",
+        "Print in what two runs differ (spec, protocol, versions), and the paired difference of "
+        "Dice on each case.",
+    ),
+    "sync": (
+        "bench.cli.store",
+        "Send to MLflow every result and every tuning study below --out that it lacks.",
+    ),
+    "score": (
+        "bench.cli.score",
+        "Score label files that anybody has made, by the code that scores a run.",
+    ),
+    "pretrain": (
+        "bench.cli.pretrain",
+        "Pre-train a tiny ViT on images drawn from formulas: no download, no photograph, no "
+        "medical volume.",
+    ),
+    "check": (
+        "bench.cli.show",
+        "Check that a method is what it says: start, parameter count, what stays frozen, "
+        "gradients, saving, merging.",
+    ),
+    "list": (
+        "bench.cli.show",
+        "Show the methods, data sets or backbones: papers, roles, settings with their defaults.",
+    ),
+    "schema": (
+        "bench.cli.show",
+        "Print the JSON schema of result.json, which every run leaves in its folder.",
+    ),
+    "ui": ("bench.cli.store", "Open the MLflow UI on the store that `run` writes to."),
+    "data": ("bench.cli.data", "Check data, write folds and example data."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Lists stand-ins with the lines of `COMMANDS`, and loads the command that is used."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, _, rest = super().resolve_command(ctx, args)
+        assert name is not None
+        return name, load_command(name), rest
+
+
+def load_command(name: str) -> Any:
+    """Import the file of a command and return the command."""
+    module = import_module(COMMANDS[name][0])
+    return get_group(module.commands).commands[name]
+
 
 app = typer.Typer(
+    cls=LazyGroup,
     help="Compare parameter-efficient tuning methods on volumetric segmentation.\n\n"
-    "Without data, [bold]python -m bench run --methods all --datasets brats[/] trains every method on synthetic "
-    "volumes within minutes; [bold]python -m bench report[/] prints the tables of all that was run.",
+    "Without data, [bold]python -m bench run --methods all --datasets brats[/] trains every method "
+    "on synthetic volumes within minutes; [bold]python -m bench report[/] prints the tables of all "
+    "that was run.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command()(cli_run.run)
-app.command()(cli_run.tune)
-app.command()(cli_run.plan)
-app.command()(cli_run.predict)
-app.command()(cli_report.report)
-app.command()(cli_report.compare)
-app.command()(cli_run.sync)
-app.command()(cli_score.score)
-app.command()(cli_pretrain.pretrain)
-app.command()(cli_show.check)
-app.command("list")(cli_show.list_)
-app.command()(cli_show.schema)
-app.command()(cli_report.ui)
-
-data_app = typer.Typer(help="Check data, write folds and example data.", no_args_is_help=True)
-data_app.command("demo")(cli_data.data_demo)
-data_app.command("check")(cli_data.data_check)
-data_app.command("splits")(cli_data.data_splits)
-app.add_typer(data_app, name="data")
+for _name, (_, _line) in COMMANDS.items():
+    app.command(_name, help=_line)(lambda: None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; bad input is one sentence on stderr and 2."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    typed = sys.argv[1:] if arguments is None else arguments
     try:
-        typed = sys.argv[1:] if arguments is None else arguments
         app(args=typed, obj=shlex.join(["python", "-m", "bench", *typed]))
     except SystemExit as ended:
         return int(ended.code or 0)
     except ValueError as error:
-        Console(stderr=True).print(
-            f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True
-        )
+        sentence = f"[red]error:[/] {escape(str(error))}"
+        Console(stderr=True).print(sentence, highlight=False, soft_wrap=True)
         return EXIT_BAD_INPUT
     raise AssertionError("unreachable: typer ends with SystemExit")

@@ -1,55 +1,58 @@
-"""What the commands below `data` do."""
+"""The commands below `data`: `demo` (example data), `check` (what is wrong), `splits` (folds)."""
 
 from __future__ import annotations
 
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer import Option
 
-import datasets
-from bench.cli.terminal import case_progress
+import datasets as registry
+from bench.cli.terminal import EXIT_DONE, EXIT_FAILED, case_progress
 from bench.grid.cells import parse_names
 from bench.grid.sources import check_exclude
 from datasets.base import Dataset, NoCasesError
+from datasets.phantoms.layouts import get_layout
+from datasets.phantoms.write import DEMO_SHAPE, FULL_SHAPE, write_phantoms
 from datasets.splits.file import write_split_file
 from datasets.volumes.checking import Findings, check_dataset
 
-EXIT_DONE, EXIT_PROBLEMS = 0, 1
 MIB = 1 << 20
+commands = typer.Typer()
+data = typer.Typer(help="Check data, write folds and example data.", no_args_is_help=True)
+commands.add_typer(data, name="data")
 
 
-def demo_command(
-    name: str | None,
-    layout: str | None,
-    out: Path,
-    cases: int,
-    seed: int,
-    *,
-    full_size: bool,
-    console: Console,
+@data.command()
+def demo(
+    out: Annotated[Path, Option(help="Folder to write to.")],
+    dataset: Annotated[str | None, Option(help="brats (default), kits or lits.")] = None,
+    layout: Annotated[
+        str | None, Option(help="A release: brats2019, brats2023, msd01, kits23, lits-kaggle, ...")
+    ] = None,
+    cases: Annotated[int, Option(min=1, help="How many.")] = 10,
+    seed: Annotated[int, Option(help="Other seeds give other volumes.")] = 0,
+    full_size: Annotated[
+        bool, Option("--full-size", help="155x240x240 voxels instead of 32x64x64.")
+    ] = False,
 ) -> None:
-    """Write phantoms into a folder, in the layout of a release.
-
-    Raises: ValueError for a name that does not exist, or a layout that is not one of the data set.
-    """
-    from datasets.phantoms.layouts import get_layout
-    from datasets.phantoms.write import DEMO_SHAPE, FULL_SHAPE, write_phantoms
-
-    name = name or (get_layout(layout).dataset if layout else "brats")
-    shape = FULL_SHAPE if full_size else DEMO_SHAPE
+    """Write synthetic volumes in the real data set's files and folders."""
+    console = Console()
+    name = dataset or (get_layout(layout).dataset if layout else "brats")
     with case_progress(console) as on_case:
         write_phantoms(
             name,
             out,
             cases,
             seed=seed,
-            shape=shape,
-            on_case=lambda done, total: on_case("writing", done, total),
+            shape=FULL_SHAPE if full_size else DEMO_SHAPE,
+            on_case=partial(on_case, "writing"),
             layout=layout,
         )
     console.print(
@@ -58,125 +61,153 @@ def demo_command(
     )
 
 
-def check_command(
-    root: Path | None, names: str | None, jobs: int, *, as_json: bool, console: Console
-) -> int:
-    """Check all data sets below a root; return the exit code.
+@data.command()
+def check(
+    data_root: Annotated[
+        Path | None, Option(help="Folder of the data, as it was downloaded.")
+    ] = None,
+    datasets: Annotated[
+        str | None,
+        Option(
+            help="Comma list of brats, kits, lits, or datalists (.json); default: all that are "
+            "there."
+        ),
+    ] = None,
+    jobs: Annotated[int, Option(min=0, help="Processes that read; 0: one a core.")] = 0,
+    json: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Read every byte of a data set and list everything that is wrong with it.
 
-    Raises: ValueError for an unknown data set; DataError if the root holds none, or mixes releases.
+    Exit code: 0 all cases can be used (warnings do not count), 1 some cannot, 2 bad input.
     """
-    found = _open_all(root, names)
     checks = []
     with case_progress(Console(stderr=True)) as on_case:
-        for dataset in found:
-            checks.append(
-                check_dataset(dataset, jobs, partial(on_case, f"reading {dataset.info.title}"))
-            )
-    if as_json:
-        console.file.write(json.dumps([_record(check) for check in checks], indent=1) + "\n")
+        for dataset in _open_all(data_root, datasets):
+            on_read = partial(on_case, f"reading {dataset.info.title}")
+            checks.append(check_dataset(dataset, jobs, on_read))
+    if json:
+        typer.echo(_format_json(checks))
     else:
-        for check in checks:
-            _print_check(check, console)
-    return EXIT_DONE if all(check.passed for check in checks) else EXIT_PROBLEMS
+        for each in checks:
+            _print_findings(each, Console())
+    passed = all(each.passed for each in checks)
+    raise typer.Exit(EXIT_DONE if passed else EXIT_FAILED)
 
 
-def splits_command(
-    root: Path | None, name: str, n_folds: int, exclude: str, out: Path, console: Console
+@data.command()
+def splits(
+    datasets: Annotated[str, Option(help="brats, kits, lits or a datalist (.json).")],
+    data_root: Annotated[
+        Path | None, Option(help="Folder of the data; none for a datalist.")
+    ] = None,
+    folds: Annotated[int, Option(min=2, help="How many.")] = 5,
+    exclude: Annotated[str, Option(help="Preset of cases to leave out, such as nnunet2019.")] = "",
+    out: Annotated[Path, Option(help="File to write.")] = Path("splits_final.json"),
 ) -> None:
-    """Write the folds of a data set's labelled cases to a file.
+    """Write the folds that runs use, by nnU-Net's rule, as nnU-Net reads them.
 
-    Raises: ValueError unless one data set is named that has the preset; DataError if cases are bad
-    or too few, or the
-        file exists.
+    A run takes such a file from the data's folder by itself, or from elsewhere with --set
+    data.splits=FILE.
     """
-    opened = _open_all(root, name)
+    opened = _open_all(data_root, datasets)
     if len(opened) != 1:
-        raise ValueError(f"--datasets: must be one data set, got {name}")
+        raise ValueError(f"--datasets: must be one data set, got {datasets}")
     check_exclude(exclude, opened)
     cases = opened[0].find_labelled(exclude)
-    write_split_file(out, cases, n_folds)
-    console.print(f"wrote {n_folds} folds of {len(cases)} cases to {out}", soft_wrap=True)
+    write_split_file(out, cases, folds)
+    Console().print(f"wrote {folds} folds of {len(cases)} cases to {out}", soft_wrap=True)
 
 
 def _open_all(root: Path | None, names: str | None) -> list[Dataset]:
-    listed = parse_names(names, datasets.names(), "--datasets") if names else []
-    if root is None and not (listed and all(map(datasets.is_datalist, listed))):
+    """Open the data sets that are named, or all that the root holds.
+
+    Raises: ValueError for an unknown name; DataError if the root holds none, or mixes releases.
+    """
+    listed = parse_names(names, registry.names(), "--datasets") if names else []
+    if root is None and not (listed and all(map(registry.is_datalist, listed))):
         raise ValueError("data: give --data-root, or datalists alone as --datasets")
     if root is not None and not listed:
         return _recognise(root)
-    return [
-        datasets.build(name, Path(name) if datasets.is_datalist(name) else root or Path())
-        for name in listed
-    ]
+    opened = []
+    for name in listed:
+        folder = Path(name) if registry.is_datalist(name) else root or Path()
+        opened.append(registry.build(name, folder))
+    return opened
 
 
 def _recognise(root: Path) -> list[Dataset]:
     found: list[Dataset] = []
-    nothing: list[str] = []
-    for name in datasets.names():
+    refusals: list[str] = []
+    for name in registry.names():
         try:
-            found.append(datasets.build(name, root))
+            found.append(registry.build(name, root))
         except NoCasesError as error:
-            nothing.append(str(error))
+            refusals.append(str(error))
     if not found:
-        raise NoCasesError("; ".join(nothing))
+        raise NoCasesError("; ".join(refusals))
     return found
 
 
-def _print_check(check: Findings, console: Console) -> None:
-    found = check.discovery
+def _print_findings(findings: Findings, console: Console) -> None:
+    found = findings.discovery
     n_unlabelled = len(found.unlabelled)
     n_cases = len(found.cases)
-    console.print(
-        f"[bold]{escape(found.title)}[/] in {escape(str(check.root))}: {n_cases} cases, {n_cases - n_unlabelled} with "
-        f"a label, {check.n_bytes / MIB:,.1f} MiB read{' (SYNTHETIC phantoms)' if check.synthetic else ''}",
-        soft_wrap=True,
-    )
+    synthetic = " (SYNTHETIC phantoms)" if findings.synthetic else ""
+    lines = [
+        f"[bold]{escape(found.title)}[/] in {escape(str(findings.root))}: {n_cases} cases, "
+        f"{n_cases - n_unlabelled} with a label, {findings.n_bytes / MIB:,.1f} MiB read{synthetic}"
+    ]
     if found.runner_up:
-        console.print(
-            f"runner-up by the names of the files: {escape(found.runner_up)}", soft_wrap=True
-        )
+        lines.append(f"runner-up by the names of the files: {escape(found.runner_up)}")
     if n_unlabelled:
         names = ", ".join(case.id for case in found.unlabelled)
-        console.print(f"without a label, for prediction alone: {escape(names)}", soft_wrap=True)
-    if not check.problems:
+        lines.append(f"without a label, for prediction alone: {escape(names)}")
+    for line in lines:
+        console.print(line, soft_wrap=True)
+    if findings.problems:
+        console.print(_problems_table(findings))
+    else:
         console.print("[green]nothing is wrong[/]")
-        return
-    table = Table(title=_count(check), show_lines=True)
+
+
+def _problems_table(findings: Findings) -> Table:
+    n_errors = sum(not problem.is_warning for problem in findings.problems)
+    title = f"{n_errors} errors, {len(findings.problems) - n_errors} warnings"
+    table = Table(title=title, show_lines=True)
     table.add_column("case", overflow="fold")
     table.add_column("what")
     table.add_column("sentence", overflow="fold")
-    for problem in check.problems:
+    for problem in findings.problems:
         kind = "[yellow]warning[/]" if problem.is_warning else "[red]error[/]"
         table.add_row(escape(problem.case), kind, escape(problem.message))
-    console.print(table)
+    return table
 
 
-def _count(check: Findings) -> str:
-    n_errors = sum(not problem.is_warning for problem in check.problems)
-    return f"{n_errors} errors, {len(check.problems) - n_errors} warnings"
+def _format_json(checks: list[Findings]) -> str:
+    return json.dumps([_record(each) for each in checks], indent=1)
 
 
-def _record(check: Findings) -> dict[str, Any]:
-    found = check.discovery
+def _record(findings: Findings) -> dict[str, Any]:
+    found = findings.discovery
+    problems = [
+        {
+            "case": each.case,
+            "level": "warning" if each.is_warning else "error",
+            "message": each.message,
+        }
+        for each in findings.problems
+    ]
     return {
-        "dataset": check.info.name,
-        "release": check.info.release,
+        "dataset": findings.info.name,
+        "release": findings.info.release,
         "title": found.title,
         "runner_up": found.runner_up,
-        "root": str(check.root),
-        "synthetic": check.synthetic,
-        "passed": check.passed,
+        "root": str(findings.root),
+        "synthetic": findings.synthetic,
+        "passed": findings.passed,
         "cases": len(found.cases),
         "labelled": len(found.cases) - len(found.unlabelled),
         "unlabelled": [case.id for case in found.unlabelled],
-        "bytes": check.n_bytes,
-        "problems": [
-            {
-                "case": each.case,
-                "level": "warning" if each.is_warning else "error",
-                "message": each.message,
-            }
-            for each in check.problems
-        ],
+        "bytes": findings.n_bytes,
+        "problems": problems,
     }

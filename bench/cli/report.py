@@ -1,4 +1,4 @@
-"""`report`: from the tracking store to tables, on the terminal, in a file, or everything in a folder."""
+"""The command `report`: tables of the tracking store, printed, in a file, or all in a folder."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import Annotated, Literal
 
+import typer
 from rich.console import Console
 from rich.markup import escape
+from typer import Option
 
 import methods
+from bench.cli.options import takes
 from bench.cli.terminal import print_tables
 from bench.grid.cells import split_list
 from bench.tracking.store import Store, open_store
@@ -24,68 +28,115 @@ from reports.page.portfolio import PAGE, Contents, Portfolio, build_portfolio, n
 from reports.records.files import partial_of, replace_durably, write_durably
 from reports.records.run import RunResult
 from reports.records.slices import SLICES_FILE, CaseSlices, read_slices
-from reports.tables.build import ALL, TUNING, ReportRequest, build_tables
+from reports.tables.build import ALL, MAIN, TUNING, ReportRequest, build_tables
 from reports.tables.table import Table
 from reports.tables.tuning import tuning_tables
 from reports.tables.view import View, read_published, select_methods
 
+commands = typer.Typer()
+WIDE = 200  # columns of a table that goes into a file
+Format = Literal["terminal", "markdown", "latex", "csv", "html"]
+Kind = Literal[
+    "main", "efficiency", "ablation", "pretraining", "kshot", "gap", "tuning", "comparison", "all"
+]
 
-def report_command(request: ReportRequest, out: Path | None, console: Console) -> None:
-    """Print, or write to a file, the tables of all results in the tracking store.
 
-    Raises: ValueError in one sentence if there is nothing to report, or what there is cannot be
-    compared; nothing is written then.
-    """
-    check_out(out)
-    narrow = request.format == "terminal" and not request.macros
-    tables = collect_tables(request, per_dataset=narrow or request.per_dataset)
-    if narrow:
-        if out is None:
-            print_tables(tables, console)
-            return
-        text = StringIO()
-        print_tables(tables, Console(file=text, width=200))
-        write_durably(out, text.getvalue())
-        return
-    written = (
-        format_macros(tables) if request.macros else "\n".join(map(FORMATS[request.format], tables))
+@dataclass(frozen=True)
+class ReportOptions:
+    """What to report and how to show it, as it was typed."""
+
+    format: Annotated[Format, Option(help="What to print.")] = "terminal"
+    kind: Annotated[
+        Kind | None,
+        Option(
+            help="Which tables; all: every kind there is something for. Default: main; all in HTML."
+        ),
+    ] = None
+    dataset: Annotated[str | None, Option(help="Only this data set.")] = None
+    out: Annotated[Path | None, Option(help="Write to this file (with --figures: folder).")] = None
+    figures: Annotated[
+        bool,
+        Option(
+            "--figures",
+            help="Tables in all formats, macros, pictures and the page into --out FOLDER.",
+        ),
+    ] = False
+    versus: Annotated[str, Option(help="Test every method against this one.")] = ""
+    spread: Annotated[
+        Literal["auto", "cases", "runs"],
+        Option(
+            help="± over cases or over runs (folds and seeds); auto: runs where there are several."
+        ),
+    ] = "auto"
+    methods: Annotated[str, Option(help="Only these methods, in this order: a comma list.")] = ""
+    columns: Annotated[
+        str, Option(help="Only these columns: dice, dice/WT, hd95_mm, tuned_m, ...")
+    ] = ""
+    name: Annotated[list[str] | None, Option(help="Print a method so: lora=LoRA (repeatable).")] = (
+        None
     )
-    if out is None:
-        console.out(written, highlight=False)
-    else:
-        write_durably(out, written)
+    group: Annotated[
+        list[str] | None,
+        Option(help='Rows under a heading: "Adapters=adaptformer,med_adapter" (repeatable).'),
+    ] = None
+    reference: Annotated[
+        Path | None,
+        Option(help="CSV of published numbers to put beside ours: dataset,method,quantity,value."),
+    ] = None
+    per_dataset: Annotated[
+        bool,
+        Option("--per-dataset", help="A main table for each data set instead of all side by side."),
+    ] = False
+    macros: Annotated[
+        bool, Option("--macros", help="LaTeX commands for the numbers instead of tables.")
+    ] = False
+    intersection: Annotated[
+        bool, Option("--intersection", help="Compare on the cases that all methods have.")
+    ] = False
+    allow_mixed: Annotated[
+        bool, Option("--allow-mixed", help="Let different protocols into one table.")
+    ] = False
 
+    def read(self) -> ReportRequest:
+        """Check the options and return the report that they ask for.
 
-def check_out(out: Path | None) -> None:
-    """Raise ValueError if a file cannot be written at ``out``."""
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        what = (
-            "which is a folder (--figures fills one)"
-            if out.is_dir()
-            else f"but there is no folder {out.parent}"
-        )
-        raise ValueError(f"report: --out must be a file in a folder that exists, got {out}, {what}")
-
-
-def read_view(
-    methods: str, columns: str, names: Sequence[str], groups: Sequence[str], reference: Path | None
-) -> View:
-    """Return the options of the presentation as they were typed.
-
-    Raises: ValueError if one cannot be read.
-    """
-    return View(
-        methods=tuple(split_list(methods, "--methods")) if methods else (),
-        columns=tuple(split_list(columns, "--columns")) if columns else (),
-        names=dict(_split_pair(item, "--name lora=LoRA") for item in names),
-        groups={
-            heading: tuple(split_list(members, "--group"))
-            for heading, members in (
-                _split_pair(item, "--group Prompts=vpt_shallow,vpt_deep") for item in groups
+        Raises: ValueError in one sentence for options that exclude each other or cannot be read.
+        """
+        narrowed = self.format != "terminal" or self.macros or self.kind not in (None, ALL)
+        if self.figures and narrowed:
+            raise ValueError(
+                "report: --figures writes every kind in every format, got --format, --kind or "
+                "--macros as well"
             )
-        },
-        published=read_published(reference) if reference is not None else (),
-    )
+        if self.macros and self.format == "html":
+            raise ValueError("report: --macros are LaTeX, got --format html as well")
+        whole = self.figures or self.format == "html"
+        return ReportRequest(
+            format=self.format,
+            kind=self.kind or (ALL if whole else MAIN),
+            dataset=self.dataset,
+            versus=self.versus,
+            spread=self.spread,
+            allow_mixed=self.allow_mixed,
+            intersection=self.intersection,
+            macros=self.macros,
+            per_dataset=self.per_dataset,
+            view=self._read_view(),
+        )
+
+    def _read_view(self) -> View:
+        names = [_split_pair(item, "--name lora=LoRA") for item in self.name or ()]
+        groups = {}
+        for item in self.group or ():
+            heading, members = _split_pair(item, "--group Prompts=vpt_shallow,vpt_deep")
+            groups[heading] = tuple(split_list(members, "--group"))
+        return View(
+            methods=tuple(split_list(self.methods, "--methods")) if self.methods else (),
+            columns=tuple(split_list(self.columns, "--columns")) if self.columns else (),
+            names=dict(names),
+            groups=groups,
+            published=() if self.reference is None else read_published(self.reference),
+        )
 
 
 def _split_pair(text: str, example: str) -> tuple[str, str]:
@@ -96,116 +147,137 @@ def _split_pair(text: str, example: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
+@commands.command()
+@takes(ReportOptions)
+def report(options: ReportOptions) -> None:
+    """Print the tables of everything that MLflow holds: Markdown, CSV, LaTeX that goes into a paper
+    as it is, HTML.
+
+    With [bold]--figures --out report/[/] everything at once: tables, numbers, pictures and a page
+    to open in a browser.
+    """
+    request = options.read()
+    console = Console()
+    if options.figures:
+        write_folder(request, options.out, console)
+        return
+    check_out(options.out)
+    if request.format == "html":
+        text = format_page(_build_portfolio(request, ("svg",)).page)
+    else:
+        narrow = request.format == "terminal" and not request.macros
+        tables = collect_tables(request, per_dataset=narrow or request.per_dataset)
+        if narrow and options.out is None:
+            print_tables(tables, console)
+            return
+        text = _format(tables, request)
+    if options.out is None:
+        console.out(text, highlight=False)
+    else:
+        write_durably(options.out, text)
+
+
+def check_out(out: Path | None) -> None:
+    """Raise ValueError if a file cannot be written at ``out``."""
+    if out is None:
+        return
+    rule = f"report: --out must be a file in a folder that exists, got {out}"
+    if out.is_dir():
+        raise ValueError(f"{rule}, which is a folder (--figures fills one)")
+    if not out.parent.is_dir():
+        raise ValueError(f"{rule}, but there is no folder {out.parent}")
+
+
+def _format(tables: Sequence[Table], request: ReportRequest) -> str:
+    if request.macros:
+        return format_macros(tables)
+    if request.format == "terminal":
+        text = StringIO()
+        print_tables(tables, Console(file=text, width=WIDE))
+        return text.getvalue()
+    return "\n".join(map(FORMATS[request.format], tables))
+
+
+def collect_tables(request: ReportRequest, *, per_dataset: bool) -> list[Table]:
+    """Return the tables of the request's kind: of results, of tuning studies, or of both.
+
+    Raises: ValueError in one sentence if the store has nothing for them, or results that cannot be
+    compared.
+    """
+    store = open_store()
+    studies = load_studies(store, request.dataset) if request.kind in (ALL, TUNING) else []
+    if request.kind != TUNING:
+        tables = build_tables(load_results(store, request), request, per_dataset=per_dataset)
+        return [*tables, *tuning_tables(studies)]
+    if not studies:
+        raise ValueError(
+            "report: the tracking store holds no tuning study "
+            "(make some with `python -m bench tune`)"
+        )
+    return tuning_tables(studies)
+
+
 def load_results(store: Store, request: ReportRequest) -> list[RunResult]:
     """Return the results that the request is about, in the order in which `run` lays runs out.
 
     Raises: ValueError if the store has none, or does not know the data set.
     """
     results = store.load_results(request.dataset)
+    known = store.list_datasets() if not results else []
+    if known:
+        raise ValueError(
+            f"report: --dataset must be among {', '.join(known)}, got '{request.dataset}'"
+        )
     if not results:
-        known = store.list_datasets()
-        if known:
-            raise ValueError(
-                f"report: --dataset must be among {', '.join(known)}, got '{request.dataset}'"
-            )
         raise ValueError(
             "report: the tracking store holds no result yet (make some with `python -m bench run`)"
         )
-    return select_methods(_in_registry_order(results), request.view)
-
-
-def collect_tables(request: ReportRequest, *, per_dataset: bool) -> list[Table]:
-    """Return the tables of the request's kind: of results, of tuning studies, or of both.
-
-    Raises: ValueError if the store has nothing for them.
-    """
-    store = open_store()
-    studies = load_studies(store, request.dataset) if request.kind in (ALL, TUNING) else []
-    if request.kind == TUNING:
-        if not studies:
-            raise ValueError(
-                "report: the tracking store holds no tuning study (make some with `python -m bench tune`)"
-            )
-        return tuning_tables(studies)
-    return [
-        *build_tables(load_results(store, request), request, per_dataset=per_dataset),
-        *tuning_tables(studies),
-    ]
-
-
-def _in_registry_order(results: Sequence[RunResult]) -> list[RunResult]:
-    """Sort as `run` would lay the runs out, so that a report reads the same whatever ended first."""
     order = {name: number for number, name in enumerate(methods.names())}
-    return sorted(
-        results,
-        key=lambda r: (
-            r.dataset,
-            r.backbone,
-            order.get(r.method, len(order)),
-            r.label,
-            r.fold,
-            r.seed,
-        ),
-    )
+
+    def place(run: RunResult) -> tuple[object, ...]:
+        number = order.get(run.method, len(order))
+        return run.dataset, run.backbone, number, run.label, run.fold, run.seed
+
+    return select_methods(sorted(results, key=place), request.view)
 
 
-def page_command(request: ReportRequest, out: Path | None, console: Console) -> None:
-    """Print the HTML page, or write it to a file.
+def write_folder(request: ReportRequest, out: Path | None, console: Console) -> None:
+    """Write tables, macros, pictures and the page into a folder; files of the same names go.
 
-    Raises: ValueError in one sentence if there is nothing to report or what there is cannot be
-    compared.
-    """
-    check_out(out)
-    text = format_page(_build_portfolio(request, ("svg",)).page)
-    if out is None:
-        console.out(text, highlight=False)
-    else:
-        write_durably(out, text)
-
-
-def folder_command(request: ReportRequest, out: Path | None, console: Console) -> None:
-    """Write tables, macros, pictures and the page into a folder, which is made; files of the same names are replaced.
-
-    Raises: ValueError as `page_command`.
+    Raises: ValueError in one sentence if there is nothing to report, or results that cannot be
+    compared; nothing is written then.
     """
     if out is None or out.is_file() or not out.resolve().parent.is_dir():
         raise ValueError(
-            f"report: --figures must have --out FOLDER, in a folder that exists, got {out or 'none'}"
+            "report: --figures must have --out FOLDER, in a folder that exists, "
+            f"got {out or 'none'}"
         )
     portfolio = _build_portfolio(request, ("pdf", "png", "svg"))
-    files = name_files(portfolio)
-    for name, content in files.items():
+    for name, content in name_files(portfolio).items():
         target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = partial_of(target)
         partial.write_bytes(content)
         replace_durably(partial, target)
-    for sentence in portfolio.page.absent:
+    page = portfolio.page
+    for sentence in page.absent:
         console.print(f"[dim]{escape(sentence)}[/]", soft_wrap=True)
-    n_pictures = len(portfolio.pictures)
     console.print(
-        f"{len(portfolio.page.tables)} tables, {n_pictures} pictures from {len(portfolio.page.results)} runs"
+        f"{len(page.tables)} tables, {len(portfolio.pictures)} pictures "
+        f"from {len(page.results)} runs"
     )
     console.print(f"open:  [bold]{escape(str(out / PAGE))}[/]", soft_wrap=True)
 
 
 def _build_portfolio(request: ReportRequest, formats: Sequence[str]) -> Portfolio:
+    store = open_store()
     with tempfile.TemporaryDirectory() as scratch:
-        store = open_store()
+
+        def read_case(run: RunResult, case: str) -> CaseSlices | None:
+            file = store.fetch_file(run.run_id, SLICES_FILE, Path(scratch))
+            return None if file is None else read_slices(file, case)
+
         results = load_results(store, request)
         studies = load_studies(store, request.dataset)
-        contents = Contents(results, studies, _Slices(store, Path(scratch)).read, methods.names())
+        contents = Contents(results, studies, read_case, methods.names())
         return build_portfolio(contents, request, formats)
-
-
-@dataclass
-class _Slices:
-    """Reads the slices of runs from the store."""
-
-    store: Store
-    scratch: Path
-
-    def read(self, run: RunResult, case: str) -> CaseSlices | None:
-        """Return the slices of a run's case; None if the run kept none."""
-        file = self.store.fetch_file(run.run_id, SLICES_FILE, self.scratch)
-        return None if file is None else read_slices(file, case)

@@ -1,19 +1,24 @@
-"""From what was typed to a checked experiment; no data are read here."""
+"""From what was typed to a checked experiment, without reading data, and from there to its runs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+from rich.console import Console
 
 import datasets
 import methods
 from bench.cli.options import Request
+from bench.cli.terminal import case_progress
 from bench.grid.cells import parse_methods, parse_names, parse_numbers
-from bench.grid.plan import Experiment
+from bench.grid.plan import Experiment, Plan, lay_out
 from bench.models import registry
-from bench.specs.presets import get_preset
+from bench.specs.presets import Preset, get_preset
 from bench.specs.protocol import Protocol, SpecError, override
-from bench.specs.run import MethodSpec
+from bench.specs.run import EMBEDDED_WEIGHTS, MethodSpec
+from bench.tuning.best_values import apply_shipped
 
 
 def read_request(request: Request) -> Experiment:
@@ -27,27 +32,18 @@ def read_request(request: Request) -> Experiment:
             datasets.check_name(name)
     asked = parse_methods(request.methods)
     has_data = request.data_root is not None or any(map(datasets.is_datalist, names))
-    preset = get_preset(request.preset or ("quick" if has_data else "demo"))
-    if preset.phantom is None and not has_data:
-        raise SpecError(
-            f"preset '{request.preset}' needs your own data: give --data-root (or use --preset demo)"
-        )
+    preset = _choose_preset(request.preset, has_data=has_data)
     protocol = _limit_trials(_build_protocol(preset.protocol, request), preset.trial_epochs)
     phantom = None if has_data else preset.phantom
     single = len(names) == 1
     roots = dict(_find_root(name, request, single=single, phantom=not has_data) for name in names)
     folds = parse_numbers(request.folds, "--folds", upper=protocol.data.n_folds)
     seeds = parse_numbers(request.seeds, "--seeds")
-    from bench.models.contract import check_methods  # the first step that imports torch
-
-    built = [spec.build() for spec in asked]
-    check_methods(built, protocol.model.backbone, protocol.data.patch)
-    pairs = zip(asked, built, strict=True)
-    method_specs = dict.fromkeys(
-        MethodSpec(spec.name, methods.changed_settings(method)) for spec, method in pairs
-    )
+    checked = _check_methods(asked, protocol)
+    shots = [] if request.shots is None else parse_numbers(request.shots, "--shots")
+    unchanged = phantom is not None and protocol == preset.protocol
     return Experiment(
-        tuple(method_specs),
+        checked,
         roots,
         tuple(folds),
         tuple(seeds),
@@ -55,9 +51,56 @@ def read_request(request: Request) -> Experiment:
         phantom,
         request.out,
         skip_bad_cases=request.skip_bad_cases,
-        shots=tuple(parse_numbers(request.shots, "--shots")) if request.shots is not None else (),
-        tuned=preset.tuned_file if phantom and protocol == preset.protocol else None,
+        shots=tuple(shots),
+        tuned=preset.tuned_file if unchanged else None,
     )
+
+
+def warn_about_synthetic_inputs(experiment: Experiment, console: Console) -> None:
+    """Print a line for data and for weights that are not real."""
+    weights = experiment.protocol.model.weights
+    if experiment.phantom is not None:
+        console.print("[yellow]no --data-root: the data are SYNTHETIC phantoms, not patients[/]")
+    if weights == "none":
+        console.print("[yellow]weights: none, the backbone starts from random numbers[/]")
+    if weights == EMBEDDED_WEIGHTS:
+        console.print(
+            "[yellow]weights: formula-vit (embedded), pre-trained on images drawn from formulas[/]"
+        )
+
+
+def lay_out_runs(experiment: Experiment, console: Console) -> Plan:
+    """Return the plan of an experiment, with the values that the preset ships where they hold.
+
+    Raises: as `lay_out`.
+    """
+    with case_progress(console) as on_case:
+        plan = lay_out(experiment, on_case)
+    if experiment.tuned is None:
+        return plan
+    return replace(plan, runs=tuple(apply_shipped(plan.runs, experiment.tuned)))
+
+
+def _choose_preset(name: str | None, *, has_data: bool) -> Preset:
+    preset = get_preset(name or ("quick" if has_data else "demo"))
+    if preset.phantom is None and not has_data:
+        raise SpecError(
+            f"preset '{name}' needs your own data: give --data-root (or use --preset demo)"
+        )
+    return preset
+
+
+def _check_methods(asked: Sequence[MethodSpec], protocol: Protocol) -> tuple[MethodSpec, ...]:
+    """Return the methods, each once and with the settings that differ from its defaults alone."""
+    from bench.models.contract import check_methods  # the first step that imports torch
+
+    built = [spec.build() for spec in asked]
+    check_methods(built, protocol.model.backbone, protocol.data.patch)
+    changed = [
+        MethodSpec(spec.name, methods.changed_settings(method))
+        for spec, method in zip(asked, built, strict=True)
+    ]
+    return tuple(dict.fromkeys(changed))
 
 
 def _build_protocol(protocol: Protocol, request: Request) -> Protocol:
@@ -78,7 +121,7 @@ def _build_protocol(protocol: Protocol, request: Request) -> Protocol:
 
 
 def _limit_trials(protocol: Protocol, epochs: int) -> Protocol:
-    """Return the protocol with the epochs a trial that the preset gives, where there is tuning and nothing is said."""
+    """Return the protocol with the preset's epochs a trial, if it tunes and gives none itself."""
     tune = protocol.tune
     if (tune.trials or tune.budget_s) and not tune.epochs and epochs < protocol.train.epochs:
         return replace(protocol, tune=replace(tune, epochs=epochs))
@@ -86,7 +129,7 @@ def _limit_trials(protocol: Protocol, epochs: int) -> Protocol:
 
 
 def _find_root(name: str, request: Request, *, single: bool, phantom: bool) -> tuple[str, Path]:
-    """Return the data set's name, which a datalist says itself, and where it lies."""
+    """Return the data set's name, which a datalist holds itself, and its folder."""
     if datasets.is_datalist(name):
         return datasets.open_root(name, Path(name)).info.name, Path(name)
     if phantom:

@@ -1,136 +1,266 @@
-"""What each command of the command line does, in terms of the rooms below."""
+"""The commands `run` (a grid of runs), `plan` (its state) and `predict` (one run's network)."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
 
 import psutil
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer import Option
 
+from bench.cli.options import ComputeRequest, Request, TuneRequest, takes
+from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
 from bench.cli.terminal import (
     EXIT_DONE,
-    EXIT_FAILED_RUNS,
+    EXIT_FAILED,
     EXIT_INTERRUPTED,
     GridDisplay,
+    add_columns,
     case_progress,
     describe_spec,
     print_tables,
-    say_what_is_missing,
 )
-from bench.cli.values import lay_out_runs
-from bench.grid.plan import Experiment, prepare_data
-from bench.grid.runner import Event, Slots, adopt_ended, run_grid, split_finished
-from bench.specs.folders import run_folder
+from bench.cli.tune import check_searches, search_values, with_budget
+from bench.grid.plan import Experiment, Plan, prepare_data
+from bench.grid.runner import Event, Slots, adopt_ended, choose_slots, run_grid, split_finished
+from bench.specs.folders import RUNS, run_folder
 from bench.specs.run import RunSpec
 from bench.tracking.connection import default_uri
 from bench.tracking.groups import begin_group
 from bench.tracking.local_store import describe_browsing
-from bench.tracking.publishing import Tracker
-from reports.analysis.comparison import compare_methods
-from reports.records.run import RESULT_FILE, Status
-from reports.tables.main import main_table
+from bench.tuning.best_values import apply_tuned, find_studies, read_toml, take_best
+from reports.records.run import RESULT_FILE, RunResult, Status
+
+commands = typer.Typer()
+FAILURES = (Status.FAILED, Status.DIVERGED, Status.OOM)
 
 
-def run_grid_command(
-    experiment: Experiment,
-    slots: Slots,
-    command: str,
-    with_values: Callable[[Sequence[RunSpec], Console], Sequence[RunSpec]],
-    *,
-    force: bool,
-    console: Console,
+@dataclass(frozen=True)
+class RunOptions:
+    """Which runs to repeat, and where their settings come from, as it was typed."""
+
+    force: Annotated[bool, Option("--force", help="Repeat runs that are done.")] = False
+    tune: Annotated[
+        int,
+        Option(min=0, help="Tune each method first, with so many trials, and run with the best."),
+    ] = 0
+    tuned: Annotated[
+        bool, Option("--tuned", help="Run with the best of the studies below --out.")
+    ] = False
+    settings: Annotated[
+        Path | None,
+        Option(help="Run with the values of this file, written by `tune --export-tuned`."),
+    ] = None
+
+
+@commands.command()
+@takes(Request, ComputeRequest, TuneRequest, RunOptions)
+def run(
+    request: Request,
+    compute: ComputeRequest,
+    tuning: TuneRequest,
+    options: RunOptions,
+    context: typer.Context,
+) -> None:
+    """Train and score every method on every data set, and print the table.
+
+    What is done is not repeated: after Ctrl-C or a power cut, give the same command again.
+
+    Exit code: 0 all done, 1 some run failed, 2 bad input, 130 interrupted.
+    """
+    if (options.tune > 0) + options.tuned + (options.settings is not None) > 1:
+        raise ValueError(
+            "run: --tune, --tuned and --settings exclude each other, got more than one"
+        )
+    if options.tune:
+        request = with_budget(request, tuning, {"trials": options.tune})
+    experiment = read_request(request)
+    check_searches(experiment, tuning)
+    slots = choose_slots(compute.device, compute.jobs, compute.execution)
+    raise typer.Exit(carry_out(experiment, slots, tuning, options, context.obj))
+
+
+def carry_out(
+    experiment: Experiment, slots: Slots, tuning: TuneRequest, options: RunOptions, command: str
 ) -> int:
     """Carry out a grid, from the data to the printed table; return the exit code.
 
-    ``command`` is what was typed; ``with_values`` returns the runs with tuned values, if they are
-    to have any.
+    ``command`` is what was typed.
     """
-    say_what_is_missing(experiment, console)
+    console = Console()
+    warn_about_synthetic_inputs(experiment, console)
     plan = lay_out_runs(experiment, console)
     try:
-        specs = list(with_values(plan.runs, console))
+        specs = choose_values(plan.runs, experiment, slots, tuning, options, console)
     except KeyboardInterrupt:
         console.print(
-            "interrupted while tuning: the trials that have ended are kept; the same command does the rest"
+            "interrupted while tuning: the trials that have ended are kept; "
+            "the same command does the rest"
         )
         return EXIT_INTERRUPTED
     console.print(f"settings: {describe_tuning(specs)}")
+    plan = replace(plan, runs=tuple(specs))
+    return run_plan(plan, experiment.out, slots, command, console, force=options.force)
+
+
+def choose_values(
+    specs: Sequence[RunSpec],
+    experiment: Experiment,
+    slots: Slots,
+    tuning: TuneRequest,
+    options: RunOptions,
+    console: Console,
+) -> Sequence[RunSpec]:
+    """Return the runs with tuned values, if asked for: from a file, from studies, or tuned now."""
+    if options.settings is not None:
+        return apply_tuned(specs, read_toml(options.settings))
+    if options.tuned:
+        records = find_studies(specs, experiment.out, tuning.study)
+    elif experiment.protocol.tune.trials:
+        records = search_values(specs, experiment, slots, tuning, console)
+    else:
+        return specs
+    return apply_tuned(specs, [take_best(record) for record in records])
+
+
+def describe_tuning(specs: Sequence[RunSpec]) -> str:
+    """Return in words where the runs' settings come from."""
+    if not any(spec.study for spec in specs):
+        return "defaults, the same learning rate for every method (tune them: --tune 20)"
+    budget = specs[0].protocol.tune.budget
+    return f"each method's own, found by `bench tune` on inner validation cases, {budget} a method"
+
+
+def run_plan(
+    plan: Plan, out: Path, slots: Slots, command: str, console: Console, *, force: bool
+) -> int:
+    """Carry out the runs that are not done yet, send all to MLflow, print the table."""
+    from bench.tracking.publishing import Tracker  # imports pandas
+
+    specs = plan.runs
     with case_progress(console) as on_case:
-        adopt_ended(specs, experiment.out)
-        finished, to_do = ([], specs) if force else split_finished(specs, experiment.out)
-        prepare_data(to_do, plan.sources, experiment.out, on_case)
-    group = begin_group(specs, command, experiment.out)
+        adopt_ended(specs, out)
+        finished, to_do = ([], list(specs)) if force else split_finished(specs, out)
+        prepare_data(to_do, plan.sources, out, on_case)
+    group = begin_group(specs, command, out)
     to_do = [replace(spec, group=group.id) for spec in to_do]
-    tracker = Tracker(experiment.out, console=console)
+    tracker = Tracker(out, console=console)
+    results = {spec.run_id: result for spec, result in finished}
     if finished:
         console.print(
             f"{len(finished)} of {len(specs)} runs are done already (--force repeats them)"
         )
-        for spec, result in finished:
-            tracker.send(result, run_folder(experiment.out, spec))
-    results = [result for _, result in finished]
     try:
+        for spec, result in finished:
+            tracker.send(result, run_folder(out, spec))
         with GridDisplay(console, len(to_do)) as display:
 
             def on_event(event: Event) -> None:
                 display.show(event)
                 if event.result is not None:
-                    results.append(event.result)
-                    tracker.send(event.result, run_folder(experiment.out, event.spec))
+                    results[event.spec.run_id] = event.result
+                    tracker.send(event.result, run_folder(out, event.spec))
 
-            run_grid(to_do, experiment.out, slots, on_event)
+            run_grid(to_do, out, slots, on_event)
     except KeyboardInterrupt:
         console.print(
-            f"interrupted: {len(results)} of {len(specs)} runs have ended; the same command does the rest"
+            f"interrupted: {len(results)} of {len(specs)} runs have ended; "
+            "the same command does the rest"
         )
         return EXIT_INTERRUPTED
     finally:
         tracker.finish()
-    order = {spec.run_id: number for number, spec in enumerate(specs)}
-    tables = compare_methods(sorted(results, key=lambda result: order[result.run_id]))
-    print_tables([main_table([table]) for table in tables], console)
+    return print_outcome([results[spec.run_id] for spec in specs], len(to_do), out, console)
+
+
+def print_outcome(results: Sequence[RunResult], n_new: int, out: Path, console: Console) -> int:
+    """Print the table of the runs and where to read on; return the exit code."""
+    from reports.analysis.comparison import compare_methods  # imports pandas
+    from reports.tables.main import main_table
+
+    print_tables([main_table([table]) for table in compare_methods(results)], console)
     minutes, seconds = divmod(round(time.time() - psutil.Process().create_time()), 60)
     console.print(
-        f"time:    {minutes} min {seconds} s from the command to its table, {len(to_do)} runs carried out"
+        f"time:    {minutes} min {seconds} s from the command to its table, "
+        f"{n_new} runs carried out"
     )
     console.print("tables:  [bold]python -m bench report --format latex[/]")
-    console.print(f"browse:  [bold]{escape(describe_browsing(default_uri()))}[/]", soft_wrap=True)
-    failed = [
-        result.run_id
-        for result in results
-        if result.status in (Status.FAILED, Status.DIVERGED, Status.OOM)
-    ]
-    for run_id in failed:
-        record = escape(str(experiment.out / "runs" / run_id / RESULT_FILE))
+    address = escape(describe_browsing(default_uri()))
+    console.print(f"browse:  [bold]{address}[/]", soft_wrap=True)
+    failed = [result for result in results if result.status in FAILURES]
+    for result in failed:
+        record = escape(str(out / RUNS / result.run_id / RESULT_FILE))
         console.print(
             f"[red]not done:[/] the reason, and the traceback if any, are in {record}",
             soft_wrap=True,
         )
-    return EXIT_FAILED_RUNS if failed else EXIT_DONE
+    return EXIT_FAILED if failed else EXIT_DONE
 
 
-def plan_command(experiment: Experiment, console: Console) -> None:
-    """Print the cells of the grid with their state."""
+@commands.command()
+@takes(Request)
+def plan(request: Request) -> None:
+    """List the runs that `run` would make with the same arguments: what is done, what is to do."""
+    console = Console()
+    experiment = read_request(request)
     specs = lay_out_runs(experiment, console).runs
     finished, to_do = split_finished(specs, experiment.out)
     states = {spec.run_id: result.status.value for spec, result in finished}
-    table = Table(
-        title=f"{len(specs)} runs in {experiment.out / 'runs'}: {len(finished)} done, {len(to_do)} to do"
+    title = (
+        f"{len(specs)} runs in {experiment.out / RUNS}: {len(finished)} done, {len(to_do)} to do"
     )
-    for heading in ("run", "state", "folder"):
-        table.add_column(heading, overflow="fold")
+    table = add_columns(Table(title=title), ("run", "state", "folder"))
     for spec in specs:
         table.add_row(describe_spec(spec), states.get(spec.run_id, "to do"), escape(spec.run_id))
     console.print(table)
 
 
-def describe_tuning(specs: Sequence[RunSpec]) -> str:
-    """Return what the runs' settings are: the protocol's and the methods' defaults, or found under which budget."""
-    if not any(spec.study for spec in specs):
-        return "defaults, the same learning rate for every method (tune them: --tune 20)"
-    budget = specs[0].protocol.tune.budget
-    return f"each method's own, found by `bench tune` on inner validation cases, {budget} a method"
+@dataclass(frozen=True)
+class PredictOptions:
+    """What to segment, and with which run, as it was typed."""
+
+    run: Annotated[str, Option("--run", help="Id of a run that is done, or its folder.")]
+    input: Annotated[
+        list[str],
+        Option(
+            help="A case: its folder, its volume, its id in the run's data set, or CHANNEL=FILE "
+            "for each channel."
+        ),
+    ]
+    output: Annotated[Path, Option(help="File to write, .nii or .nii.gz.")]
+    out: Annotated[Path, Option(help="What `run` wrote to.")] = Path("results")
+    device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+    data_root: Annotated[
+        Path | None, Option(help="Where the run's data are now, if they were moved.")
+    ] = None
+    weights: Annotated[
+        str | None, Option(help="Where the file of pre-trained weights is now, if it was moved.")
+    ] = None
+
+
+@commands.command()
+@takes(PredictOptions)
+def predict(options: PredictOptions) -> None:
+    """Segment a case with the network of a run; the file has the input's grid and header, and the
+    release's values.
+    """
+    from bench.run.predict import find_run, predict_case  # imports MONAI
+
+    folder = find_run(options.run, options.out)
+    device = choose_slots(options.device, 1).devices[0]
+    written = predict_case(
+        folder, options.input, options.output, device, options.data_root, options.weights
+    )
+    volumes = written.volumes_ml or {}
+    found = ", ".join(f"{region} {size:.1f} ml" for region, size in volumes.items())
+    typer.echo(
+        f"wrote {written.output}: case {written.case}, "
+        f"{found or 'volumes unknown, as the spacing is'}"
+    )

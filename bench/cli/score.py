@@ -1,19 +1,21 @@
-"""`bench score`: the scores of label files, whoever made them, by the code that scores a run."""
+"""The command `score`: label files of any origin, scored by the code that scores a run."""
 
 from __future__ import annotations
 
-import json
+import json as json_format
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer import Option
 
-from bench.cli.terminal import case_progress
+from bench.cli.terminal import add_columns, case_progress
 from bench.scoring.label_files import Pairing, pair_files, read_pair
 from bench.scoring.metrics import Scoring, score_case
 from bench.scoring.postprocessing import AUTO, REGION, choose_cutoff
@@ -22,46 +24,53 @@ from reports.analysis.aggregates import Mean, RegionAggregate, aggregate_regions
 from reports.records.metrics import METRICS
 from reports.records.run import CaseScore, PostProcessing, to_plain
 
-
-@dataclass(frozen=True)
-class ScoreRequest:
-    """What was typed, nothing checked yet."""
-
-    reference: Path
-    prediction: Path
-    dataset: str
-    release: str | None
-    assignments: Sequence[str]
+commands = typer.Typer()
 
 
-def score_command(request: ScoreRequest, console: Console, *, as_json: bool) -> None:
-    """Score one pair of files, or all predictions in a folder, and print every row and the means.
+@commands.command()
+def score(
+    reference: Annotated[
+        Path, Option(help="Label file, or a folder of them: a data root will do.")
+    ],
+    prediction: Annotated[Path, Option(help="Label file, or a folder of them; of any tool.")],
+    dataset: Annotated[
+        str, Option(help="brats, kits or lits: label values, regions, rule for empty masks.")
+    ],
+    release: Annotated[
+        str | None,
+        Option(help="brats2020, brats2023, msd01, kits23, ...; default: by the references' names."),
+    ] = None,
+    set: Annotated[
+        list[str] | None,
+        Option(help="A field of the scoring, as in --set eval.hd95=pooled (repeatable)."),
+    ] = None,
+    json: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Score label files that anybody has made, by the code that scores a run.
 
-    Raises: ValueError with one sentence for files that do not belong together or a setting that
-    cannot be.
+    Files of two folders belong together if they are of one case: called as the case, or as its
+    label.
     """
-    spec = _read_spec(request.assignments)
-    pairing = pair_files(request.dataset, request.reference, request.prediction, request.release)
+    spec = _read_spec(set or ())
+    pairing = pair_files(dataset, reference, prediction, release)
     scoring = Scoring(pairing.info, spec)
     cutoff = choose_cutoff(scoring, lambda: ())
+    rows = _score_pairs(pairing, scoring)
+    processed = cutoff.apply(rows) if cutoff else None
+    if json:
+        typer.echo(_format_json(pairing, scoring, rows, processed))
+    else:
+        _print_tables(pairing, scoring, rows, processed)
+
+
+def _score_pairs(pairing: Pairing, scoring: Scoring) -> list[CaseScore]:
     rows: list[CaseScore] = []
     with case_progress(Console(stderr=True)) as on_case:
-        for number, (case, prediction) in enumerate(pairing.pairs, start=1):
-            predicted, reference, spacing_mm = read_pair(case, prediction, pairing.info)
-            rows += score_case(case.id, predicted, reference, spacing_mm, scoring)
+        for number, (case, file) in enumerate(pairing.pairs, start=1):
+            prediction, reference, spacing_mm = read_pair(case, file, pairing.info)
+            rows += score_case(case.id, prediction, reference, spacing_mm, scoring)
             on_case("scoring", number, len(pairing.pairs))
-    processed = cutoff.apply(rows) if cutoff else None
-    if as_json:
-        console.file.write(_format_json(pairing, scoring, rows, processed) + "\n")
-        return
-    _print_heading(pairing, scoring, console)
-    console.print(_tabulate_cases(rows))
-    console.print(_tabulate_regions("mean", aggregate_regions(rows)))
-    if processed is not None:
-        title = (
-            f"mean with {REGION} of fewer than {processed.min_vox} predicted voxels taken as none"
-        )
-        console.print(_tabulate_regions(title, aggregate_regions(processed.cases)))
+    return rows
 
 
 def _read_spec(assignments: Sequence[str]) -> EvalSpec:
@@ -74,7 +83,8 @@ def _read_spec(assignments: Sequence[str]) -> EvalSpec:
         protocol = override(protocol, assignment)
     if protocol.eval.et_min_vox == AUTO:
         raise SpecError(
-            "score: eval.et_min_vox must be a number, got auto (only a run has cases to choose it on)"
+            "score: eval.et_min_vox must be a number, got auto "
+            "(only a run has cases to choose it on)"
         )
     return protocol.eval
 
@@ -94,31 +104,38 @@ def _format_json(
         "postprocessing": processed,
         "without_prediction": pairing.without_prediction,
     }
-    return json.dumps(to_plain(record, "score"), indent=1, allow_nan=False)
+    return json_format.dumps(to_plain(record, "score"), indent=1, allow_nan=False)
 
 
-def _print_heading(pairing: Pairing, scoring: Scoring, console: Console) -> None:
-    assumed = (
-        " (assumed, the files' names do not tell: --release names another)"
-        if pairing.release_assumed
-        else ""
-    )
+def _print_tables(
+    pairing: Pairing, scoring: Scoring, rows: Sequence[CaseScore], processed: PostProcessing | None
+) -> None:
+    console = Console()
+    assumed = ""
+    if pairing.release_assumed:
+        assumed = " (assumed, the files' names do not tell: --release names another)"
     synthetic = " (SYNTHETIC phantoms)" if pairing.synthetic else ""
     console.print(
-        f"[bold]{escape(pairing.info.title)}[/]{assumed}{synthetic}, cases: {len(pairing.pairs)}; empty masks: "
-        f"{scoring.policy_name}; HD95: {scoring.spec.hd95}",
+        f"[bold]{escape(pairing.info.title)}[/]{assumed}{synthetic}, "
+        f"cases: {len(pairing.pairs)}; empty masks: {scoring.policy_name}; "
+        f"HD95: {scoring.spec.hd95}",
         soft_wrap=True,
     )
     if pairing.without_prediction:
-        console.print(
-            f"[yellow]left out, without a prediction: {len(pairing.without_prediction)}[/]",
-            soft_wrap=True,
+        n_left = len(pairing.without_prediction)
+        console.print(f"[yellow]left out, without a prediction: {n_left}[/]", soft_wrap=True)
+    console.print(_tabulate_cases(rows))
+    console.print(_tabulate_regions("mean", aggregate_regions(rows)))
+    if processed is not None:
+        title = (
+            f"mean with {REGION} of fewer than {processed.min_vox} predicted voxels taken as none"
         )
+        console.print(_tabulate_regions(title, aggregate_regions(processed.cases)))
 
 
 def _tabulate_cases(rows: Sequence[CaseScore]) -> Table:
-    heads = [heading for heading, _, _ in _list_numbers(rows[0])]
-    table = _begin_table("", words=("case", "region"), numbers=heads)
+    headings = [heading for heading, _, _ in _list_numbers(rows[0])]
+    table = add_columns(_begin_table(""), ("case", "region"), headings)
     for row in rows:
         numbers = [_show(value, digits) for _, value, digits in _list_numbers(row)]
         table.add_row(escape(row.case), row.region, *numbers)
@@ -136,13 +153,11 @@ def _list_numbers(row: CaseScore) -> Iterator[tuple[str, float, int]]:
 
 
 def _tabulate_regions(title: str, regions: Sequence[RegionAggregate]) -> Table:
-    counts = ("global\nDice", "both\nempty", "false\nalarms", "misses")
     metrics = METRICS.values()
-    table = _begin_table(
-        f"{title} (n), over all cases and over those whose reference has the region",
-        words=("region", "cases"),
-        numbers=(*(metric.stored_heading for metric in metrics), *counts),
-    )
+    headings = [metric.stored_heading for metric in metrics]
+    counts = ["global\nDice", "both\nempty", "false\nalarms", "misses"]
+    title = f"{title} (n), over all cases and over those whose reference has the region"
+    table = add_columns(_begin_table(title), ("region", "cases"), headings + counts)
     for each in regions:
         empties = (each.n_both_empty, each.n_reference_empty, each.n_prediction_empty)
         over_all, over_present = [], []
@@ -155,16 +170,11 @@ def _tabulate_regions(title: str, regions: Sequence[RegionAggregate]) -> Table:
     return table
 
 
-def _begin_table(title: str, words: Sequence[str], numbers: Sequence[str]) -> Table:
+def _begin_table(title: str) -> Table:
     """Return a table that is set tightly, so that a case and its numbers fit into 80 columns."""
-    table = Table(
+    return Table(
         title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
     )
-    for heading in words:
-        table.add_column(heading, overflow="fold")
-    for heading in numbers:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
 
 
 def _show_mean(mean: Mean, digits: int) -> str:

@@ -1,115 +1,213 @@
-"""What `list` shows of the registries."""
+"""The commands `list`, `check` and `schema`: the registries, a method's promises, result.json."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
+from typing import Annotated, Literal
 
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer import Argument, Option
 
 import datasets
 import methods
-from bench.cost.inventory import MethodCount, NetworkShape, count_methods
+from bench.cli.options import takes
+from bench.cli.terminal import EXIT_DONE, EXIT_FAILED, add_columns
+from bench.cost.inventory import MethodCount, NetworkShape, count_methods, read_network_shape
+from bench.grid.cells import parse_methods, parse_names
 from bench.models import registry
+from bench.models.contract import CHECKS, Check, Subject
+from bench.specs.protocol import SpecError
+from methods.base import Method, MissingRole
+from reports.records.run import describe_schema
+
+commands = typer.Typer()
 
 
-def list_command(what: str, console: Console) -> None:
-    """Print one registry as a table."""
-    tables = {"methods": _methods_table, "datasets": _datasets_table, "backbones": _backbones_table}
-    console.print(tables[what]())
+@dataclass(frozen=True)
+class ListOptions:
+    """What to list, and on which network to count, as it was typed."""
+
+    registry: Annotated[Literal["methods", "datasets", "backbones"], Argument(help="What to list.")]
+    backbone: Annotated[
+        str | None, Option(help="Count what each method trains on this backbone.")
+    ] = None
+    patch: Annotated[
+        str | None, Option(help="Patch of the count, D,H,W in voxels; default 128,128,128.")
+    ] = None
+    channels: Annotated[
+        int | None, Option(min=1, help="Input channels of the count; default 4.")
+    ] = None
+    classes: Annotated[int | None, Option(min=1, help="Classes of the count; default 4.")] = None
+    also_train: Annotated[
+        str | None,
+        Option(
+            help="What trains beside the method: decoder (default) or paper, as model.also_train."
+        ),
+    ] = None
+    json: Annotated[bool, Option("--json", help="Print the count as JSON.")] = False
+
+    def name_count_options(self) -> list[str]:
+        """Return those given of the options that are for counting parameters."""
+        given = [item.name for item in fields(self)[1:] if getattr(self, item.name)]
+        return [f"--{name.replace('_', '-')}" for name in given]
 
 
-def count_command(shape: NetworkShape, console: Console, *, as_json: bool) -> None:
-    """Print what each method trains on a backbone."""
+@commands.command("list")
+@takes(ListOptions)
+def list_(options: ListOptions) -> None:
+    """Show the methods, data sets or backbones: papers, roles, settings with their defaults.
+
+    With a backbone: parameters of each method there, total, trained and trained by part.
+    """
+    given = options.name_count_options()
+    if given and options.registry != "methods":
+        raise ValueError(f"list {options.registry}: only `list methods` takes {given[0]}")
+    if options.backbone is None:
+        if given:
+            raise ValueError(f"list methods: {given[0]} needs --backbone")
+        tables = {
+            "methods": _methods_table,
+            "datasets": _datasets_table,
+            "backbones": _backbones_table,
+        }
+        Console().print(tables[options.registry]())
+        return
+    shape = read_network_shape(
+        options.backbone, options.patch, options.channels, options.classes, options.also_train
+    )
     counts = count_methods(shape)
-    if as_json:
+    if options.json:
         record = asdict(shape) | {"methods": [asdict(count) for count in counts]}
-        console.file.write(
-            json.dumps(record, indent=2) + "\n"
-        )  # as it is: the console would wrap long lines
+        typer.echo(json.dumps(record, indent=2))
     else:
-        console.print(_counts_table(shape, counts))
-
-
-def _table(title: str, *headings: str) -> Table:
-    table = Table(title=title)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
+        Console().print(_counts_table(shape, counts))
 
 
 def _methods_table() -> Table:
-    table = _table("methods", "name", "what it is, and its settings with their defaults")
+    headings = ("name", "what it is, and its settings with their defaults")
+    table = add_columns(Table(title="methods"), headings)
     for name in methods.names():
         kind = methods.get(name)
         info = kind.info
-        start = (
+        facts = f"needs {', '.join(info.roles)}; " if info.roles else ""
+        facts += (
             "starts as the frozen network"
             if info.identity_at_init
             else "changes the output from the start"
         )
-        merges = "merges into the weights" if info.mergeable else "does not merge"
-        needs = f"needs {', '.join(info.roles)}; " if info.roles else ""
-        settings = [
-            f"  {item.name}={item.default}  {item.metadata['help']}" for item in fields(kind)
-        ]
-        table.add_row(
-            name,
-            escape("\n".join([info.paper, f"{needs}{start}; {merges}", *settings])),
-            end_section=True,
-        )
-    return table
-
-
-def _counts_table(shape: NetworkShape, counts: list[MethodCount]) -> Table:
-    size = "x".join(map(str, shape.patch))
-    title = f"{shape.backbone}, {shape.channels} channels, {shape.classes} classes, patch {size}"
-    numbers = ("total", "trained", "method", "decoder", "other")
-    table = Table(
-        title=f"{title}, also_train={shape.also_train}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
-    for heading in ("name", *numbers):
-        table.add_column(heading, justify="right" if heading in numbers else "left", no_wrap=True)
-    facts = ["trained = method + decoder + other (what trains beside every method)"]
-    for count in counts:
-        parts = count.trained_by_part
-        sizes = (
-            count.total,
-            count.trained,
-            *((parts.method, parts.decoder, parts.other) if parts else (None,) * 3),
-        )
-        table.add_row(count.name, *("-" if size is None else f"{size:,}" for size in sizes))
-        start = "identity at step 0" if count.identity_at_step_0 else "changes the output at step 0"
-        merges = "merges" if count.mergeable else "does not merge"
-        facts.append(f"{count.name}: {count.reason or f'{start}, {merges}; {count.paper}'}")
-    table.caption = escape("\n".join(facts))
-    table.caption_justify = "left"
+        facts += "; merges into the weights" if info.mergeable else "; does not merge"
+        lines = [info.paper, facts]
+        for item in fields(kind):
+            lines.append(f"  {item.name}={item.default}  {item.metadata['help']}")
+        table.add_row(name, escape("\n".join(lines)), end_section=True)
     return table
 
 
 def _datasets_table() -> Table:
-    table = _table(
-        "data sets", "name", "release", "channels", "regions", "files looked for", "reference"
-    )
+    headings = ("name", "release", "channels", "regions", "files looked for", "reference")
+    table = add_columns(Table(title="data sets"), headings)
     for name in datasets.names():
         kind = datasets.get(name)
         for release in kind.releases:
             regions = ", ".join(region.name for region in release.regions)
             channels = ", ".join(release.channels)
-            table.add_row(
-                name, release.title, channels, regions, escape(release.layout), kind.reference
-            )
+            layout = escape(release.layout)
+            table.add_row(name, release.title, channels, regions, layout, kind.reference)
     return table
 
 
 def _backbones_table() -> Table:
-    table = _table("backbones", "name", "title", "weights", "slices divisible by", "reference")
+    headings = ("name", "title", "weights", "slices divisible by", "reference")
+    table = add_columns(Table(title="backbones"), headings)
     for name in registry.names():
         info = registry.get(name)
-        table.add_row(
-            name, info.title, ", ".join(info.weights), str(info.multiple_of), info.reference
-        )
+        weights = ", ".join(info.weights)
+        table.add_row(name, info.title, weights, str(info.multiple_of), info.reference)
     return table
+
+
+def _counts_table(shape: NetworkShape, counts: list[MethodCount]) -> Table:
+    size = "x".join(map(str, shape.patch))
+    title = (
+        f"{shape.backbone}, {shape.channels} channels, {shape.classes} classes, patch {size}, "
+        f"also_train={shape.also_train}"
+    )
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("name", no_wrap=True)
+    add_columns(table, numbers=("total", "trained", "method", "decoder", "other"))
+    facts = ["trained = method + decoder + other (what trains beside every method)"]
+    for count in counts:
+        sizes = [count.total, count.trained, None, None, None]
+        if parts := count.trained_by_part:
+            sizes[2:] = [parts.method, parts.decoder, parts.other]
+        table.add_row(count.name, *("-" if size is None else f"{size:,}" for size in sizes))
+        facts.append(f"{count.name}: {count.reason or _describe_start(count)}")
+    table.caption = escape("\n".join(facts))
+    table.caption_justify = "left"
+    return table
+
+
+def _describe_start(count: MethodCount) -> str:
+    start = "identity at step 0" if count.identity_at_step_0 else "changes the output at step 0"
+    merges = "merges" if count.mergeable else "does not merge"
+    return f"{start}, {merges}; {count.paper}"
+
+
+@commands.command()
+def check(
+    method: Annotated[str, Argument(help="A method's name, or your own as package.module:Class.")],
+    backbone: Annotated[
+        str, Option(help="Comma list of backbones to put it into.")
+    ] = "tiny_vit,tiny_swin",
+) -> None:
+    """Check that a method is what it says: start, parameter count, what stays frozen, gradients,
+    saving, merging.
+
+    Exit code: 0 everything holds, 1 something does not, 2 bad input.
+    """
+    specs = parse_methods(method)
+    if len(specs) != 1:
+        raise SpecError(f"check: must be one method, got '{method}'")
+    built = specs[0].build()
+    names = parse_names(backbone, registry.names(), "--backbone")
+    for name in names:
+        registry.check_name(name)
+    title = f"{escape(methods.label(built))}: what it declares and what it does"
+    table = add_columns(Table(title=title, title_justify="left"), ("check", *names))
+    hosted = failed = False
+    for heading, promise in CHECKS.items():
+        outcomes = [_find_breach(promise, built, name) for name in names]
+        hosted |= None in outcomes
+        failed |= any(isinstance(outcome, str) for outcome in outcomes)
+        table.add_row(heading, *map(_describe_outcome, outcomes))
+    Console().print(table)
+    raise typer.Exit(EXIT_FAILED if failed or not hosted else EXIT_DONE)
+
+
+def _find_breach(promise: Check, method: Method, backbone: str) -> str | MissingRole | None:
+    """Return how a method breaks a promise; None: it holds; MissingRole: it cannot be put there."""
+    try:
+        return promise(Subject(method, backbone))
+    except MissingRole as missing:
+        return missing
+    except ValueError as error:  # of the method itself, or of what was made of the backbone
+        return str(error)
+
+
+def _describe_outcome(outcome: str | MissingRole | None) -> str:
+    if outcome is None:
+        return "[green]holds[/]"
+    if isinstance(outcome, str):
+        return f"[red]fails:[/] {escape(outcome)}"
+    return f"skipped: {escape(str(outcome))}"
+
+
+@commands.command()
+def schema() -> None:
+    """Print the JSON schema of result.json, which every run leaves in its folder."""
+    typer.echo(json.dumps(describe_schema(), indent=1))

@@ -1,11 +1,11 @@
-"""What the terminal shows while a grid runs: bars with the time left, or plain lines where it is no terminal."""
+"""What the commands share on the terminal: exit codes, tables, bars with the time left."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,16 +17,19 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
-from bench.grid.plan import Experiment
-from bench.grid.runner import Event
-from bench.specs.run import EMBEDDED_WEIGHTS, RunSpec
-from bench.tuning.campaign import StudyPlan, TrialEvent
 from reports.analysis.aggregates import mean_defined
 from reports.formats.terminal import build_terminal_table
 from reports.records.run import RunResult, Status
-from reports.tables.table import Table
+from reports.tables.table import Table as ReportTable
 
+if TYPE_CHECKING:  # `--help` needs this file, and neither of these
+    from bench.grid.runner import Event
+    from bench.specs.run import RunSpec
+    from bench.tuning.campaign import StudyPlan, TrialEvent
+
+EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 STYLES = {
     Status.DONE: "green",
     Status.SKIPPED: "yellow",
@@ -34,75 +37,110 @@ STYLES = {
     Status.OOM: "red",
     Status.FAILED: "red",
 }
-
 FIT_FRAC = 0.85  # how much of a run is training; the rest is scoring
 
 
-class GridDisplay:
-    """Shows the events of `runner.run_grid`; a context manager."""
+def add_columns(table: Table, words: Sequence[str] = (), numbers: Sequence[str] = ()) -> Table:
+    """Add columns of words, which fold, and then columns of numbers, which keep to the right."""
+    for heading in words:
+        table.add_column(heading, overflow="fold")
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
 
-    def __init__(self, console: Console, n_runs: int) -> None:
+
+def print_tables(tables: Sequence[ReportTable], console: Console) -> None:
+    """Print the tables of a report one below the other."""
+    for table in tables:
+        console.print()
+        console.print(build_terminal_table(table))
+
+
+@contextmanager
+def case_progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar for each ``what`` that is reported to ``on_case(what, done, total)``."""
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def on_case(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done)
+
+        yield on_case
+
+
+class Bars:
+    """A context manager that shows bars with the time left; nothing where there is no terminal."""
+
+    def __init__(self, console: Console) -> None:
         self.console = console
-        self.n_runs = n_runs
-        self.started = time.monotonic()
-        columns = (
+        self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            speed_estimate_period=300,
         )
-        clock = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
-        live = console.is_terminal
-        self.progress = Progress(
-            *columns, *clock, console=console, disable=not live, speed_estimate_period=300
-        )
-        self.grid = self.progress.add_task("all runs", total=n_runs, state=f"0/{n_runs}")
-        self.tasks: dict[str, TaskID] = {}
-        self.fractions: dict[str, float] = {}
-        self.n_ended = 0
 
-    def __enter__(self) -> GridDisplay:
+    def __enter__(self) -> Self:
         self.progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.progress.stop()
+
+
+class GridDisplay(Bars):
+    """Shows the events of `run_grid`: a bar for all runs, and one for each run under way."""
+
+    def __init__(self, console: Console, n_runs: int) -> None:
+        super().__init__(console)
+        self.n_runs = n_runs
+        self.n_ended = 0
+        self.started = time.monotonic()
+        self.grid = self.progress.add_task("all runs", total=n_runs, state=f"0/{n_runs}")
+        self.tasks: dict[str, TaskID] = {}
+        self.fractions: dict[str, float] = {}  # of each run that has begun, ended ones included
 
     def show(self, event: Event) -> None:
         """Bring the bars up to date; a run that has ended becomes a line of its own."""
         run_id = event.spec.run_id
         if event.phase == "start":
-            self.tasks[run_id] = self.progress.add_task(
-                describe_spec(event.spec), total=1.0, state="starting"
-            )
+            name = describe_spec(event.spec)
+            self.tasks[run_id] = self.progress.add_task(name, total=1.0, state="starting")
         elif event.result is not None:
-            self.progress.remove_task(self.tasks.pop(run_id))
-            self.fractions[run_id] = 1.0
-            self.n_ended += 1
-            self.console.print(
-                describe_result(event.result)
-                + ("" if self.progress.live.is_started else self._eta())
-            )
+            self._end(run_id, event.result)
         else:
-            share = event.done / event.total
-            self.fractions[run_id] = (
-                FIT_FRAC * share if event.phase == "fit" else FIT_FRAC + (1 - FIT_FRAC) * share
-            )
-            state = (
-                f"{'epoch' if event.phase == 'fit' else 'scoring case'} {event.done}/{event.total}"
-            )
-            self.progress.update(self.tasks[run_id], completed=self.fractions[run_id], state=state)
+            self._advance(run_id, event)
         done = sum(self.fractions.values())
         self.progress.update(self.grid, completed=done, state=f"{self.n_ended}/{self.n_runs}")
 
-    def _eta(self) -> str:
-        done = sum(self.fractions.values())
-        left_s = (time.monotonic() - self.started) * (self.n_runs - done) / done
-        return f" ({self.n_ended}/{self.n_runs} runs, ETA {left_s:.0f} s)"
+    def _advance(self, run_id: str, event: Event) -> None:
+        share = event.done / event.total
+        if event.phase == "fit":
+            state = f"epoch {event.done}/{event.total}"
+            fraction = FIT_FRAC * share
+        else:
+            state = f"scoring case {event.done}/{event.total}"
+            fraction = FIT_FRAC + (1 - FIT_FRAC) * share
+        self.fractions[run_id] = fraction
+        self.progress.update(self.tasks[run_id], completed=fraction, state=state)
+
+    def _end(self, run_id: str, result: RunResult) -> None:
+        self.progress.remove_task(self.tasks.pop(run_id))
+        self.fractions[run_id] = 1.0
+        self.n_ended += 1
+        line = describe_result(result)
+        if not self.progress.live.is_started:
+            done = sum(self.fractions.values())
+            left_s = (time.monotonic() - self.started) * (self.n_runs - done) / done
+            line += f" ({self.n_ended}/{self.n_runs} runs, ETA {left_s:.0f} s)"
+        self.console.print(line)
 
 
 def describe_spec(spec: RunSpec) -> str:
@@ -120,87 +158,30 @@ def describe_result(result: RunResult) -> str:
     return f"{head}: Dice {100 * dice:.1f} % in {result.cost.fit_s + result.cost.score_s:.0f} s"
 
 
-@contextmanager
-def case_progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each thing that goes case by case; it appears only when there is something to do."""
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def on_case(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done)
-
-        yield on_case
-
-
-EXIT_DONE, EXIT_FAILED_RUNS, EXIT_INTERRUPTED = 0, 1, 130
-
-
-def say_what_is_missing(experiment: Experiment, console: Console) -> None:
-    """Say where neither the data nor the weights are real."""
-    if experiment.phantom is not None:
-        console.print("[yellow]no --data-root: the data are SYNTHETIC phantoms, not patients[/]")
-    if experiment.protocol.model.weights == "none":
-        console.print("[yellow]weights: none, the backbone starts from random numbers[/]")
-    if experiment.protocol.model.weights == EMBEDDED_WEIGHTS:
-        console.print(
-            "[yellow]weights: formula-vit (embedded), pre-trained on images drawn from formulas[/]"
-        )
-
-
-def print_tables(tables: Sequence[Table], console: Console) -> None:
-    """Print tables one below the other."""
-    for table in tables:
-        console.print()
-        console.print(build_terminal_table(table))
-
-
-class StudyDisplay:
-    """Shows the events of `campaign.run_studies`; a context manager."""
+class StudyDisplay(Bars):
+    """Shows the events of `run_studies`: a bar for each study."""
 
     def __init__(self, console: Console, plans: Sequence[StudyPlan]) -> None:
-        self.console = console
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[state]}"),
-        )
-        clock = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
-        live = console.is_terminal
-        self.progress = Progress(
-            *columns, *clock, console=console, disable=not live, speed_estimate_period=300
-        )
+        super().__init__(console)
         self.best: dict[str, float] = {}
-        self.tasks = {
-            plan.spec.name: self.progress.add_task(
-                escape(f"{plan.run.method} · {plan.run.dataset}"),
-                total=plan.spec.tune.trials or None,
-                state="waiting",
-            )
-            for plan in plans
-        }
-
-    def __enter__(self) -> StudyDisplay:
-        self.progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.progress.stop()
+        self.tasks: dict[str, TaskID] = {}
+        for plan in plans:
+            name = escape(f"{plan.run.method} · {plan.run.dataset}")
+            total = plan.spec.tune.trials or None
+            self.tasks[plan.spec.name] = self.progress.add_task(name, total=total, state="waiting")
 
     def show(self, event: TrialEvent) -> None:
         """Bring the bars up to date; a trial that has ended becomes a line of its own."""
-        name, outcome = event.plan.spec.name, event.outcome
-        total = event.plan.spec.tune.trials
+        name = event.plan.spec.name
+        outcome = event.outcome
         if outcome is None:
-            state = f"trial {event.number + 1}{f'/{total}' if total else ''}"
-            validated = f", validated {event.validations} x" if event.validations else ""
-            self.progress.update(self.tasks[name], state=state + validated)
+            total = event.plan.spec.tune.trials
+            state = f"trial {event.number + 1}"
+            if total:
+                state += f"/{total}"
+            if event.validations:
+                state += f", validated {event.validations} x"
+            self.progress.update(self.tasks[name], state=state)
             return
         if outcome.status is Status.DONE and not outcome.pruned:
             self.best[name] = max(outcome.dice, self.best.get(name, 0.0))
@@ -210,16 +191,17 @@ class StudyDisplay:
 
 def describe_trial(event: TrialEvent, best: float | None) -> str:
     """Return one line, as Rich markup, that says how a trial ended."""
-    run, outcome = event.plan.run, event.outcome
+    run = event.plan.run
+    outcome = event.outcome
     assert outcome is not None
     number = f"trial {event.number + 1}/{event.plan.spec.tune.trials or '?'}"
-    word = "pruned" if outcome.pruned else outcome.status.value
-    style = "dim" if outcome.pruned else STYLES[outcome.status]
-    found = (
-        f"inner Dice {100 * outcome.dice:.1f}"
-        if outcome.status is Status.DONE
-        else escape(outcome.reason)
-    )
-    so_far = "" if best is None else f", best {100 * best:.1f}"
     name = escape(f"{run.method} · {run.dataset} · {number}")
-    return f"[{style}]{word:8}[/] {name}  {found}{so_far} ({outcome.fit_s:.0f} s)"
+    head = f"[{STYLES[outcome.status]}]{outcome.status:8}[/]"
+    if outcome.pruned:
+        head = "[dim]pruned  [/]"
+    found = escape(outcome.reason)
+    if outcome.status is Status.DONE:
+        found = f"inner Dice {100 * outcome.dice:.1f}"
+    if best is not None:
+        found += f", best {100 * best:.1f}"
+    return f"{head} {name}  {found} ({outcome.fit_s:.0f} s)"

@@ -1,114 +1,101 @@
-"""What `tune` does, and how `run` comes by tuned values."""
+"""The command `tune`, and the search of values that `run --tune` starts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from filelock import FileLock
 from rich.console import Console
 from rich.markup import escape
+from typer import Option
 
-from bench.cli.options import TuneRequest
-from bench.cli.terminal import (
-    EXIT_DONE,
-    EXIT_FAILED_RUNS,
-    EXIT_INTERRUPTED,
-    StudyDisplay,
-    say_what_is_missing,
-)
-from bench.cli.values import lay_out_runs
+from bench.cli.options import ComputeRequest, Request, TuneRequest, takes
+from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
+from bench.cli.terminal import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, StudyDisplay, print_tables
 from bench.grid.plan import Experiment
-from bench.grid.runner import Slots
-from bench.models.contract import check_methods
+from bench.grid.runner import Slots, choose_slots
 from bench.specs.protocol import SpecError
 from bench.specs.run import RunSpec
-from bench.tracking.publishing import Tracker
-from bench.tuning.best_values import apply_tuned, find_studies, read_toml, take_best, write_toml
-from bench.tuning.campaign import LOCK, StudyPlan, plan_studies, run_studies
+from bench.tuning.best_values import take_best, write_toml
+from bench.tuning.campaign import LOCK, plan_studies, run_studies
 from bench.tuning.space import build_space, check_only, check_owners, split_values
-from reports.formats.terminal import build_terminal_table
 from reports.records.run import Status
 from reports.records.study import TUNING, StudyRecord
 from reports.tables.tuning import tuning_tables
 
+commands = typer.Typer()
+DEFAULT_TRIALS = 20
 STORAGE = "optuna.db"
 UNITS_S = {"s": 1, "m": 60, "h": 3600}
 
 
-def check_searches(experiment: Experiment, tuning: TuneRequest) -> None:
-    """Check what shall be searched, before any data are looked at.
+@dataclass(frozen=True)
+class BudgetOptions:
+    """How long and by which rules to search, as it was typed."""
 
-    Raises: ValueError in one sentence for a dimension that does not exist, or whose ends do not fit
-    the backbone.
+    trials: Annotated[int | None, Option(min=1, help="Trials for each method; default 20.")] = None
+    budget: Annotated[
+        str | None,
+        Option(help="Seconds of training for each method instead, as in 90s, 30m or 2h."),
+    ] = None
+    sampler: Annotated[str, Option(help="tpe, gp, random, cmaes or qmc.")] = "tpe"
+    pruner: Annotated[str, Option(help="median, wilcoxon or none.")] = "median"
+    objectives: Annotated[str, Option(help="dice, or dice,params for a Pareto front.")] = "dice"
+    tune_seed: Annotated[int, Option(help="Seed of the sampler.")] = 0
+    export_tuned: Annotated[
+        Path | None, Option(help="Write the best values to this TOML file.")
+    ] = None
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """The budget as fields of the protocol."""
+        return {
+            "trials": 0 if self.budget else self.trials or DEFAULT_TRIALS,
+            "budget_s": read_budget(self.budget) if self.budget else 0.0,
+            "sampler": self.sampler,
+            "pruner": self.pruner,
+            "objectives": self.objectives,
+            "seed": self.tune_seed,
+        }
+
+
+@commands.command()
+@takes(Request, ComputeRequest, TuneRequest, BudgetOptions)
+def tune(
+    request: Request, compute: ComputeRequest, tuning: TuneRequest, options: BudgetOptions
+) -> None:
+    """Search each method's settings and the shared ones under one budget, on the training part of
+    the fold alone.
+
+    The first trial is the default. What has been tried is not repeated: after Ctrl-C or a power
+    cut, give the same command again; more of them at once share the work. Then: `run --tuned`.
     """
-    searches, protocol = tuning.search or (), experiment.protocol
-    check_owners(searches, [spec.name for spec in experiment.methods])
-    built = [spec.build() for spec in experiment.methods]
-    check_only(tuning.dimensions, built, protocol, searches)
-    for method in built:
-        asked = set(build_space(method, protocol, searches)) - set(build_space(method, protocol))
-        owned = [
-            split_values({dimension.key: end})[0] for dimension in asked for end in dimension.ends
-        ]
-        ends = [replace(method, **values) for values in owned if values]
-        check_methods(ends, protocol.model.backbone, protocol.data.patch)
-
-
-def tune_command(
-    experiment: Experiment, tuning: TuneRequest, slots: Slots, export: Path | None, console: Console
-) -> int:
-    """Carry out the studies of a grid and print what they have found; return the exit code."""
-    say_what_is_missing(experiment, console)
+    if options.trials is not None and options.budget is not None:
+        raise ValueError("tune: --trials and --budget exclude each other, got both")
+    experiment = read_request(with_budget(request, tuning, options.fields))
+    check_searches(experiment, tuning)
+    slots = choose_slots(compute.device, compute.jobs, compute.execution)
+    console = Console()
+    warn_about_synthetic_inputs(experiment, console)
     specs = lay_out_runs(experiment, console).runs
     try:
-        records = _tune(specs, experiment, tuning, slots, console)
+        records = search_values(specs, experiment, slots, tuning, console)
     except KeyboardInterrupt:
         console.print(
             "interrupted: the trials that have ended are kept; the same command does the rest"
         )
-        return EXIT_INTERRUPTED
-    _print_tables(records, console)
-    if export is not None:
-        export.parent.mkdir(parents=True, exist_ok=True)
-        write_toml(export, [take_best(record) for record in records])
-        console.print(
-            f"values: {export}   use them:  [bold]python -m bench run --settings {export}[/]"
-        )
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if options.export_tuned is not None:
+        _export(records, options.export_tuned, console)
     console.print(
         "final runs:  [bold]python -m bench run --tuned[/] with the same methods and data sets"
     )
-    failed = [
-        record
-        for record in records
-        if record.best is None and record.trials[0].status != Status.SKIPPED
-    ]
-    return EXIT_FAILED_RUNS if failed else EXIT_DONE
-
-
-def choose_values(
-    experiment: Experiment,
-    tuning: TuneRequest,
-    slots: Slots,
-    specs: Sequence[RunSpec],
-    console: Console,
-    *,
-    tuned: bool,
-    settings: Path | None,
-) -> list[RunSpec]:
-    """Return the runs with tuned values, where the command asks for them: from studies, from a file, or tuned now."""
-    if settings is not None:
-        return apply_tuned(specs, read_toml(settings))
-    if tuned:
-        records = find_studies(specs, experiment.out, tuning.study)
-        return apply_tuned(specs, [take_best(record) for record in records])
-    if not experiment.protocol.tune.trials:
-        return list(specs)
-    records = _tune(specs, experiment, tuning, slots, console)
-    _print_tables(records, console)
-    return apply_tuned(specs, [take_best(record) for record in records])
+    raise typer.Exit(EXIT_FAILED if any(map(_has_failed, records)) else EXIT_DONE)
 
 
 def read_budget(text: str) -> float:
@@ -122,39 +109,77 @@ def read_budget(text: str) -> float:
     return float(match[1]) * UNITS_S[match[2]]
 
 
-def _tune(
+def with_budget(request: Request, tuning: TuneRequest, budget: Mapping[str, object]) -> Request:
+    """Return the request with a tuning budget among its settings; ``--set`` overrides it."""
+    given = {**budget, "per_fold": tuning.tune_per_fold, "epochs": tuning.trial_epochs or 0}
+    assignments = [f"tune.{name}={value}" for name, value in given.items()]
+    return replace(request, set=[*assignments, *(request.set or ())])
+
+
+def check_searches(experiment: Experiment, tuning: TuneRequest) -> None:
+    """Check what is to be searched, before any data are read.
+
+    Raises: ValueError in one sentence for a dimension that does not exist, or whose ends do not fit
+    the backbone.
+    """
+    from bench.models.contract import check_methods  # imports torch
+
+    searches = tuning.search or ()
+    protocol = experiment.protocol
+    check_owners(searches, [spec.name for spec in experiment.methods])
+    built = [spec.build() for spec in experiment.methods]
+    check_only(tuning.dimensions, built, protocol, searches)
+    for method in built:
+        asked = set(build_space(method, protocol, searches)) - set(build_space(method, protocol))
+        ends = []
+        for dimension in asked:
+            for end in dimension.ends:
+                own, _ = split_values({dimension.key: end})
+                if own:
+                    ends.append(replace(method, **own))
+        check_methods(ends, protocol.model.backbone, protocol.data.patch)
+
+
+def search_values(
     specs: Sequence[RunSpec],
     experiment: Experiment,
-    tuning: TuneRequest,
     slots: Slots,
+    tuning: TuneRequest,
     console: Console,
 ) -> list[StudyRecord]:
-    plans: list[StudyPlan] = plan_studies(
+    """Carry out the studies of a grid, send them to MLflow and print what they have found."""
+    from bench.tracking.publishing import Tracker  # imports pandas
+
+    folder = experiment.out / TUNING
+    plans = plan_studies(
         specs, experiment.out, tuning.search or (), tuning.study, tuning.dimensions
     )
-    storage = tuning.storage or f"sqlite:///{(experiment.out / TUNING / STORAGE).resolve()}"
+    storage = tuning.storage or f"sqlite:///{(folder / STORAGE).resolve()}"
     budget = experiment.protocol.tune.budget
     console.print(
         f"tuning {len(plans)} methods x data sets, {budget} each, in {storage}", soft_wrap=True
     )
     with StudyDisplay(console, plans) as display:
         records = run_studies(plans, storage, experiment.out, slots, display.show)
-    with FileLock(
-        experiment.out / TUNING / LOCK
-    ):  # workers that share the studies end at the same time
+    with FileLock(folder / LOCK):  # workers that share the studies end at the same time
         tracker = Tracker(experiment.out, console=console)
         for plan, record in zip(plans, records, strict=True):
             tracker.send_study(record, plan.folder)
+    print_tables(tuning_tables(records), console)
+    for record in records:
+        if record.best is None:
+            console.print(
+                f"[yellow]{record.name}: no trial has ended well ({escape(record.reasons)}); "
+                "the default is what is left[/]"
+            )
     return records
 
 
-def _print_tables(records: Sequence[StudyRecord], console: Console) -> None:
-    for table in tuning_tables(records):
-        console.print()
-        console.print(build_terminal_table(table))
-    for record in records:
-        if record.best is None:
-            reasons = escape(record.reasons)
-            console.print(
-                f"[yellow]{record.name}: no trial has ended well ({reasons}); the default is what is left[/]"
-            )
+def _export(records: Sequence[StudyRecord], file: Path, console: Console) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_toml(file, [take_best(record) for record in records])
+    console.print(f"values: {file}   use them:  [bold]python -m bench run --settings {file}[/]")
+
+
+def _has_failed(record: StudyRecord) -> bool:
+    return record.best is None and record.trials[0].status != Status.SKIPPED

@@ -14,10 +14,11 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from bench.specs.protocol import SECTIONS, Protocol, SpecError, override, suggest
-from methods.base import Method
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
+
+    from methods.base import Method  # imports torch, which `run` wants to do without for a while
 
 Value = str | int | float | bool
 LOG_SPAN = 10  # a range given on the command line is logarithmic from this ratio of its ends on

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.cli.store import find_run
+from bench.cli.store import match_run
 from reports.analysis.run_pair import compare_regions, list_differences, pair_cases
 from reports.records.run import RunResult, Status
 from tests.reports.made_results import make_result, without_numbers
@@ -52,9 +52,11 @@ def test_only_common_cases_are_paired_and_few_have_no_p() -> None:
     some = replace(
         LORA, cases=tuple(row for row in LORA.cases if row.case.endswith(("1", "2", "3")))
     )
-    one, two = pair_cases(LINEAR, some)
-    assert one.index.tolist() == two.index.tolist() == ["brats_0_01", "brats_0_02", "brats_0_03"]
-    assert {item.p for item in compare_regions(one, two)} == {None}
+    first, second = pair_cases(LINEAR, some)
+    assert (
+        first.index.tolist() == second.index.tolist() == ["brats_0_01", "brats_0_02", "brats_0_03"]
+    )
+    assert {item.p for item in compare_regions(first, second)} == {None}
 
 
 @pytest.mark.parametrize(
@@ -78,11 +80,11 @@ def test_what_cannot_be_paired_is_refused(other: RunResult, sentence: str) -> No
 
 def test_a_run_is_found_by_its_id_or_a_part_of_it() -> None:
     runs = [LORA, LINEAR, make_result("lora", seed=1)]
-    assert find_run(runs, LORA.run_id) is LORA
-    assert find_run(runs, "linear") is LINEAR
+    assert match_run(runs, LORA.run_id) is LORA
+    assert match_run(runs, "linear") is LINEAR
     with pytest.raises(ValueError, match=r"got 'lora', which fits 2 of them: fixture-brats-lora"):
-        find_run(runs, "lora")
+        match_run(runs, "lora")
     with pytest.raises(ValueError, match="got 'unet', which fits none of fixture-brats-lora"):
-        find_run(runs, "unet")
+        match_run(runs, "unet")
     with pytest.raises(ValueError, match="the tracking store holds no result yet"):
-        find_run([], "lora")
+        match_run([], "lora")

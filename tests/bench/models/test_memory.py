@@ -204,7 +204,7 @@ def test_how_it_computes_is_no_part_of_what_a_run_is(monkeypatch):
         calls.append((experiment.protocol, slots))
         return 0
 
-    monkeypatch.setattr(run, "run_grid_command", record)
+    monkeypatch.setattr(run, "carry_out", record)
     for options in ([], ["--slices-per-chunk", "8", "--checkpointing"]):
         assert app.main(["run", "--device", "cpu", *options]) == 0
     (protocol, plain), (same, saving) = calls
