@@ -1,4 +1,4 @@
-"""The types that all data set code shares: releases, cases, classes, regions, and what was found on disk."""
+"""The types that all data set code shares: releases, cases, classes, regions, problems."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Window:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """The facts of a data set below a root; values and regions are those of the release found there.
+    """The facts of a data set below a root; values and regions are those of its release.
 
     ``classes`` are the training classes in order, background first; ``label_values[i]`` stands for
     class i in the label files.

@@ -13,6 +13,7 @@ from datasets.base import Region, Release, Window
 from datasets.layouts.released import ReleasedDataset
 
 FLAT_VOLUME = r"(?P<role>images)/case_(?P<number>\d+)"  # as the imaging repository has them
+CLONE_HINT = "; a clone of the repository holds labels alone until its download script has run"
 FAULTY_2019 = frozenset(f"case_{number:05d}" for number in (15, 23, 37, 68, 125, 133))
 
 KITS19 = Release(
@@ -28,7 +29,7 @@ KITS19 = Release(
     layout="case_00000/{imaging,segmentation}.nii[.gz] at any depth",
     clue=r"(?i)kits-?_?(?:20)?19|(?:^|/)kits\.json$",
     expects_label=r"^case_00(?:[01]\d\d|20\d) ",
-    no_image_hint="; a clone of the repository holds labels alone until its download script has run",
+    no_image_hint=CLONE_HINT,
     orientation="IPL",
     # Isensee's list of doubtful labels, four of which have been corrected since:
     exclude={"nnunet2019": FAULTY_2019},

@@ -1,5 +1,6 @@
-"""LiTS: contrast-enhanced CT of livers with lesions, as published and as task 3 of the Medical Segmentation Decathlon.
+"""LiTS: contrast-enhanced CT of livers with lesions.
 
+The data as published, and as task 3 of the Medical Segmentation Decathlon (MSD).
 Volumes are paired with labels by number, in any folder; ``test-volume-0.nii`` has no label. Volumes
 28 to 47 come from another collection and carry no spacing: their headers say 1 mm and the identity.
 Intensities are clipped and scaled with foreground constants that circulate for this data set.

@@ -1,4 +1,4 @@
-"""From the files of a release to cases: which file is which channel, and what is missing or doubled."""
+"""From the files of a release to cases: choose a file for each channel, report missing ones."""
 
 from __future__ import annotations
 

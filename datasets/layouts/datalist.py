@@ -1,4 +1,4 @@
-"""A user's own data set, without code: a datalist names its files, its labels and what is scored."""
+"""A user's own data set, without code: a datalist names its files, labels and scored regions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,7 @@ from pathlib import Path
 
 from datasets.base import Case, DataError, Dataset, DatasetInfo, Discovery, Problem, Region
 from datasets.layouts.case_files import check_presence, stem
-from datasets.layouts.datalist_file import (
-    FOR_PREDICTION,
-    DatalistFile,
-    Entry,
-    TrainingEntry,
-    read_datalist,
-    slug,
-)
+from datasets.layouts.datalist_file import DatalistFile, Entry, TrainingEntry, read_datalist, slug
 
 
 class Datalist(Dataset):
@@ -30,7 +23,7 @@ class Datalist(Dataset):
 
     @cached_property
     def content(self) -> DatalistFile:
-        """What the file says.
+        """The content of the file.
 
         Raises: DataError as `read_datalist`.
         """
@@ -40,23 +33,15 @@ class Datalist(Dataset):
     def info(self) -> DatasetInfo:
         """The facts of the data set."""
         content = self.content
-        name = slug(content.name or self.file.stem)
-        values = list(content.values)
-        groups = content.regions or {
-            title: [value] for value, title in content.values.items() if value != 0
-        }
         return DatasetInfo(
-            name=name,
+            name=slug(content.name or self.file.stem),
             title=content.description or content.name or self.file.stem,
             reference=content.reference,
             modality="CT" if content.is_ct else "MRI",
             channels=content.channel_names,
             classes=tuple(content.values.values()),
-            label_values=tuple(values),
-            regions=tuple(
-                Region(title, tuple(values.index(value) for value in group))
-                for title, group in groups.items()
-            ),
+            label_values=tuple(content.values),
+            regions=_build_regions(content),
             layout=f"the files that {self.file} lists",
             window=content.window,
         )
@@ -65,48 +50,58 @@ class Datalist(Dataset):
     def meaning(self) -> str:
         """A hash of what the labels and the intensities mean."""
         info = self.info
-        facts = [info.modality, info.channels, info.classes, info.label_values]
         regions = [[region.name, *region.classes] for region in info.regions]
-        return hashlib.sha1(
-            json.dumps([*facts, regions]).encode(), usedforsecurity=False
-        ).hexdigest()
+        facts = [info.modality, info.channels, info.classes, info.label_values, regions]
+        return hashlib.sha1(json.dumps(facts).encode(), usedforsecurity=False).hexdigest()
 
     def discover(self) -> Discovery:
-        """List the cases of the file; that their files exist is looked at as well."""
+        """List the cases of the file, and which of their files do not exist."""
         content = self.content
-        entries: list[Entry] = list(content.training)
-        for part in FOR_PREDICTION:
-            entries += getattr(content, part)
+        entries = [*content.training, *content.validation, *content.testing, *content.test]
         cases = [self._build_case(entry) for entry in entries]
-        repeated = [case for case, count in Counter(case.id for case in cases).items() if count > 1]
+        counts = Counter(case.id for case in cases)
+        repeated = [case_id for case_id, count in counts.items() if count > 1]
         if repeated:
-            hint = 'give each entry an "id"'
-            raise DataError(
-                f"datalist: {self.file}: {len(repeated)} cases have one id, such as {repeated[0]} ({hint})"
-            )
-        problems = [problem for case in cases for problem in self._check_files(case)]
-        wrong = {problem.case for problem in problems}
-        usable = sorted((case for case in cases if case.id not in wrong), key=lambda case: case.id)
+            rule = f"{len(repeated)} cases have one id, such as {repeated[0]}"
+            raise DataError(f'datalist: {self.file}: {rule} (give each entry an "id")')
+        problems: list[Problem] = []
+        usable = []
+        for case in cases:
+            wrong = check_presence(f"{self.info.name}: case {case.id}", case.id, case.files)
+            problems += wrong
+            if not wrong:
+                usable.append(case)
+        usable.sort(key=lambda case: case.id)
         return Discovery(self.info.title, "", tuple(usable), tuple(problems))
 
     def _build_case(self, entry: Entry) -> Case:
         channels, images = self.info.channels, entry.images
         if len(images) not in (1, len(channels)):
-            raise DataError(
-                f"datalist: {self.file}: image: must name a file for each of {', '.join(channels)}, or one with a 4th "
-                f"axis, got {len(images)}, the first {images[0] if images else 'missing'}"
-            )
+            rule = f"must name a file for each of {', '.join(channels)}, or one with a 4th axis"
+            found = f"got {len(images)}, the first {next(iter(images), 'missing')}"
+            raise DataError(f"datalist: {self.file}: image: {rule}, {found}")
         paths = [self.root / image for image in images]
         case_id = entry.id or re.sub(r"[^\w.-]", "_", stem(paths[0]).name)
-        is_stack = len(paths) < len(channels)
+        stack: tuple[int, ...] = ()
+        if len(paths) < len(channels):
+            paths *= len(channels)
+            stack = tuple(range(len(channels)))
         return Case(
             id=case_id,
             patient=entry.patient or case_id,
-            images=dict(zip(channels, paths * len(channels) if is_stack else paths, strict=True)),
+            images=dict(zip(channels, paths, strict=True)),
             label=self.root / entry.label if isinstance(entry, TrainingEntry) else None,
-            stack=tuple(range(len(channels))) if is_stack else (),
+            stack=stack,
         )
 
-    def _check_files(self, case: Case) -> list[Problem]:
-        where = f"{self.info.name}: case {case.id}"
-        return check_presence(where, case.id, case.files)
+
+def _build_regions(content: DatalistFile) -> tuple[Region, ...]:
+    """Return the regions of the file; each class but the background if it names none."""
+    values = list(content.values)
+    groups = content.regions
+    if not groups:
+        groups = {title: [value] for value, title in content.values.items() if value != 0}
+    regions = []
+    for title, group in groups.items():
+        regions.append(Region(title, tuple(values.index(value) for value in group)))
+    return tuple(regions)

@@ -1,4 +1,7 @@
-"""What a datalist says: a JSON file in the form of MONAI and the Medical Segmentation Decathlon, checked key by key."""
+"""The content of a datalist, checked key by key.
+
+The JSON file has the form of MONAI and the Medical Segmentation Decathlon.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, mod
 
 from datasets.base import DataError, Window
 
-FOR_PREDICTION = (
-    "validation",
-    "testing",
-    "test",
-)  # lists whose cases are neither trained on nor scored
-
 
 def _check_id(text: str) -> str:
     if text and not re.fullmatch(r"[\w.-]+", text):
@@ -27,9 +24,7 @@ def _check_id(text: str) -> str:
 class Entry(BaseModel):
     """One case; paths are relative to the datalist's folder or absolute."""
 
-    image: (
-        str | list[str]
-    )  # one file, of several channels if it has a fourth axis, or one file a channel
+    image: str | list[str]  # one file, with a 4th axis if it has several channels; or one a channel
     id: Annotated[str, AfterValidator(_check_id)] = ""  # empty: the name of the (first) image
     patient: str = ""  # empty: the id; cases of one patient stay together
 
@@ -51,7 +46,7 @@ class TrainingEntry(Entry):
 
 
 class DatalistFile(BaseModel):
-    """The content of a datalist; keys of the Decathlon's dataset.json that are not named here are passed over."""
+    """The content of a datalist; other keys of the Decathlon's dataset.json are ignored."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -61,12 +56,10 @@ class DatalistFile(BaseModel):
     modality: str | dict[str, str]  # MRI or CT, or channel number -> its name
     channels: list[str] = []  # names, where ``modality`` does not give them
     labels: dict[str, str | int]  # value -> class or class -> value
-    regions: dict[
-        str, list[int]
-    ] = {}  # what is scored, by label values; empty: each class but the background
-    window: Window | None = None  # of CT
+    regions: dict[str, list[int]] = {}  # region -> label values; empty: each class but background
+    window: Window | None = None  # CT only
     training: list[TrainingEntry]
-    validation: list[Entry] = []
+    validation: list[Entry] = []  # this list and the next two are for prediction only
     testing: list[Entry] = []
     test: list[Entry] = []
 
@@ -78,15 +71,13 @@ class DatalistFile(BaseModel):
                 raise ValueError(f"unknown key '{key}' (did you mean '{close[0]}'?)")
         values = self.values
         if len(values) < 2 or values.get(0) is None:
-            raise ValueError(
-                f"labels: must have a background of value 0 and a class beside it, got {self.labels}"
-            )
+            rule = "must have a background of value 0 and a class beside it"
+            raise ValueError(f"labels: {rule}, got {self.labels}")
         for region, members in self.regions.items():
-            unknown = sorted(set(members) - values.keys())
+            unknown = set(members) - values.keys()
             if not members or unknown or not re.fullmatch(r"[\w .-]+", region):
-                raise ValueError(
-                    f"regions: '{region}' must be values of the labels {sorted(values)}, got {members}"
-                )
+                rule = f"'{region}' must be values of the labels {sorted(values)}"
+                raise ValueError(f"regions: {rule}, got {members}")
         if self.window and not self.is_ct:
             raise ValueError(f"window: is of Hounsfield units, got modality {self.modality}")
         if not self.training:
@@ -96,18 +87,18 @@ class DatalistFile(BaseModel):
     @property
     def values(self) -> dict[int, str]:
         """Label value -> class, sorted by value, so that the background comes first."""
-        pairs = [
-            (key, value) if str(key).lstrip("-").isdigit() else (value, key)
-            for key, value in self.labels.items()
-        ]
-        return {
-            value: name for value, name in sorted((int(value), str(name)) for value, name in pairs)
-        }
+        pairs = []
+        for key, value in self.labels.items():
+            if key.lstrip("-").isdigit():
+                pairs.append((int(key), str(value)))
+            else:
+                pairs.append((int(value), key))
+        return dict(sorted(pairs))
 
     @property
     def is_ct(self) -> bool:
         """Whether intensities are Hounsfield units."""
-        names = [self.modality] if isinstance(self.modality, str) else list(self.modality.values())
+        names = [self.modality] if isinstance(self.modality, str) else self.modality.values()
         return all(name.upper() == "CT" for name in names)
 
     @property
@@ -116,38 +107,32 @@ class DatalistFile(BaseModel):
         if self.channels:
             return tuple(self.channels)
         if isinstance(self.modality, dict):
-            return tuple(
-                name for _, name in sorted(self.modality.items(), key=lambda item: int(item[0]))
-            )
+            return tuple(self.modality[number] for number in sorted(self.modality, key=int))
         n_files = len(self.training[0].images)
-        return (
-            tuple(f"channel{number}" for number in range(n_files))
-            if n_files > 1
-            else (self.modality.lower(),)
-        )
+        if n_files == 1:
+            return (self.modality.lower(),)
+        return tuple(f"channel{number}" for number in range(n_files))
 
 
 def read_datalist(file: Path) -> DatalistFile:
-    """Return what a datalist says.
+    """Return the content of a datalist.
 
     Raises: DataError with one sentence that names the key.
     """
     where = f"datalist: {file}"
     if not file.is_file():
-        raise DataError(
-            f"{where}: no such file (--datasets takes names and datalists, files that end in .json)"
-        )
+        hint = "--datasets takes names and datalists, files that end in .json"
+        raise DataError(f"{where}: no such file ({hint})")
     try:
         return DatalistFile.model_validate_json(file.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        text = f"{place}: {first['msg']}" if place else first["msg"]
-        raise DataError(
-            f"{where}: {text.replace('Value error, ', '')} (docs/data.md has an example)"
-        ) from None
+        message = first["msg"].replace("Value error, ", "")
+        parts = [where, ".".join(map(str, first["loc"])), message]
+        text = ": ".join(filter(None, parts))
+        raise DataError(f"{text} (docs/data.md has an example)") from None
 
 
 def slug(name: str) -> str:
-    """Return a name as it can stand in the name of a folder."""
+    """Return a name in a form that a folder can have."""
     return re.sub(r"\W+", "_", name).strip("_").lower()

@@ -19,7 +19,7 @@ class Recognition:
     """The release that some files belong to, by their names."""
 
     release: Release  # knows most of the files
-    runner_up: Release | None  # knows most of them among the others; None if no other knows any
+    runner_up: str  # title of the release that knows second most; empty if no other knows any
     rivals: tuple[Release, ...]  # fit equally well, but their labels mean something else
     hits: Mapping[str, list[Hit]]  # release name -> the files that it knows
 
@@ -46,8 +46,7 @@ def discover_release(name: str, root: Path, releases: Sequence[Release]) -> Disc
         text = f"{name}: {root} is read as {release.title}, the names would fit {rival} as well"
         hint = "its labels differ; put the release into the folder's name"
         problems.insert(0, Problem("", f"{text} ({hint})", is_warning=True))
-    runner_up = found.runner_up.title if found.runner_up else ""
-    return Discovery(release.title, runner_up, tuple(cases), tuple(problems), release)
+    return Discovery(release.title, found.runner_up, tuple(cases), tuple(problems), release)
 
 
 def iter_files(root: Path) -> Iterator[Path]:
@@ -78,14 +77,17 @@ def recognise_release(
         paths: for each file, the path that the patterns are matched with.
         hints: paths in which the releases' clues are searched.
     """
-    hits = {release.name: find_hits(release, paths) for release in releases}
-    fits = {each.name: (len(hits[each.name]), _has_clue(each, hints)) for each in releases}
+    hits = {}
+    fits = {}
+    for release in releases:
+        hits[release.name] = find_hits(release, paths)
+        fits[release.name] = (len(hits[release.name]), _has_clue(release, hints))
     best, *others = sorted(releases, key=lambda each: fits[each.name], reverse=True)
     rivals = []
     for other in others:
         if fits[other.name] == fits[best.name] and other.meaning != best.meaning:
             rivals.append(other)
-    runner_up = others[0] if others and hits[others[0].name] else None
+    runner_up = others[0].title if others and hits[others[0].name] else ""
     return Recognition(best, runner_up, tuple(rivals), hits)
 
 
@@ -94,16 +96,21 @@ def find_hits(release: Release, paths: Mapping[Path, str]) -> list[Hit]:
     patterns = [re.compile(rf"(?:^|/){pattern}\.nii(?:\.gz)?$") for pattern in release.files]
     hits = []
     for path, text in paths.items():
-        match = next(filter(None, (pattern.search(text) for pattern in patterns)), None)
-        if match is None:
-            continue
-        groups: dict[str, str | int] = {}
-        for key, value in match.groupdict("").items():
-            groups[key] = int(value) if value.isdigit() else value
-        case = release.case_id.format(**groups)
-        patient = release.patient_id.format(**groups) or case
-        hits.append(Hit(path, case, patient, match["role"].lower()))
+        for pattern in patterns:
+            match = pattern.search(text)
+            if match:
+                hits.append(_build_hit(release, path, match))
+                break
     return hits
+
+
+def _build_hit(release: Release, path: Path, match: re.Match[str]) -> Hit:
+    groups: dict[str, str | int] = {}
+    for key, value in match.groupdict("").items():
+        groups[key] = int(value) if value.isdigit() else value
+    case = release.case_id.format(**groups)
+    patient = release.patient_id.format(**groups) or case
+    return Hit(path, case, patient, match["role"].lower())
 
 
 def _has_clue(release: Release, hints: Sequence[str]) -> bool:

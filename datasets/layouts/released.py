@@ -1,4 +1,4 @@
-"""A data set of which there are several releases, each one entry of a table."""
+"""A data set of which there are several releases."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datasets.layouts.discovery import discover_release
 
 
 class ReleasedDataset(Dataset):
-    """A public data set; the release below the root is told from the names of its files."""
+    """A public data set; the names of the files tell which release is below the root."""
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -20,12 +20,20 @@ class ReleasedDataset(Dataset):
     releases: ClassVar[tuple[Release, ...]]
 
     @classmethod
+    def find_release(cls, name: str) -> Release:
+        """Return a release by its name.
+
+        Raises: KeyError if there is no such release.
+        """
+        return {each.name: each for each in cls.releases}[name]
+
+    @classmethod
     def describe(cls, release: str) -> DatasetInfo:
         """Return the facts of a release by its name.
 
         Raises: KeyError if there is no such release.
         """
-        entry = {each.name: each for each in cls.releases}[release]
+        entry = cls.find_release(release)
         return DatasetInfo(
             name=cls.name,
             title=entry.title,
@@ -48,5 +56,5 @@ class ReleasedDataset(Dataset):
         return self.describe(found.name)
 
     def discover(self) -> Discovery:
-        """Decide on the release and list its cases."""
+        """Choose the release and list its cases."""
         return discover_release(self.name, self.root, self.releases)

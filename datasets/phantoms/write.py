@@ -58,7 +58,7 @@ def write_phantoms(
         raise ValueError(
             f"phantom: layout '{layout}' is one of {files.dataset}, got data set {name}"
         )
-    release = next(each for each in kind.releases if each.name == files.release)
+    release = kind.find_release(files.release)
     shape = shape or DEMO_SHAPE
     if n_cases < 1 or min(shape) < MIN_SIZE:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""nnU-Net's ``splits_final.json``: a list of folds, each with the ids to train on and, as ``val``, those held out."""
+"""Files of folds, as nnU-Net's ``splits_final.json``; ``val`` is the part that is held out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.base import Case, DataError
-from datasets.splits.rule import Split, split_cases, split_rest
+from datasets.splits.rule import Split, patients_of, split_cases, split_rest
 
 SPLITS_FILE = "splits_final.json"
 AUTO, RULE = "auto", "rule"
@@ -28,9 +28,9 @@ class SplitFile:
 
 
 def find_split_file(asked: str, root: Path) -> SplitFile | None:
-    """Return the file that ``data.splits`` asks for: under ``auto`` that of the data root, if there is one.
+    """Return the file that ``data.splits`` asks for; under ``auto`` that of the root, if it exists.
 
-    Raises: DataError if it does not exist or is no such file.
+    Raises: DataError if it does not exist or has another content.
     """
     path = root / SPLITS_FILE if asked == AUTO else Path(asked)
     if asked == RULE or (asked == AUTO and not path.is_file()):
@@ -41,25 +41,24 @@ def find_split_file(asked: str, root: Path) -> SplitFile | None:
 def read_split_file(path: Path) -> SplitFile:
     """Return the folds of a file.
 
-    Raises: DataError if it does not exist or is no such file.
+    Raises: DataError if it does not exist or has another content.
     """
     if not path.is_file():
         raise DataError(f"splits: no file {path} (data.splits takes a file, {AUTO} or {RULE})")
     content = path.read_bytes()
     try:
-        folds = tuple(_read_fold(fold) for fold in json.loads(content))
+        folds = [_read_fold(fold) for fold in json.loads(content)]
     except (ValueError, KeyError, TypeError):
-        raise DataError(
-            f'splits: {path} must be a list of {{"train": [ids], "val": [ids]}}, as nnU-Net writes it'
-        ) from None
+        form = 'a list of {"train": [ids], "val": [ids]}, as nnU-Net writes it'
+        raise DataError(f"splits: {path} must be {form}") from None
     for number, (train, held_out) in enumerate(folds):
-        if not train or not held_out or train & held_out:
-            shared = f"{len(train & held_out)} in both"
+        n_shared = len(train & held_out)
+        if not train or not held_out or n_shared:
             raise DataError(
-                f"splits: fold {number} of {path} must have cases on either side and none on both, got {len(train)} to "
-                f"train on, {len(held_out)} held out, {shared}"
+                f"splits: fold {number} of {path} must have cases on either side and none on both, "
+                f"got {len(train)} to train on, {len(held_out)} held out, {n_shared} in both"
             )
-    return SplitFile(path, hashlib.sha256(content).hexdigest(), folds)
+    return SplitFile(path, hashlib.sha256(content).hexdigest(), tuple(folds))
 
 
 def split_by_file(
@@ -67,35 +66,35 @@ def split_by_file(
 ) -> Split:
     """Return a fold of the file; the inner validation part is drawn from its training ids.
 
-    ``cases`` are those to be used. Ids of the file that are not among them but ``known`` (without a
-    label, or left out on request) are passed over.
+    Args:
+        file: the folds.
+        cases: the cases that can be used.
+        fold: number of the fold, from 0.
+        val_frac: share of the training patients that is held out for validation.
+        known: ids that may be in the file without being used: unlabelled, or left out on request.
 
     Raises: DataError if there is no such fold, an id is not known at all, or too little is left.
     """
     if not 0 <= fold < len(file.folds):
-        raise DataError(
-            f"splits: {file.path} has {len(file.folds)} folds, got fold {fold} (--folds)"
-        )
+        rule = f"{file.path} has {len(file.folds)} folds"
+        raise DataError(f"splits: {rule}, got fold {fold} (--folds)")
     train, held_out = file.folds[fold]
-    usable = {case.id: case for case in cases}
-    unknown = sorted((train | held_out) - usable.keys() - set(known))
+    usable = {case.id for case in cases}
+    unknown = sorted((train | held_out) - usable - set(known))
     if unknown:
         raise DataError(
-            f"splits: {file.path} names {len(unknown)} cases that are not below the root, such as {unknown[0]} "
-            f"(ids here look like {min(usable, default='none')}; data.splits={RULE} leaves the file alone)"
+            f"splits: {file.path} names {len(unknown)} cases that are not below the root, such as "
+            f"{unknown[0]} (ids here look like {min(usable, default='none')}; "
+            f"data.splits={RULE} leaves the file alone)"
         )
     rest = [case for case in cases if case.id in train]
     test = [case for case in cases if case.id in held_out]
     if not test:
         raise DataError(f"splits: fold {fold} of {file.path} holds out no case that can be used")
-    shared = {case.patient for case in rest} & {case.patient for case in test}
+    shared = set(patients_of(rest)) & set(patients_of(test))
     if shared:
-        log.warning(
-            "%s: fold %d trains and tests on the same patient, such as %s",
-            file.path,
-            fold,
-            min(shared),
-        )
+        text = "%s: fold %d trains and tests on the same patient, such as %s"
+        log.warning(text, file.path, fold, min(shared))
     return split_rest(rest, test, fold, val_frac)
 
 
@@ -114,9 +113,8 @@ def write_split_file(path: Path, cases: Sequence[Case], n_folds: int) -> None:
 
 
 def _read_fold(fold: dict[str, list[str]]) -> tuple[frozenset[str], frozenset[str]]:
-    parts = fold["train"], fold["val"]
-    if not all(
-        isinstance(part, list) and all(isinstance(case, str) for case in part) for part in parts
-    ):
-        raise TypeError
-    return frozenset(parts[0]), frozenset(parts[1])
+    """Raises: KeyError or TypeError if the fold has another form."""
+    for part in (fold["train"], fold["val"]):
+        if not isinstance(part, list) or not all(isinstance(case, str) for case in part):
+            raise TypeError
+    return frozenset(fold["train"]), frozenset(fold["val"])

@@ -8,7 +8,7 @@ inner validation part is drawn from the training part, and few-shot subsets of b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,15 +28,15 @@ class Split:
 
     @property
     def hash(self) -> str:
-        """A short hash of who is where."""
-        text = "\n".join(",".join(part) for part in (self.train, self.val, self.test))
+        """A short hash of which case is in which part."""
+        text = "\n".join(map(",".join, (self.train, self.val, self.test)))
         return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:12]
 
 
 def split_cases(
     cases: Sequence[Case], fold: int, n_folds: int = 5, val_frac: float = 0.2, seed: int = SEED
 ) -> Split:
-    """Return fold ``fold`` (from 0) as the test part and the rest as training and inner validation.
+    """Return fold ``fold`` (from 0) as the test part, the rest as training and inner validation.
 
     All cases of a patient go to one part. ``val_frac`` is the share of the patients outside the
     test part, rounded, at least one patient; 0 leaves the validation part empty.
@@ -51,38 +51,37 @@ def split_cases(
         raise ValueError(f"splits: fold must be in 0..{n_folds - 1}, got {fold}")
     if not 0 <= val_frac < 1:
         raise ValueError(f"splits: val_frac must be in [0, 1), got {val_frac}")
-    patients = sorted({case.patient for case in cases})
-    if len(patients) < max(n_folds, 3):
-        raise DataError(
-            f"splits: {n_folds} folds need at least {max(n_folds, 3)} labelled patients, got {len(patients)}"
-        )
-    held_out = _draw_folds(patients, n_folds, seed)[fold]
-    test = [case for case in cases if case.patient in held_out]
-    rest = [case for case in cases if case.patient not in held_out]
+    patients = patients_of(cases)
+    least = max(n_folds, 3)
+    if len(patients) < least:
+        rule = f"{n_folds} folds need at least {least} labelled patients"
+        raise DataError(f"splits: {rule}, got {len(patients)}")
+    order = np.arange(len(patients))
+    np.random.RandomState(seed).shuffle(order)
+    held_out = _pick(patients, np.array_split(order, n_folds)[fold])
+    test, rest = _divide(cases, held_out)
     return split_rest(rest, test, fold, val_frac, seed)
 
 
 def split_rest(
     rest: Sequence[Case], test: Sequence[Case], fold: int, val_frac: float, seed: int = SEED
 ) -> Split:
-    """Return a fold whose held-out part is decided: the rest is cut, by patient, into training and validation part.
+    """Return a fold with this test part; divide the rest, by patient, into training and validation.
 
     Raises: DataError if there are too few patients.
     """
-    patients = sorted({case.patient for case in rest})
+    patients = patients_of(rest)
     if val_frac > 0 and len(patients) < 2:
-        raise DataError(
-            f"splits: fold {fold} must leave 2 patients to train and to select on, got {len(patients)}"
-        )
-    val = _draw_val(patients, val_frac, seed + fold)
-    train = set(patients) - val
-    return Split(_ids_of(rest, train), _ids_of(rest, val), tuple(sorted(case.id for case in test)))
+        rule = f"fold {fold} must leave 2 patients to train and to select on"
+        raise DataError(f"splits: {rule}, got {len(patients)}")
+    val, train = _divide(rest, _draw_val(patients, val_frac, seed + fold))
+    return Split(_ids_of(train), _ids_of(val), _ids_of(test))
 
 
 def draw_shots(split: Split, shots: int, fold: int, seed: int = SEED) -> Split:
-    """Return the split with ``shots`` training cases and no more validation cases than that; 0 leaves it as it is.
+    """Return the split with ``shots`` training and at most as many validation cases; 0 keeps all.
 
-    A smaller number draws a subset of what a larger one draws, whatever the run's seed. Validation
+    A smaller number draws a subset of what a larger one draws, for every seed of a run. Validation
     cases carry labels as well, so that few shots with many of them would be few in name only.
 
     Raises: DataError if the training part has fewer cases.
@@ -90,31 +89,41 @@ def draw_shots(split: Split, shots: int, fold: int, seed: int = SEED) -> Split:
     if shots == 0:
         return split
     if shots > len(split.train):
-        raise DataError(
-            f"splits: data.shots must be at most the {len(split.train)} training cases of fold {fold}, got {shots}"
-        )
+        rule = f"data.shots must be at most the {len(split.train)} training cases of fold {fold}"
+        raise DataError(f"splits: {rule}, got {shots}")
 
     def draw(ids: tuple[str, ...]) -> tuple[str, ...]:
         order = np.random.RandomState(seed + fold).permutation(len(ids))
-        return tuple(sorted(ids[index] for index in order[:shots]))
+        return tuple(sorted(_pick(ids, order[:shots])))
 
     return replace(split, train=draw(split.train), val=draw(split.val))
 
 
-def _draw_folds(patients: Sequence[str], n_folds: int, seed: int) -> list[set[str]]:
-    order = np.arange(len(patients))
-    np.random.RandomState(seed).shuffle(order)
-    return [{patients[index] for index in chunk} for chunk in np.array_split(order, n_folds)]
+def patients_of(cases: Iterable[Case]) -> list[str]:
+    """Return the patients of some cases, each once, sorted as strings."""
+    return sorted({case.patient for case in cases})
 
 
 def _draw_val(patients: Sequence[str], val_frac: float, seed: int) -> set[str]:
     if val_frac == 0:
         return set()
     count = min(max(1, round(val_frac * len(patients))), len(patients) - 1)
-    return {
-        patients[index] for index in np.random.RandomState(seed).permutation(len(patients))[:count]
-    }
+    return _pick(patients, np.random.RandomState(seed).permutation(len(patients))[:count])
 
 
-def _ids_of(cases: Sequence[Case], patients: set[str]) -> tuple[str, ...]:
-    return tuple(sorted(case.id for case in cases if case.patient in patients))
+def _pick(names: Sequence[str], indices: np.ndarray) -> set[str]:
+    return {names[index] for index in indices}
+
+
+def _divide(cases: Sequence[Case], patients: Collection[str]) -> tuple[list[Case], list[Case]]:
+    """Return the cases of some patients, and all others."""
+    inside: list[Case] = []
+    outside: list[Case] = []
+    for case in cases:
+        part = inside if case.patient in patients else outside
+        part.append(case)
+    return inside, outside
+
+
+def _ids_of(cases: Sequence[Case]) -> tuple[str, ...]:
+    return tuple(sorted(case.id for case in cases))

@@ -166,7 +166,7 @@ BAD = {
     "a root": (
         ["{root}"],
         "input: must be one case, got 5 in the folder {root} (BraTS20_Training_001, BraTS20_Training_002, "
-        "BraTS20_Training_003, ...)",
+        "BraTS20_Training_003 and 2 more)",
     ),
     "one file": (
         ["{root}/x.nii.gz"],
