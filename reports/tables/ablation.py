@@ -7,62 +7,65 @@ from dataclasses import replace
 
 from reports.analysis.comparison import MethodComparison
 from reports.records.run import RunResult
-from reports.tables.layout import add_legend, align, cost_column, finish, score_columns
-from reports.tables.table import MISSING, Table, word_column
-from reports.tables.wording import (
-    describe_protocol,
-    describe_scores,
-    describe_setting,
-    describe_verdict,
-)
+from reports.tables.assemble import Draft, assemble, name_setting
+from reports.tables.layout import MethodRows
+from reports.tables.table import MISSING, Column, Head, Table, fill_column, make_slug
+from reports.tables.wording import describe_scores, describe_verdict
 
 
-def ablation_tables(tables: Sequence[MethodComparison]) -> list[Table]:
-    """Return one table per setting and method that was run with several settings; the swept ones are columns."""
+def ablation_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
+    """Return one table per setting and method that was run with several settings.
+
+    Raises: ValueError if there is no such method.
+    """
     found = []
-    for table in tables:
+    for comparison in comparisons:
         by_method: dict[str, dict[str, RunResult]] = {}
-        for result in table.results:
+        for result in comparison.results:
             by_method.setdefault(result.method, {}).setdefault(result.label, result)
         for name, variants in by_method.items():
-            if len(variants) > 1 and not table.mixed:
-                found.append(_ablation_table(table, name, list(variants.values())))
+            if len(variants) > 1 and not comparison.mixed:
+                found.append(_ablation_table(comparison, name, list(variants.values())))
     if not found:
         raise ValueError(
-            "report: an ablation must have a method with several settings in one protocol, got none "
-            '(make some with --methods "lora[rank=4,8]")'
+            "report: an ablation must have a method with several settings in one protocol, "
+            'got none (make some with --methods "lora[rank=4,8]")'
         )
     return found
 
 
-def _ablation_table(table: MethodComparison, name: str, variants: Sequence[RunResult]) -> Table:
-    swept = [
-        key
-        for key in dict.fromkeys(key for run in variants for key in run.settings)
-        if len({str(run.settings.get(key)) for run in variants}) > 1
-    ]
-    keys = [(run.label, "") for run in variants]
-    rows = align(table, keys)
-    columns = [word_column("method", "Method", [run.label for run in variants], 2)]
-    columns += [
-        word_column(key, key, [str(run.settings.get(key, MISSING)) for run in variants], 2)
-        for key in swept
-    ]
-    columns += [cost_column([table], keys, cost, levels=2) for cost in ("tuned_m", "tuned_pct")]
-    columns += score_columns(table, rows, levels=2)
-    caption = [
-        *describe_setting([table], f"Settings of {name}"),
-        *describe_scores([table]),
-        describe_protocol([table]),
-        *describe_verdict([table]),
-    ]
-    if len(table.rows) > len(variants):
-        caption.append(
-            "Places and ties are among all methods of this setting, not only those shown."
-        )
-    mine = tuple(
-        note
-        for note in table.notes
-        if note.startswith(tuple(f"{run.label} on " for run in variants))
+def _ablation_table(
+    comparison: MethodComparison, name: str, variants: Sequence[RunResult]
+) -> Table:
+    rows = MethodRows([comparison], [(run.label, "") for run in variants])
+    last = describe_verdict([comparison])
+    if len(comparison.rows) > len(variants):
+        last.append("Places and ties are among all methods of this setting, not only those shown.")
+    draft = Draft(
+        kind="ablation",
+        slug=make_slug("ablation", name, *name_setting(comparison.setting)),
+        title=f"ablation · {name}",
+        subject=f"Settings of {name}",
+        columns=[
+            rows.name_column(),
+            *_swept_columns(variants),
+            rows.cost_column("tuned_m"),
+            rows.cost_column("tuned_pct"),
+            *rows.score_columns(comparison),
+        ],
+        sentences=[describe_scores([comparison])],
+        last=last,
     )
-    return replace(add_legend(finish("ablation", [table], columns, caption, name)), notes=mine)
+    table = assemble(draft, [comparison])
+    starts = tuple(f"{run.label} on " for run in variants)
+    return replace(table, notes=tuple(note for note in table.notes if note.startswith(starts)))
+
+
+def _swept_columns(variants: Sequence[RunResult]) -> list[Column]:
+    """Return a column of words for each method setting that has several values."""
+    columns = []
+    for key in dict.fromkeys(key for run in variants for key in run.settings):
+        values = [str(run.settings.get(key, MISSING)) for run in variants]
+        if len(set(values)) > 1:
+            columns.append(fill_column(Head(key, (key,)), values))
+    return columns

@@ -1,7 +1,4 @@
-"""The other tables: efficiency, ablation, pre-training, k-shot, tuning gap, comparison with a reference.
-
-Each raises ValueError, in one sentence, if the results at hand hold nothing for it.
-"""
+"""The kinds of tables, and the tables that a request asks for."""
 
 from __future__ import annotations
 
@@ -19,28 +16,15 @@ from reports.tables.sweep import sweep_tables
 from reports.tables.table import Table
 from reports.tables.view import View, apply_view
 
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of table: what it shows, and how it is made."""
-
-    summary: str
-    build: Callable[[Sequence[MethodComparison]], list[Table]]
-
-
-KINDS = {
-    "main": Kind("Dice and HD95 of methods", main_tables),
-    "efficiency": Kind("parameters, FLOPs, memory, time", efficiency_tables),
-    "ablation": Kind("several settings of a method", ablation_tables),
-    "pretraining": Kind(
-        "several weights", partial(sweep_tables, "pretraining", "weights", "weights")
-    ),
-    "kshot": Kind(
-        "several numbers of training cases",
-        partial(sweep_tables, "kshot", "shots", "training cases"),
-    ),
-    "gap": Kind("default against tuned settings", gap_tables),
-    "comparison": Kind("paired differences to a reference", comparison_tables),
+# Each raises ValueError, in one sentence, if it finds nothing to show.
+KINDS: dict[str, Callable[[Sequence[MethodComparison]], list[Table]]] = {
+    "main": main_tables,  # Dice and HD95 of methods
+    "efficiency": efficiency_tables,  # parameters, FLOPs, memory, time
+    "ablation": ablation_tables,  # several settings of a method
+    "pretraining": partial(sweep_tables, "pretraining", "weights", "weights"),
+    "kshot": partial(sweep_tables, "kshot", "shots", "training cases"),
+    "gap": gap_tables,  # default against tuned settings
+    "comparison": comparison_tables,  # paired differences to a reference
 }
 
 MAIN, ALL, TUNING = "main", "all", "tuning"
@@ -65,7 +49,7 @@ class ReportRequest:
 def build_tables(
     results: Sequence[RunResult], request: ReportRequest, *, per_dataset: bool
 ) -> list[Table]:
-    """Return the tables of the request's kind; ``all`` means every kind that the results have something for.
+    """Return the tables of the request's kind; ``all`` means every kind that has something to show.
 
     ``per_dataset`` gives each data set a main table of its own, as a terminal is narrow.
     """
@@ -75,25 +59,25 @@ def build_tables(
 def build_tables_of(
     summaries: Sequence[MethodComparison], request: ReportRequest, *, per_dataset: bool
 ) -> tuple[list[Table], list[str]]:
-    """Return as `build_tables`, and a sentence for each kind that ``all`` found nothing for."""
-    builders = {name: kind.build for name, kind in KINDS.items()}
-    builders["comparison"] = partial(comparison_tables, reference=request.versus)
+    """Return as `build_tables`, and a sentence for each kind of ``all`` that found nothing."""
+    builders = KINDS | {"comparison": partial(comparison_tables, reference=request.versus)}
     if per_dataset:
         builders[MAIN] = lambda found: [main_table([summary]) for summary in found]
+    absent: list[str] = []
     if request.kind != ALL:
         kind = "comparison" if request.versus and request.kind == MAIN else request.kind
-        return [apply_view(table, request.view) for table in builders[kind](summaries)], []
-    tables: list[Table] = []
-    absent: list[str] = []
-    for name, build in builders.items():
-        # one setting that cannot be compared shall not take the others along
-        for part in [[summary] for summary in summaries] if name == "comparison" else [summaries]:
-            try:
-                tables += build(part)
-            except ValueError as error:
-                if name == MAIN:
-                    raise
-                absent.append(str(error))
+        tables = builders[kind](summaries)
+    else:
+        tables = builders.pop(MAIN)(summaries)
+        for name, build in builders.items():
+            parts = [summaries]
+            if name == "comparison":  # a setting that fails must not take the others along
+                parts = [[summary] for summary in summaries]
+            for part in parts:
+                try:
+                    tables += build(part)
+                except ValueError as error:
+                    absent.append(str(error))
     return [apply_view(table, request.view) for table in tables], absent
 
 

@@ -1,107 +1,103 @@
-"""Tables of paired differences: every method against a reference, tuned against default settings."""
+"""Tables of paired differences: methods against a reference, tuned against default settings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import pandas as pd
+from dataclasses import replace
+from typing import Any
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.statistics import Interval, TooFewError, bootstrap_mean, compare_with
 from reports.analysis.tidy import score_matrix
 from reports.records.run import RunResult, Status
-from reports.tables.table import MISSING, Cell, Column, Table, make_slug, number_cell, word_column
-from reports.tables.wording import describe_protocol, describe_setting, list_runs
+from reports.tables.assemble import Draft, assemble, name_setting
+from reports.tables.table import MISSING, Cell, Head, Table, fill_columns, make_slug
 
+DIFFERENCE = Head("difference", ("Difference (% points) [95 % CI]",), 1)
+COMPARISON_HEADS = (
+    Head("method", ("Method",)),
+    Head("n", ("n",), 0),
+    DIFFERENCE,
+    Head("p", ("p",), 3),
+    Head("p_holm", ("p (Holm)",), 3),
+    Head("rank_biserial", ("r",), 2),
+    Head("cohen_dz", ("d",), 2),
+)
 METHOD_OF_TEST = (
-    "Two-sided Wilcoxon signed-rank test paired over cases, each averaged over its seeds; Holm's correction over the "
-    "rows; 95 % bootstrap interval of the mean difference; r: matched-pairs rank-biserial correlation; d: Cohen's d_z."
+    "Two-sided Wilcoxon signed-rank test paired over cases, each averaged over its seeds; "
+    "Holm's correction over the rows; 95 % bootstrap interval of the mean difference; "
+    "r: matched-pairs rank-biserial correlation; d: Cohen's d_z."
+)
+GAP_HEADS = (
+    Head("method", ("Method",)),
+    Head("settings", ("Tuned settings",)),
+    Head("default", ("Default Dice (%)",), 1),
+    Head("tuned", ("Tuned Dice (%)",), 1),
+    DIFFERENCE,
+    Head("study", ("Study",)),
+)
+METHOD_OF_GAP = (
+    "Mean Dice over the held-out cases, which no study has seen; "
+    "95 % bootstrap interval of the difference."
 )
 
 
-def comparison_tables(tables: Sequence[MethodComparison], reference: str = "") -> list[Table]:
-    """Return one table per setting: every finished method against ``reference``, by default the first method.
+def comparison_tables(comparisons: Sequence[MethodComparison], reference: str = "") -> list[Table]:
+    """Return one table per setting: every finished method against a reference.
+
+    The reference is the first method by default.
 
     Raises: ValueError if a setting has one method, lacks the reference, has too few cases, or mixes
     protocols.
     """
-    return [_comparison_table(table, reference) for table in tables]
+    return [_comparison_table(comparison, reference) for comparison in comparisons]
 
 
-def _comparison_table(table: MethodComparison, reference: str) -> Table:
-    if table.mixed:
-        raise ValueError(
-            f"report: a comparison on {table.setting} must have one protocol, got {table.difference}"
-        )
-    shown = [
-        label for label, counts in zip(table.rows["method"], table.ranked, strict=True) if counts
-    ]
+def _comparison_table(comparison: MethodComparison, reference: str) -> Table:
+    where = f"report: a comparison on {comparison.setting}"
+    if comparison.mixed:
+        raise ValueError(f"{where} must have one protocol, got {comparison.difference}")
+    shown = []
+    left_out = []
+    for label, counts in zip(comparison.rows["method"], comparison.ranked, strict=True):
+        if counts:
+            shown.append(label)
+        else:
+            left_out.append(label)
     if len(shown) < 2:
-        got = f"{', '.join(shown) or 'none'} with all runs done"
-        raise TooFewError(
-            f"report: a comparison on {table.setting} must have two methods, got {got}"
-        )
-    compared = compare_with(table.scores, reference or shown[0])
-    columns = _test_columns(compared)
-    first = str(compared["reference"].iloc[0])
-    left_out = [label for label in table.rows["method"] if label not in shown]
-    return Table(
+        got = ", ".join(shown) or "none"
+        raise TooFewError(f"{where} must have two methods, got {got} with all runs done")
+    compared = compare_with(comparison.scores, reference or shown[0])
+    rows: list[Any] = compared.to_dict("records")
+    for row in rows:
+        row["difference"] = interval_cell(Interval(row["difference"], row["low"], row["high"]))
+    first = rows[0]["reference"]
+    sentences = [METHOD_OF_TEST]
+    if left_out:
+        sentences.append(f"Not all runs done, so not compared: {', '.join(left_out)}.")
+    draft = Draft(
         kind="comparison",
-        slug=make_slug(
-            "comparison", table.setting.dataset, table.setting.backbone, table.setting.weights
-        ),
-        title=f"difference to {first} · {table.setting.dataset} · {table.setting.backbone}",
-        columns=columns,
-        caption=(
-            *describe_setting([table], f"Difference of mean Dice to {first}"),
-            METHOD_OF_TEST,
-            *([f"Not all runs done, so not compared: {', '.join(left_out)}."] if left_out else []),
-            describe_protocol([table]),
-        ),
-        comments=list_runs(table.results),
+        slug=make_slug("comparison", *name_setting(comparison.setting)[:3]),
+        title=f"difference to {first}",
+        subject=f"Difference of mean Dice to {first}",
+        columns=fill_columns(COMPARISON_HEADS, rows),
+        sentences=sentences,
     )
-
-
-def _test_columns(compared: pd.DataFrame) -> tuple[Column, ...]:
-    return (
-        word_column("method", "Method", compared["method"].to_list(), 1),
-        _numbers("n", "n", compared["n"].to_list(), 0),
-        _differences(
-            [Interval(row.difference, row.low, row.high) for row in compared.itertuples()]  # type: ignore[arg-type]
-        ),
-        _p_values("p", "p", compared["p"].to_list()),
-        _p_values("p_holm", "p (Holm)", compared["p_holm"].to_list()),
-        _numbers("rank_biserial", "r", compared["rank_biserial"].to_list(), 2),
-        _numbers("cohen_dz", "d", compared["cohen_dz"].to_list(), 2),
-    )
-
-
-def _numbers(key: str, head: str, values: Sequence[float], digits: int) -> Column:
-    return Column(key, (head,), tuple(number_cell(float(value), digits) for value in values))
-
-
-def _p_values(key: str, head: str, values: Sequence[float]) -> Column:
-    return Column(
-        key, (head,), tuple(Cell(MISSING) if p != p else number_cell(float(p), 3) for p in values)
-    )
-
-
-def _differences(intervals: Sequence[Interval]) -> Column:
-    return Column(
-        "difference", ("Difference (% points) [95 % CI]",), tuple(map(interval_cell, intervals))
-    )
+    return replace(assemble(draft, [comparison]), notes=())
 
 
 def interval_cell(interval: Interval) -> Cell:
-    """Return a difference of Dice in percentage points with its interval; the interval is left out if there is none."""
+    """Return a difference of Dice in percentage points, with its interval where it has one."""
     value, low, high = (100 * number for number in (interval.value, interval.low, interval.high))
     if value != value:
         return Cell(MISSING)
-    return Cell(f"{value:+.1f}" + (f" [{low:+.1f}, {high:+.1f}]" if low == low else ""))
+    if low != low:
+        return Cell(f"{value:+.1f}")
+    return Cell(f"{value:+.1f} [{low:+.1f}, {high:+.1f}]")
 
 
-def gap_tables(tables: Sequence[MethodComparison]) -> list[Table]:
-    """Return one table per setting: each method's default settings beside those that a tuning study chose.
+def gap_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
+    """Return one table per setting: default settings beside those that a tuning study chose.
 
     A run counts as tuned if it names its study; of several tuned settings of a method each has a
     row.
@@ -109,14 +105,12 @@ def gap_tables(tables: Sequence[MethodComparison]) -> list[Table]:
     Raises: ValueError if no method has both.
     """
     found = []
-    for table in tables:
-        done = [run for run in table.results if run.status == Status.DONE]
-        default = {
-            run.method: run.label for run in done if not run.study and run.label == run.method
-        }
+    for comparison in comparisons:
+        done = [run for run in comparison.results if run.status == Status.DONE]
+        default = {run.method for run in done if not run.study and run.label == run.method}
         tuned = {run.label: run for run in done if run.study and run.method in default}
-        if tuned and not table.mixed:
-            found.append(_gap_table(table, default, tuned))
+        if tuned and not comparison.mixed:
+            found.append(_gap_table(comparison, list(tuned.values())))
     if not found:
         raise ValueError(
             "report: the tuning gap must have a method with default and with tuned settings, got none"
@@ -124,43 +118,32 @@ def gap_tables(tables: Sequence[MethodComparison]) -> list[Table]:
     return found
 
 
-def _gap_table(
-    table: MethodComparison, default: dict[str, str], tuned: dict[str, RunResult]
-) -> Table:
+def _gap_table(comparison: MethodComparison, tuned: Sequence[RunResult]) -> Table:
     # runs of both kinds may carry one label where the study has chosen the defaults: keep them
     # apart
-    of_default = score_matrix([run for run in table.results if not run.study])
-    of_tuned = score_matrix([run for run in table.results if run.study])
-    gaps = [
-        bootstrap_mean((of_tuned[label] - of_default[default[run.method]]).dropna().to_numpy(float))
-        for label, run in tuned.items()
-    ]
-    columns = (
-        word_column("method", "Method", [run.method for run in tuned.values()], 1),
-        word_column("settings", "Tuned settings", [_changes(label) for label in tuned], 1),
-        _numbers(
-            "default",
-            "Default Dice (%)",
-            [100 * of_default[default[r.method]].mean() for r in tuned.values()],
-            1,
-        ),
-        _numbers("tuned", "Tuned Dice (%)", [100 * of_tuned[label].mean() for label in tuned], 1),
-        _differences(gaps),
-        word_column("study", "Study", [run.study for run in tuned.values()], 1),
-    )
-    return Table(
+    default_scores = score_matrix([run for run in comparison.results if not run.study])
+    tuned_scores = score_matrix([run for run in comparison.results if run.study])
+    rows = []
+    for run in tuned:
+        before = default_scores[run.method]
+        after = tuned_scores[run.label]
+        gap = bootstrap_mean((after - before).dropna().to_numpy(float))
+        rows.append(
+            {
+                "method": run.method,
+                "settings": run.label.partition("[")[2].rstrip("]") or "the defaults",
+                "default": 100 * before.mean(),
+                "tuned": 100 * after.mean(),
+                "difference": interval_cell(gap),
+                "study": run.study,
+            }
+        )
+    draft = Draft(
         kind="gap",
-        slug=make_slug("gap", table.setting.dataset, table.setting.backbone, table.setting.weights),
-        title=f"tuning gap · {table.setting.dataset} · {table.setting.backbone}",
-        columns=columns,
-        caption=(
-            *describe_setting([table], "Default against tuned settings of PET methods"),
-            "Mean Dice over the held-out cases, which no study has seen; 95 % bootstrap interval of the difference.",
-            describe_protocol([table]),
-        ),
-        comments=list_runs(table.results),
+        slug=make_slug("gap", *name_setting(comparison.setting)[:3]),
+        title="tuning gap",
+        subject="Default against tuned settings of PET methods",
+        columns=fill_columns(GAP_HEADS, rows),
+        sentences=[METHOD_OF_GAP],
     )
-
-
-def _changes(label: str) -> str:
-    return label.partition("[")[2].rstrip("]") or "the defaults"
+    return replace(assemble(draft, [comparison]), notes=())

@@ -1,163 +1,140 @@
-"""What the tables over methods share: rows, columns of scores and costs, title and caption."""
+"""The rows of tables over methods, and the columns of scores, costs and notes over them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from math import isnan, nan
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import nan
 
+import numpy as np
 import pandas as pd
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.quantities import COSTS, list_shown, score_keys
 from reports.records.metrics import Metric
-from reports.tables.table import (
-    BEST,
-    MISSING,
-    Cell,
-    Column,
-    Table,
-    make_slug,
-    number_cell,
-    rank_cells,
-)
-from reports.tables.wording import describe_marks, list_runs
+from reports.tables.table import MISSING, Cell, Column, Head, fill_column, number_cell, rank_cells
+
+RowKey = tuple[str, str]  # label; the protocol where several are mixed, else ""
 
 
-def finish(
-    kind: str,
-    tables: Sequence[MethodComparison],
-    columns: Sequence[Column],
-    caption: Sequence[str],
-    extra: str = "",
-) -> Table:
-    """Return a table over one or several settings, named by the first; ``extra`` goes into its name."""
-    setting = tables[0].setting
-    shots = "" if setting.shots is None or len(tables) > 1 else f"{setting.shots}shot"
-    weights = setting.weights if kind != "pretraining" else ""
-    title = " · ".join(filter(None, (kind, extra, setting.dataset, setting.backbone)))
-    return Table(
-        kind=kind,
-        slug=make_slug(kind, extra, setting.dataset, setting.backbone, weights, shots),
-        title=title,
-        columns=tuple(columns),
-        caption=tuple(caption),
-        notes=tuple(note for table in tables for note in table.notes),
-        comments=tuple(line for table in tables for line in list_runs(table.results)),
-    )
+def number_rows(comparison: MethodComparison) -> dict[RowKey, int]:
+    """Return the number of each method's row in the comparison."""
+    protocols = list(comparison.rows["protocol_id"])
+    if not comparison.mixed:
+        protocols = [""] * len(protocols)
+    keys = zip(comparison.rows["method"], protocols, strict=True)
+    return {key: number for number, key in enumerate(keys)}
 
 
-LEVELS = 3  # data set, quantity, region
+@dataclass(frozen=True)
+class MethodRows:
+    """The rows of a table: methods, in one or several settings."""
 
+    comparisons: Sequence[MethodComparison]
+    keys: Sequence[RowKey]
 
-def add_legend(table: Table) -> Table:
-    """Return the table with the sentence on bold and underlined, if it has any."""
-    return replace(table, caption=(*table.caption, *describe_marks(places=table.has_marks[0])))
+    @staticmethod
+    def of(comparisons: Sequence[MethodComparison]) -> MethodRows:
+        """Return a row for every method of the comparisons."""
+        keys: dict[RowKey, int] = {}
+        for comparison in comparisons:
+            keys |= number_rows(comparison)
+        return MethodRows(comparisons, list(keys))
 
+    def name_column(self) -> Column:
+        """Return the column of labels, with the protocol where several are mixed."""
+        names = []
+        for label, protocol in self.keys:
+            names.append(f"{label} [{protocol}]" if protocol else label)
+        return fill_column(Head("method", ("Method",)), names)
 
-def method_names(tables: Sequence[MethodComparison]) -> dict[tuple[str, str], str]:
-    """Return the rows of a table of several settings: (label, protocol or nothing) with what is printed."""
-    names: dict[tuple[str, str], str] = {}
-    for table in tables:
-        for label, protocol in zip(table.rows["method"], table.rows["protocol_id"], strict=True):
-            names[(label, protocol if table.mixed else "")] = (
-                f"{label} [{protocol}]" if table.mixed else label
-            )
-    return names
+    def score_columns(self, comparison: MethodComparison, levels: int = 2) -> list[Column]:
+        """Return the columns of all metrics that tables show."""
+        shown = list_shown(comparison.regions)
+        return [self.score_column(comparison, key, levels) for key in shown]
 
+    def score_column(self, comparison: MethodComparison, key: str, levels: int = 2) -> Column:
+        """Return a column of scores; a method that is not finished has its status instead.
 
-def align(table: MethodComparison, keys: Sequence[tuple[str, str]]) -> list[int | None]:
-    """Return the number of each key's row in the table, None where the table lacks it."""
-    own = {
-        (label, protocol if table.mixed else ""): number
-        for number, (label, protocol) in enumerate(
-            zip(table.rows["method"], table.rows["protocol_id"], strict=True)
+        The three levels of headings are data set, metric and region; the lowest ``levels`` stay.
+        """
+        metric, region = score_keys(comparison.regions)[key]
+        numbers = number_rows(comparison)
+        cells = []
+        ranked = []
+        for row in self.keys:
+            number = numbers.get(row)
+            cells.append(_score_cell(comparison, number, key, metric))
+            ranked.append(number is not None and comparison.ranked[number])
+        name = name_with_cases(comparison.setting.dataset, comparison)
+        heads = (name, "", metric.heading)
+        if metric.columns == "regions":
+            heads = (name, metric.heading, region)
+        return Column(
+            f"{comparison.setting.dataset}:{key}",
+            heads[-levels:],
+            rank_cells(cells, ranked, metric.digits, largest_first=metric.largest_first),
         )
-    }
-    return [own.get(key) for key in keys]
+
+    def cost_column(self, cost: str) -> Column:
+        """Return a column of costs, averaged over the settings that have the method."""
+        quantity = COSTS[cost]
+        means = []
+        for key in self.keys:
+            found = [line[cost] for _, line in self._find_lines(key)]
+            means.append(float(pd.Series(found, dtype=float).mean()))
+        head = quantity.head
+        if cost == "fit_s":
+            unit, length_s = time_unit(float(np.nanmax([0.0, *means])))
+            head = f"fit ({unit})"
+            means = [mean / length_s for mean in means]
+        return fill_column(Head(cost, (quantity.group, head), quantity.digits), means)
+
+    def note_columns(self) -> list[Column]:
+        """Return the column that says which numbers are of some runs only, if there are any."""
+        notes = []
+        for key in self.keys:
+            found = []
+            for comparison, line in self._find_lines(key):
+                if line["n_runs"] and line["note"]:
+                    found.append((comparison.setting.dataset, line["note"]))
+            if len(self.comparisons) > 1:
+                notes.append("; ".join(f"{dataset}: {note}" for dataset, note in found))
+            else:
+                notes.append("".join(note for _, note in found))
+        return [fill_column(Head("note", ("Note",)), notes)] if any(notes) else []
+
+    def _find_lines(self, key: RowKey) -> Iterator[tuple[MethodComparison, pd.Series]]:
+        for comparison in self.comparisons:
+            number = number_rows(comparison).get(key)
+            if number is not None:
+                yield comparison, comparison.rows.iloc[number]
 
 
-def score_columns(table: MethodComparison, rows: Sequence[int | None], levels: int) -> list[Column]:
-    """Return the columns of all metrics that tables show."""
-    return [score_column(table, rows, key, levels=levels) for key in list_shown(table.regions)]
-
-
-def score_column(
-    table: MethodComparison,
-    rows: Sequence[int | None],
-    key: str,
-    *,
-    levels: int,
-    heads: tuple[str, ...] | None = None,
-) -> Column:
-    """Return the column of a score: place and tie of each finished method, the status of one that is not."""
-    metric, region = score_keys(table.regions)[key]
-    cells = [_score_cell(table, row, key, metric) for row in rows]
-    ranked = [row is not None and table.ranked[row] for row in rows]
-    placed = list(rank_cells(cells, ranked, metric.digits, largest_first=metric.largest_first))
-    verdict = table.verdicts.get(key)
-    for index, row in enumerate(rows):
-        if (
-            verdict is not None
-            and row is not None
-            and ranked[index]
-            and table.rows["method"][row] in verdict.tied
-        ):
-            placed[index] = replace(placed[index], tied=placed[index].place != BEST)
-    name = f"{table.setting.dataset} (n = {table.rows['n_cases'].max()})"
-    by_region = metric.columns == "regions"
-    own = (name, metric.heading, region) if by_region else (name, "", metric.heading)
-    return Column(f"{table.setting.dataset}:{key}", heads or own[-levels:], tuple(placed))
-
-
-def _score_cell(table: MethodComparison, row: int | None, key: str, metric: Metric) -> Cell:
+def _score_cell(comparison: MethodComparison, number: int | None, key: str, metric: Metric) -> Cell:
     by_region = metric.columns == "regions"  # these tell how a method ended, and have spreads
-    if row is None:
+    if number is None:
         return Cell("missing" if by_region else MISSING)
-    line = table.rows.iloc[row]
-    if not line["n_runs"] and by_region:
+    line = comparison.rows.iloc[number]
+    if by_region and not line["n_runs"]:
         return Cell(str(line["note"]))
-    spread = float(table.spreads[key][row]) if by_region else nan
-    return number_cell(float(line[key]), metric.digits, spread)
+    spread = float(comparison.spreads[key][number]) if by_region else nan
+    cell = number_cell(float(line[key]), metric.digits, spread)
+    verdict = comparison.verdicts.get(key)
+    if verdict is not None and line["method"] in verdict.tied:
+        cell = replace(cell, tied=True)
+    return cell
 
 
-def cost_column(
-    tables: Sequence[MethodComparison],
-    keys: Sequence[tuple[str, str]],
-    cost: str,
-    levels: int = LEVELS,
-) -> Column:
-    """Return the column of a cost, averaged over the data sets that have it; a long fit is in minutes or hours."""
-    quantity = COSTS[cost]
-    values: list[float] = []
-    for key in keys:
-        found = [
-            table.rows[cost][row] for table in tables if (row := align(table, [key])[0]) is not None
-        ]
-        values.append(float(pd.Series(found, dtype=float).mean()))
-    head = quantity.head
-    if cost == "fit_s":
-        unit, length_s = time_unit(
-            max((value for value in values if not isnan(value)), default=0.0)
-        )
-        head, values = f"fit ({unit})", [value / length_s for value in values]
-    cells = tuple(number_cell(value, quantity.digits) for value in values)
-    return Column(cost, ("",) * (levels - 2) + (quantity.group, head), cells)
+def name_with_cases(name: str, comparison: MethodComparison) -> str:
+    """Return a heading that says how many cases the numbers below it are of."""
+    return f"{name} (n = {comparison.rows['n_cases'].max()})"
 
 
 def time_unit(longest_s: float) -> tuple[str, float]:
     """Return the unit in which times up to the longest read well, and its length in seconds."""
     if longest_s >= 2 * 3600:
         return "h", 3600.0
-    return ("min", 60.0) if longest_s >= 600 else ("s", 1.0)
-
-
-def note_of(tables: Sequence[MethodComparison], key: tuple[str, str]) -> str:
-    """Return what is to be said of a method that is not done everywhere but has numbers; else nothing."""
-    found = []
-    for table in tables:
-        (row,) = align(table, [key])
-        if row is not None and table.rows["n_runs"][row] and table.rows["note"][row]:
-            note = str(table.rows["note"][row])
-            found.append(f"{table.setting.dataset}: {note}" if len(tables) > 1 else note)
-    return "; ".join(found)
+    if longest_s >= 600:
+        return "min", 60.0
+    return "s", 1.0

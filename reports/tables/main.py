@@ -1,76 +1,48 @@
-"""The main table, in the shape of the papers: methods in rows, for each data set Dice per region, mean and HD95."""
+"""The main table, in the shape of the papers.
+
+Methods are in rows; each data set has Dice per region, mean and HD95.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from reports.analysis.comparison import MethodComparison
-from reports.tables.layout import (
-    LEVELS,
-    add_legend,
-    align,
-    cost_column,
-    method_names,
-    note_of,
-    score_columns,
-)
-from reports.tables.table import MISSING, Table, make_slug, word_column
+from reports.tables.assemble import Draft, assemble, group_comparisons, name_setting
+from reports.tables.layout import MethodRows
+from reports.tables.table import Table, make_slug
 from reports.tables.wording import (
+    TUNED,
     describe_metrics,
-    describe_protocol,
     describe_scores,
-    describe_setting,
     describe_verdict,
-    list_runs,
+    list_values,
 )
 
 
-def main_tables(tables: Sequence[MethodComparison]) -> list[Table]:
+def main_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
     """Return one table per backbone, pre-training and shots, with the data sets side by side."""
-    groups: dict[tuple[object, ...], list[MethodComparison]] = {}
-    for table in tables:
-        groups.setdefault(
-            (table.setting.backbone, table.setting.weights, table.setting.shots), []
-        ).append(table)
-    return [main_table(group) for group in groups.values()]
+    return list(map(main_table, group_comparisons(comparisons, "dataset")))
 
 
-def main_table(tables: Sequence[MethodComparison]) -> Table:
+def main_table(comparisons: Sequence[MethodComparison]) -> Table:
     """Return the table of some data sets under one backbone and pre-training."""
-    names = method_names(tables)
-    columns = [word_column("method", "Method", list(names.values()), LEVELS)]
-    columns += [cost_column(tables, list(names), key) for key in ("tuned_m", "tuned_pct")]
-    for table in tables:
-        rows = align(table, list(names))
-        columns += score_columns(table, rows, LEVELS)
-    if len(tables) == 1:  # a mean over data sets would be nobody's time
-        columns.append(cost_column(tables, list(names), "fit_s"))
-    notes = [note_of(tables, key) for key in names]
-    if any(notes):
-        columns.append(word_column("note", "Note", notes, LEVELS))
-    columns = [
-        column
-        for column in columns
-        if column.words or any(cell.text != MISSING for cell in column.cells)
-    ]
-    setting = tables[0].setting
-    shots = "" if setting.shots is None else f"{setting.shots}shot"
-    datasets = make_slug(*dict.fromkeys(table.setting.dataset for table in tables))
-    found = Table(
+    rows = MethodRows.of(comparisons)
+    columns = [rows.name_column(), rows.cost_column("tuned_m"), rows.cost_column("tuned_pct")]
+    for comparison in comparisons:
+        columns += rows.score_columns(comparison, levels=3)
+    if len(comparisons) == 1:  # a mean over data sets would be nobody's time
+        columns.append(rows.cost_column("fit_s"))
+    columns += rows.note_columns()
+    context = name_setting(comparisons[0].setting)[1:]
+    draft = Draft(
         kind="main",
-        slug=make_slug("main", datasets, setting.backbone, setting.weights, shots),
-        title=f"{datasets.replace('-', ', ')} · {setting.backbone}",
-        columns=tuple(columns),
-        caption=(
-            *describe_setting(tables, "PET methods"),
-            *describe_scores(tables),
-            *describe_metrics(tables),
-            "Tuned: parameters trained outside the decoder, in millions and in % of the backbone.",
-            describe_protocol(tables),
-            *describe_verdict(tables),
-        ),
-        notes=tuple(note for table in tables for note in table.notes),
-        comments=tuple(line for table in tables for line in list_runs(table.results)),
-        context=make_slug(setting.backbone, setting.weights, shots),
+        slug=make_slug("main", *list_values(comparisons, "setting.dataset"), *context),
+        title="",
+        subject="PET methods",
+        columns=[column for column in columns if not column.is_missing],
+        sentences=[describe_scores(comparisons), *describe_metrics(comparisons), TUNED],
+        last=describe_verdict(comparisons),
     )
-    return add_legend(found)
+    return replace(assemble(draft, comparisons), context=make_slug(*context))

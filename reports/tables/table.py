@@ -1,11 +1,12 @@
-"""A table as every format prints it: cells with text and place, so that no two formats round or rank differently."""
+"""A table as every format prints it, so that no two formats round or rank differently."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from math import isnan, nan
+from typing import Any
 
 MISSING = "–"
 BEST, SECOND = 1, 2
@@ -14,7 +15,7 @@ TIE_MARK = "†"
 
 @dataclass(frozen=True)
 class Cell:
-    """What is printed at one place; ``value`` and ``spread`` are the unrounded numbers behind it, nan for words."""
+    """What is printed at one place; ``value`` and ``spread`` are unrounded, nan for words."""
 
     text: str
     value: float = nan
@@ -36,17 +37,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of cells under its headings, the widest first, such as ("brats (n = 8)", "Dice (%)", "WT")."""
+    """A column of cells under its headings."""
 
     key: str  # what options, CSV heads and published numbers call it: "brats:dice/WT"
-    heads: tuple[str, ...]
+    heads: tuple[str, ...]  # the widest first: ("brats (n = 8)", "Dice (%)", "WT")
     cells: tuple[Cell, ...]
     words: bool = False  # text to the left, not numbers
+
+    @property
+    def is_missing(self) -> bool:
+        """Return whether it is a column of numbers without any."""
+        return not self.words and all(cell.text == MISSING for cell in self.cells)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A finished table; ``sections`` puts a heading before a row, by the row's number."""
+    """A finished table."""
 
     kind: str
     slug: str  # names its file and its label
@@ -55,7 +61,7 @@ class Table:
     caption: tuple[str, ...]  # sentences
     notes: tuple[str, ...] = ()  # one sentence for each run that has no numbers
     comments: tuple[str, ...] = ()  # where the numbers come from: run ids, a line each
-    sections: dict[int, str] = field(default_factory=dict)
+    sections: dict[int, str] = field(default_factory=dict)  # a heading before a row, by its number
     context: str = ""  # what macros put before a data set's name, where it is not all of the slug
 
     @property
@@ -63,17 +69,53 @@ class Table:
         """Return the number of methods."""
         return len(self.columns[0].cells)
 
+    @property
+    def has_places(self) -> bool:
+        """Return whether any cell is marked as best or second."""
+        return any(cell.place for column in self.columns for cell in column.cells)
+
     def iter_rows(self) -> Iterator[tuple[str, tuple[Cell, ...]]]:
         """Yield the cells of each row, with the heading of the section that it begins, or ""."""
         rows = zip(*(column.cells for column in self.columns), strict=True)
         for index, cells in enumerate(rows):
             yield self.sections.get(index, ""), cells
 
-    @property
-    def has_marks(self) -> tuple[bool, bool]:
-        """Return whether any cell has a place, and whether any is marked as tied."""
-        cells = [cell for column in self.columns for cell in column.cells]
-        return any(cell.place for cell in cells), any(cell.tied for cell in cells)
+
+@dataclass(frozen=True)
+class Head:
+    """A column before it is filled."""
+
+    key: str
+    heads: tuple[str, ...]
+    digits: int | None = None  # of its numbers; None: words
+
+
+def fill_columns(heads: Sequence[Head], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """Return the columns of some rows, which have a word, a number or a cell by each head's key."""
+    return [fill_column(head, [row[head.key] for row in rows]) for head in heads]
+
+
+def fill_column(head: Head, values: Sequence[Any]) -> Column:
+    """Return the column of some words, numbers or cells."""
+    cells = []
+    for value in values:
+        if isinstance(value, Cell):
+            cells.append(value)
+        elif head.digits is None:
+            cells.append(Cell(str(value)))
+        else:
+            cells.append(number_cell(float(value), head.digits))
+    return Column(head.key, head.heads, tuple(cells), words=head.digits is None)
+
+
+def align_heads(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Return the columns with equally many headings; empty ones go on top."""
+    levels = max(len(column.heads) for column in columns)
+    aligned = []
+    for column in columns:
+        empty = ("",) * (levels - len(column.heads))
+        aligned.append(replace(column, heads=empty + column.heads))
+    return tuple(aligned)
 
 
 def span_heads(columns: Sequence[Column]) -> Iterator[list[tuple[str, int]]]:
@@ -89,43 +131,52 @@ def span_heads(columns: Sequence[Column]) -> Iterator[list[tuple[str, int]]]:
             yield spans
 
 
-def word_column(key: str, head: str, words: Sequence[str], levels: int) -> Column:
-    """Return a column of words; its heading stands in the lowest of the ``levels``."""
-    return Column(
-        key, ("",) * (levels - 1) + (head,), tuple(Cell(word) for word in words), words=True
-    )
-
-
 def number_cell(value: float, digits: int, spread: float = nan) -> Cell:
-    """Return a number rounded to ``digits`` decimals, but never a positive one to zero; nan is `MISSING`."""
+    """Return a number rounded to ``digits`` decimals; nan is `MISSING`.
+
+    A positive number is never rounded to zero.
+    """
     if isnan(value):
         return Cell(MISSING)
     least = 10.0**-digits
     if 0 < value < least / 2:
         return Cell(f"<{least:.{digits}f}", value, spread)
     text = f"{value:.{digits}f}"
-    return Cell(text if isnan(spread) else f"{text} ± {spread:.{digits}f}", value, spread)
+    if not isnan(spread):
+        text += f" ± {spread:.{digits}f}"
+    return Cell(text, value, spread)
 
 
 def rank_cells(
     cells: Sequence[Cell], ranked: Sequence[bool], digits: int, *, largest_first: bool
 ) -> tuple[Cell, ...]:
-    """Return the cells with their places: by what is printed, equal for equal; none if nothing is to be told apart."""
-    printed = [round(cell.value, digits) for cell in cells]
-    eligible = {
-        value for value, counts in zip(printed, ranked, strict=True) if counts and not isnan(value)
-    }
-    order = sorted(eligible, reverse=largest_first)[:2] if len(eligible) > 1 else []
-    return tuple(
-        replace(cell, place=order.index(value) + 1) if counts and value in order else cell
-        for cell, value, counts in zip(cells, printed, ranked, strict=True)
-    )
+    """Return the cells with their places, by the printed number; the best has no mark of a tie.
+
+    Args:
+        cells: the cells of a column.
+        ranked: whether each counts.
+        digits: decimals of the printed numbers; equal ones have equal places.
+        largest_first: whether the largest number is the best.
+    """
+    eligible = set()
+    for cell, counts in zip(cells, ranked, strict=True):
+        if counts and not isnan(cell.value):
+            eligible.add(round(cell.value, digits))
+    if len(eligible) < 2:  # nothing to tell apart
+        return tuple(cells)
+    best, second = sorted(eligible, reverse=largest_first)[:2]
+    places = {best: BEST, second: SECOND}
+    found = []
+    for cell, counts in zip(cells, ranked, strict=True):
+        place = places.get(round(cell.value, digits), 0) if counts else 0
+        found.append(replace(cell, place=place, tied=cell.tied and place != BEST))
+    return tuple(found)
 
 
 def make_slug(*parts: str) -> str:
     """Return a name that is safe in file names and labels."""
-    return "-".join(
-        "".join(letter if letter.isalnum() else "-" for letter in part).strip("-")
-        for part in parts
-        if part
-    )
+    safe = []
+    for part in filter(None, parts):
+        letters = [letter if letter.isalnum() else "-" for letter in part]
+        safe.append("".join(letters).strip("-"))
+    return "-".join(safe)

@@ -2,94 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from operator import attrgetter
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import MEAN
 from reports.records.metrics import METRICS
 from reports.records.run import RunResult
 
-
-def describe_setting(tables: Sequence[MethodComparison], subject: str) -> Iterator[str]:
-    """Yield what was compared on which data, and that the data are synthetic if any are."""
-    setting = tables[0].setting
-    datasets = ", ".join(dict.fromkeys(table.setting.dataset for table in tables))
-    weights = ", ".join(dict.fromkeys(_name_weights(table.setting.weights) for table in tables))
-    backbones = ", ".join(dict.fromkeys(table.setting.backbone for table in tables))
-    yield f"{subject} on {datasets}; backbone {backbones}, weights: {weights}."
-    if setting.shots is not None and len({table.setting.shots for table in tables}) == 1:
-        yield f"Trained on {setting.shots} cases."
-    if any(table.synthetic for table in tables):
-        yield "Data: SYNTHETIC phantoms, not patient data."
-
-
-def _name_weights(weights: str) -> str:
-    return "none (random initialisation)" if weights == "none" else weights
+TUNED = "Tuned: parameters trained outside the decoder, in millions and in % of the backbone."
+TIE = (
+    "†: not told apart from the best (two-sided Wilcoxon signed-rank test paired over cases, "
+    "Holm's correction over all pairs of methods, p at least 0.05)."
+)
+SPREADS = {
+    frozenset({"cases"}): "cases",
+    frozenset({"runs"}): "the means of folds and seeds",
+    frozenset({"cases", "runs"}): (
+        "cases, where a method has several runs over the means of folds and seeds"
+    ),
+}
 
 
-def describe_scores(tables: Sequence[MethodComparison]) -> Iterator[str]:
-    """Yield how many cases were scored, and what mean and spread are over."""
-    results = [result for table in tables for result in table.results]
-    counts = ", ".join(dict.fromkeys(str(table.rows["n_cases"].max()) for table in tables))
-    folds, seeds = (
-        sorted({getattr(result, name) for result in results}) for name in ("fold", "seed")
+def list_values(items: Sequence[object], field: str) -> list[str]:
+    """Return the different values of a field, such as "setting.dataset", as words."""
+    return list(dict.fromkeys(map(str, map(attrgetter(field), items))))
+
+
+def join_values(items: Sequence[object], field: str) -> str:
+    """Return the different values of a field with commas."""
+    return ", ".join(list_values(items, field))
+
+
+def describe_setting(comparisons: Sequence[MethodComparison], subject: str) -> list[str]:
+    """Return what was compared on which data, and whether any are synthetic."""
+    datasets = join_values(comparisons, "setting.dataset")
+    backbones = join_values(comparisons, "setting.backbone")
+    weights = list_values(comparisons, "setting.weights")
+    if "none" in weights:
+        weights[weights.index("none")] = "none (random initialisation)"
+    shots = set(map(attrgetter("setting.shots"), comparisons))
+    sentences = [f"{subject} on {datasets}; backbone {backbones}, weights: {', '.join(weights)}."]
+    if len(shots) == 1 and None not in shots:
+        sentences.append(f"Trained on {shots.pop()} cases.")
+    if any(comparison.synthetic for comparison in comparisons):
+        sentences.append("Data: SYNTHETIC phantoms, not patient data.")
+    return sentences
+
+
+def describe_scores(comparisons: Sequence[MethodComparison]) -> str:
+    """Return how many cases were scored, and what mean and spread are over."""
+    results: list[RunResult] = []
+    counts = []
+    for comparison in comparisons:
+        results += comparison.results
+        counts.append(str(comparison.rows["n_cases"].max()))
+    over = SPREADS[frozenset(map(attrgetter("spread_over"), comparisons))]
+    return (
+        f"{', '.join(dict.fromkeys(counts))} held-out cases; "
+        f"{_count(results, 'fold')}, {_count(results, 'seed')}. "
+        f"Dice in %: mean over cases ± standard deviation over {over}, "
+        "each case averaged over its seeds first."
     )
-    spreads = {table.spread_over for table in tables}
-    over = "the means of folds and seeds" if spreads == {"runs"} else "cases"
-    if len(spreads) > 1:
-        over = "cases, where a method has several runs over the means of folds and seeds"
-    yield (
-        f"{counts} held-out cases; {_count('fold', folds)}, {_count('seed', seeds)}. "
-        f"Dice in %: mean over cases ± standard deviation over {over}, each case averaged over its seeds first."
-    )
 
 
-def describe_metrics(tables: Sequence[MethodComparison]) -> Iterator[str]:
-    """Yield the definition of each metric that is shown as a mean, and how often it is defined."""
+def _count(results: Sequence[RunResult], field: str) -> str:
+    numbers = sorted(set(map(attrgetter(field), results)))
+    plural = "s" if len(numbers) > 1 else ""
+    return f"{field}{plural} {', '.join(map(str, numbers))}"
+
+
+def describe_metrics(comparisons: Sequence[MethodComparison]) -> list[str]:
+    """Return the definition of each metric that is shown as a mean, and how often it is defined."""
+    sentences = []
     for name, metric in METRICS.items():
         if not metric.columns or not metric.definition:
             continue
-        lowest = min(table.rows[f"{name}_defined_frac"].min() for table in tables)
-        where = (
-            f", where it is defined (at the least in {lowest:.0%} of them)" if lowest < 1 else ""
+        lowest = min(comparison.rows[f"{name}_defined_frac"].min() for comparison in comparisons)
+        where = ""
+        if lowest < 1:
+            where = f", where it is defined (at the least in {lowest:.0%} of them)"
+        sentences.append(
+            f"{metric.title}: {metric.definition}, mean over regions, then cases{where}."
         )
-        yield f"{metric.title}: {metric.definition}, mean over regions, then cases{where}."
+    return sentences
 
 
-def describe_protocol(tables: Sequence[MethodComparison]) -> str:
-    """Return the protocols' hashes, or how they differ where they may not."""
-    mixed = [table.difference for table in tables if table.mixed]
+def describe_protocol(comparisons: Sequence[MethodComparison]) -> str:
+    """Return the protocols' hashes, or how protocols of one setting differ."""
+    mixed = [comparison.difference for comparison in comparisons if comparison.mixed]
     if mixed:
         return f"MIXED protocols: {'; '.join(mixed)}."
-    found = list(dict.fromkeys(result.protocol_id for table in tables for result in table.results))
-    return f"Protocol{'s' if len(found) > 1 else ''} {', '.join(found)}."
+    results = [result for comparison in comparisons for result in comparison.results]
+    protocols = join_values(results, "protocol_id")
+    return f"Protocol{'s' if ',' in protocols else ''} {protocols}."
 
 
-def describe_verdict(tables: Sequence[MethodComparison]) -> Iterator[str]:
-    """Yield what the mark of a tie means, or why there is none."""
-    verdicts = [table.verdicts.get(f"dice/{MEAN}") for table in tables if sum(table.ranked) > 1]
-    reasons = dict.fromkeys(
-        verdict.reason for verdict in verdicts if verdict is not None and verdict.reason
-    )
-    for reason in reasons:
-        yield f"No test of differences: {reason}."
-    if any(verdict is not None and not verdict.reason for verdict in verdicts):
-        yield (
-            "†: not told apart from the best (two-sided Wilcoxon signed-rank test paired over cases, Holm's correction "
-            "over all pairs of methods, p at least 0.05)."
-        )
+def describe_verdict(comparisons: Sequence[MethodComparison]) -> list[str]:
+    """Return what the mark of a tie means, or why there is none."""
+    sentences = []
+    tested = False
+    for comparison in comparisons:
+        verdict = comparison.verdicts.get(f"dice/{MEAN}")
+        if verdict is None or sum(comparison.ranked) < 2:
+            continue
+        if verdict.reason:
+            sentences.append(f"No test of differences: {verdict.reason}.")
+        else:
+            tested = True
+    if tested:
+        sentences.append(TIE)
+    return list(dict.fromkeys(sentences))
 
 
-def describe_marks(*, places: bool) -> Iterator[str]:
-    """Yield what bold and underlined mean, if there are any."""
-    if places:
-        yield "Best in bold, second underlined."
-
-
-def list_runs(results: Sequence[RunResult]) -> tuple[str, ...]:
-    """Return a line per run that says which method's numbers it is part of."""
-    return tuple(f"{result.label}: {result.run_id} ({result.status})" for result in results)
-
-
-def _count(word: str, numbers: Sequence[int]) -> str:
-    return f"{word}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+def list_runs(results: Sequence[RunResult]) -> list[str]:
+    """Return a line per run, so that a reader finds the runs behind each method's numbers."""
+    return [f"{result.label}: {result.run_id} ({result.status})" for result in results]

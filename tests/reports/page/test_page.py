@@ -35,9 +35,7 @@ pytestmark = [
 def make_page(results: list[RunResult]) -> str:
     summaries = compare_methods(results)
     tables = [
-        table
-        for kind in ("main", "efficiency", "ablation")
-        for table in KINDS[kind].build(summaries)
+        table for kind in ("main", "efficiency", "ablation") for table in KINDS[kind](summaries)
     ]
     looks = assign_looks({(run.method, run.label) for run in results}, tuple(SHIFT))
     pictures, absent = list_pictures(summaries, [], lambda run, case: made_slices(), looks)

@@ -40,7 +40,7 @@ def test_pretraining_table_has_a_column_per_weights() -> None:
         make_result(name, weights=weights)
         for name, weights in product(("linear", "lora"), ("none", "in21k"))
     ]
-    table = only(KINDS["pretraining"].build(compare_methods(runs)))
+    table = only(KINDS["pretraining"](compare_methods(runs)))
     assert [item.heads for item in table.columns[1:]] == [
         ("Mean Dice (%) by weights", "none (n = 10)"),
         ("Mean Dice (%) by weights", "in21k (n = 10)"),
@@ -54,7 +54,7 @@ def test_kshot_table_goes_from_few_to_all() -> None:
     runs = [
         make_result(name, shots=shots) for name, shots in product(("linear", "lora"), (None, 10, 5))
     ]
-    table = only(KINDS["kshot"].build(compare_methods(runs)))
+    table = only(KINDS["kshot"](compare_methods(runs)))
     assert [item.heads[-1] for item in table.columns[1:]] == [
         "5 (n = 10)",
         "10 (n = 10)",
@@ -69,7 +69,7 @@ def test_gap_table_pairs_default_and_tuned() -> None:
     tuned = replace(
         default, label="lora[rank=4]", settings={"rank": 4}, study="study-a#7", cases=better
     )
-    table = only(KINDS["gap"].build(compare_methods([default, tuned, make_result("linear")])))
+    table = only(KINDS["gap"](compare_methods([default, tuned, make_result("linear")])))
     assert texts(table, "method") == ["lora"]
     assert texts(table, "settings") == ["rank=4"]
     assert texts(table, "difference") == ["+5.0 [+5.0, +5.0]"]
@@ -77,7 +77,7 @@ def test_gap_table_pairs_default_and_tuned() -> None:
 
 
 def test_ablation_shows_what_was_swept(fixture: list[RunResult]) -> None:
-    table = only(KINDS["ablation"].build(compare_methods(fixture)))
+    table = only(KINDS["ablation"](compare_methods(fixture)))
     assert texts(table, "rank") == ["8", "4"]
     assert texts(table, "method") == ["lora", "lora[rank=4]"]
     assert table.notes == ()
@@ -85,7 +85,7 @@ def test_ablation_shows_what_was_swept(fixture: list[RunResult]) -> None:
 
 def test_comparison_is_with_the_first_method_unless_told(fixture: list[RunResult]) -> None:
     brats = [result for result in fixture if result.dataset == "brats"]
-    table = only(KINDS["comparison"].build(compare_methods(brats)))
+    table = only(KINDS["comparison"](compare_methods(brats)))
     assert texts(table, "method") == [
         "linear",
         "lora",
@@ -112,16 +112,16 @@ def test_comparison_is_with_the_first_method_unless_told(fixture: list[RunResult
 )
 def test_a_kind_without_results_says_so(kind: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        KINDS[kind].build(compare_methods([make_result("lora")]))
+        KINDS[kind](compare_methods([make_result("lora")]))
 
 
 def test_efficiency_leaves_out_what_nobody_measured(fixture: list[RunResult]) -> None:
-    found = KINDS["efficiency"].build(compare_methods(fixture))[0]
+    found = KINDS["efficiency"](compare_methods(fixture))[0]
     assert texts(found, "training_gflop")[0] == "24.5"  # two per multiply-accumulate
     assert "energy_kj" in " ".join(found.caption)
     assert not [item for item in found.columns if item.key == "energy_kj"]
     with pytest.raises(ValueError, match="must have a run that is done"):
-        KINDS["efficiency"].build(
+        KINDS["efficiency"](
             compare_methods([r for r in fixture if r.label == "full" and r.dataset == "kits"])
         )
 

@@ -1,0 +1,70 @@
+"""From what is special to a kind of table to the table: names, caption, notes, run ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from reports.analysis.comparison import MethodComparison
+from reports.analysis.tidy import Setting
+from reports.tables.table import Column, Table, align_heads
+from reports.tables.wording import describe_protocol, describe_setting, join_values, list_runs
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What is special to a table of methods."""
+
+    kind: str
+    slug: str
+    title: str  # before data set and backbone
+    subject: str  # of the first sentence
+    columns: Sequence[Column]
+    sentences: Sequence[str]  # of the caption, before the protocol
+    last: Sequence[str] = ()  # sentences after the protocol
+
+
+def assemble(draft: Draft, comparisons: Sequence[MethodComparison]) -> Table:
+    """Return the table over one or several settings of one backbone."""
+    notes: list[str] = []
+    comments: list[str] = []
+    for comparison in comparisons:
+        notes += comparison.notes
+        comments += list_runs(comparison.results)
+    datasets = join_values(comparisons, "setting.dataset")
+    backbone = comparisons[0].setting.backbone
+    table = Table(
+        kind=draft.kind,
+        slug=draft.slug,
+        title=" · ".join(filter(None, (draft.title, datasets, backbone))),
+        columns=align_heads(draft.columns),
+        caption=(
+            *describe_setting(comparisons, draft.subject),
+            *draft.sentences,
+            describe_protocol(comparisons),
+            *draft.last,
+        ),
+        notes=tuple(notes),
+        comments=tuple(comments),
+    )
+    if table.has_places:
+        legend = "Best in bold, second underlined."
+        table = replace(table, caption=(*table.caption, legend))
+    return table
+
+
+def group_comparisons(
+    comparisons: Sequence[MethodComparison], field: str
+) -> list[list[MethodComparison]]:
+    """Return the groups of which the settings differ in one field alone."""
+    groups: dict[Setting, list[MethodComparison]] = {}
+    for comparison in comparisons:
+        shared = replace(comparison.setting, **{field: ""})  # type: ignore[arg-type]
+        groups.setdefault(shared, []).append(comparison)
+    return list(groups.values())
+
+
+def name_setting(setting: Setting) -> tuple[str, str, str, str]:
+    """Return the parts of a slug: data set, backbone, weights, and few training cases if few."""
+    shots = f"{setting.shots}shot" if setting.shots is not None else ""
+    return setting.dataset, setting.backbone, setting.weights, shots
