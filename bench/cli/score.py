@@ -22,7 +22,8 @@ from bench.scoring.postprocessing import AUTO, REGION, choose_cutoff
 from bench.specs.protocol import EvalSpec, Protocol, SpecError, override
 from reports.analysis.aggregates import Mean, RegionAggregate, aggregate_regions
 from reports.records.metrics import METRICS
-from reports.records.run import CaseScore, PostProcessing, to_plain
+from reports.records.plain import to_plain
+from reports.records.run import CaseScore, PostProcessing
 
 commands = typer.Typer()
 

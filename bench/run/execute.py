@@ -24,7 +24,8 @@ from bench.scoring.held_out import Scored, score_held_out
 from bench.scoring.metrics import Scoring
 from bench.scoring.postprocessing import choose_cutoff
 from bench.specs.run import Place, RunSpec
-from reports.records.run import Cost, RunResult, to_plain
+from reports.records.plain import to_plain
+from reports.records.run import Cost, RunResult
 
 Progress = Callable[
     [str, int, int], None

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from bench.cost.usage import read_usage
 from reports.analysis.aggregates import aggregate_regions, average_metric
 from reports.records.metrics import METRICS
-from reports.records.run import RESULT_FILE, RunResult, Status, flatten, to_fields, to_plain
+from reports.records.plain import flatten, to_plain
+from reports.records.run import RESULT_FILE, RunResult, Status, to_fields
 from reports.records.slices import SLICES_FILE
 from reports.records.study import STUDY_FILE
 

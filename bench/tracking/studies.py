@@ -20,7 +20,7 @@ from bench.tracking.entries import (
     hash_record,
 )
 from bench.tracking.store import Store
-from reports.records.run import flatten
+from reports.records.plain import flatten
 from reports.records.study import PREFIX, STUDY_FILE, StudyRecord, TrialRecord, read_study
 
 

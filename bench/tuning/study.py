@@ -24,7 +24,8 @@ import psutil
 from bench.specs.protocol import SpecError, TuneSpec
 from bench.specs.run import derive_seed
 from bench.tuning.space import Space, defaults, describe_space
-from reports.records.run import Status, flatten
+from reports.records.plain import flatten
+from reports.records.run import Status
 
 if TYPE_CHECKING:
     from optuna import Study

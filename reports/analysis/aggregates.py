@@ -13,7 +13,8 @@ from math import isnan, nan
 from statistics import fmean
 
 from reports.records.metrics import METRICS
-from reports.records.run import INLINE, CaseScore
+from reports.records.plain import INLINE
+from reports.records.run import CaseScore
 
 
 @dataclass(frozen=True)

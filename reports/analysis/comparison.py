@@ -26,7 +26,8 @@ from reports.analysis.tidy import (
     group_by_setting,
 )
 from reports.records.metrics import METRICS
-from reports.records.run import RunResult, Status, flatten
+from reports.records.plain import flatten
+from reports.records.run import RunResult, Status
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from reports.analysis.statistics import (
     signed_rank_p,
 )
 from reports.analysis.tidy import average_seeds, case_table
-from reports.records.run import RunResult, flatten
+from reports.records.plain import flatten
+from reports.records.run import RunResult
 
 ABSENT = "(none)"
 # Facts of the machine that differ from run to run and decide nothing.

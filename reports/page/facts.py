@@ -13,7 +13,8 @@ from reports.analysis.aggregates import mean_defined
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import average_seeds
 from reports.records.metrics import METRICS
-from reports.records.run import RunResult, flatten
+from reports.records.plain import flatten
+from reports.records.run import RunResult
 
 DECIMALS = 4
 ENVIRONMENT = ("device", "device_name", "threads", "python", "platform", "git_commit", "git_dirty")

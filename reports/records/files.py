@@ -38,7 +38,7 @@ def replace_durably(partial: Path, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring a folder's entries to disk, where the system knows such a thing."""
+    """Bring a folder's entries to disk; other systems than POSIX cannot."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""The metrics of a case and region: tables, MLflow, the page, `bench score` and the schema loop over them.
+"""The metrics of a case and region; tables, MLflow, page, `bench score` and schema loop over them.
 
 A new metric is one record in `METRICS`, and one line in `bench.scoring.metrics.MEASURES` that
 computes it.
@@ -22,7 +22,7 @@ class EmptyScores:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of a case and region; its values are finite and not negative, or nan if undefined."""
+    """A metric of a case and region; a value is finite and not negative, or nan if undefined."""
 
     name: str  # in result.json, in MLflow and in the keys of columns, such as "hd95_mm"
     title: str  # as printed, such as "HD95"
@@ -42,12 +42,11 @@ class Metric:
 
     @property
     def heading(self) -> str:
-        """The title with the unit of the printed number."""
         return f"{self.title} ({self.unit})"
 
     @property
     def stored_heading(self) -> str:
-        """The title with the unit of the stored number; fractions have none."""
+        """The heading of the stored number; fractions have no unit."""
         return f"{self.title} {self.unit}" if self.factor == 1 else self.title
 
     def score_empty(self, policy: str, n_reference_vox: int, n_predicted_vox: int) -> float:

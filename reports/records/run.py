@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cache
-from math import isinf, isnan, nan
+from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from reports.records.files import write_durably
 from reports.records.metrics import METRICS
+from reports.records.plain import INLINE, Number, to_plain
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 SCHEMA_VERSION = 2
 RESULT_FILE = "result.json"
-
-
-class _NanAsNull:
-    """Tells pydantic that null stands for nan, for which JSON has no word; pydantic itself is needed to read only."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema
-
-        return core_schema.no_info_before_validator_function(
-            lambda x: nan if x is None else x, handler(source)
-        )
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        return {"anyOf": [{"type": "number"}, {"type": "null"}]}
-
-
-Number = Annotated[float, _NanAsNull()]  # null in the file where it is nan
-INLINE = {"inline": True}  # metadata of a mapping whose items stand in JSON as fields of the record
 
 
 class Status(StrEnum):
@@ -60,9 +43,7 @@ class CaseScore:
     n_reference_vox: int
     n_predicted_vox: int
     n_common_vox: int = 0  # in both masks
-    nsd: Number = (
-        nan  # normalised surface Dice at ``nsd_tolerance_mm``, fraction in [0, 1]; nan as hd95_mm
-    )
+    nsd: Number = nan  # surface Dice at ``nsd_tolerance_mm``, fraction in [0, 1]; nan as hd95_mm
     nsd_tolerance_mm: Number = nan
     reference_ml: Number = nan
     predicted_ml: Number = nan
@@ -105,14 +86,12 @@ def _gather_further(raw: Any) -> Any:
 
 @dataclass(frozen=True)
 class PostProcessing:
-    """The scores of a region with predictions of fewer than ``min_vox`` voxels taken as none; see `RunResult.cases`
-    for those without."""
+    """The scores of a region with small predictions taken as none; the run's are without it."""
 
     region: str
-    min_vox: int
-    tried: tuple[
-        tuple[int, Number], ...
-    ]  # candidates, each with its mean Dice on the inner validation cases
+    min_vox: int  # a prediction with fewer voxels is taken as none
+    # Candidates, each with its mean Dice on the inner validation cases.
+    tried: tuple[tuple[int, Number], ...]
     cases: tuple[CaseScore, ...]
 
 
@@ -141,9 +120,8 @@ class Compute:
 
     forward_gmac: float
     training_gmac: float  # forward and backward; what needs no gradient costs no backward
-    uncounted: tuple[
-        str, ...
-    ] = ()  # operations without a rule, as "name x calls"; never silently zero
+    # Operations without a rule, as "name x calls"; they are not counted as zero in silence.
+    uncounted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,10 +146,10 @@ class Merged:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the run needed. Counts are exact; ``tuned`` counts what the method trains, nothing that all methods do."""
+    """What the run needed; counts are exact."""
 
     params_total: int
-    params_tuned: int  # trained by the method
+    params_tuned: int  # trained by the method, but not by all methods
     params_decoder: int
     params_tuned_frac: float  # of the backbone before the method was put in: full fine-tuning is 1
     fit_s: float
@@ -182,9 +160,8 @@ class Cost:
     compute: Compute | None = None
     memory: Memory | None = None
     train_step: Timing | None = None  # one optimiser step on one batch
-    inference: Timing | None = (
-        None  # one inner validation volume, sliding windows and flips included
-    )
+    # One inner validation volume, sliding windows and flips included.
+    inference: Timing | None = None
     merged: Merged | None = None  # None where the method does not merge
     energy_j: float | None = None  # of the device over the fit, where it tells
     delta_mib: float | None = None  # the file of what was trained
@@ -218,13 +195,11 @@ class RunResult:
     split_hash: str = ""
     data_fingerprint: str = ""
     weights_sha256: str = ""  # of the pre-trained file; empty for random weights
-    chosen_sha256: str = (
-        ""  # of the delta that was chosen, written before the held-out cases were opened
-    )
+    # Of the delta that was chosen, written before the held-out cases were opened.
+    chosen_sha256: str = ""
     test_reads: int = 0  # how often the held-out cases were opened
-    reload_max_abs_diff: float | None = (
-        None  # logits of backbone + stored delta against those of the trained network
-    )
+    # Logits of backbone + stored delta against those of the trained network.
+    reload_max_abs_diff: float | None = None
     study: str = ""  # the tuning study and trial that chose the settings, as "study#trial"
     group: str = ""  # the `run` command that asked for this run
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -234,7 +209,7 @@ class RunResult:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def write(self, folder: Path) -> Path:
-        """Write ``result.json`` into ``folder`` so that a power cut leaves either the old file or the new one.
+        """Write ``result.json`` into ``folder``: whole, or not at all.
 
         Raises: ValueError as `to_json`.
         """
@@ -245,8 +220,8 @@ class RunResult:
     def to_json(self) -> str:
         """Return the text of ``result.json``: strictly valid JSON, in which nan is null.
 
-        Raises: ValueError naming the field if a number is infinite or a value does not fit the
-        schema.
+        Raises: ValueError that names the field of an infinite number or of a value that does not
+        fit the schema.
         """
         text = json.dumps(to_plain(self, "result"), indent=1, allow_nan=False)
         _validate(text, "result")  # what is written can be read again
@@ -261,15 +236,13 @@ class RunResult:
         try:
             raw = json.loads(text)
         except ValueError as error:
-            raise ValueError(
-                f"{source}: must be valid JSON, got a damaged file ({error})"
-            ) from None
+            message = f"{source}: must be valid JSON, got a damaged file ({error})"
+            raise ValueError(message) from None
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version != SCHEMA_VERSION:
-            hint = "repeat the run with --force, or read it with the version of this program that wrote it"
-            raise ValueError(
-                f"{source}: schema version must be {SCHEMA_VERSION}, got {version} ({hint})"
-            )
+            rule = f"{source}: schema version must be {SCHEMA_VERSION}, got {version}"
+            hint = "or read it with the version of this program that wrote it"
+            raise ValueError(f"{rule} (repeat the run with --force, {hint})")
         return _validate(text, source)
 
 
@@ -282,33 +255,8 @@ def read_result(folder: Path) -> RunResult | None:
     return RunResult.from_json(file.read_text(), str(file)) if file.is_file() else None
 
 
-def to_plain(value: Any, where: str) -> Any:
-    """Return a value, dataclasses included, as JSON knows it: nan becomes None.
-
-    Raises: ValueError naming the place of an infinite number, or of something that is no plain
-    data.
-    """
-    if isinstance(value, float):
-        if isinf(value):
-            raise ValueError(f"{where}: must be a finite number or nan, got {value}")
-        return None if isnan(value) else float(value)
-    if value is None or isinstance(value, str | int):
-        return value
-    if is_dataclass(value):
-        record: dict[str, Any] = {}
-        for item in fields(value):
-            plain = to_plain(getattr(value, item.name), f"{where}.{item.name}")
-            record |= plain if item.metadata == INLINE else {item.name: plain}
-        return record
-    if isinstance(value, Mapping):
-        return {key: to_plain(each, f"{where}.{key}") for key, each in value.items()}
-    if isinstance(value, tuple | list):
-        return [to_plain(each, f"{where}[{index}]") for index, each in enumerate(value)]
-    raise ValueError(f"{where}: must be plain data, got {type(value).__name__}")
-
-
 def to_fields(value: Any) -> dict[str, Any]:
-    """Return a dataclass as `dataclasses.asdict` does, with the items of `CaseScore.further` as fields."""
+    """Return a dataclass as `asdict` does, with the items of `CaseScore.further` as fields."""
     return asdict(value, dict_factory=_inline)
 
 
@@ -319,7 +267,7 @@ def _inline(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def describe_schema() -> dict[str, Any]:
-    """Return the JSON schema of ``result.json``; every field but those of `CaseScore.further` is required."""
+    """Return the JSON schema of ``result.json``; the fields of `CaseScore.further` may lack."""
     schema: dict[str, Any] = _adapter().json_schema(mode="serialization")
     scores = schema["$defs"]["CaseScore"]["properties"]
     number = scores["dice"]
@@ -339,14 +287,12 @@ def _validate(text: str, source: str) -> RunResult:
     from pydantic import ValidationError
 
     try:
-        result: RunResult = _adapter().validate_json(text)
+        return _adapter().validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ValueError(
-            f"{source}: {where}: {first['msg'].lower()}, got {first['input']!r:.80}"
-        ) from None
-    return result
+        message = f"{source}: {where}: {first['msg'].lower()}, got {first['input']!r:.80}"
+        raise ValueError(message) from None
 
 
 @cache
@@ -354,15 +300,3 @@ def _adapter() -> TypeAdapter[RunResult]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(RunResult)
-
-
-def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested record under dotted names: ``{"train": {"lr": 0.1}}`` becomes ``{"train.lr": 0.1}``."""
-    flat: dict[str, Any] = {}
-    for key, value in record.items():
-        flat |= (
-            flatten(value, f"{prefix}{key}.")
-            if isinstance(value, Mapping)
-            else {f"{prefix}{key}": value}
-        )
-    return flat

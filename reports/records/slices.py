@@ -1,6 +1,6 @@
-"""What a run keeps of its held-out predictions for later pictures: some slices of every case, of bounded size.
+"""Slices of a run's held-out predictions for later pictures: some of every case, in bounded size.
 
-Which slices these are follows from the reference alone, so that the runs of all methods keep the
+The choice of slices follows from the reference alone, so that the runs of all methods keep the
 same ones.
 """
 
@@ -22,7 +22,7 @@ MOST_PIXELS = 8_000_000  # of a run's images; as many bytes before compression
 class CaseSlices:
     """Some axial slices of one case on the prepared grid; H runs from back to front."""
 
-    depths: np.ndarray  # (n,), where the slices lie in the prepared volume
+    depths: np.ndarray  # (n,), places of the slices in the prepared volume
     image: np.ndarray  # uint8 (n, H, W), the first channel between its 1st and 99th percentile
     reference: np.ndarray  # uint8 (n, H, W), classes
     prediction: np.ndarray  # uint8 (n, H, W), classes
@@ -33,8 +33,7 @@ def cut_slices(
 ) -> CaseSlices:
     """Return slices of a case, evenly spread over those in which the reference is not empty.
 
-    All arrays are (D, H, W). ``n_cases`` is the number of cases among which the run's bound is
-    shared out.
+    All arrays are (D, H, W). The run's bound is shared out among ``n_cases``.
     """
     height, width = reference.shape[1:]
     step = -(-max(height, width) // LONGEST_SIDE)
@@ -55,16 +54,14 @@ def cut_slices(
 
 def write_slices(file: Path, cases: Mapping[str, CaseSlices]) -> None:
     """Write the slices of all cases into one compressed file."""
-    arrays = {
-        f"{case}/{name}": array
-        for case, found in cases.items()
-        for name, array in vars(found).items()
-    }
+    arrays: dict[str, np.ndarray] = {}
+    for case, found in cases.items():
+        arrays |= {f"{case}/{name}": array for name, array in vars(found).items()}
     np.savez_compressed(file, **arrays)
 
 
 def read_slices(file: Path, case: str) -> CaseSlices | None:
-    """Return the slices of one case, or None if the file has none of it; pickled objects are never loaded."""
+    """Return the slices of one case, or None if the file lacks it; pickled objects are refused."""
     with np.load(file, allow_pickle=False) as arrays:
         if f"{case}/depths" not in arrays:
             return None

@@ -15,7 +15,7 @@ from bench.specs.protocol import EvalSpec
 from datasets.base import SYNTHETIC_MARKER
 from datasets.brats import Brats
 from datasets.phantoms.files import build_geometry
-from reports.records.run import to_plain
+from reports.records.plain import to_plain
 
 SHAPE = (8, 12, 10)
 SPACING_MM = (3.0, 2.0, 1.0)

@@ -20,7 +20,8 @@ from reports.analysis.comparison import compare_methods
 from reports.formats import FORMATS
 from reports.page.page import Page, format_page
 from reports.records.metrics import METRICS, EmptyScores, Metric
-from reports.records.run import RESULT_FILE, RunResult, describe_schema, read_result, to_plain
+from reports.records.plain import to_plain
+from reports.records.run import RESULT_FILE, RunResult, describe_schema, read_result
 from reports.tables.main import main_table
 
 ERROR = Metric(

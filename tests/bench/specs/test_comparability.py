@@ -12,7 +12,8 @@ from bench.specs.run import MethodSpec, RunSpec, digest
 from bench.tracking.publishing import Tracker
 from bench.tracking.store import open_store
 from reports.analysis.comparison import compare_methods
-from reports.records.run import CaseScore, RunResult, Status, flatten
+from reports.records.plain import flatten
+from reports.records.run import CaseScore, RunResult, Status
 
 SPEC = RunSpec(MethodSpec("linear"), "brats", "abc", 0, 0, Protocol(), Path())
 RECORD = json.loads(json.dumps(SPEC.protocol_record()))  # as it comes back from a file

@@ -15,8 +15,8 @@ import pytest
 
 from bench.run.provenance import describe_end, describe_machine
 from bench.specs.run import Place
+from reports.records.plain import INLINE
 from reports.records.run import (
-    INLINE,
     RESULT_FILE,
     SCHEMA_VERSION,
     CaseScore,

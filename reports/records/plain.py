@@ -1,0 +1,63 @@
+"""Plain data: dataclasses as JSON, in which nan is null, and records under dotted names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from math import isinf, isnan, nan
+from typing import Annotated, Any
+
+INLINE = {"inline": True}  # metadata of a mapping whose items are fields of the record in JSON
+
+
+class _NanAsNull:
+    """Tell pydantic, which is imported for reading only, that null stands for nan."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(
+            lambda value: nan if value is None else value, handler(source)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number"}, {"type": "null"}]}
+
+
+Number = Annotated[float, _NanAsNull()]  # null in the file where it is nan
+
+
+def to_plain(value: Any, where: str) -> Any:
+    """Return a value, dataclasses included, as JSON has it: nan becomes None.
+
+    Raises: ValueError that names the place of an infinite number or of an object that is no plain
+    data.
+    """
+    if isinstance(value, float):
+        if isinf(value):
+            raise ValueError(f"{where}: must be a finite number or nan, got {value}")
+        return None if isnan(value) else float(value)
+    if value is None or isinstance(value, str | int):
+        return value
+    if is_dataclass(value):
+        record: dict[str, Any] = {}
+        for item in fields(value):
+            plain = to_plain(getattr(value, item.name), f"{where}.{item.name}")
+            record |= plain if item.metadata == INLINE else {item.name: plain}
+        return record
+    if isinstance(value, Mapping):
+        return {key: to_plain(each, f"{where}.{key}") for key, each in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_plain(each, f"{where}[{index}]") for index, each in enumerate(value)]
+    raise ValueError(f"{where}: must be plain data, got {type(value).__name__}")
+
+
+def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a record under dotted names: ``{"train": {"lr": 1}}`` becomes ``{"train.lr": 1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
