@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def cut_slices(
 
 def write_slices(file: Path, cases: Mapping[str, CaseSlices]) -> None:
     """Write the slices of all cases into one compressed file."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for case, found in cases.items():
         arrays |= {f"{case}/{name}": array for name, array in vars(found).items()}
     np.savez_compressed(file, **arrays)
