@@ -169,15 +169,6 @@ def make_fixture() -> list[RunResult]:
     ]  # never run
 
 
-def make_many(n_runs: int, n_cases: int = 20) -> list[RunResult]:
-    """Return a store's worth of runs: data sets x weights x folds x seeds x methods, cut off at ``n_runs``."""
-    cells = product(("brats", "kits", "lits"), ("none", "in21k"), range(5), range(6), SHIFT)
-    return [
-        make_result(method, dataset, fold, seed, n_cases=n_cases, weights=weights)
-        for dataset, weights, fold, seed, method in cells
-    ][:n_runs]
-
-
 def read_fixture() -> list[RunResult]:
     """Return the committed results."""
     later = asdict(make_result("linear")) | {

@@ -13,8 +13,7 @@ import pytest
 
 from bench.tracking import entries
 from bench.tracking.store import open_store
-from tests.bench.tracking.made_store import fill_fast
-from tests.reports.made_results import make_many, make_result
+from benchmarks.made_store import fill_store, make_run, make_runs
 
 pytestmark = pytest.mark.slow
 
@@ -25,10 +24,10 @@ N_RUNS, LIMIT_S = 1000, 20.0
 def test_rows_are_those_that_mlflow_would_write(
     tmp_path: Path, new_store: Callable[[Path], str]
 ) -> None:
-    """The short cut of `fill_fast` must not make a store that is easier to read than a real one."""
-    result = make_result("lora")
+    """The short cut of `fill_store` makes no store that is easier to read than a real one."""
+    result = make_run("brats", "none", 0, 0, "lora")
     new_store(tmp_path / "fast")
-    fill_fast(tmp_path / "fast", [result])
+    fill_store(tmp_path / "fast", [result])
     slow = open_store(new_store(tmp_path / "slow"))
     slow.log_result(result, tmp_path)
     (real,) = slow.client.search_runs([slow.find_experiment("brats")])
@@ -48,7 +47,7 @@ def test_reports_do_without_torch_and_a_thousand_runs_within_20_seconds(
     arguments: list[str], n_runs: int, tmp_path: Path, new_store: Callable[[Path], str]
 ) -> None:
     new_store(tmp_path)
-    fill_fast(tmp_path, make_many(n_runs))
+    fill_store(tmp_path, make_runs(n_runs))
     command = [sys.executable, "-X", "importtime", "-m", "bench", "report", *arguments]
     before, started = os.times(), time.perf_counter()
     done = subprocess.run(
