@@ -33,8 +33,8 @@ from datasets.prepared.frame import (
     resample_image,
 )
 from datasets.prepared.intensity import find_body, scale_mri, to_int16
-from datasets.prepared.pool import run_in_processes
 from datasets.volumes.geometry import Geometry
+from datasets.volumes.pool import run_jobs
 from datasets.volumes.reading import read_image, read_label
 
 PREPARATION_VERSION = 3
@@ -90,7 +90,7 @@ def prepare(
     check_room(dataset.info.name, needs, home)
     problems: dict[str, Problem] = {}
     done = len(cases) - len(to_do)
-    for job, reason in _run_jobs(to_do, choose_workers(needs, jobs)):
+    for job, reason in run_jobs(_try_job, to_do, choose_workers(needs, jobs)):
         if reason:
             problems[job.case.id] = Problem(job.case.id, reason)
         done += 1
@@ -145,14 +145,6 @@ def fingerprint(cases: Sequence[Case], root: Path, meaning: str = "") -> str:
     if meaning:
         listing.append([meaning])
     return _hash(listing)[:12]
-
-
-def _run_jobs(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, str]]:
-    """Yield each job when it is done, with the sentence that says why it could not be."""
-    if workers == 1:
-        yield from ((job, _try_job(job)) for job in jobs)
-    else:
-        yield from run_in_processes(_try_job, jobs, workers)
 
 
 def _try_job(job: _Job) -> str:

@@ -1,4 +1,4 @@
-"""How the voxels of a file lie in space, and whether the files of a case lie on one grid."""
+"""How the voxels of a file are placed in space, and whether the files of a case share one grid."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
 
-from datasets.base import Case, DataError
+from datasets.base import Case, DataError, SpacingMm, VolumeShape
 
 SPACING_TOLERANCE_MM = 1e-3
-POSITION_TOLERANCE_VOX = (
-    0.1  # headers keep single precision, and quaternions lose more of it over 512 voxels
-)
+POSITION_TOLERANCE_VOX = 0.1  # headers are single precision; quaternions lose more over 512 voxels
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How an array lies in its file; enough to write a prediction back onto the file's grid."""
+    """How an array is stored in its file; enough to write a prediction onto the file's grid."""
 
     shape: tuple[int, int, int]  # as stored
     affine: np.ndarray  # (4, 4), voxel index as stored to mm RAS
     orientation: np.ndarray  # (3, 2), nibabel's: for each stored axis the RAS axis and its sign
-    spacing_mm: tuple[float, float, float]  # in (D, H, W) order
+    spacing_mm: SpacingMm
 
     @property
     def codes(self) -> str:
@@ -34,51 +32,45 @@ class Geometry:
         return "".join(nib.aff2axcodes(self.affine))
 
     @property
-    def canonical_shape(self) -> tuple[int, int, int]:
-        """The shape (D, H, W) of the array in canonical orientation."""
+    def canonical_shape(self) -> VolumeShape:
+        """The shape of the array in canonical orientation."""
         x, y, z = (self.shape[axis] for axis in np.argsort(self.orientation[:, 0]))
         return z, y, x
 
     @property
     def canonical_affine(self) -> np.ndarray:
         """The affine of the array in RAS order (W, H, D)."""
-        turned: np.ndarray = self.affine @ nib.orientations.inv_ornt_aff(
-            self.orientation, self.shape
-        )
-        return turned
+        return self.affine @ nib.orientations.inv_ornt_aff(self.orientation, self.shape)
 
     def to_canonical(self, array: np.ndarray) -> np.ndarray:
         """Return a view (D, H, W) of an array as stored."""
-        canonical: np.ndarray = nib.apply_orientation(array, self.orientation)
-        return canonical.transpose(2, 1, 0)
+        return nib.apply_orientation(array, self.orientation).transpose(2, 1, 0)
 
     def to_stored(self, array: np.ndarray) -> np.ndarray:
         """Undo `to_canonical`."""
         ras = nib.io_orientation(np.eye(4))
         back = nib.orientations.ornt_transform(ras, self.orientation)
-        stored: np.ndarray = nib.apply_orientation(array.transpose(2, 1, 0), back)
-        return stored
+        return nib.apply_orientation(array.transpose(2, 1, 0), back)
 
 
 def read_geometry(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> Geometry:
-    """Return how an array of three axes lies in space by its affine; ``path`` is for the error.
+    """Return how an array of three axes is placed in space; ``path`` is for the error.
 
-    Raises: DataError if the affine is no map with an inverse.
+    Raises: DataError if the affine has no inverse.
     """
     lengths = voxel_sizes(affine)
     if not (np.isfinite(affine).all() and (lengths > 0).all()):
+        rule = "the affine must be finite with positive voxel sizes"
         raise DataError(
-            f"{path}: the affine must be finite with positive voxel sizes, got sizes {lengths.tolist()} mm "
-            "(export the volume again)"
+            f"{path}: {rule}, got sizes {lengths.tolist()} mm (export the volume again)"
         )
     orientation = nib.io_orientation(affine)
     if np.isnan(orientation).any():
-        raise DataError(
-            f"{path}: the affine maps two axes onto one, got {affine.tolist()} (export the volume again)"
-        )
+        rule = f"the affine maps two axes onto one, got {affine.tolist()}"
+        raise DataError(f"{path}: {rule} (export the volume again)")
     canonical = np.empty(3)
     canonical[orientation[:, 0].astype(int)] = lengths
-    x, y, z = (float(value) for value in canonical.round(6))
+    x, y, z = canonical.round(6).tolist()
     return Geometry((shape[0], shape[1], shape[2]), affine, orientation, (z, y, x))
 
 
@@ -88,32 +80,29 @@ def align_images(
     """Return on which grid each image is to be read, and warnings.
 
     An image that is the first one's grid stored in another order is turned by its own affine; one
-    that differs in position or direction alone is read as if it had the first one's affine.
+    that differs only in position or direction is read as if it had the first one's affine.
 
-    Raises: DataError naming the file whose shape, spacing or orientation is another.
+    Raises: DataError naming the file if shape, spacing or orientation differs from the first.
     """
     first = next(iter(grids.values()))
-    chosen, warnings = dict(grids), []
+    chosen = dict(grids)
+    warnings = []
     for path, grid in grids.items():
-        where = f"{path}: case {case.id} needs all volumes on one grid"
         if is_same_grid(grid, first):
             continue
+        where = f"{path}: case {case.id} needs all volumes on one grid"
         if grid.canonical_shape != first.canonical_shape:
-            raise DataError(
-                f"{where}, got shape {grid.shape} beside {first.shape} (register the volumes)"
-            )
+            found = f"got shape {grid.shape} beside {first.shape}"
+            raise DataError(f"{where}, {found} (register the volumes)")
         if not np.allclose(grid.spacing_mm, first.spacing_mm, atol=SPACING_TOLERANCE_MM):
-            raise DataError(
-                f"{where}, got spacing {grid.spacing_mm} mm beside {first.spacing_mm} mm (resample one)"
-            )
+            found = f"got spacing {grid.spacing_mm} mm beside {first.spacing_mm} mm"
+            raise DataError(f"{where}, {found} (resample one)")
         if not np.array_equal(grid.orientation, first.orientation):
-            raise DataError(
-                f"{where}, got orientation {grid.codes} beside {first.codes} (mend the header)"
-            )
+            found = f"got orientation {grid.codes} beside {first.codes}"
+            raise DataError(f"{where}, {found} (mend the header)")
         chosen[path] = first
-        warnings.append(
-            f"{path}: header of case {case.id} differs in position or direction from the first volume's"
-        )
+        text = "differs in position or direction from the first volume's"
+        warnings.append(f"{path}: header of case {case.id} {text}")
     return chosen, warnings
 
 
@@ -121,40 +110,37 @@ def align_label(case: Case, path: Path, label: Geometry, image: Geometry) -> tup
     """Return on which grid a label is to be read, and a warning if its header is wrong.
 
     A label whose affine says that it is the image's grid in another order is turned by that affine.
-    Otherwise, if the stored shapes agree, it lies on the image's grid whatever its header says, as
-    labels of LiTS have to be read.
+    Otherwise, if the stored shapes agree, it is read on the image's grid and its own header is
+    ignored, which labels of LiTS need.
 
-    Raises: DataError naming case and file if shape or spacing is another.
+    Raises: DataError naming case and file if shape or spacing differs.
     """
     if is_same_grid(label, image):
         return label, ""
     where = f"{path}: label of case {case.id}"
     if label.shape != image.shape:
-        raise DataError(
-            f"{where} has shape {label.shape}, its image {image.shape} (fetch both again)"
-        )
-    sizes, image_sizes = voxel_sizes(label.affine), voxel_sizes(image.affine)
-    says_nothing = np.allclose(sizes, 1, atol=SPACING_TOLERANCE_MM)
-    if not says_nothing and not np.allclose(sizes, image_sizes, atol=SPACING_TOLERANCE_MM):
-        found = f"{_format(sizes)} mm, its image {_format(image_sizes)} mm"
-        raise DataError(
-            f"{where} has spacing {found} (resample the label to its image, or fetch both again)"
-        )
-    return (
-        image,
-        f"{where} has a header unlike its image's ({label.codes} beside {image.codes}); the image's is taken",
-    )
+        found = f"has shape {label.shape}, its image {image.shape}"
+        raise DataError(f"{where} {found} (fetch both again)")
+    sizes = voxel_sizes(label.affine)
+    image_sizes = voxel_sizes(image.affine)
+    is_unset = np.allclose(sizes, 1, atol=SPACING_TOLERANCE_MM)
+    if not is_unset and not np.allclose(sizes, image_sizes, atol=SPACING_TOLERANCE_MM):
+        found = f"has spacing {_format(sizes)} mm, its image {_format(image_sizes)} mm"
+        raise DataError(f"{where} {found} (resample the label to its image, or fetch both again)")
+    codes = f"{label.codes} beside {image.codes}"
+    return image, f"{where} has a header unlike its image's ({codes}); the image's is taken"
 
 
-def is_same_grid(one: Geometry, other: Geometry) -> bool:
-    """Whether the voxels of both lie at the same places, in whatever order they are stored."""
-    if one.canonical_shape != other.canonical_shape:
+def is_same_grid(first: Geometry, second: Geometry) -> bool:
+    """Return whether the voxels of both have the same places, stored in any order."""
+    if first.canonical_shape != second.canonical_shape:
         return False
-    corners = np.array(list(product(*((0, size - 1) for size in reversed(one.canonical_shape)))))
-    distance = np.abs(
-        apply_affine(one.canonical_affine, corners) - apply_affine(other.canonical_affine, corners)
-    )
-    return bool(distance.max() <= POSITION_TOLERANCE_VOX * min(one.spacing_mm))
+    last_d, last_h, last_w = np.subtract(first.canonical_shape, 1).tolist()
+    corners = np.array(list(product((0, last_w), (0, last_h), (0, last_d))))
+    first_corners = apply_affine(first.canonical_affine, corners)
+    second_corners = apply_affine(second.canonical_affine, corners)
+    distance = np.abs(first_corners - second_corners).max()
+    return bool(distance <= POSITION_TOLERANCE_VOX * min(first.spacing_mm))
 
 
 def _format(sizes: np.ndarray) -> str:

@@ -1,8 +1,7 @@
-"""NIfTI files as a stream of blocks: read to the last byte, checked on the way, never held twice.
+"""NIfTI files as a stream of blocks, read and checked to the last byte, without a second copy.
 
 A gzip file is read to its end, so that its checksum is compared; nibabel stops at the last voxel.
-Values become float32 block by block, whatever the file stores, which keeps a float64 copy of a
-large volume from ever existing.
+Values become float32 block by block, so that a float64 copy of a large volume never exists.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ from datasets.base import DataError
 
 READ_ERRORS = (EOFError, zlib.error, OSError, ImageFileError, HeaderDataError)
 BLOCK_BYTES = 4 << 20
-SNIFF_BYTES = 1024  # of a file's content, by which nibabel tells what it is
+SNIFF_BYTES = 1024  # of a file's content, by which nibabel recognises its format
 GZIP_MAGIC, LFS_START = b"\x1f\x8b", b"version https://git-lfs"
 NIFTI_STARTS = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
 
 
 @dataclass(frozen=True)
 class VolumeFile:
-    """What the header of a readable volume says."""
+    """The header of a readable volume."""
 
     path: Path
     case: str
-    shape: tuple[int, ...]  # as stored, trailing axes of one left out: three, or four
+    shape: tuple[int, ...]  # as stored, without trailing axes of one: three axes, or four
     affine: np.ndarray  # (4, 4), voxel index as stored to mm RAS
     has_orientation: bool  # the header states the affine; otherwise it is nibabel's guess
     dtype: np.dtype[Any]
@@ -43,18 +42,16 @@ class VolumeFile:
     slope: float
     intercept: float
 
-    @property
-    def is_scaled(self) -> bool:
-        """Whether values are not the numbers that are stored."""
-        return (self.slope, self.intercept) != (1.0, 0.0)
+    def iter_blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield the values in the order of the file, flat, and the place of each block.
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Yield the values in the order of the file, flat; integers as stored, all else and scaled ones float32.
+        Integers are yielded as stored; all other values, and scaled ones, as float32.
 
-        Raises: DataError if the file ends early or is damaged, however late in it.
+        Raises: DataError if the file ends early or is damaged, at any place.
         """
         missing = int(np.prod(self.shape)) * self.dtype.itemsize
         step = BLOCK_BYTES // self.dtype.itemsize * self.dtype.itemsize
+        start = 0
         with _reading(self.path, self.case), _open_stream(self.path) as stream:
             stream.seek(self.offset)
             while missing:
@@ -62,20 +59,21 @@ class VolumeFile:
                 if not content or len(content) % self.dtype.itemsize:
                     raise EOFError(f"{missing - len(content)} bytes of voxels are not there")
                 missing -= len(content)
-                yield self._convert(np.frombuffer(content, dtype=self.dtype))
+                block = self._convert(np.frombuffer(content, dtype=self.dtype))
+                yield slice(start, start + block.size), block
+                start += block.size
             while stream.read(BLOCK_BYTES):  # to the end, where gzip keeps the checksum
                 pass
 
     def _convert(self, block: np.ndarray) -> np.ndarray:
-        if block.dtype.kind in "iu" and not self.is_scaled:
+        is_scaled = (self.slope, self.intercept) != (1.0, 0.0)
+        if block.dtype.kind in "iu" and not is_scaled:
             return block
         with np.errstate(over="ignore"):  # beyond float32 is infinite, which the reader refuses
             values = block.astype(np.float32)
-        return (
-            values * np.float32(self.slope) + np.float32(self.intercept)
-            if self.is_scaled
-            else values
-        )
+        if is_scaled:
+            values = values * np.float32(self.slope) + np.float32(self.intercept)
+        return values
 
 
 def open_volume(path: Path, case: str) -> VolumeFile:
@@ -88,35 +86,32 @@ def open_volume(path: Path, case: str) -> VolumeFile:
     with _reading(path, case):
         image = nib.load(path)
         proxy = image.dataobj
-    if not hasattr(image.header, "get_qform"):
+    header = image.header
+    if not hasattr(header, "get_qform"):
         raise DataError(f"{where} must be NIfTI, got {type(image).__name__} (convert it)")
-    if proxy.offset < int(image.header["sizeof_hdr"]):
-        raise DataError(
-            f"{where} must hold its voxels after the header, got byte {proxy.offset} (export it again)"
-        )
+    if proxy.offset < int(header["sizeof_hdr"]):
+        rule = f"must hold its voxels after the header, got byte {proxy.offset}"
+        raise DataError(f"{where} {rule} (export it again)")
     dtype = np.dtype(proxy.dtype)
     if dtype.kind not in "iufb":
         kind = "complex numbers" if dtype.kind == "c" else "colours"
-        raise DataError(
-            f"{where} must hold real numbers, got {kind} ({dtype}; export one number a voxel)"
-        )
-    shape = tuple(int(size) for size in proxy.shape)
+        rule = f"must hold real numbers, got {kind}"
+        raise DataError(f"{where} {rule} ({dtype}; export one number a voxel)")
+    shape = tuple(map(int, proxy.shape))
     while len(shape) > 3 and shape[-1] == 1:  # some tools leave trailing axes of one
         shape = shape[:-1]
     if len(shape) not in (3, 4) or min(shape) < 1:
         raise DataError(f"{where} must have 3 axes, got shape {shape}")
-    codes = [int(image.header.get_sform(coded=True)[1]), int(image.header.get_qform(coded=True)[1])]
-    affine = np.asarray(image.affine, dtype=np.float64)
     return VolumeFile(
-        path,
-        case,
-        shape,
-        affine,
-        any(codes),
-        dtype,
-        int(proxy.offset),
-        float(proxy.slope),
-        float(proxy.inter),
+        path=path,
+        case=case,
+        shape=shape,
+        affine=np.asarray(image.affine, dtype=np.float64),
+        has_orientation=bool(header["sform_code"] or header["qform_code"]),
+        dtype=dtype,
+        offset=int(proxy.offset),
+        slope=float(proxy.slope),
+        intercept=float(proxy.inter),
     )
 
 
@@ -127,6 +122,7 @@ def _open_stream(path: Path) -> IO[bytes]:
 
 @contextmanager
 def _reading(path: Path, case: str) -> Iterator[None]:
+    """Turn an error of reading into a DataError that names the cause."""
     try:
         yield
     except READ_ERRORS as error:
@@ -134,36 +130,43 @@ def _reading(path: Path, case: str) -> Iterator[None]:
 
 
 def _explain(path: Path, error: BaseException) -> str:
-    """Say in words why a file cannot be read, from its first bytes and the error."""
+    """Return why a file cannot be read, from its first bytes and the error."""
     if not path.exists():
-        target = (
-            f"is a link to {path.readlink()}, which does not exist"
-            if path.is_symlink()
-            else "does not exist"
-        )
+        target = "does not exist"
+        if path.is_symlink():
+            target = f"is a link to {path.readlink()}, which does not exist"
         return f"{target} (mend the link or fetch the file)"
     with path.open("rb") as stream:
         start = stream.read(64)
     size = f"{path.stat().st_size} bytes"
     packed = start.startswith(GZIP_MAGIC)
+    other = _explain_content(start, size, packed=packed, named_gz=path.name.endswith(".gz"))
+    if other:
+        return other
+    if isinstance(error, ImageFileError):  # nibabel's error for all that is no volume
+        cause = _find_cause(path) if packed else None
+        if cause is None:
+            return f"is no NIfTI volume ({size}; fetch the file again, or convert it)"
+        error = cause
+    first_line = str(error).splitlines()[0]
+    if isinstance(error, EOFError):
+        return f"is cut short: {first_line} ({size}; fetch the file again)"
+    return f"cannot be read ({first_line}; {size}; fetch the file again)"
+
+
+def _explain_content(start: bytes, size: str, *, packed: bool, named_gz: bool) -> str:
+    """Return what a file is instead of a volume, by its first bytes; empty if they do not tell."""
     if not start:
         return "is empty, 0 bytes (fetch the file again)"
     if start.startswith(LFS_START):
         return f"is a Git LFS pointer of {size}, not the volume (run `git lfs pull`)"
     if start.lstrip().startswith(b"<"):
         return f"is a web page of {size}, not a volume (the download did not go through)"
-    if path.name.endswith(".gz") and start.startswith(NIFTI_STARTS):
+    if named_gz and start.startswith(NIFTI_STARTS):
         return "is named .gz but not compressed (rename it to .nii)"
-    if not path.name.endswith(".gz") and packed:
+    if packed and not named_gz:
         return "is compressed but not named .gz (rename it to .nii.gz)"
-    if isinstance(error, ImageFileError):  # nibabel knows only that it cannot tell what the file is
-        cause = _find_cause(path) if packed else None
-        if cause is None:
-            return f"is no NIfTI volume ({size}; fetch the file again, or convert it)"
-        error = cause
-    if isinstance(error, EOFError):
-        return f"is cut short: {str(error).splitlines()[0]} ({size}; fetch the file again)"
-    return f"cannot be read ({str(error).splitlines()[0]}; {size}; fetch the file again)"
+    return ""
 
 
 def _find_cause(path: Path) -> BaseException | None:

@@ -1,8 +1,8 @@
 """From NIfTI files to arrays (D, H, W) in one orientation.
 
 D runs over axial slices from feet to head, H from back to front, W from left to right (RAS,
-transposed). The image
-decides: its affine gives orientation and spacing, and everything else of the case lies on its grid.
+transposed). The affine of the image gives orientation and spacing; all other files of the case must
+have its grid.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from datasets.base import Case, DataError, DatasetInfo
 from datasets.volumes.geometry import Geometry, align_images, align_label, read_geometry
 from datasets.volumes.nifti import VolumeFile, open_volume
-from datasets.volumes.values import Range, UnknownValues, classify
+from datasets.volumes.values import UnknownValues, ValueRange, classify
 
 log = logging.getLogger(__name__)
 
@@ -23,31 +23,29 @@ log = logging.getLogger(__name__)
 def read_image(case: Case) -> tuple[np.ndarray, Geometry]:
     """Return all channels of a case, float32 (C, D, H, W), and the geometry of the first.
 
-    Raises: DataError naming the file if one cannot be read, holds NaN or inf, or lies on another
-    grid than the first.
+    Raises: DataError naming the file if one cannot be read, holds NaN or inf, or has another grid
+    than the first.
     """
     files = {path: open_image(case, path) for path in dict.fromkeys(case.images.values())}
-    grids, warnings = align_images(
-        case, {path: geometry_of(volume) for path, volume in files.items()}
-    )
+    own_grids = {path: geometry_of(volume) for path, volume in files.items()}
+    grids, warnings = align_images(case, own_grids)
     for warning in warnings:
         log.warning(warning)
-    first = grids[next(iter(files))]
+    first = next(iter(grids.values()))
     image = np.empty((len(case.images), *first.canonical_shape), dtype=np.float32)
     for path, volume in files.items():
         stored = _read_finite(case, volume)
-        for index, each in enumerate(case.images.values()):
-            if each == path:
-                image[index] = grids[path].to_canonical(
-                    stored[..., case.stack[index]] if case.stack else stored
-                )
+        for index, channel_path in enumerate(case.images.values()):
+            if channel_path == path:
+                channel = stored[..., case.stack[index]] if case.stack else stored
+                image[index] = grids[path].to_canonical(channel)
     return image, first
 
 
 def read_label(case: Case, info: DatasetInfo, geometry: Geometry) -> np.ndarray:
     """Return the class map of a case, uint8 (D, H, W), on the image's grid.
 
-    Raises: DataError naming case and file if it lies on another grid, or a value is none of
+    Raises: DataError naming case and file if it has another grid, or a value is none of
     ``info.label_values``.
     """
     volume, grid, warning = open_label(case, geometry)
@@ -55,12 +53,9 @@ def read_label(case: Case, info: DatasetInfo, geometry: Geometry) -> np.ndarray:
         log.warning(warning)
     classes = np.empty(int(np.prod(volume.shape)), dtype=np.uint8)
     unknown = UnknownValues()
-    start = 0
-    for block in volume.blocks():
-        part = classes[start : start + block.size]
-        part[:] = classify(block, info)
-        unknown.see(block, part)
-        start += block.size
+    for where, block in volume.iter_blocks():
+        classes[where] = classify(block, info)
+        unknown.add(block, classes[where])
     unknown.check(volume.path, case.id, info)
     return np.ascontiguousarray(grid.to_canonical(classes.reshape(volume.shape, order="F")))
 
@@ -68,24 +63,22 @@ def read_label(case: Case, info: DatasetInfo, geometry: Geometry) -> np.ndarray:
 def open_image(case: Case, path: Path) -> VolumeFile:
     """Read the header of an image.
 
-    Raises: DataError if the file cannot be read, or if its axes are not those of a case of this
-    data set.
+    Raises: DataError if the file cannot be read, or has other axes than a case of this data set.
     """
     volume = open_volume(path, case.id)
-    if case.stack and volume.shape[3:] != (len(case.stack),):
-        n_channels = len(case.stack)
-        raise DataError(
-            f"{path}: file of case {case.id} must have {n_channels} channels on a 4th axis, got shape {volume.shape}"
-        )
-    if not case.stack:
+    n_channels = len(case.stack)
+    if n_channels == 0:
         _check_axes(volume)
+    elif volume.shape[3:] != (n_channels,):
+        rule = f"must have {n_channels} channels on a 4th axis, got shape {volume.shape}"
+        raise DataError(f"{path}: file of case {case.id} {rule}")
     return volume
 
 
 def open_label(case: Case, geometry: Geometry | None) -> tuple[VolumeFile, Geometry, str]:
-    """Read the header of a label; return with it the grid to read it on, and a warning if the header is wrong.
+    """Read the header of a label; return the file, the grid to read it on, and a warning or "".
 
-    Without the geometry of an image the label is taken as its own header says.
+    Without the geometry of an image the grid is that of the label's own header.
 
     Raises: DataError as `open_volume` and `align_label`.
     """
@@ -93,32 +86,31 @@ def open_label(case: Case, geometry: Geometry | None) -> tuple[VolumeFile, Geome
     volume = open_volume(case.label, case.id)
     _check_axes(volume)
     own = geometry_of(volume)
-    return volume, *(align_label(case, case.label, own, geometry) if geometry else (own, ""))
+    if geometry is None:
+        return volume, own, ""
+    return volume, *align_label(case, case.label, own, geometry)
 
 
 def geometry_of(volume: VolumeFile) -> Geometry:
-    """Return how a volume lies in space.
+    """Return how the voxels of a volume are placed in space.
 
-    Raises: DataError if its affine is no map with an inverse.
+    Raises: DataError if its affine has no inverse.
     """
     return read_geometry(volume.path, volume.shape[:3], volume.affine)
 
 
 def _read_finite(case: Case, volume: VolumeFile) -> np.ndarray:
-    flat = np.empty(int(np.prod(volume.shape)), dtype=np.float32)
-    found = Range()
-    start = 0
-    for block in volume.blocks():
-        flat[start : start + block.size] = block
-        found.see(block)
-        start += block.size
+    values = np.empty(int(np.prod(volume.shape)), dtype=np.float32)
+    found = ValueRange()
+    for where, block in volume.iter_blocks():
+        values[where] = block
+        found.add(block)
     found.check(volume.path, case.id)
-    return flat.reshape(volume.shape, order="F")
+    return values.reshape(volume.shape, order="F")
 
 
 def _check_axes(volume: VolumeFile) -> None:
     if len(volume.shape) != 3:
+        rule = f"must have 3 axes, got shape {volume.shape}"
         hint = "one time point or channel a file; split it"
-        raise DataError(
-            f"{volume.path}: file of case {volume.case} must have 3 axes, got shape {volume.shape} ({hint})"
-        )
+        raise DataError(f"{volume.path}: file of case {volume.case} {rule} ({hint})")

@@ -1,4 +1,4 @@
-"""Processes for work case by case. A parent that is killed takes them along; one that dies is said."""
+"""Processes for work case by case; they end with their parent, even if it is killed."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ JobT = TypeVar("JobT")
 ResultT = TypeVar("ResultT")
 
 
-def run_in_processes(
+def run_jobs(
     function: Callable[[JobT], ResultT], jobs: Sequence[JobT], workers: int
 ) -> Iterator[tuple[JobT, ResultT]]:
-    """Yield each job with its result, in the order in which they end.
+    """Yield each job with its result, in the order in which they end; one worker is this process.
 
-    Raises: DataError if a process dies; whatever the function raises.
+    Raises: DataError if a process dies; any exception of the function.
     """
-    context = multiprocessing.get_context(
-        "spawn"
-    )  # the fork server is one for all, and holds what runs compute with
+    if workers == 1:
+        for job in jobs:
+            yield job, function(job)
+        return
+    # Spawned: a fork copies the locks of threads, and the fork server holds what runs compute with.
+    context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
     try:
         futures = {pool.submit(function, job): job for job in jobs}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool:
-        raise DataError(
-            f"a process that prepares data was killed, probably for want of memory ({workers} at once; try --jobs 1)"
-        ) from None
+        text = "a process that reads or prepares data was killed, probably for want of memory"
+        raise DataError(f"{text} ({workers} at once; try --jobs 1)") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _begin() -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the parent decides
+    # Ctrl-C reaches the whole group; the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
