@@ -1,28 +1,29 @@
-"""Child processes that compute: they start fast, speak through a pipe, and neither outlive nor take along the parent.
+"""Child processes that compute: they start fast, send messages, and neither outlive nor kill the parent.
 
 They come from a fork server that has imported the heavy libraries once, so that a child starts in
-well under a second.
+well under a second. Work case by case goes to the pools of `datasets.volumes.pool` and
+`reports.figures.rendering`; a run needs a process of its own, which may be killed alone.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
+
+from datasets.volumes.pool import follow_parent
 
 PRELOADED = ["bench.run.execute"]
 
 
 @dataclass(frozen=True)
 class Child:
-    """A process at work. ``messages`` raises EOFError as soon as the child has ended, one way or the other."""
+    """A process at work. ``messages`` raises EOFError as soon as the child has ended."""
 
     process: BaseProcess
     messages: Connection
@@ -33,21 +34,22 @@ class Child:
         self.process.join()
 
     def describe_end(self) -> str:
-        """Return how the process ended, as the end of a sentence about it; waits for the end."""
+        """Wait for the end of the process and return it as the end of a sentence."""
         self.process.join()
         code = self.process.exitcode
-        cause = (
-            f"was killed by {signal.Signals(-code).name}"
-            if code and code < 0
-            else f"ended with exit code {code}"
-        )
-        return cause + (" (out of memory?)" if code == -signal.SIGKILL else "")
+        if code is None or code >= 0:
+            return f"ended with exit code {code}"
+        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+        return f"was killed by {signal.Signals(-code).name}{hint}"
 
 
 def start_child(function: str, *arguments: Any, name: str) -> Child:
-    """Start ``function``, given as "module:name", with the arguments and, last, a function that sends to ``messages``.
+    """Start a function in a process of its own.
 
-    The module is imported in the child only: it may be heavy.
+    Args:
+        function: as "module:name"; imported in the child only, as it may be heavy.
+        arguments: of the function; a function that sends to ``Child.messages`` comes after them.
+        name: of the process.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
@@ -59,17 +61,7 @@ def start_child(function: str, *arguments: Any, name: str) -> Child:
 
 
 def _child_main(function: str, arguments: tuple[Any, ...], messages: Connection) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the parent decides
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    follow_parent()
     module, _, attribute = function.partition(":")
     target: Callable[..., object] = getattr(import_module(module), attribute)
     target(*arguments, messages.send)
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)

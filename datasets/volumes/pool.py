@@ -31,7 +31,7 @@ def run_jobs(
         return
     # Spawned: a fork copies the locks of threads, and the fork server holds what runs compute with.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=follow_parent)
     try:
         futures = {pool.submit(function, job): job for job in jobs}
         for future in as_completed(futures):
@@ -43,13 +43,13 @@ def run_jobs(
         pool.shutdown(cancel_futures=True)
 
 
-def _begin() -> None:
-    # Ctrl-C reaches the whole group; the parent decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+def follow_parent() -> None:
+    """Leave Ctrl-C to the parent of this process, and end as soon as the parent has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _die_with_parent() -> None:
+def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
