@@ -158,7 +158,9 @@ def _facts(method: Method, tuned: list[str]) -> list[str]:
     rows = []
     for item in fields(method):
         default = _show(getattr(method, item.name))
-        rows.append((f"`{item.name}`", f"`{default}`", item.metadata["help"], _show_rules(item)))
+        rows.append(
+            (f"`{item.name}`", f"`{default}`", item.metadata["help"], _show_condition(item))
+        )
     if rows:
         parts.append(_table(("Setting", "Default", "Meaning", "Rule"), rows))
     return parts
@@ -202,13 +204,11 @@ def _show(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _show_rules(item: Field[Any]) -> str:
-    rules = item.metadata
-    signs = {"at_least": "≥", "above": ">", "below": "<"}
-    shown = [f"{sign} {rules[name]}" for name, sign in signs.items() if rules[name] is not None]
-    if rules["one_of"]:
-        shown.append(f"one of {', '.join(rules['one_of'])}")
-    return ", ".join(shown) or "true or false"
+def _show_condition(item: Field[Any]) -> str:
+    if isinstance(item.default, bool):
+        return "true or false"
+    text: str = item.metadata["must_be"].text
+    return text.replace(">=", "≥")
 
 
 def _join(paragraph: str) -> str:

@@ -24,7 +24,8 @@ import torch
 from torch import nn
 
 from methods import surgery
-from methods.base import Method, MethodInfo, find_sites, setting
+from methods.base import Method, MethodInfo, find_sites
+from methods.settings import RATE, above, at_least, setting
 from methods.sites import HasSites, Role
 
 
@@ -32,13 +33,11 @@ from methods.sites import HasSites, Role
 class AdaptFormer(Method):
     """A parallel bottleneck beside every MLP."""
 
-    bottleneck: int = setting(64, "width of the bottleneck", at_least=1, choices=(8, 16, 64))
+    bottleneck: int = setting(64, "width of the bottleneck", at_least(1), choices=(8, 16, 64))
     scale: float = setting(
-        0.1, "factor of the bottleneck's output", above=0, choices=(0.1, 1.0, 10.0)
+        0.1, "factor of the bottleneck's output", above(0), choices=(0.1, 1.0, 10.0)
     )
-    dropout: float = setting(
-        0.1, "dropout on the hidden units", at_least=0, below=1, choices=(0.0, 0.1)
-    )
+    dropout: float = setting(0.1, "dropout on the hidden units", RATE, choices=(0.0, 0.1))
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="adaptformer",

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from methods import surgery
-from methods.settings import check, setting
+from methods.settings import check
 from methods.sites import HasSites, Role, Site
 
-__all__ = ["Method", "MethodInfo", "MissingRole", "apply", "find_sites", "setting"]
+__all__ = ["Method", "MethodInfo", "MissingRole", "apply", "find_sites"]
 
 
 class MissingRole(ValueError):  # noqa: N818 - it ends a run as skipped, which is no error
@@ -44,7 +44,7 @@ class Method(ABC):
 
     def __post_init__(self) -> None:
         """Raises: ValueError naming the field that breaks its rule."""
-        check(self.info.name, self)
+        check(f"{self.info.name}: {{}}", self)
 
     @abstractmethod
     def inject(self, backbone: HasSites) -> None:

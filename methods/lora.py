@@ -24,7 +24,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods import surgery
-from methods.base import Method, MethodInfo, find_sites, setting
+from methods.base import Method, MethodInfo, find_sites
+from methods.settings import RATE, above, at_least, one_of, setting
 from methods.sites import HasSites, Role, Site
 
 QUERY, KEY, VALUE = 0, 1, 2
@@ -42,13 +43,13 @@ PLACEMENTS: dict[
 class Lora(Method):
     """Low-rank updates of the attention's (and, if asked for, the MLP's) linear layers."""
 
-    rank: int = setting(8, "rank of the update", at_least=1, choices=(4, 8, 16))
+    rank: int = setting(8, "rank of the update", at_least(1), choices=(4, 8, 16))
     alpha: float = setting(
-        8.0, "the update is scaled by alpha / rank", above=0, choices=(8.0, 16.0, 32.0)
+        8.0, "the update is scaled by alpha / rank", above(0), choices=(8.0, 16.0, 32.0)
     )
-    dropout: float = setting(0.0, "dropout before A", at_least=0, below=1, choices=(0.0, 0.1))
-    placement: str = setting("qv", "which layers: qv, qkv, qkvo, all", one_of=tuple(PLACEMENTS))
-    blocks: str = setting("all", "which blocks: all, last_half", one_of=("all", "last_half"))
+    dropout: float = setting(0.0, "dropout before A", RATE, choices=(0.0, 0.1))
+    placement: str = setting("qv", "which layers: qv, qkv, qkvo, all", one_of(*PLACEMENTS))
+    blocks: str = setting("all", "which blocks: all, last_half", one_of("all", "last_half"))
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="lora",

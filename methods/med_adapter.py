@@ -34,8 +34,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods import surgery
-from methods.base import Method, MethodInfo, find_sites, setting
+from methods.base import Method, MethodInfo, find_sites
 from methods.executed import Executed
+from methods.settings import at_least, one_of, setting
 from methods.sites import HasSites, Role, Site, TokenLayout
 
 KERNELS = (3, 5)
@@ -46,15 +47,13 @@ class MedAdapter(Method):
     """An adapter after every block that sees the neighbouring slices."""
 
     ratio: int = setting(
-        6, "token width divided by the adapter's hidden width", at_least=1, choices=(4, 6, 8)
+        6, "token width divided by the adapter's hidden width", at_least(1), choices=(4, 6, 8)
     )
     fourier: bool = setting(True, "the Fourier branch")
     conv3: bool = setting(True, "the branch of depthwise convolutions of size 3")
     conv5: bool = setting(True, "the branch of depthwise convolutions of size 5")
     inter_stage: bool = setting(True, "the interaction between stages")
-    blocks: str = setting(
-        "all", "which blocks: all, last_in_stage", one_of=("all", "last_in_stage")
-    )
+    blocks: str = setting("all", "which blocks: all, last_in_stage", one_of("all", "last_in_stage"))
     zero_init: bool = setting(False, "start as the identity", choices=(False, True))
 
     info: ClassVar[MethodInfo] = MethodInfo(

@@ -1,13 +1,13 @@
-"""A method's hyper-parameters: dataclass fields that check themselves, and their way from and to text.
+"""Settings: dataclass fields that say what they must be, and their way from and to text.
 
-Nothing in here needs torch, so the command line can check what was typed before anything heavy is
-imported.
+Methods, the protocol and the pre-training recipe declare their fields in this one way. Nothing in
+here needs torch, so the command line checks what was typed before anything heavy is imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import MISSING, Field, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
@@ -15,62 +15,112 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Value = str | int | float | bool
-T = TypeVar("T", str, int, float, bool)
-KIND_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "text"}
+T = TypeVar("T")
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+class SpecError(ValueError):
+    """A setting that does not exist or cannot be; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a setting must be, in words and as a test; nan breaks every condition on numbers."""
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+def at_least(low: float) -> Condition:
+    """A lower end that is allowed."""
+    return Condition(f">= {low}", lambda value: value >= low)
+
+
+def above(low: float) -> Condition:
+    """A lower end that is not allowed itself."""
+    return Condition(f"> {low}", lambda value: value > low)
+
+
+def one_of(*names: str) -> Condition:
+    """One of some words."""
+    text = " or ".join(names) if len(names) == 2 else f"one of {', '.join(names)}"
+    return Condition(text, lambda value: value in names)
+
+
+ANY = Condition("of its type", lambda value: True)
+RATE = Condition("in [0, 1)", lambda value: 0 <= value < 1)
 
 
 def setting(
     default: T,
     help: str,
+    must_be: Condition = ANY,
     *,
-    at_least: float | None = None,
-    above: float | None = None,
-    below: float | None = None,
-    one_of: tuple[str, ...] = (),
     choices: tuple[T, ...] = (),
+    search: tuple[float, float, str] | None = None,
 ) -> T:
-    """Declare a hyper-parameter as a dataclass field.
+    """Declare a setting as a dataclass field.
 
-    ``at_least``, ``above``, ``below`` and ``one_of`` are what `check` enforces; ``choices`` is what
-    a search tries.
+    Args:
+        choices: the values that tuning tries.
+        search: the range that tuning tries instead: low, high, and "log" or "linear".
     """
-    rules = {"at_least": at_least, "above": above, "below": below, "one_of": one_of}
-    declared: T = field(default=default, metadata={"help": help, "choices": choices} | rules)
+    metadata = {"help": help, "must_be": must_be, "choices": choices, "search": search}
+    declared: T = field(default=default, metadata=metadata)
     return declared
 
 
-def check(name: str, method: DataclassInstance) -> None:
-    """Check every hyper-parameter of the method called ``name`` against its declaration.
+def check(where: str, record: DataclassInstance) -> None:
+    """Check every setting of a record against its condition.
 
-    Raises: ValueError naming the field, the rule and the value.
+    ``where`` names a field in messages, as in "lora: {}". Raises: SpecError with the field, the
+    condition and the value.
     """
-    for item in fields(method):
-        value = getattr(method, item.name)
-        for rule in _broken_rules(item, value):
-            raise ValueError(f"{name}: {item.name} must be {rule}, got {value}")
+    for item in fields(record):
+        must_be: Condition = item.metadata["must_be"]
+        value = getattr(record, item.name)
+        if not must_be.holds(value):
+            raise SpecError(f"{where.format(item.name)} must be {must_be.text}, got {value}")
 
 
 def parse(name: str, kind: type[DataclassInstance], given: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the given settings with the types that the fields of the method called ``name`` have.
+    """Return the given settings of the method called ``name`` with the types of its fields.
 
-    Raises: ValueError if a key is unknown or a text does not fit its field.
+    Raises: SpecError if a key is unknown or a text does not fit its field.
     """
     types = get_type_hints(kind)
     known = [item.name for item in fields(kind)]
     for key in given:
         if key not in known:
-            raise ValueError(f"{name}: unknown setting '{key}'{suggest(key, known)}")
-    return {key: _convert(value, types[key], f"{name}: {key}") for key, value in given.items()}
+            raise SpecError(f"{name}: unknown setting '{key}'{suggest(key, known)}")
+    return {key: read_value(value, types[key], f"{name}: {key}") for key, value in given.items()}
+
+
+def read_value(value: Any, kind: Any, where: str) -> Any:
+    """Return a value as the type of its field; a text is read, an integer will do for a number.
+
+    Raises: SpecError naming ``where``.
+    """
+    words, read = KINDS[kind]
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is kind:
+        return value
+    try:
+        if isinstance(value, str):
+            return read(value)
+    except (KeyError, ValueError):
+        pass
+    raise SpecError(f"{where} must be {words}, got '{value}'")
 
 
 def settings(method: DataclassInstance) -> dict[str, Value]:
-    """Return all hyper-parameters of a method by name."""
+    """Return all settings of a method by name."""
     return {item.name: getattr(method, item.name) for item in fields(method)}
 
 
 def changed_settings(method: DataclassInstance) -> tuple[tuple[str, str], ...]:
-    """Return the hyper-parameters that differ from their defaults, as the text that `parse` reads back."""
+    """Return the settings that differ from their defaults, as text that `parse` reads."""
     defaults = {item.name: item.default for item in fields(method) if item.default is not MISSING}
     return tuple(
         (key, _to_text(value)) for key, value in settings(method).items() if value != defaults[key]
@@ -78,36 +128,36 @@ def changed_settings(method: DataclassInstance) -> tuple[tuple[str, str], ...]:
 
 
 def suggest(word: str, known: list[str]) -> str:
-    """Return the end of a sentence about an unknown word: the nearest known one, and all of them."""
+    """Return the end of a sentence about an unknown word: the nearest known one, and all."""
     close = get_close_matches(word, known, n=1, cutoff=0.5)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
     return f"{hint}; available: {', '.join(sorted(known)) or 'none'}"
 
 
-def _broken_rules(item: Field[Any], value: Any) -> list[str]:
-    rules = item.metadata
-    broken = {
-        f">= {rules['at_least']}": rules["at_least"] is not None and not value >= rules["at_least"],
-        f"> {rules['above']}": rules["above"] is not None and not value > rules["above"],
-        f"< {rules['below']}": rules["below"] is not None and not value < rules["below"],
-        f"one of {', '.join(rules['one_of'])}": bool(rules["one_of"])
-        and value not in rules["one_of"],
-    }
-    return [rule for rule, is_broken in broken.items() if is_broken]
+def _read_bool(text: str) -> bool:
+    return BOOLEANS[text.lower()]
 
 
-def _convert(value: Value, kind: type, where: str) -> Value:
-    error = ValueError(f"{where} must be {KIND_NAMES[kind]}, got '{value}'")
-    if isinstance(value, str) and kind is not str:
-        try:
-            return BOOLEANS[value.lower()] if kind is bool else kind(value)
-        except (KeyError, ValueError):
-            raise error from None
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise error
-    return value
+def _read_shape(text: str) -> tuple[int, int, int]:
+    depth, height, width = map(int, text.split(","))
+    return depth, height, width
+
+
+def _read_spacing(text: str) -> tuple[float, float, float] | None:
+    if text == "none":
+        return None
+    depth, height, width = map(float, text.split(","))
+    return depth, height, width
+
+
+KINDS: dict[Any, tuple[str, Callable[[str], Any]]] = {  # type -> its words, and how to read it
+    int: ("an integer", int),
+    float: ("a number", float),
+    bool: ("true or false", _read_bool),
+    str: ("text", str),
+    tuple[int, int, int]: ("three integers D,H,W", _read_shape),
+    tuple[float, float, float] | None: ("three lengths D,H,W in mm, or none", _read_spacing),
+}
 
 
 def _to_text(value: Value) -> str:

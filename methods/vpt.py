@@ -25,7 +25,8 @@ import torch
 from torch import nn
 
 from methods import surgery
-from methods.base import Method, MethodInfo, find_sites, setting
+from methods.base import Method, MethodInfo, find_sites
+from methods.settings import RATE, at_least, setting
 from methods.sites import HasSites, Role
 
 PAPER = "Jia et al., Visual Prompt Tuning, ECCV 2022"
@@ -36,8 +37,8 @@ URL = "https://arxiv.org/abs/2203.12119"
 class VptShallow(Method):
     """Prompts enter before the first block and travel through all of them."""
 
-    n_prompts: int = setting(10, "number of prompt tokens", at_least=1, choices=(5, 10, 50, 100))
-    dropout: float = setting(0.0, "dropout on the prompts", at_least=0, below=1, choices=(0.0, 0.1))
+    n_prompts: int = setting(10, "number of prompt tokens", at_least(1), choices=(5, 10, 50, 100))
+    dropout: float = setting(0.0, "dropout on the prompts", RATE, choices=(0.0, 0.1))
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="vpt_shallow",
@@ -66,9 +67,9 @@ class VptDeep(Method):
     """Every block gets prompts of its own; what becomes of them is dropped after the block."""
 
     n_prompts: int = setting(
-        10, "number of prompt tokens of every block", at_least=1, choices=(5, 10, 50, 100)
+        10, "number of prompt tokens of every block", at_least(1), choices=(5, 10, 50, 100)
     )
-    dropout: float = setting(0.0, "dropout on the prompts", at_least=0, below=1, choices=(0.0, 0.1))
+    dropout: float = setting(0.0, "dropout on the prompts", RATE, choices=(0.0, 0.1))
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="vpt_deep",

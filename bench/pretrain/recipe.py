@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.specs.protocol import SpecError
+from methods.settings import above, at_least, check, one_of, setting
 
 PRETEXTS = ("dense", "dense-plain", "contours", "mae")
 BACKBONES = ("tiny_vit", "tiny_vit4")
@@ -15,29 +15,16 @@ GENERATOR_VERSION = 1  # raise when scenes or targets change under the same reci
 class Recipe:
     """Everything that decides the weights, beside the machine's arithmetic."""
 
-    pretext: str = "dense"  # of `PRETEXTS`
-    steps: int = 6000
-    batch: int = 24
-    size: int = 64  # pixels of a scene's side
-    lr: float = 1e-3
-    weight_decay: float = 0.05
-    warmup_frac: float = 0.05
-    seed: int = 0
-    backbone: str = "tiny_vit"  # of `BACKBONES`
+    pretext: str = setting("dense", "the task that is learnt", one_of(*PRETEXTS))
+    steps: int = setting(6000, "optimiser steps", at_least(1))
+    batch: int = setting(24, "scenes per optimiser step", at_least(1))
+    size: int = setting(64, "pixels of a scene's side")
+    lr: float = setting(1e-3, "peak learning rate", above(0))
+    weight_decay: float = setting(0.05, "weight decay")
+    warmup_frac: float = setting(0.05, "fraction of the steps with a rising learning rate")
+    seed: int = setting(0, "of weights and scenes")
+    backbone: str = setting("tiny_vit", "the network that is trained", one_of(*BACKBONES))
 
     def __post_init__(self) -> None:
         """Raises: SpecError naming the field."""
-        checks = {
-            "pretext": (self.pretext in PRETEXTS, f"one of {', '.join(PRETEXTS)}", self.pretext),
-            "backbone": (
-                self.backbone in BACKBONES,
-                f"one of {', '.join(BACKBONES)}",
-                self.backbone,
-            ),
-            "steps": (self.steps >= 1, ">= 1", self.steps),
-            "batch": (self.batch >= 1, ">= 1", self.batch),
-            "lr": (self.lr > 0, "> 0", self.lr),
-        }
-        for name, (holds, rule, value) in checks.items():
-            if not holds:
-                raise SpecError(f"pretrain: {name} must be {rule}, got {value}")
+        check("pretrain: {}", self)

@@ -191,12 +191,12 @@ def _shared_space(method: Method, protocol: Protocol) -> list[Dimension]:
         part = getattr(protocol, section)
         for item in fields(part):
             key, value = f"{section}.{item.name}", getattr(part, item.name)
-            if "search" in item.metadata:
+            if item.metadata["search"]:
                 low, high, scale = item.metadata["search"]
                 found.append(
                     Dimension(key, value, (), min(low, value), max(high, value), scale == "log")
                 )
-            elif "choices" in item.metadata and _has_effect(key, method, protocol):
+            elif item.metadata["choices"] and _has_effect(key, method, protocol):
                 choices = dict.fromkeys((*item.metadata["choices"], value))
                 found.append(Dimension(key, value, tuple(choices)))
     return found

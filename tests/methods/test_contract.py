@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from dataclasses import fields
+from math import nan
 from types import SimpleNamespace
 
 import pytest
@@ -156,15 +157,10 @@ def test_a_backbone_without_sites_is_refused_by_name(method):
 
 
 def bad_values(item):
-    rules = item.metadata
-    if rules["at_least"] is not None:
-        yield type(item.default)(rules["at_least"] - 1)
-    if rules["above"] is not None:
-        yield type(item.default)(rules["above"])
-    if rules["below"] is not None:
-        yield type(item.default)(rules["below"])
-    if rules["one_of"]:
-        yield "nonsense"
+    """Return, of some values at the ends of what a setting may be, those that it must not be."""
+    tried = {int: (-1, 0), float: (-1.0, 0.0, 1.0, nan), str: ("nonsense",), bool: ()}
+    must_be = item.metadata["must_be"]
+    return [value for value in tried[type(item.default)] if not must_be.holds(value)]
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -172,7 +168,7 @@ def test_bad_settings_raise_with_their_name(name):
     kind = methods.get(name)
     for item in fields(kind):
         assert item.metadata["help"]
-        bad = list(bad_values(item))
+        bad = bad_values(item)
         assert bad or isinstance(item.default, bool), f"{name}: {item.name} takes anything"
         for value in bad:
             with pytest.raises(ValueError, match=rf"{name}: {item.name} must be .*, got {value}"):

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
+from math import nan
 
 import pytest
 
 import methods
+from methods.settings import RATE, SpecError, at_least, check, parse, setting
 
 
 @pytest.mark.parametrize(
@@ -72,3 +75,33 @@ def test_every_name_leads_to_a_class_of_that_name():
 def test_names_are_known_without_torch():
     code = "import sys, methods, bench.models.registry as r; methods.names(), r.names(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Settings of every type that can be declared."""
+
+    depth: int = setting(1, "an integer", at_least(1))
+    share: float = setting(0.5, "a number", RATE)
+    shape: tuple[int, int, int] = setting((1, 2, 3), "three integers")
+    spacing: tuple[float, float, float] | None = setting(None, "three numbers or none")
+
+
+def test_text_is_read_as_every_declared_type():
+    given = {"depth": "4", "share": "0", "shape": "4,5,6", "spacing": "1,0.5,2"}
+    assert Declared(**parse("own", Declared, given)) == Declared(4, 0.0, (4, 5, 6), (1.0, 0.5, 2.0))
+    assert parse("own", Declared, {"spacing": "none"}) == {"spacing": None}
+    for key, text, words in (
+        ("shape", "4,5", "three integers D,H,W"),
+        ("spacing", "wide", "three lengths D,H,W in mm, or none"),
+    ):
+        with pytest.raises(SpecError, match=f"^own: {key} must be {words}, got '{text}'$"):
+            parse("own", Declared, {key: text})
+
+
+def test_a_broken_condition_names_the_field_the_condition_and_the_value():
+    check("own.{}:", Declared())
+    with pytest.raises(SpecError, match=r"^own\.depth: must be >= 1, got 0$"):
+        check("own.{}:", Declared(depth=0))
+    with pytest.raises(SpecError, match=r"^own\.share: must be in \[0, 1\), got nan$"):
+        check("own.{}:", Declared(share=nan))

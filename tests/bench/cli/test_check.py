@@ -20,8 +20,9 @@ OWN = """
     from torch import nn
 
     from methods import surgery
-    from methods.base import Method, MethodInfo, find_sites, setting
+    from methods.base import Method, MethodInfo, find_sites
     from methods.lora import Lora
+    from methods.settings import at_least, setting
     from methods.sites import Role
 
 
@@ -40,7 +41,7 @@ OWN = """
 
     @dataclass(frozen=True)
     class Gated(Method):
-        start: float = setting(0.0, "where the gates start", at_least=0)
+        start: float = setting(0.0, "where the gates start", at_least(0))
         info: ClassVar[MethodInfo] = MethodInfo("gated", "Gated", "nobody's", "", (Role.BLOCK,), True, "gates are shut")
 
         def inject(self, backbone):

@@ -127,7 +127,7 @@ def test_damaged_embedded_weights_are_one_sentence(
         (["--steps", "0"], "pretrain: steps must be >= 1, got 0"),
         (
             ["--backbone", "vit_b16"],
-            "pretrain: backbone must be one of tiny_vit, tiny_vit4, got vit_b16",
+            "pretrain: backbone must be tiny_vit or tiny_vit4, got vit_b16",
         ),
         (
             ["--pretext", "dnse"],

@@ -39,11 +39,11 @@ def test_override_sets_one_field_of_the_right_type(assignment, section, name, va
     [
         ("train.lt=1", r"--set: unknown setting 'train.lt' \(did you mean 'train.lr'\?\)"),
         ("train.lr", r"--set: must look like train.lr=3e-4, got 'train.lr'"),
-        ("train.lr=fast", r"--set: train.lr must be float, got 'fast'"),
-        ("train.epochs=1.5", r"--set: train.epochs must be int, got '1.5'"),
+        ("train.lr=fast", r"--set: train.lr must be a number, got 'fast'"),
+        ("train.epochs=1.5", r"--set: train.epochs must be an integer, got '1.5'"),
         ("train.epochs=0", r"train.epochs: must be >= 1, got 0"),
         ("train.lr=nan", r"train.lr: must be > 0, got nan"),
-        ("eval.flips=maybe", r"--set: eval.flips must be bool, got 'maybe'"),
+        ("eval.flips=maybe", r"--set: eval.flips must be true or false, got 'maybe'"),
         ("data.patch=32,128", r"--set: data.patch must be three integers D,H,W, got '32,128'"),
         (
             "train.precision=fp8",

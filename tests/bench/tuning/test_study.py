@@ -369,7 +369,7 @@ def test_the_space_holds_the_methods_choices_and_the_shared_ranges():
         ("lora.rank=64..2", "must have a lower end below"),
         ("lora.rank=0..64", "--search: lora: rank must be >= 1, got 0"),
         ("lora.rank=0,8", "--search: lora: rank must be >= 1, got 0"),
-        ("lora.dropout=0..1.5", "--search: lora: dropout must be < 1, got 1.5"),
+        ("lora.dropout=0..1.5", r"--search: lora: dropout must be in \[0, 1\), got 1.5"),
         ("train.warmup_frac=0..1", r"--search: train\.warmup_frac: must be in \[0, 1\), got 1\.0"),
         ("train.lr=1e-3..inf", "must be values such as 2,4,8 or a range of numbers"),
         ("lora.rank=2.5..64", "must be values such as 2,4,8 or a range of numbers"),
