@@ -21,7 +21,8 @@ import methods
 from bench.cost.flops import MacCounter, count_training, pass_both_ways
 from bench.cost.measure import count_parameters
 from bench.grid.cells import parse_methods
-from bench.models.segmenter import Segmenter, apply_method, build_segmenter
+from bench.models.build import build_segmenter
+from bench.models.segmenter import Segmenter, apply_method
 
 CHANNELS, CLASSES = 4, 4
 HALF = "lora[blocks=last_half]"

@@ -90,7 +90,8 @@ def measure_here(arguments: argparse.Namespace) -> dict[str, float]:
 
 def build(row: str, backbone: str, patch: tuple[int, int, int], device: Any) -> Any:
     import methods
-    from bench.models.segmenter import apply_method, build_segmenter
+    from bench.models.build import build_segmenter
+    from bench.models.segmenter import apply_method
 
     model = build_segmenter(
         backbone, "none", in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0

@@ -65,17 +65,6 @@ class TokenLayout:
         n_prompts = x.shape[1] - height * width
         return x[:, :n_prompts], x[:, n_prompts:]
 
-    def fold(self, patches: torch.Tensor) -> torch.Tensor:
-        """Fold the patch tokens of all slices (B*D, h*w, E) into a volume (B, E, D, h, w)."""
-        height, width = self.volume.grid(self.downsample)
-        x = patches.reshape(self.volume.batch, self.volume.depth, height, width, patches.shape[-1])
-        return x.permute(0, 4, 1, 2, 3)
-
-    def unfold(self, volume: torch.Tensor) -> torch.Tensor:
-        """Undo `fold`: (B, E, D, h, w) to (B*D, h*w, E)."""
-        batch, channels, depth, height, width = volume.shape
-        return volume.permute(0, 2, 3, 4, 1).reshape(batch * depth, height * width, channels)
-
 
 @dataclass(frozen=True)
 class Site:

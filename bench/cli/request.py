@@ -92,7 +92,7 @@ def _choose_preset(name: str | None, *, has_data: bool) -> Preset:
 
 def _check_methods(asked: Sequence[MethodSpec], protocol: Protocol) -> tuple[MethodSpec, ...]:
     """Return the methods, each once and with the settings that differ from its defaults alone."""
-    from bench.models.contract import check_methods  # the first step that imports torch
+    from bench.models.build import check_methods  # the first step that imports torch
 
     built = [spec.build() for spec in asked]
     check_methods(built, protocol.model.backbone, protocol.data.patch)

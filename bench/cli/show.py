@@ -20,7 +20,8 @@ from bench.cli.terminal import EXIT_DONE, EXIT_FAILED, add_columns
 from bench.cost.inventory import MethodCount, NetworkShape, count_methods, read_network_shape
 from bench.grid.cells import parse_methods, parse_names
 from bench.models import registry
-from bench.models.contract import CHECKS, Check, Subject
+from bench.models.contract import PROMISES, Promise
+from bench.models.subject import Subject
 from bench.specs.protocol import SpecError
 from methods.base import Method, MissingRole
 from reports.records.run import describe_schema
@@ -180,7 +181,7 @@ def check(
     title = f"{escape(methods.label(built))}: what it declares and what it does"
     table = add_columns(Table(title=title, title_justify="left"), ("check", *names))
     hosted = failed = False
-    for heading, promise in CHECKS.items():
+    for heading, promise in PROMISES.items():
         outcomes = [_find_breach(promise, built, name) for name in names]
         hosted |= None in outcomes
         failed |= any(isinstance(outcome, str) for outcome in outcomes)
@@ -189,7 +190,7 @@ def check(
     raise typer.Exit(EXIT_FAILED if failed or not hosted else EXIT_DONE)
 
 
-def _find_breach(promise: Check, method: Method, backbone: str) -> str | MissingRole | None:
+def _find_breach(promise: Promise, method: Method, backbone: str) -> str | MissingRole | None:
     """Return how a method breaks a promise; None: it holds; MissingRole: it cannot be put there."""
     try:
         return promise(Subject(method, backbone))

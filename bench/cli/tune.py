@@ -122,7 +122,7 @@ def check_searches(experiment: Experiment, tuning: TuneRequest) -> None:
     Raises: ValueError in one sentence for a dimension that does not exist, or whose ends do not fit
     the backbone.
     """
-    from bench.models.contract import check_methods  # imports torch
+    from bench.models.build import check_methods  # imports torch
 
     searches = tuning.search or ()
     protocol = experiment.protocol

@@ -10,7 +10,8 @@ import torch
 import methods
 from bench.cost.measure import count_elements
 from bench.models import registry
-from bench.models.segmenter import Segmenter, apply_method, build_segmenter
+from bench.models.build import build_segmenter
+from bench.models.segmenter import Segmenter, apply_method
 from methods.base import Method, MissingRole
 
 

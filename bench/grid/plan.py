@@ -9,7 +9,6 @@ from itertools import product
 from pathlib import Path
 
 from bench.grid.sources import DataSource, check_exclude, inspect_source
-from bench.models import registry
 from bench.models.weights.catalogue import is_path
 from bench.run.cases import preparation_of
 from bench.specs.presets import PhantomSpec
@@ -51,8 +50,10 @@ def lay_out(experiment: Experiment, on_case: OnCase) -> Plan:
     Raises: DataError if a root does not hold the data set, or holds cases that cannot be used,
     unless the experiment skips them; ValueError if the weights cannot be had or read.
     """
+    from bench.models.build import check_weights  # imports torch
+
     model, data = experiment.protocol.model, experiment.protocol.data
-    sha256 = registry.check_weights(model.backbone, model.weights, data.patch[1:])
+    sha256 = check_weights(model.backbone, model.weights, data.patch[1:])
     sources = tuple(
         _open_source(experiment, name, root, on_case) for name, root in experiment.roots.items()
     )

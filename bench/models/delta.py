@@ -1,9 +1,9 @@
-"""What a run leaves of a network: everything that differs from the pre-trained backbone, and nothing else."""
+"""The delta of a network: all that differs from the pre-trained backbone, and nothing else."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 
@@ -11,7 +11,7 @@ from bench.models.segmenter import Segmenter
 
 
 def delta_state(model: Segmenter) -> dict[str, torch.Tensor]:
-    """Return copies of the backbone's trained tensors, of the buffers of unfrozen modules, and of the decoder."""
+    """Return copies of the trained tensors, the buffers of unfrozen modules, and the decoder."""
     return {name: tensor.detach().clone() for name, tensor in _find_delta(model).items()}
 
 
@@ -23,33 +23,22 @@ def load_delta(model: Segmenter, state: Mapping[str, torch.Tensor]) -> None:
     is changed then.
     """
     present = _find_delta(model)
-    problems = {
-        "missing": sorted(present.keys() - state.keys()),
-        "unexpected": sorted(state.keys() - present.keys()),
-        "of another shape": [
-            name
-            for name in present.keys() & state.keys()
-            if present[name].shape != state[name].shape
-        ],
-    }
-    for problem, found in problems.items():
-        if found:
-            listed = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
-            raise ValueError(
-                f"load_delta: {len(found)} tensors are {problem}: {listed} (another method or backbone?)"
-            )
+    _refuse("missing", present.keys() - state.keys())
+    _refuse("unexpected", state.keys() - present.keys())
+    shapes_differ = (name for name in present if present[name].shape != state[name].shape)
+    _refuse("of another shape", shapes_differ)
     for name, tensor in present.items():
         tensor.copy_(state[name])
 
 
 def frozen_state(model: Segmenter) -> dict[str, torch.Tensor]:
-    """Return the tensors that are not in the delta, uncopied: what a rebuilt network must have by itself."""
-    kept = _find_delta(model).keys()
+    """Return the tensors outside the delta, uncopied: what a rebuilt network has by itself."""
+    kept = _find_delta(model)
     return {name: tensor for name, tensor in model.state_dict().items() if name not in kept}
 
 
 def hash_tensors(state: Mapping[str, torch.Tensor]) -> str:
-    """Return the SHA-256 of names, types, shapes and bytes, whatever the order and the device."""
+    """Return the SHA-256 of names, types, shapes and bytes; order and device do not count."""
     sha = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
@@ -59,15 +48,26 @@ def hash_tensors(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def _find_delta(model: Segmenter) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = {
-        f"backbone.{name}": value for name, value in model.tuned_parameters().items()
-    }
+    found: dict[str, torch.Tensor] = {}
+    for name, parameter in model.tuned_parameters().items():
+        found[f"backbone.{name}"] = parameter
     frozen = set(map(id, model.backbone.frozen_modules))
     saved = model.backbone.state_dict(keep_vars=True)
     for module_name, module in model.backbone.named_modules():
-        if id(module) not in frozen:
-            for name, buffer in module.named_buffers(module_name, recurse=False):
-                if name in saved:  # buffers that are derived from settings are not saved
-                    found[f"backbone.{name}"] = buffer
-    decoder = model.decoder.state_dict(keep_vars=True)
-    return found | {f"decoder.{name}": value for name, value in decoder.items()}
+        if id(module) in frozen:
+            continue
+        for name, buffer in module.named_buffers(module_name, recurse=False):
+            if name in saved:  # buffers that are derived from settings are not saved
+                found[f"backbone.{name}"] = buffer
+    for name, tensor in model.decoder.state_dict(keep_vars=True).items():
+        found[f"decoder.{name}"] = tensor
+    return found
+
+
+def _refuse(problem: str, names: Iterable[str]) -> None:
+    """Raises: ValueError naming the tensors, if there are any."""
+    found = sorted(names)
+    if found:
+        listed = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+        hint = "another method or backbone?"
+        raise ValueError(f"load_delta: {len(found)} tensors are {problem}: {listed} ({hint})")

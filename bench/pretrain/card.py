@@ -1,4 +1,4 @@
-"""What a pre-training leaves: half-precision safetensors under timm's names, and a card beside them."""
+"""Writing pre-trained weights: half-precision safetensors under timm's names, and a card."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from bench.pretrain.recipe import GENERATOR_VERSION, Recipe
 def write_weights(file: Path, backbone: Backbone, recipe: Recipe, facts: dict[str, Any]) -> str:
     """Write weights and card, ``<file>`` and ``<stem>.json``; return the SHA-256 of the weights."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        timm_name(name): tensor.half().contiguous()
-        for name, tensor in backbone.state_dict().items()
-    }
+    state = {}
+    for name, tensor in backbone.state_dict().items():
+        state[timm_name(name)] = tensor.half().contiguous()
     save_file(state, file, metadata={"format": "pt"})
     digest = file_sha256(file)
     card = {

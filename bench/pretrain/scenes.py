@@ -1,4 +1,4 @@
-"""Scenes drawn from formulas: layers of closed contours that hide each other, with procedural textures.
+"""Scenes drawn from formulas: layers of closed contours that hide each other, with textures.
 
 In the spirit of the dead-leaves model (Lee, Mumford & Huang, IJCV 2001) and of pre-training on
 auto-generated contours (Kataoka et al., CVPR 2022, arXiv 2206.09132). A scene has fewer looks than
@@ -14,38 +14,17 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-N_CHANNELS = 3
+from bench.pretrain.random_source import N_CHANNELS, RandomSource, z_score
+from bench.pretrain.shapes import SHAPES, draw_level, turn
+
 N_LOOKS = 6  # per scene
 N_OBJECTS = 12  # per scene, at most
-N_ANGLES = 256  # samples of a contour
 MIN_RADIUS, MAX_RADIUS = 0.12, 0.55  # a scene spans [-1, 1]
 P_NESTED, P_PRESENT, P_BODY = 0.4, 0.85, 0.5
 TEXTURES = ("flat", "coarse noise", "fine noise", "stripes", "checks", "dots", "ramp", "rings")
-
-
-@dataclass(frozen=True)
-class ShapeClass:
-    """A family of contours r(angle): which harmonics are strong, how long it is, and whether it has a notch."""
-
-    name: str
-    harmonics: tuple[int, ...] = ()
-    amplitude: float = 0.0
-    aspect: float = 1.2
-    notch: float = 0.0
-
-
-SHAPES = (
-    ShapeClass("round"),
-    ShapeClass("oval", aspect=2.0),
-    ShapeClass("bar", aspect=4.0),
-    ShapeClass("triangle", (3,), 0.22),
-    ShapeClass("square", (4,), 0.18),
-    ShapeClass("star", (5,), 0.35),
-    ShapeClass("lobes", (2, 3, 6, 7), 0.16),
-    ShapeClass("bean", aspect=1.6, notch=0.55),
-)
-PLAIN, SHELL, MIDDLE, CORE = 1, 2, 3, 4  # parts of an object; 0 is what lies behind all objects
+PLAIN, SHELL, MIDDLE, CORE = 1, 2, 3, 4  # parts of an object; 0 is the ground behind all objects
 N_PARTS = 5
+Maps = dict[str, torch.Tensor]  # what is known of each pixel, (B, C, H, W)
 
 
 @dataclass(frozen=True)
@@ -58,34 +37,8 @@ class Scenes:
     part: torch.Tensor  # int64 (B, H, W): 0 behind, PLAIN, or the layer of a nested object
     texture: torch.Tensor  # int64 (B, H, W)
     boundary: torch.Tensor  # float32 (B, H, W): 1 where a neighbour belongs to something else
-    offset: (
-        torch.Tensor
-    )  # float32 (B, 3, H, W): to the object's centre (y, x), in radii, and its log radius; 0 behind
-
-
-@dataclass(frozen=True)
-class Dice:
-    """Random numbers of one generator."""
-
-    generator: torch.Generator
-
-    def uniform(self, low: float, high: float, *shape: int) -> torch.Tensor:
-        """Return float32 numbers drawn evenly."""
-        return low + (high - low) * torch.rand(shape, generator=self.generator)
-
-    def normal(self, *shape: int) -> torch.Tensor:
-        """Return float32 numbers of mean 0 and deviation 1."""
-        return torch.randn(shape, generator=self.generator)
-
-    def integers(self, end: int, *shape: int) -> torch.Tensor:
-        """Return int64 numbers below ``end``."""
-        return torch.randint(end, shape, generator=self.generator)
-
-    def smooth(self, count: int, channels: int, cells: int, size: int) -> torch.Tensor:
-        """Return interpolated noise (count, channels, size, size) of deviation about 1 with ``cells`` nodes a side."""
-        coarse = self.normal(count, channels, cells, cells)
-        field = F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True)
-        return field / field.std(dim=(2, 3), keepdim=True).clamp_min(1e-3)
+    # float32 (B, 3, H, W): to the object's centre (y, x), in radii, and its log radius; 0 behind
+    offset: torch.Tensor
 
 
 def render_scenes(generator: torch.Generator, count: int, size: int, nested: bool = True) -> Scenes:
@@ -94,141 +47,103 @@ def render_scenes(generator: torch.Generator, count: int, size: int, nested: boo
     ``nested`` lets some objects have a shell, a middle and a core of different looks around each
     other.
     """
-    dice = Dice(generator)
-    axis = torch.linspace(-1, 1, size)
-    grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"))  # (2, H, W): y, x
-    look = (dice.smooth(count, 1, 6, size)[:, 0] > 0).long()  # two looks lie behind all objects
-    maps = {
-        "look": look,
-        "shape": torch.zeros_like(look),
-        "part": torch.zeros_like(look),
-        "index": torch.zeros_like(look),
-    }
-    offset = torch.zeros(count, 3, size, size)
-    radii = dice.uniform(math.log(MIN_RADIUS), math.log(MAX_RADIUS), count, N_OBJECTS).exp()
-    radii = radii.sort(dim=1, descending=True).values  # small ones lie on top
-    for number in range(N_OBJECTS):
-        maps, offset = _paint_object(dice, grid, maps, offset, radii[:, number], number + 1, nested)
-    texture_of_look = dice.integers(len(TEXTURES), count, N_LOOKS)
-    image = _colour(dice, grid, maps["look"], texture_of_look)
-    body = _draw_bodies(dice, grid, count)
-    maps = {name: value * body for name, value in maps.items()}
-    clean, image = _photograph(dice, image * body[:, None], size)
+    source = RandomSource(generator, count, size)
+    maps = _draw_objects(source, nested)
+    look = maps["look"][:, 0]
+    texture_of_look = source.integers(len(TEXTURES), N_LOOKS)
+    image = _colour(source, look, texture_of_look)
+    body = _draw_bodies(source)  # (B, 1, H, W)
+    clean, image = add_noise(source, image * body)
+    for name in maps:
+        maps[name] = maps[name] * body
+    layers = maps["index"] * N_PARTS + maps["part"] + (1 - body) * 1000
+    look = maps["look"][:, 0]
     return Scenes(
         image=image,
         clean=clean,
-        shape=maps["shape"],
-        part=maps["part"],
-        texture=texture_of_look.gather(1, maps["look"].flatten(1)).view_as(look) * body,
-        boundary=_find_boundaries(maps["index"] * N_PARTS + maps["part"] + (1 - body) * 1000),
-        offset=offset * body[:, None],
+        shape=maps["shape"][:, 0],
+        part=maps["part"][:, 0],
+        texture=texture_of_look.gather(1, look.flatten(1)).view_as(look) * body[:, 0],
+        boundary=_find_boundaries(layers[:, 0]),
+        offset=maps["offset"],
     )
 
 
-def _paint_object(
-    dice: Dice,
-    grid: torch.Tensor,
-    maps: dict[str, torch.Tensor],
-    offset: torch.Tensor,
-    radius: torch.Tensor,
-    index: int,
-    nested: bool,
-) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Return the maps with one more object on top of each scene; in some scenes it is left out."""
-    count = len(radius)
-    kind = dice.integers(len(SHAPES), count)
-    centre = dice.uniform(-0.9, 0.9, count, 2)
-    level, away = _draw_level(dice, grid, kind, centre, radius)
-    present = (dice.uniform(0, 1, count) < P_PRESENT)[:, None, None]
-    inside = (level < 1) & present
-    looks = dice.integers(N_LOOKS, count, 3)
-    part = torch.full_like(maps["part"], PLAIN)
-    look = looks[:, 0, None, None].expand_as(part)
-    n_layers = (
-        (dice.uniform(0, 1, count) < P_NESTED).long() * (1 + dice.integers(2, count)) * int(nested)
-    )
-    bounds = torch.stack([dice.uniform(0.55, 0.8, count), dice.uniform(0.3, 0.5, count)], dim=1)
-    part = torch.where((n_layers > 0)[:, None, None], SHELL, part)
+def _draw_objects(source: RandomSource, nested: bool) -> Maps:
+    """Return the looks and what is known of each pixel, with objects on top of each other."""
+    look = (source.smooth(1, 6) > 0).long()  # two looks are behind all objects
+    maps = {"look": look, "offset": torch.zeros(source.count, 3, source.size, source.size)}
+    for name in ("shape", "part", "index"):
+        maps[name] = torch.zeros_like(look)
+    radii = source.uniform(math.log(MIN_RADIUS), math.log(MAX_RADIUS), N_OBJECTS).exp()
+    radii = radii.sort(dim=1, descending=True).values  # small ones are on top
+    for number in range(N_OBJECTS):
+        inside, drawn = _draw_object(source, radii[:, number, None, None], nested)
+        drawn["index"] = torch.full_like(look, number + 1)
+        for name in maps:
+            maps[name] = torch.where(inside, drawn[name], maps[name])
+    return maps
+
+
+def _draw_object(
+    source: RandomSource, radius: torch.Tensor, nested: bool
+) -> tuple[torch.Tensor, Maps]:
+    """Return where the next object of each scene is (B, 1, H, W), and its maps; some have none."""
+    kind = source.integers(len(SHAPES))
+    away = source.uniform(-0.9, 0.9, 2, 1, 1) - source.grid
+    level = draw_level(source, kind, away, radius)[:, None]
+    present = source.uniform(0, 1, 1, 1, 1) < P_PRESENT
+    looks = source.integers(N_LOOKS, 3, 1, 1)
+    has_layers = source.uniform(0, 1, 1, 1, 1) < P_NESTED
+    n_layers = has_layers.long() * (1 + source.integers(2, 1, 1, 1)) * int(nested)
+    bounds = (source.uniform(0.55, 0.8, 1, 1, 1), source.uniform(0.3, 0.5, 1, 1, 1))
+    part = torch.where(n_layers > 0, SHELL, torch.full_like(level, PLAIN, dtype=torch.int64))
+    look = looks[:, :1].expand_as(part)
     for layer, name in enumerate((MIDDLE, CORE)):
-        within = (level < bounds[:, layer, None, None]) & (n_layers > layer)[:, None, None]
+        within = (level < bounds[layer]) & (n_layers > layer)
         part = torch.where(within, name, part)
-        look = torch.where(within, looks[:, layer + 1, None, None], look)
-    size = radius.log()[:, None, None, None].expand(-1, 1, *grid.shape[1:])
-    placed = torch.cat([away / radius[:, None, None, None], size - math.log(MIN_RADIUS)], dim=1)
-    new = {"look": look, "shape": (kind + 1)[:, None, None].expand_as(part), "part": part}
-    new["index"] = torch.full_like(part, index)
-    painted = {name: torch.where(inside, new[name], maps[name]) for name in maps}
-    return painted, torch.where(inside[:, None], placed, offset)
-
-
-def _draw_level(
-    dice: Dice, grid: torch.Tensor, kind: torch.Tensor, centre: torch.Tensor, radius: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the level of each pixel (B, H, W), below 1 inside the contour, and its way to the centre (B, 2, H, W)."""
-    count = len(kind)
-    away = centre[:, :, None, None] - grid
-    turn = dice.uniform(0, 2 * math.pi, count)[:, None, None]
-    along = away[:, 0] * turn.cos() + away[:, 1] * turn.sin()
-    across = away[:, 1] * turn.cos() - away[:, 0] * turn.sin()
-    aspect = torch.tensor([shape.aspect for shape in SHAPES])[kind] * dice.uniform(
-        0.85, 1.15, count
-    )
-    stretch = aspect.sqrt()[:, None, None]
-    along, across = along / stretch, across * stretch
-    angle = torch.atan2(along, across)
-    sample = ((angle / (2 * math.pi) + 0.5) * N_ANGLES).long().clamp_(0, N_ANGLES - 1)
-    contour = _draw_contours(dice, kind).gather(1, sample.flatten(1)).view_as(along)
-    return torch.hypot(along, across) / (contour * radius[:, None, None]), away
-
-
-def _draw_contours(dice: Dice, kind: torch.Tensor) -> torch.Tensor:
-    """Return r(angle) of each object (B, `N_ANGLES`), about 1."""
-    count, angles = len(kind), torch.linspace(-math.pi, math.pi, N_ANGLES)
-    strength = torch.zeros(len(SHAPES), 8)
-    for row, shape in enumerate(SHAPES):
-        strength[row, list(shape.harmonics)] = shape.amplitude
-    orders = torch.arange(8.0)
-    amplitudes = strength[kind] * dice.uniform(0.8, 1.2, count, 8) + 0.03 * dice.normal(
-        count, 8
-    ) / (1 + orders)
-    phases = dice.uniform(0, 2 * math.pi, count, 8)
-    waves = (orders[:, None] * angles + phases[:, :, None]).cos()  # (B, 8, angles)
-    contour = 1 + (amplitudes[:, :, None] * waves).sum(dim=1)
-    notch = torch.tensor([shape.notch for shape in SHAPES])[kind] * dice.uniform(0.8, 1.2, count)
-    return (contour * (1 - notch[:, None] * torch.exp(-((angles / 0.5) ** 2)))).clamp_min(0.15)
+        look = torch.where(within, looks[:, layer + 1, None], look)
+    radius = radius[:, None]
+    size = (radius.log() - math.log(MIN_RADIUS)).expand_as(level)
+    return (level < 1) & present, {
+        "look": look,
+        "part": part,
+        "shape": (kind + 1)[:, None, None, None].expand_as(part),
+        "offset": torch.cat([away / radius, size], dim=1),
+    }
 
 
 def _colour(
-    dice: Dice, grid: torch.Tensor, look: torch.Tensor, texture_of_look: torch.Tensor
+    source: RandomSource, look: torch.Tensor, texture_of_look: torch.Tensor
 ) -> torch.Tensor:
-    """Return the clean image (B, 3, H, W): each look has a mean and a strength of its texture in each channel."""
-    count, size = len(look), look.shape[-1]
-    textures = _draw_textures(dice, grid, count)  # (B, T, H, W)
-    texture = textures.gather(
-        1, texture_of_look.gather(1, look.flatten(1)).view(count, 1, size, size)
-    )
-    means = dice.uniform(0.2, 2.0, count, N_LOOKS, N_CHANNELS)
-    strengths = dice.uniform(0.05, 0.3, count, N_LOOKS, N_CHANNELS)
+    """Return the clean image (B, 3, H, W).
+
+    Each look (B, H, W) has a mean and a strength of its texture in each channel.
+    """
+    textures = _draw_textures(source)  # (B, T, H, W)
+    texture = texture_of_look.gather(1, look.flatten(1)).view_as(look)
+    pattern = textures.gather(1, texture[:, None])
+    means = source.uniform(0.2, 2.0, N_LOOKS, N_CHANNELS)
+    strengths = source.uniform(0.05, 0.3, N_LOOKS, N_CHANNELS)
     flat = look.flatten(1)[:, :, None].expand(-1, -1, N_CHANNELS)
 
     def spread(values: torch.Tensor) -> torch.Tensor:
-        return values.gather(1, flat).transpose(1, 2).reshape(count, N_CHANNELS, size, size)
+        return values.gather(1, flat).transpose(1, 2).reshape(-1, N_CHANNELS, *look.shape[1:])
 
-    return spread(means) + spread(strengths) * texture
+    return spread(means) + spread(strengths) * pattern
 
 
-def _draw_textures(dice: Dice, grid: torch.Tensor, count: int) -> torch.Tensor:
-    """Return a field of each texture (B, T, H, W), in the order of `TEXTURES`, of deviation about 1."""
-    size = grid.shape[-1]
-    turn = dice.uniform(0, 2 * math.pi, count)[:, None, None]
-    along = grid[0] * turn.cos() + grid[1] * turn.sin()
-    across = grid[1] * turn.cos() - grid[0] * turn.sin()
-    pitch = dice.uniform(12, 25, count)[:, None, None]
-    stripes, crossing = (pitch * along).sin(), (pitch * across).sin()
+def _draw_textures(source: RandomSource) -> torch.Tensor:
+    """Return a field of deviation about 1 of each of `TEXTURES`, in their order (B, T, H, W)."""
+    y, x = source.grid
+    along, across = turn(y, x, source.uniform(0, 2 * math.pi, 1, 1))
+    pitch = source.uniform(12, 25, 1, 1)
+    stripes = (pitch * along).sin()
+    crossing = (pitch * across).sin()
     fields = [
-        torch.zeros(count, size, size),
-        dice.smooth(count, 1, 8, size)[:, 0],
-        dice.smooth(count, 1, 24, size)[:, 0],
+        torch.zeros_like(along),
+        source.smooth(1, 8)[:, 0],
+        source.smooth(1, 24)[:, 0],
         1.4 * stripes,
         (stripes * crossing).sign(),
         2.5 * ((stripes > 0.3) & (crossing > 0.3)).float() - 0.5,
@@ -238,24 +153,21 @@ def _draw_textures(dice: Dice, grid: torch.Tensor, count: int) -> torch.Tensor:
     return torch.stack(fields, dim=1)
 
 
-def _draw_bodies(dice: Dice, grid: torch.Tensor, count: int) -> torch.Tensor:
-    """Return int64 (B, H, W): 0 outside a body that some scenes have, else 1."""
-    radii = dice.uniform(0.75, 1.1, count, 2)[:, :, None, None]
-    outside = ((grid / radii) ** 2).sum(dim=1) > 1
-    return 1 - (outside & (dice.uniform(0, 1, count) < P_BODY)[:, None, None]).long()
+def _draw_bodies(source: RandomSource) -> torch.Tensor:
+    """Return int64 (B, 1, H, W): 0 outside a body that some scenes have, else 1."""
+    radii = source.uniform(0.75, 1.1, 2, 1, 1)
+    outside = ((source.grid / radii) ** 2).sum(dim=1, keepdim=True) > 1
+    return 1 - (outside & (source.uniform(0, 1, 1, 1, 1) < P_BODY)).long()
 
 
-def _photograph(dice: Dice, clean: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the clean image and its blurred, biased, noisy picture, both z-scored by the picture's numbers."""
-    count = len(clean)
-    share = dice.uniform(0, 1, count)[:, None, None, None]
+def add_noise(source: RandomSource, clean: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the clean image and a blurred, biased, noisy one, both z-scored by the latter."""
+    share = source.uniform(0, 1, 1, 1, 1)
     picture = torch.lerp(clean, F.avg_pool2d(clean, 3, stride=1, padding=1), share)
-    picture = picture * (1 + 0.12 * dice.smooth(count, 1, 3, size))
-    picture = picture + dice.uniform(0.02, 0.2, count)[:, None, None, None] * dice.normal(
-        *picture.shape
-    )
-    mean, deviation = picture.mean(dim=(2, 3), keepdim=True), picture.std(dim=(2, 3), keepdim=True)
-    return (clean - mean) / deviation, (picture - mean) / deviation
+    picture = picture * (1 + 0.12 * source.smooth(1, 3))
+    strength = source.uniform(0.02, 0.2, 1, 1, 1)
+    picture = picture + strength * source.normal(*picture.shape[1:])
+    return z_score(clean, picture), z_score(picture, picture)
 
 
 def _find_boundaries(index: torch.Tensor) -> torch.Tensor:

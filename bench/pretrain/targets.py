@@ -1,21 +1,24 @@
-"""The pretexts: what a backbone has to tell about an image drawn from formulas, each with its own throw-away head."""
+"""The pretexts: what a backbone learns from images drawn from formulas, by throw-away heads."""
 
 from __future__ import annotations
 
 import torch
+from timm.models.vision_transformer import Block
 from torch import nn
 from torch.nn import functional as F
 
 from bench.models.backbones.vit import ViTBackbone
 from bench.pretrain.contours import N_CATEGORIES, render_contours
+from bench.pretrain.random_source import N_CHANNELS
 from bench.pretrain.recipe import Recipe
-from bench.pretrain.scenes import N_CHANNELS, N_PARTS, SHAPES, TEXTURES, Scenes, render_scenes
+from bench.pretrain.scenes import N_PARTS, TEXTURES, Scenes, render_scenes
+from bench.pretrain.shapes import SHAPES
 
 MASKED_FRAC = 0.6
 
 
 class DenseScenes(nn.Module):
-    """Tell of every pixel what it belongs to, from the normalised last tap alone, by one linear map a token.
+    """Predict what every pixel belongs to, from the normalised last tap, by one linear map a token.
 
     Shape class and texture of the topmost object, its boundary, the way to its centre and its size,
     the image without noise; with ``nested`` also which layer of a nested object it is.
@@ -23,32 +26,34 @@ class DenseScenes(nn.Module):
 
     def __init__(self, backbone: ViTBackbone, nested: bool) -> None:
         super().__init__()
-        self.backbone, self.nested = backbone, nested
-        n_maps = [1 + len(SHAPES), len(TEXTURES), 1, 3, N_CHANNELS, N_PARTS if nested else 0]
-        self.n_maps = n_maps
-        self.head = nn.Conv2d(backbone.width, sum(n_maps) * backbone.patch_size**2, kernel_size=1)
+        self.backbone = backbone
+        self.nested = nested
+        self.n_maps = [1 + len(SHAPES), len(TEXTURES), 1, 3, N_CHANNELS, N_PARTS * nested]
+        n_outputs = sum(self.n_maps) * backbone.patch_size**2
+        self.head = nn.Conv2d(backbone.width, n_outputs, kernel_size=1)
 
     def loss(self, generator: torch.Generator, recipe: Recipe) -> torch.Tensor:
         """Return the sum of the targets' losses on fresh scenes."""
         scenes = render_scenes(generator, recipe.batch, recipe.size, self.nested)
         last = self.backbone(scenes.image, recipe.batch, 1)[-1]
         maps = F.pixel_shuffle(self.head(last), self.backbone.patch_size)
-        return sum_losses(list(torch.split(maps, self.n_maps, dim=1)), scenes)
+        return self._sum_losses(maps, scenes)
 
-
-def sum_losses(maps: list[torch.Tensor], scenes: Scenes) -> torch.Tensor:
-    """Return the sum of the losses of maps (B, ., H, W), in the order of `DenseScenes`; the last may be empty."""
-    shape, texture, boundary, offset, clean, part = maps
-    inside = (scenes.shape > 0).float()[:, None]
-    loss = F.cross_entropy(shape, scenes.shape) + 0.5 * F.cross_entropy(texture, scenes.texture)
-    loss = loss + F.binary_cross_entropy_with_logits(boundary[:, 0], scenes.boundary)
-    loss = loss + (inside * F.smooth_l1_loss(offset, scenes.offset, reduction="none")).mean()
-    loss = loss + F.mse_loss(clean, scenes.clean)
-    return loss + F.cross_entropy(part, scenes.part) if part.shape[1] else loss
+    def _sum_losses(self, maps: torch.Tensor, scenes: Scenes) -> torch.Tensor:
+        shape, texture, boundary, offset, clean, part = torch.split(maps, self.n_maps, dim=1)
+        inside = (scenes.shape > 0).float()[:, None]
+        loss = F.cross_entropy(shape, scenes.shape)
+        loss = loss + 0.5 * F.cross_entropy(texture, scenes.texture)
+        loss = loss + F.binary_cross_entropy_with_logits(boundary[:, 0], scenes.boundary)
+        loss = loss + (inside * F.smooth_l1_loss(offset, scenes.offset, reduction="none")).mean()
+        loss = loss + F.mse_loss(clean, scenes.clean)
+        if self.nested:
+            loss = loss + F.cross_entropy(part, scenes.part)
+        return loss
 
 
 class Contours(nn.Module):
-    """Tell which of many families of contours an image was drawn from, by the mean of the normalised last tap."""
+    """Predict the family of contours of an image, from the mean of the normalised last tap."""
 
     def __init__(self, backbone: ViTBackbone) -> None:
         super().__init__()
@@ -63,7 +68,7 @@ class Contours(nn.Module):
 
 
 class MaskedAutoencoder(nn.Module):
-    """Paint what was hidden from the encoder, which sees the other patches only.
+    """Paint the patches that were hidden from the encoder, which sees the others only.
 
     Reference: He et al., Masked Autoencoders Are Scalable Vision Learners, CVPR 2022, arXiv
     2111.06377. The decoder is one of timm's blocks; pixels of a patch are normalised by their mean
@@ -72,36 +77,30 @@ class MaskedAutoencoder(nn.Module):
 
     def __init__(self, backbone: ViTBackbone) -> None:
         super().__init__()
-        from timm.models.vision_transformer import Block
-
-        width, patch = backbone.width, backbone.patch_size
+        width = backbone.width
         self.backbone = backbone
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.decoder = nn.Sequential(Block(width, num_heads=4), nn.LayerNorm(width))
-        self.head = nn.Linear(width, N_CHANNELS * patch**2)
+        self.head = nn.Linear(width, N_CHANNELS * backbone.patch_size**2)
 
     def loss(self, generator: torch.Generator, recipe: Recipe) -> torch.Tensor:
         """Return the mean squared error of hidden patches of fresh scenes."""
-        backbone, image = self.backbone, render_scenes(generator, recipe.batch, recipe.size).image
-        tokens: torch.Tensor = backbone.patch_embed(image) + backbone.pos_embed  # (B, N, E)
+        backbone = self.backbone
+        image = render_scenes(generator, recipe.batch, recipe.size).image
+        tokens = backbone.patch_embed(image) + backbone.pos_embed  # (B, N, E)
         order = torch.rand(tokens.shape[:2], generator=generator).argsort(dim=1)
         n_seen = round((1 - MASKED_FRAC) * tokens.shape[1])
         seen = order[:, :n_seen, None].expand(-1, -1, tokens.shape[2])
         x = tokens.gather(1, seen)
         for block in backbone.blocks:
             x = block(x)
-        x = (
-            self.mask_token.expand_as(tokens).scatter(1, seen, backbone.norm(x))
-            + backbone.pos_embed
-        )
-        painted = self.head(self.decoder(x))
-        wanted = F.unfold(image, backbone.patch_size, stride=backbone.patch_size).transpose(1, 2)
-        wanted = (wanted - wanted.mean(2, keepdim=True)) / wanted.std(2, keepdim=True).clamp_min(
-            0.1
-        )
+        x = self.mask_token.expand_as(tokens).scatter(1, seen, backbone.norm(x))
+        painted = self.head(self.decoder(x + backbone.pos_embed))
+        target = F.unfold(image, backbone.patch_size, stride=backbone.patch_size).transpose(1, 2)
+        deviation = target.std(2, keepdim=True).clamp_min(0.1)
+        target = (target - target.mean(2, keepdim=True)) / deviation
         hidden = torch.ones(tokens.shape[:2]).scatter(1, order[:, :n_seen], 0)
-        error: torch.Tensor = (((painted - wanted) ** 2).mean(dim=2) * hidden).sum() / hidden.sum()
-        return error
+        return (((painted - target) ** 2).mean(dim=2) * hidden).sum() / hidden.sum()
 
 
 def build_pretext(

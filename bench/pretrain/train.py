@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import torch
 
-from bench.models import registry
 from bench.models.backbones.vit import ViTBackbone
+from bench.models.build import build_backbone
+from bench.pretrain.random_source import N_CHANNELS
 from bench.pretrain.recipe import Recipe
-from bench.pretrain.scenes import N_CHANNELS
 from bench.pretrain.targets import build_pretext
 from bench.run.training import lr_factor
 from bench.specs.run import derive_seed
@@ -20,7 +20,7 @@ CLIP_NORM = 1.0
 def pretrain(
     recipe: Recipe, on_step: Callable[[int, float], None] = lambda done, loss: None
 ) -> ViTBackbone:
-    """Return a backbone trained by a recipe; ``on_step`` hears how many steps are done, and the loss.
+    """Return a backbone trained by a recipe, calling ``on_step(done, loss)`` after each step.
 
     The global random state is untouched. Equal recipes give equal bits on one machine with one
     number of threads.
@@ -28,7 +28,7 @@ def pretrain(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed("pretrain", recipe.seed))
         size = (recipe.size, recipe.size)
-        backbone = registry.build(
+        backbone = build_backbone(
             recipe.backbone, in_channels=N_CHANNELS, image_size=size, weights="none"
         )
         assert isinstance(backbone, ViTBackbone)  # the recipe knows no other

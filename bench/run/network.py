@@ -8,7 +8,8 @@ from collections.abc import Callable
 from lightning_fabric import Fabric
 
 from bench.models.backbones.base import set_drop_path
-from bench.models.segmenter import Segmenter, apply_method, build_segmenter
+from bench.models.build import build_segmenter
+from bench.models.segmenter import Segmenter, apply_method
 from bench.specs.run import RunSpec
 from datasets.base import DatasetInfo
 

@@ -13,8 +13,9 @@ import torch
 
 import methods
 from bench.models import registry
-from bench.models.contract import CHECKS, Subject, predict
+from bench.models.contract import PROMISES
 from bench.models.delta import delta_state
+from bench.models.subject import Subject, predict
 from methods.base import MissingRole, apply
 
 SMALL = [name for name in registry.names() if name.startswith("tiny_")]
@@ -49,9 +50,9 @@ every_pair = pytest.mark.parametrize(
 
 
 @every_pair
-@pytest.mark.parametrize("title", CHECKS)
+@pytest.mark.parametrize("title", PROMISES)
 def test_the_method_keeps_its_promise(title, method, backbone):
-    assert CHECKS[title](Subject(method, backbone)) is None
+    assert PROMISES[title](Subject(method, backbone)) is None
 
 
 @every_pair

@@ -5,15 +5,15 @@ import torch
 from timm.models.swin_transformer import SwinTransformer
 
 import methods
-from bench.models import registry
 from bench.models.backbones.swin import SwinBackbone
+from bench.models.build import build_backbone
 from methods.base import apply
 
 
 def build(name):
     with torch.device("meta"):
         if name != "swin_2222":
-            return registry.build(name, 3, (224, 224), "none")
+            return build_backbone(name, 3, (224, 224), "none")
         return SwinBackbone(
             name, SwinTransformer(img_size=128, in_chans=4, depths=(2, 2, 2, 2), window_size=4)
         )

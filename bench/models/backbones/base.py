@@ -1,4 +1,4 @@
-"""What every backbone is: slices in, four feature maps out, with labelled sites where methods are inserted.
+"""What every backbone is: slices in, four maps out, with labelled sites for methods.
 
 A transformer block is a plain sum of residual branches,
 
@@ -11,7 +11,7 @@ timm's rules.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import Any, Self
 
 import torch
 from timm.layers import DropPath
@@ -25,7 +25,7 @@ from methods.sites import Role, Site, TokenLayout, VolumeShape
 class Branch(Executed):
     """One residual branch on the token stream; its output is added to its input by the block.
 
-    What lies in it, inserted modules included, may see a part of the slices, and may run twice; a
+    The modules inside, inserted ones included, may see a part of the slices, and may run twice; a
     module around it, or around a block, sees all slices of all volumes, once. Drop path draws for
     all slices at once in any case.
     """
@@ -34,71 +34,71 @@ class Branch(Executed):
         self, norm: nn.Module, inner: nn.Module, scale: nn.Module, drop_path: nn.Module
     ) -> None:
         super().__init__()
-        self.norm, self.inner, self.scale, self.drop_path = norm, inner, scale, drop_path
+        self.norm = norm
+        self.inner = inner
+        self.scale = scale
+        self.drop_path = drop_path
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map tokens (B*D, P+N, E) to the same shape."""
-        y: torch.Tensor = self.drop_path(self.run_slices(self.transform, x))
-        return y
+        return self.drop_path(self.run_slices(self.transform, x))
 
     def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Return the branch without drop path, computed at once."""
-        y: torch.Tensor = self.scale(self.inner(self.norm(x)))
-        return y
+        return self.scale(self.inner(self.norm(x)))
 
 
 class Block(Executed):
     """A transformer block: attention branch, then MLP branch.
 
-    With checkpointing a block whose branches are bare keeps nothing but its input; else each branch
-    keeps its own.
+    With checkpointing a block with bare branches keeps its input only; else each branch keeps its
+    own.
     """
 
     def __init__(self, attn_branch: Branch, mlp_branch: Branch) -> None:
         super().__init__()
-        self.attn_branch, self.mlp_branch = attn_branch, mlp_branch
+        self.attn_branch = attn_branch
+        self.mlp_branch = mlp_branch
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map tokens (B*D, P+N, E) to the same shape."""
-        if self._runs_by_slice():
+        if self.execution.checkpointing and self._is_bare():
             return self.run_slices(self._transform, x)
         x = x + self.attn_branch(x)
         return x + self.mlp_branch(x)
-
-    def _runs_by_slice(self) -> bool:
-        return (
-            self.execution.checkpointing
-            and _is_bare(self.attn_branch)
-            and _is_bare(self.mlp_branch)
-        )
 
     def _transform(self, x: torch.Tensor) -> torch.Tensor:
         x = x + self.attn_branch.transform(x)
         return x + self.mlp_branch.transform(x)
 
+    def _is_bare(self) -> bool:
+        """Whether nothing is around a branch, and its drop path, which needs all slices, is off."""
+        for branch in self.children():
+            if not isinstance(branch, Branch):
+                return False
+            if branch.drop_path.training and not isinstance(branch.drop_path, nn.Identity):
+                return False
+        return True
+
 
 class Backbone(nn.Module, ABC):
-    """A 2-D transformer that reads a volume slice by slice; see `methods.sites.HasSites` for what methods see of it.
+    """A 2-D transformer that reads a volume slice by slice; methods see `methods.sites.HasSites`.
 
-    Subclasses set ``sites``, ``tap_channels`` and ``tap_strides`` (voxels per feature, one per
-    tap), and give `run`.
+    Subclasses set the fields without a value, and give `run` and `adapt_checkpoint`.
     """
 
+    patch_embed: Any  # timm's
     sites: tuple[Site, ...]
     tap_channels: tuple[int, ...]
-    tap_strides: tuple[int, ...]
-    paper_parts: tuple[str, ...] = (
-        "norm",
-    )  # what Med-Tuning's protocol trains beside every method
+    tap_strides: tuple[int, ...]  # voxels per feature, one per tap
+    paper_parts: tuple[str, ...] = ("norm",)  # what Med-Tuning trains beside every method
 
     def __init__(self, name: str, patch_size: int, width: int, image_size: tuple[int, int]) -> None:
         super().__init__()
-        self.name, self.patch_size, self.width, self.image_size = (
-            name,
-            patch_size,
-            width,
-            image_size,
-        )
+        self.name = name
+        self.patch_size = patch_size
+        self.width = width
+        self.image_size = image_size
         self.volume = VolumeShape()
         self.frozen_modules: tuple[nn.Module, ...] = ()
         self.frozen_in_train_mode = False
@@ -106,7 +106,11 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def run(self, slices: torch.Tensor) -> list[torch.Tensor]:
-        """Return the four taps (B*D, E_i, h_i, w_i) of slices (B*D, C, H, W); `volume` is set already."""
+        """Return the four taps (B*D, E_i, h_i, w_i) of slices (B*D, C, H, W); `volume` is set."""
+
+    @abstractmethod
+    def adapt_checkpoint(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return a file's tensors under timm's present names, resampled to this grid and window."""
 
     def forward(self, slices: torch.Tensor, batch: int, depth: int) -> list[torch.Tensor]:
         """Return the four taps (B*D, E_i, h_i, w_i), fine to coarse, of slices (B*D, C, H, W).
@@ -117,12 +121,14 @@ class Backbone(nn.Module, ABC):
         if (height, width) != self.image_size:
             expected = "x".join(map(str, self.image_size))
             raise ValueError(f"{self.name}: built for slices of {expected}, got {height}x{width}")
-        self.volume.batch, self.volume.depth = batch, depth
-        self.volume.height, self.volume.width = height // self.patch_size, width // self.patch_size
+        self.volume.batch = batch
+        self.volume.depth = depth
+        self.volume.height = height // self.patch_size
+        self.volume.width = width // self.patch_size
         return self.run(slices)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and evaluation; what was frozen stays in evaluation mode unless told otherwise."""
+        """Switch between training and evaluation; frozen modules stay in evaluation mode."""
         super().train(mode)
         if not self.frozen_in_train_mode:
             for module in self.frozen_modules:
@@ -131,16 +137,13 @@ class Backbone(nn.Module, ABC):
 
     def list_paper_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of `paper_parts`."""
-        wanted = tuple(f"{part}." for part in self.paper_parts)
-        return [
-            parameter
-            for name, parameter in self.named_parameters()
-            if f"{name}.".startswith(wanted)
-        ]
+        parts = tuple(f"{part}." for part in self.paper_parts)
+        named = self.named_parameters()
+        return [parameter for name, parameter in named if f"{name}.".startswith(parts)]
 
 
 def set_drop_path(backbone: Backbone, rate: float) -> None:
-    """Drop residual branches at rates that rise linearly over the blocks, from 0 in the first to ``rate`` in the last.
+    """Drop residual branches at rates that rise linearly from 0 in the first block to ``rate``.
 
     Modules are replaced, so this comes before a method is put in.
     Reference: Huang et al., Deep Networks with Stochastic Depth, ECCV 2016, section 3.
@@ -152,19 +155,11 @@ def set_drop_path(backbone: Backbone, rate: float) -> None:
             branch.drop_path = DropPath(own) if own else nn.Identity()
 
 
-def _is_bare(branch: nn.Module) -> bool:
-    """Whether nothing was put around a branch, and its drop path, which draws for all slices at once, is off."""
-    if not isinstance(branch, Branch):
-        return False
-    return isinstance(branch.drop_path, nn.Identity) or not branch.drop_path.training
-
-
 def to_map(x: torch.Tensor, layout: TokenLayout) -> torch.Tensor:
     """Return the patch tokens of (B*D, P+N, E) as a map (B*D, E, h, w); prompts are cut off."""
-    patches = layout.split(x)[1]
-    return patches.transpose(1, 2).reshape(
-        x.shape[0], x.shape[2], *layout.volume.grid(layout.downsample)
-    )
+    _, patches = layout.split(x)
+    grid = layout.volume.grid(layout.downsample)
+    return patches.transpose(1, 2).reshape(x.shape[0], x.shape[2], *grid)
 
 
 def list_block_sites(
@@ -176,7 +171,7 @@ def list_block_sites(
     last_in_stages: list[bool],
     layout: TokenLayout,
 ) -> list[Site]:
-    """Return all sites of consecutive blocks of one width, whose first has the number ``index`` in the backbone."""
+    """Return all sites of consecutive blocks of one width, the first of which has this index."""
     sites = []
     for position, (block, last) in enumerate(zip(blocks, last_in_stages, strict=True)):
         assert isinstance(block, Block)
@@ -194,9 +189,7 @@ def list_block_sites(
             (Role.FC1, mlp.inner, "fc1"),
             (Role.FC2, mlp.inner, "fc2"),
         ]
-        stage_here = stage + sum(last_in_stages[:position])
-        sites += [
-            Site(role, parent, name, index + position, stage_here, width, last, layout)
-            for role, parent, name in places
-        ]
+        for role, parent, name in places:
+            sites.append(Site(role, parent, name, index + position, stage, width, last, layout))
+        stage += last
     return sites

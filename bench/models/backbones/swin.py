@@ -1,4 +1,4 @@
-"""Swin Transformer backbones, put together from timm's modules in the layout of one token sequence per slice.
+"""Swin Transformer backbones, put together from timm's modules; tokens are one sequence per slice.
 
 Reference: Liu et al., Swin Transformer: Hierarchical Vision Transformer using Shifted Windows, ICCV
 2021, arXiv 2103.14030.
@@ -12,11 +12,12 @@ does; so 7 of 56 patches at 224 voxels are 4 of 32 at 128.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from timm.models.swin_transformer import SwinTransformer
+from timm.models.swin_transformer import SwinTransformer, checkpoint_filter_fn
 from torch import nn
 from torch.nn import functional as F
 
@@ -29,34 +30,29 @@ PATCH_SIZE = 4
 
 @dataclass(frozen=True)
 class SwinShape:
-    """The hyper-parameters of one variant; a window is ``1 / windows_per_side`` of the first stage's grid wide."""
+    """The hyper-parameters of one variant."""
 
     width: int
-    depths: tuple[int, ...]
+    depths: tuple[int, ...]  # blocks of each stage
     heads: tuple[int, ...]
-    windows_per_side: int
-    drop_path: float
+    windows_per_side: int = 8  # of the first stage's grid
+    drop_path: float = 0.1
 
 
 VARIANTS = {
-    "tiny_swin": SwinShape(
-        width=24, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8), windows_per_side=4, drop_path=0.0
-    ),
-    "swin_tiny": SwinShape(
-        width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), windows_per_side=8, drop_path=0.1
-    ),
-    "swin_t_unet": SwinShape(
-        width=96, depths=(2, 2, 2, 2), heads=(3, 6, 12, 24), windows_per_side=8, drop_path=0.1
-    ),
+    "tiny_swin": SwinShape(24, (2, 2, 2, 2), (1, 2, 4, 8), windows_per_side=4, drop_path=0.0),
+    "swin_tiny": SwinShape(96, (2, 2, 6, 2), (3, 6, 12, 24)),
+    "swin_t_unet": SwinShape(96, (2, 2, 2, 2), (3, 6, 12, 24)),
 }
 
 
 class SwinBackbone(Backbone):
-    """A timm `SwinTransformer` as slices -> four maps, each half as fine and twice as wide as the one before."""
+    """A timm `SwinTransformer` as slices -> four maps, each half as fine and twice as wide."""
 
     def __init__(self, name: str, swin: Any) -> None:
         super().__init__(name, PATCH_SIZE, swin.embed_dim, swin.patch_embed.img_size)
-        self.patch_embed, self.norm = swin.patch_embed, swin.norm
+        self.patch_embed = swin.patch_embed
+        self.norm = swin.norm
         self.prompt = nn.Identity()
         layouts = [TokenLayout(self.volume, 2**stage) for stage in range(len(swin.layers))]
         self.stages = nn.ModuleList(
@@ -69,28 +65,53 @@ class SwinBackbone(Backbone):
         index = 0
         for number, (stage, width) in enumerate(zip(self.stages, self.tap_channels, strict=True)):
             assert isinstance(stage, Stage)
-            n_blocks = len(stage.blocks)
             sites += list_block_sites(
                 stage.blocks,
                 index=index,
                 stage=number,
                 width=width,
-                last_in_stages=[position == n_blocks - 1 for position in range(n_blocks)],
-                layout=layouts[number],
+                last_in_stages=[False] * (len(stage.blocks) - 1) + [True],
+                layout=stage.layout,
             )
-            index += n_blocks
+            index += len(stage.blocks)
         self.sites = tuple(sites)
 
     def run(self, slices: torch.Tensor) -> list[torch.Tensor]:
         """Return the four taps (B*D, E_i, h_i, w_i)."""
         x = self.prompt(self.patch_embed(slices).flatten(1, 2))  # (B*D, P+N, E)
+        *_, last = self.stages
         maps = []
-        for number, stage in enumerate(self.stages):
+        for stage in self.stages:
             assert isinstance(stage, Stage)
             x = stage(x)
-            is_last = number == len(self.stages) - 1
-            maps.append(to_map(self.norm(x) if is_last else x, stage.layout))
+            if stage is last:
+                x = self.norm(x)
+            maps.append(to_map(x, stage.layout))
         return maps
+
+    def adapt_checkpoint(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return a file's tensors under timm's present names, resampled to this grid and window."""
+        with warnings.catch_warnings():  # of torch, about the style of timm's interpolation
+            warnings.filterwarnings("ignore", module=r"timm\.layers\.interpolate")
+            return checkpoint_filter_fn(state, _TimmView(self))
+
+
+class _TimmView:
+    """A backbone under timm's names, as far as timm's rule for checkpoints reads it."""
+
+    def __init__(self, backbone: SwinBackbone) -> None:
+        self.patch_embed = backbone.patch_embed
+        self._attention: dict[str, Any] = {}
+        for stage, layer in enumerate(backbone.stages):
+            assert isinstance(layer, Stage)
+            for number, block in enumerate(layer.blocks):
+                self._attention[f"layers.{stage}.blocks.{number}.attn"] = block.attn_branch.inner
+
+    def get_submodule(self, name: str) -> Any:
+        """Return an attention; timm reads its table of position biases and its window."""
+        if name not in self._attention:
+            raise AttributeError(f"it has no {name}")
+        return self._attention[name]
 
 
 class Stage(nn.Module):
@@ -112,11 +133,13 @@ class Stage(nn.Module):
 
 
 class Merging(nn.Module):
-    """Four neighbouring patches become one token of twice the width; a prompt is its own four neighbours."""
+    """Four neighbouring patches, or one prompt four times, become a token of twice the width."""
 
     def __init__(self, downsample: Any, layout: TokenLayout) -> None:
         super().__init__()
-        self.norm, self.reduction, self.layout = downsample.norm, downsample.reduction, layout
+        self.norm = downsample.norm
+        self.reduction = downsample.reduction
+        self.layout = layout
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B*D, P+4N, E) to (B*D, P+N, 2E)."""
@@ -124,29 +147,29 @@ class Merging(nn.Module):
         height, width = self.layout.volume.grid(self.layout.downsample)
         quads = patches.reshape(x.shape[0], height // 2, 2, width // 2, 2, x.shape[2])
         quads = quads.permute(0, 1, 3, 4, 2, 5).flatten(3).flatten(1, 2)  # (B*D, N, 4E)
-        y: torch.Tensor = self.reduction(
-            self.norm(torch.cat([prompts.repeat(1, 1, 4), quads], dim=1))
-        )
-        return y
+        return self.reduction(self.norm(torch.cat([prompts.repeat(1, 1, 4), quads], dim=1)))
 
 
 class WindowAttention(nn.Module):
-    """Self-attention within the (shifted) windows of every slice, and of every window with all prompts of its slice."""
+    """Self-attention of the patches of each (shifted) window and all prompts of its slice."""
+
+    bias_index: torch.Tensor
+    mask: torch.Tensor | None  # (windows, area, area): 0 or -100
 
     def __init__(self, block: Any, layout: TokenLayout) -> None:
         super().__init__()
         attn = block.attn
-        self.qkv, self.proj = attn.qkv, attn.proj
-        self.attn_drop, self.proj_drop = attn.attn_drop, attn.proj_drop
+        self.qkv = attn.qkv
+        self.proj = attn.proj
+        self.attn_drop = attn.attn_drop
+        self.proj_drop = attn.proj_drop
         self.relative_position_bias_table = attn.relative_position_bias_table
-        self.bias_index: torch.Tensor
-        self.mask: torch.Tensor | None
         self.register_buffer("bias_index", attn.relative_position_index, persistent=False)
-        self.register_buffer(
-            "mask", block.attn_mask, persistent=False
-        )  # (windows, area, area): 0 or -100
-        self.n_heads, self.scale = attn.num_heads, attn.scale
-        self.window, self.shift = block.window_size, block.shift_size
+        self.register_buffer("mask", block.attn_mask, persistent=False)
+        self.n_heads = attn.num_heads
+        self.scale = attn.scale
+        self.window_size = block.window_size
+        self.shift = block.shift_size
         self.layout = layout
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -154,28 +177,24 @@ class WindowAttention(nn.Module):
         prompts, patches = self.layout.split(x)
         n_prompts = prompts.shape[1]
         windows = self._partition(patches)  # (B*D, W, area, E)
-        if n_prompts:
-            shared = prompts[:, None].expand(-1, windows.shape[1], -1, -1)
-            windows = torch.cat([shared, windows], dim=2)
-        y = self._attend(windows)
+        if not n_prompts:
+            return self._reverse(self._attend(windows))
+        shared = prompts[:, None].expand(-1, windows.shape[1], -1, -1)
+        y = self._attend(torch.cat([shared, windows], dim=2))
         patches = self._reverse(y[:, :, n_prompts:])
-        return (
-            torch.cat([y[:, :, :n_prompts].mean(dim=1), patches], dim=1) if n_prompts else patches
-        )
+        return torch.cat([y[:, :, :n_prompts].mean(dim=1), patches], dim=1)
 
     def _attend(self, windows: torch.Tensor) -> torch.Tensor:
         """Map (B*D, W, P+area, E) to the same shape."""
         n_slices, n_windows, n_tokens, width = windows.shape
-        qkv = self.qkv(windows.flatten(0, 1)).reshape(
-            n_slices * n_windows, n_tokens, 3, self.n_heads, -1
-        )
+        qkv = self.qkv(windows.flatten(0, 1))
+        qkv = qkv.reshape(n_slices * n_windows, n_tokens, 3, self.n_heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         attention = (q * self.scale) @ k.transpose(-2, -1) + self._position_bias(n_tokens)
         if self.mask is not None:
             mask = _pad_front(self.mask, n_tokens)[:, None]  # (W, 1, tokens, tokens)
-            attention = (
-                attention.reshape(n_slices, n_windows, *attention.shape[1:]) + mask
-            ).flatten(0, 1)
+            attention = attention.reshape(n_slices, n_windows, *attention.shape[1:]) + mask
+            attention = attention.flatten(0, 1)
         attention = self.attn_drop(attention.softmax(dim=-1))
         y = self.proj_drop(self.proj((attention @ v).transpose(1, 2).reshape(-1, n_tokens, width)))
         return y.reshape(windows.shape)
@@ -188,7 +207,7 @@ class WindowAttention(nn.Module):
 
     def _partition(self, patches: torch.Tensor) -> torch.Tensor:
         """Cut (B*D, N, E) into (B*D, W, area, E)."""
-        (rows, columns), (height, width) = self.window, self._grid
+        (rows, columns), (height, width) = self.window_size, self._grid
         x = patches.reshape(-1, height, width, patches.shape[-1])
         if any(self.shift):
             x = x.roll((-self.shift[0], -self.shift[1]), dims=(1, 2))
@@ -197,7 +216,7 @@ class WindowAttention(nn.Module):
 
     def _reverse(self, windows: torch.Tensor) -> torch.Tensor:
         """Undo `_partition`."""
-        (rows, columns), (height, width) = self.window, self._grid
+        (rows, columns), (height, width) = self.window_size, self._grid
         x = windows.reshape(-1, height // rows, width // columns, rows, columns, windows.shape[-1])
         x = x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, windows.shape[-1])
         if any(self.shift):
@@ -234,6 +253,9 @@ def _rebuild(block: Any, layout: TokenLayout) -> Block:
 
 
 def _pad_front(square: torch.Tensor, size: int) -> torch.Tensor:
-    """Pad (..., n, n) with zeros at the front to (..., size, size): prompts have no position and are masked nowhere."""
+    """Pad (..., n, n) with zeros at the front to (..., size, size).
+
+    Prompts have no position and are masked nowhere.
+    """
     missing = size - square.shape[-1]
     return F.pad(square, (missing, 0, missing, 0)) if missing else square

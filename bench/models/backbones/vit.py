@@ -3,8 +3,8 @@
 Reference: Dosovitskiy et al., An Image is Worth 16x16 Words: Transformers for Image Recognition at
 Scale, ICLR 2021.
 
-There is no class token: nothing reads it in dense prediction. A plain ViT has no stages; its blocks
-are counted as four equal ones, and what leaves the last block of each is a tap (Med-Tuning: after
+There is no class token: nothing reads it in dense prediction. A plain ViT has no stages: its blocks
+are counted as four equal ones, and the output of the last block of each is a tap (Med-Tuning: after
 blocks 2, 5, 8, 11 of 12), the last one normalised.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import nn
 
 from bench.models.backbones.base import Backbone, Block, Branch, list_block_sites, to_map
@@ -35,9 +35,7 @@ class ViTShape:
 
 
 VARIANTS = {
-    "tiny_vit": ViTShape(
-        patch_size=8, width=128, n_blocks=6, heads=4
-    ),  # trains within seconds on a CPU
+    "tiny_vit": ViTShape(patch_size=8, width=128, n_blocks=6, heads=4),  # for CPUs
     "tiny_vit4": ViTShape(patch_size=4, width=128, n_blocks=6, heads=4),  # four times the tokens
     "vit_ti16": ViTShape(patch_size=16, width=192, n_blocks=12, heads=3),
     "vit_s16": ViTShape(patch_size=16, width=384, n_blocks=12, heads=6),
@@ -49,21 +47,23 @@ class ViTBackbone(Backbone):
     """A timm `VisionTransformer` without class token, as slices -> four maps of one scale."""
 
     paper_parts = ("pos_embed", "norm")
+    num_prefix_tokens = 0  # read by timm's `checkpoint_filter_fn`
 
     def __init__(self, name: str, vit: Any) -> None:
-        patch_size, width = vit.patch_embed.patch_size[0], vit.embed_dim
+        patch_size = vit.patch_embed.patch_size[0]
+        width = vit.embed_dim
         super().__init__(name, patch_size, width, vit.patch_embed.img_size)
-        self.patch_embed, self.pos_embed, self.pos_drop = (
-            vit.patch_embed,
-            vit.pos_embed,
-            vit.pos_drop,
-        )
-        self.norm_pre, self.norm = vit.norm_pre, vit.norm
+        self.patch_embed = vit.patch_embed
+        self.pos_embed = vit.pos_embed
+        self.pos_drop = vit.pos_drop
+        self.norm_pre = vit.norm_pre
+        self.norm = vit.norm
         self.prompt = nn.Identity()
         self.blocks = nn.ModuleList(_rebuild(block) for block in vit.blocks)
         self.layout = TokenLayout(self.volume)
         self.taps = pick_taps(len(self.blocks))
-        self.tap_channels, self.tap_strides = (width,) * N_TAPS, (patch_size,) * N_TAPS
+        self.tap_channels = (width,) * N_TAPS
+        self.tap_strides = (patch_size,) * N_TAPS
         self.sites = (
             Site(Role.PROMPT, self, "prompt", 0, 0, width, False, self.layout),
             *list_block_sites(
@@ -83,14 +83,19 @@ class ViTBackbone(Backbone):
         maps = []
         for index, block in enumerate(self.blocks):
             x = block(x)
+            if index == self.taps[-1]:
+                x = self.norm(x)
             if index in self.taps:
-                is_last = index == self.taps[-1]
-                maps.append(to_map(self.norm(x) if is_last else x, self.layout))
+                maps.append(to_map(x, self.layout))
         return maps
+
+    def adapt_checkpoint(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return a file's tensors under timm's present names, resampled to this grid and patch."""
+        return checkpoint_filter_fn(state, self, adapt_layer_scale=True)
 
 
 def pick_taps(n_blocks: int) -> tuple[int, ...]:
-    """Return the numbers of the blocks that end the four equal stages: 2, 5, 8, 11 of 12; 1, 2, 4, 5 of 6."""
+    """Return the last blocks of the four equal stages: 2, 5, 8, 11 of 12; 1, 2, 4, 5 of 6."""
     return tuple(-(-n_blocks * (stage + 1) // N_TAPS) - 1 for stage in range(N_TAPS))
 
 

@@ -24,28 +24,22 @@ N_GROUPS = 8
 class LightDecoder(nn.Module):
     """Four maps (B*D, E_i, h_i, w_i) to logits (B*D, K, H, W), slice by slice.
 
-    Args: ``strides`` are the maps' voxels per feature, either all equal or fine to coarse.
+    ``strides`` are the maps' voxels per feature, either all equal or fine to coarse.
     """
 
     def __init__(self, channels: Sequence[int], strides: Sequence[int], n_classes: int) -> None:
         super().__init__()
-        plain = len(set(strides)) == 1
-        wanted = (
-            [strides[0] / 4, strides[0] / 2, strides[0], strides[0] * 2] if plain else list(strides)
-        )
-        self.rescale = nn.ModuleList(
-            _build_rescale(n_channels, stride / want)
-            for n_channels, stride, want in zip(channels, strides, wanted, strict=True)
-        )
+        factors = (1.0, 1.0, 1.0, 1.0)
+        if len(set(strides)) == 1:  # of a plain ViT
+            factors = (4.0, 2.0, 1.0, 0.5)
+        self.rescale = nn.ModuleList(map(_build_rescale, channels, factors))
         self.fuse = nn.ModuleList(_build_conv(WIDTH) for _ in channels[:-1])
         self.head = nn.Conv2d(WIDTH, n_classes, kernel_size=1)
 
     def forward(self, maps: Sequence[torch.Tensor], image_size: tuple[int, int]) -> torch.Tensor:
         """Return logits of ``image_size`` (H, W) voxels."""
-        levels = [
-            rescale(x) for rescale, x in zip(self.rescale, maps, strict=True)
-        ]  # fine to coarse
-        x = levels.pop()
+        levels = [rescale(x) for rescale, x in zip(self.rescale, maps, strict=True)]
+        x = levels.pop()  # the coarsest
         for fuse in reversed(self.fuse):
             finer = levels.pop()
             x = fuse(finer + F.interpolate(x, size=finer.shape[-2:], mode="nearest"))
@@ -58,7 +52,7 @@ def build_light_decoder(backbone: Backbone, n_classes: int) -> LightDecoder:
 
 
 def _build_rescale(n_channels: int, factor: float) -> nn.Sequential:
-    """Return layers from ``n_channels`` to `WIDTH` channels that resize a map ``factor``-fold (1/2, 1, 2 or 4)."""
+    """Return layers to `WIDTH` channels that resize a map by a factor of 1/2, 1, 2 or 4."""
     layers: list[nn.Module] = [
         nn.Conv2d(n_channels, WIDTH, kernel_size=1, bias=False),
         nn.GroupNorm(N_GROUPS, WIDTH),

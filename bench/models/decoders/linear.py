@@ -1,9 +1,9 @@
-"""A linear decoder: what a token of the last tap says of its own pixels, and nothing else.
+"""A linear decoder: each token of the last tap classifies its own pixels.
 
 Reference: Strudel et al., Segmenter: Transformer for Semantic Segmentation, ICCV 2021, arXiv
 2105.05633, section 3.2 (the linear baseline); ours gives every pixel of a token its own row of the
 map instead of enlarging coarse logits, for a token of the tiny ViT is an eighth of the slice. It
-has no convolution and no second look at the image, so what is segmented is what the backbone knows.
+has no convolution and no second look at the image, so it shows what the backbone knows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class LinearDecoder(nn.Module):
         self.head = nn.Conv2d(n_channels, n_classes * stride**2, kernel_size=1)
 
     def forward(self, maps: Sequence[torch.Tensor], image_size: tuple[int, int]) -> torch.Tensor:
-        """Return logits of ``image_size`` (H, W) voxels, which must be the maps' size times the stride."""
+        """Return logits of ``image_size`` (H, W) voxels: the maps' size times the stride."""
         return F.pixel_shuffle(self.head(maps[-1]), self.stride)
 
 

@@ -23,39 +23,34 @@ BLOCKS_PER_STAGE = 2  # one with plain and one with shifted windows
 
 
 class SwinUNetDecoder(nn.Module):
-    """A Swin backbone's maps (B*D, E_i, h_i, w_i), fine to coarse, to logits (B*D, K, H, W), slice by slice.
+    """A Swin backbone's maps (B*D, E_i, h_i, w_i), fine to coarse, to logits (B*D, K, H, W).
 
     The blocks are copied from the backbone as it is now, so load its weights first.
     """
 
     def __init__(self, backbone: SwinBackbone, n_classes: int) -> None:
         super().__init__()
-        *stages, _ = backbone.stages
-        self.stages = nn.ModuleList(
-            UpStage(stage, width)
-            for stage, width in zip(
-                reversed(stages), reversed(backbone.tap_channels[:-1]), strict=True
-            )
-            if isinstance(stage, Stage)
-        )
+        stages = [*backbone.stages][-2::-1]  # from coarse to fine, without the coarsest
+        widths = backbone.tap_channels[-2::-1]
+        self.stages = nn.ModuleList(map(UpStage, stages, widths))
         self.norm = nn.LayerNorm(backbone.width)
         self.head = Head(backbone.width, backbone.patch_size, n_classes)
 
     def forward(self, maps: Sequence[torch.Tensor], image_size: tuple[int, int]) -> torch.Tensor:
-        """Return logits; their size is the patch size times that of the finest map, which is ``image_size``."""
+        """Return logits of ``image_size`` (H, W): the finest map's size times the patch size."""
         *skips, coarsest = (x.permute(0, 2, 3, 1) for x in maps)  # (B*D, h, w, E)
         x = coarsest
         for stage, skip in zip(self.stages, reversed(skips), strict=True):
             x = stage(x, skip)
-        logits: torch.Tensor = self.head(self.norm(x)).permute(0, 3, 1, 2)
-        return logits
+        return self.head(self.norm(x)).permute(0, 3, 1, 2)
 
 
 class UpStage(nn.Module):
     """A doubling of the grid, the skip mixed in, then blocks."""
 
-    def __init__(self, encoder_stage: Stage, width: int) -> None:
+    def __init__(self, encoder_stage: nn.Module, width: int) -> None:
         super().__init__()
+        assert isinstance(encoder_stage, Stage)
         self.expansion = Expansion(2 * width, width, factor=2)
         self.mix = _build_linear(2 * width, width, bias=True)
         volume = encoder_stage.layout.volume  # stays shared, for it tells the blocks the grid
@@ -82,19 +77,14 @@ class Expansion(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B*D, h, w, E) to (B*D, factor * h, factor * w, outputs)."""
         n_slices, height, width, _ = x.shape
-        cells = (
-            self.expand(x)
-            .reshape(n_slices, height, width, self.factor, self.factor, -1)
-            .transpose(2, 3)
-        )
-        y: torch.Tensor = self.norm(
-            cells.reshape(n_slices, height * self.factor, width * self.factor, -1)
-        )
-        return y
+        factor = self.factor
+        cells = self.expand(x).reshape(n_slices, height, width, factor, factor, -1)
+        cells = cells.transpose(2, 3).reshape(n_slices, height * factor, width * factor, -1)
+        return self.norm(cells)
 
 
 class Head(Executed):
-    """Full resolution, then the classes; at 128 voxels a slice's features are 32 times as large as the slice."""
+    """Full resolution, then the classes; at 128 voxels the features are 32 times a slice's size."""
 
     def __init__(self, width: int, patch_size: int, n_classes: int) -> None:
         super().__init__()
@@ -106,8 +96,7 @@ class Head(Executed):
         return self.run_slices(self._classify, x)
 
     def _classify(self, x: torch.Tensor) -> torch.Tensor:
-        y: torch.Tensor = self.output(self.expansion(x))
-        return y
+        return self.output(self.expansion(x))
 
 
 def build_swin_unet(backbone: Backbone, n_classes: int) -> SwinUNetDecoder:
@@ -116,9 +105,8 @@ def build_swin_unet(backbone: Backbone, n_classes: int) -> SwinUNetDecoder:
     Raises: ValueError if the backbone is none.
     """
     if not isinstance(backbone, SwinBackbone):
-        raise ValueError(
-            f"swin_unet: the backbone must be a Swin Transformer, got '{backbone.name}'"
-        )
+        rule = "the backbone must be a Swin Transformer"
+        raise ValueError(f"swin_unet: {rule}, got '{backbone.name}'")
     return SwinUNetDecoder(backbone, n_classes)
 
 

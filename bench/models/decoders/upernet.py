@@ -41,13 +41,11 @@ class UPerNet(nn.Module):
         """Return logits of ``image_size`` (H, W) voxels."""
         finest, *others = maps
         others[-1] = self.pooling(others[-1])
-        levels = [
-            self.fpn(finest),
-            *(lateral(x) for lateral, x in zip(self.lateral, others, strict=True)),
-        ]
+        levels = [self.fpn(finest)]
+        levels += [lateral(x) for lateral, x in zip(self.lateral, others, strict=True)]
         for number in reversed(range(len(levels) - 1)):
             levels[number] = levels[number] + _resize(levels[number + 1], levels[number].shape[-2:])
-        levels = [*(self.smooth(x) for x in levels[:-1]), levels[-1]]
+        levels[:-1] = [self.smooth(x) for x in levels[:-1]]
         fused = self.fuse(torch.cat([_resize(x, levels[0].shape[-2:]) for x in levels], dim=1))
         return _resize(self.head(fused), image_size)
 
@@ -81,8 +79,7 @@ class PyramidPooling(nn.Module):
         y = F.conv2d(x, own, padding=1)
         for part, weight in zip(self.parts, weights, strict=True):
             y = y + _convolve_resized(part(x), weight, x.shape[-2:])
-        out: torch.Tensor = self.dropout(activation(norm(y)))
-        return out
+        return self.dropout(activation(norm(y)))
 
 
 def _convolve_resized(x: torch.Tensor, weight: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
@@ -94,9 +91,8 @@ def _convolve_resized(x: torch.Tensor, weight: torch.Tensor, size: Sequence[int]
     n_cells, taps = x.shape[-2] * x.shape[-1], weight.shape[-2] * weight.shape[-1]
     if 4 * n_cells > size[0] * size[1]:
         return F.conv2d(_resize(x, size), weight, padding=1)
-    each = F.conv2d(
-        x, weight.permute(0, 2, 3, 1).reshape(-1, weight.shape[1], 1, 1)
-    )  # (n, outputs * taps, b, b)
+    # (n, outputs * taps, b, b)
+    each = F.conv2d(x, weight.permute(0, 2, 3, 1).reshape(-1, weight.shape[1], 1, 1))
     exact = torch.promote_types(x.dtype, torch.float32)
     unit = torch.eye(n_cells, dtype=exact, device=x.device).reshape(n_cells, 1, *x.shape[-2:])
     shifted = F.unfold(_resize(unit, size), weight.shape[-2:], padding=1)  # (b * b, taps, h * w)

@@ -1,4 +1,4 @@
-"""Which pre-trained weights there are: a torch-free table, and the record of what was loaded.
+"""Which pre-trained weights there are, as a torch-free table.
 
 The statistics with which the natural images of a pre-training were normalised are recorded and not
 applied: our volumes are z-scored per channel already, which is what normalised natural images are
@@ -19,20 +19,15 @@ SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin", ".tar")
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Published weights of a backbone.
-
-    ``tag`` is timm's name of architecture and weights; ``rebuild`` says that the architecture has
-    parts that the plain backbone has not (CLIP's norm before the blocks, DINOv2's layer scale), so
-    that timm's own is built.
-    """
+    """Published weights of a backbone."""
 
     backbone: str
     name: str
-    tag: str
-    licence: str
-    paper: str
+    tag: str  # timm's name of architecture and weights
+    licence: str = "apache-2.0"
+    # the architecture has parts that the plain backbone lacks (CLIP's norm before the blocks,
+    # DINOv2's layer scale), so timm's own is built
     rebuild: bool = False
-    note: str = ""
 
     @property
     def architecture(self) -> str:
@@ -40,64 +35,39 @@ class Pretraining:
         return self.tag.partition(".")[0]
 
 
-AUGREG = "Steiner et al., How to train your ViT?, TMLR 2022, arXiv 2106.10270"
-VIT = "Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, arXiv 2010.11929"
-DEIT = "Touvron et al., Training data-efficient image transformers, ICML 2021, arXiv 2012.12877"
-MAE = "He et al., Masked Autoencoders Are Scalable Vision Learners, CVPR 2022, arXiv 2111.06377"
-CLIP = "Radford et al., ICML 2021, arXiv 2103.00020; weights: Cherti et al., CVPR 2023, arXiv 2212.07143"
-SAM = "Kirillov et al., Segment Anything, ICCV 2023, arXiv 2304.02643"
-DINO = "Caron et al., Emerging Properties in Self-Supervised Vision Transformers, ICCV 2021, arXiv 2104.14294"
-DINOV2 = "Oquab et al., DINOv2, TMLR 2024, arXiv 2304.07193"
-SWIN = "Liu et al., Swin Transformer, ICCV 2021, arXiv 2103.14030"
-SAM_NOTE = "no final norm; its window attention with relative positions becomes global attention without them"
-CUT_NOTE = "the first two blocks of stage 3"
-PATCH_NOTE = "patches of 14 voxels resampled to 16"
-
 TABLE: tuple[Pretraining, ...] = (
-    Pretraining("vit_ti16", "in21k", "vit_tiny_patch16_224.augreg_in21k", "apache-2.0", AUGREG),
-    Pretraining("vit_ti16", "in1k", "deit_tiny_patch16_224.fb_in1k", "apache-2.0", DEIT),
-    Pretraining("vit_s16", "in21k", "vit_small_patch16_224.augreg_in21k", "apache-2.0", AUGREG),
-    Pretraining("vit_s16", "in1k", "deit_small_patch16_224.fb_in1k", "apache-2.0", DEIT),
-    Pretraining("vit_s16", "dino", "vit_small_patch16_224.dino", "apache-2.0", DINO),
-    Pretraining(
-        "vit_s16",
-        "dinov2",
-        "vit_small_patch14_dinov2.lvd142m",
-        "apache-2.0",
-        DINOV2,
-        True,
-        PATCH_NOTE,
-    ),
-    Pretraining("vit_b16", "in21k", "vit_base_patch16_224.orig_in21k", "apache-2.0", VIT),
-    Pretraining("vit_b16", "in1k", "deit_base_patch16_224.fb_in1k", "apache-2.0", DEIT),
-    Pretraining("vit_b16", "mae", "vit_base_patch16_224.mae", "cc-by-nc-4.0", MAE),
-    Pretraining("vit_b16", "clip", "vit_base_patch16_clip_224.laion2b", "apache-2.0", CLIP, True),
-    Pretraining("vit_b16", "sam", "samvit_base_patch16.sa1b", "apache-2.0", SAM, note=SAM_NOTE),
-    Pretraining("vit_b16", "dino", "vit_base_patch16_224.dino", "apache-2.0", DINO),
-    Pretraining(
-        "vit_b16",
-        "dinov2",
-        "vit_base_patch14_dinov2.lvd142m",
-        "apache-2.0",
-        DINOV2,
-        True,
-        PATCH_NOTE,
-    ),
-    Pretraining("swin_tiny", "in1k", "swin_tiny_patch4_window7_224.ms_in1k", "mit", SWIN),
-    Pretraining("swin_tiny", "in21k", "swin_tiny_patch4_window7_224.ms_in22k", "mit", SWIN),
-    Pretraining(
-        "swin_t_unet", "in1k", "swin_tiny_patch4_window7_224.ms_in1k", "mit", SWIN, note=CUT_NOTE
-    ),
-    Pretraining(
-        "swin_t_unet", "in21k", "swin_tiny_patch4_window7_224.ms_in22k", "mit", SWIN, note=CUT_NOTE
-    ),
+    # Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, arXiv 2010.11929
+    Pretraining("vit_b16", "in21k", "vit_base_patch16_224.orig_in21k"),
+    # Steiner et al., How to train your ViT?, TMLR 2022, arXiv 2106.10270
+    Pretraining("vit_ti16", "in21k", "vit_tiny_patch16_224.augreg_in21k"),
+    Pretraining("vit_s16", "in21k", "vit_small_patch16_224.augreg_in21k"),
+    # Touvron et al., Training data-efficient image transformers, ICML 2021, arXiv 2012.12877
+    Pretraining("vit_ti16", "in1k", "deit_tiny_patch16_224.fb_in1k"),
+    Pretraining("vit_s16", "in1k", "deit_small_patch16_224.fb_in1k"),
+    Pretraining("vit_b16", "in1k", "deit_base_patch16_224.fb_in1k"),
+    # He et al., Masked Autoencoders Are Scalable Vision Learners, CVPR 2022, arXiv 2111.06377
+    Pretraining("vit_b16", "mae", "vit_base_patch16_224.mae", "cc-by-nc-4.0"),
+    # Radford et al., ICML 2021, arXiv 2103.00020; weights: Cherti et al., CVPR 2023, 2212.07143
+    Pretraining("vit_b16", "clip", "vit_base_patch16_clip_224.laion2b", rebuild=True),
+    # Kirillov et al., Segment Anything, ICCV 2023, arXiv 2304.02643; it has no final norm, and its
+    # window attention with relative positions becomes global attention without them
+    Pretraining("vit_b16", "sam", "samvit_base_patch16.sa1b"),
+    # Caron et al., Emerging Properties in Self-Supervised Vision Transformers, ICCV 2021,
+    # arXiv 2104.14294
+    Pretraining("vit_s16", "dino", "vit_small_patch16_224.dino"),
+    Pretraining("vit_b16", "dino", "vit_base_patch16_224.dino"),
+    # Oquab et al., DINOv2, TMLR 2024, arXiv 2304.07193; patches of 14 are resampled to 16 voxels
+    Pretraining("vit_s16", "dinov2", "vit_small_patch14_dinov2.lvd142m", rebuild=True),
+    Pretraining("vit_b16", "dinov2", "vit_base_patch14_dinov2.lvd142m", rebuild=True),
+    # Liu et al., Swin Transformer, ICCV 2021, arXiv 2103.14030
+    Pretraining("swin_tiny", "in1k", "swin_tiny_patch4_window7_224.ms_in1k", "mit"),
+    Pretraining("swin_tiny", "in21k", "swin_tiny_patch4_window7_224.ms_in22k", "mit"),
+    # of the same files, the first two blocks of stage 3 only
+    Pretraining("swin_t_unet", "in1k", "swin_tiny_patch4_window7_224.ms_in1k", "mit"),
+    Pretraining("swin_t_unet", "in21k", "swin_tiny_patch4_window7_224.ms_in22k", "mit"),
 )
-
-EMBEDDED = {
-    "tiny_vit": "formula-vit"
-}  # backbone -> the weights that ship with the package, see `bench.models.weights.embedded`
-
 MAY_CUT_BLOCKS = frozenset({"swin_t_unet"})  # shallower than their pre-training on purpose
+EMBEDDED = {"tiny_vit": "formula-vit"}  # backbone -> its weights in the package
 
 
 def names(backbone: str) -> tuple[str, ...]:
@@ -107,19 +77,20 @@ def names(backbone: str) -> tuple[str, ...]:
 
 
 def find(backbone: str, name: str) -> Pretraining | None:
-    """Return the table's entry, if there is one."""
-    return next(
-        (entry for entry in TABLE if (entry.backbone, entry.name) == (backbone, name)), None
-    )
+    """Return the table's entry, None if there is none."""
+    for entry in TABLE:
+        if (entry.backbone, entry.name) == (backbone, name):
+            return entry
+    return None
 
 
 def is_path(weights: str) -> bool:
-    """Say whether weights are given as a file: a name with a folder or with the suffix of a checkpoint."""
+    """Whether weights are a file: a name with a folder or with the suffix of a checkpoint."""
     return "/" in weights or "\\" in weights or Path(weights).suffix.lower() in SUFFIXES
 
 
 def check_path(weights: str) -> None:
-    """Check that the file is there.
+    """Check that the file exists.
 
     Raises: ValueError with one sentence for the user.
     """

@@ -1,4 +1,4 @@
-"""Reading checkpoint files of several origins into tensors under timm's names. No file can run code.
+"""Reading checkpoint files of several origins into tensors under timm's names; none can run code.
 
 Layouts: timm's safetensors and .pth; Google's ``.npz`` of the original ViT; Microsoft's Swin
 ``{"model": state}``; MAE (with or without its decoder); MoCo v3 (its base encoder); DINO (its
@@ -25,6 +25,7 @@ from timm.models import clean_state_dict
 from timm.models.vision_transformer import VisionTransformer, _load_weights
 
 State = dict[str, torch.Tensor]
+PATCH_EMBED = "patch_embed.proj.weight"
 WRAPPERS = ("model_ema", "state_dict_ema", "teacher", "model", "state_dict")
 PREFIXES = (
     "base_encoder.",
@@ -36,14 +37,11 @@ PREFIXES = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors of a file: ``state`` under timm's names, ``unused`` names that belong to no backbone.
+    """The tensors of a file."""
 
-    ``may_lack`` are tensors that this layout never has, and whose absence is stated, not an error.
-    """
-
-    state: State
-    unused: tuple[str, ...] = ()
-    may_lack: frozenset[str] = frozenset()
+    state: State  # under timm's names
+    unused: tuple[str, ...] = ()  # names that belong to no backbone
+    may_lack: frozenset[str] = frozenset()  # never in this layout: stated, no error
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -51,10 +49,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     Raises: ValueError naming the file if it is damaged, holds pickled code, or is no checkpoint.
     """
-    if path.suffix.lower() == ".npz":
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
         return _read_npz(path)
-    state = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickle(path)
-    return _rename(path, state)
+    if suffix == ".safetensors":
+        return _rename(path, _read_safetensors(path))
+    return _rename(path, _read_pickle(path))
 
 
 def file_sha256(path: Path) -> str:
@@ -71,31 +71,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 
 def _read_pickle(path: Path) -> dict[str, Any]:
-    try:
-        # plain settings lie next to the tensors of MAE and timm; torch warns of pickles that others
-        # wrote, we raise
-        with (
-            torch.serialization.safe_globals([argparse.Namespace]),
-            warnings.catch_warnings(action="ignore"),
-        ):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if re.search(r"unsupported (global|class)|global:? \S+\.\S+", str(error), re.IGNORECASE):
-            rule = "must hold tensors only, got pickled code, which is never run (save its state dict as .safetensors)"
-            raise ValueError(f"weights: '{path}' {rule}") from None
-        raise _damaged(
-            path, "no plain state dict"
-        ) from None  # torch's words advise to run the code in the file
-    except (
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        IndexError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        raise _damaged(path, error) from None  # what torch raises depends on where the file ends
+    content = _load_tensors(path)
     if not isinstance(content, dict):
         raise ValueError(f"weights: '{path}' must hold a state dict, got {type(content).__name__}")
     for key in WRAPPERS:
@@ -104,45 +80,72 @@ def _read_pickle(path: Path) -> dict[str, Any]:
     return content
 
 
+def _load_tensors(path: Path) -> Any:
+    try:
+        # the files of MAE and timm hold plain settings beside the tensors; torch warns of pickles
+        # that others wrote, and we raise
+        settings = torch.serialization.safe_globals([argparse.Namespace])
+        with settings, warnings.catch_warnings(action="ignore"):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if re.search(r"unsupported (global|class)|global:? \S+\.\S+", str(error), re.IGNORECASE):
+            rule = "must hold tensors only, got pickled code, which is never run"
+            hint = "save its state dict as .safetensors"
+            raise ValueError(f"weights: '{path}' {rule} ({hint})") from None
+        # torch's own words advise to run the code in the file
+        raise _damaged(path, "no plain state dict") from None
+    except (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from None  # what torch raises depends on where the file ends
+
+
 def _rename(path: Path, raw: dict[str, Any]) -> Checkpoint:
-    """Take off prefixes of training code, and bring Segment Anything's image encoder into timm's names."""
-    tensors = clean_state_dict(
-        {key: value for key, value in raw.items() if isinstance(value, torch.Tensor)}
-    )
+    """Take off the prefixes of training code, and give Segment Anything's tensors timm's names."""
+    tensors = {key: value for key, value in raw.items() if isinstance(value, torch.Tensor)}
+    tensors = clean_state_dict(tensors)
     if any(key.startswith("visual.") for key in tensors):
+        rule = "has CLIP's own layout, which does not tell its activation"
         hint = "give timm's file, with --backbone timm:vit_base_patch16_clip_224"
-        raise ValueError(
-            f"weights: '{path}' has CLIP's own layout, which does not tell its activation ({hint})"
-        )
-    prefix = next(
-        (prefix for prefix in PREFIXES if f"{prefix}patch_embed.proj.weight" in tensors), ""
-    )
-    state = {
-        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
-    }
-    unused = tuple(key for key in tensors if not key.startswith(prefix))
-    if "patch_embed.proj.weight" not in state:
+        raise ValueError(f"weights: '{path}' {rule} ({hint})")
+    prefix = _find_prefix(tensors)
+    state: State = {}
+    unused: list[str] = []
+    for key, tensor in tensors.items():
+        if key.startswith(prefix):
+            state[key.removeprefix(prefix)] = tensor
+        else:
+            unused.append(key)
+    if PATCH_EMBED not in state:
         found = ", ".join(list(tensors)[:3]) or "no tensors"
         raise ValueError(
-            f"weights: '{path}' must hold a ViT or Swin (no patch_embed.proj.weight), got {found}"
+            f"weights: '{path}' must hold a ViT or Swin (no {PATCH_EMBED}), got {found}"
         )
-    if "mask_token" in state:
-        del state["mask_token"]
-        unused += ("mask_token",)
-    if not any(key.endswith("attn.rel_pos_h") for key in state):
-        return Checkpoint(state, unused)
-    gone = tuple(key for key in state if ".rel_pos_" in key or key.startswith("neck."))
-    state = {
-        re.sub(r"\.mlp\.lin(\d)\.", r".mlp.fc\1.", key): state[key]
-        for key in state
-        if key not in gone
-    }
-    state["pos_embed"] = state["pos_embed"].flatten(1, 2)  # (1, h, w, E) -> (1, N, E)
-    return Checkpoint(state, unused + gone, frozenset({"norm.weight", "norm.bias"}))
+    if state.pop("mask_token", None) is not None:
+        unused.append("mask_token")
+    if any(key.endswith("attn.rel_pos_h") for key in state):
+        return _rename_segment_anything(state, unused)
+    return Checkpoint(state, tuple(unused))
+
+
+def _find_prefix(tensors: State) -> str:
+    for prefix in PREFIXES:
+        if f"{prefix}{PATCH_EMBED}" in tensors:
+            return prefix
+    return ""
+
+
+def _rename_segment_anything(state: State, unused: list[str]) -> Checkpoint:
+    renamed: State = {}
+    for key, tensor in state.items():
+        if ".rel_pos_" in key or key.startswith("neck."):
+            unused.append(key)
+        else:
+            renamed[re.sub(r"\.mlp\.lin(\d)\.", r".mlp.fc\1.", key)] = tensor
+    renamed["pos_embed"] = renamed["pos_embed"].flatten(1, 2)  # (1, h, w, E) -> (1, N, E)
+    return Checkpoint(renamed, tuple(unused), frozenset({"norm.weight", "norm.bias"}))
 
 
 def _read_npz(path: Path) -> Checkpoint:
-    """Let timm convert the original ViT layout: into its network of the file's own size, and out of it again."""
+    """Let timm convert the original ViT layout, through its network of the file's own size."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
@@ -152,32 +155,26 @@ def _read_npz(path: Path) -> Checkpoint:
         raise _damaged(path, error) from None
     except ValueError as error:
         if "pickle" in str(error).lower():
-            raise ValueError(
-                f"weights: '{path}' must hold arrays only, got pickled objects"
-            ) from None
+            rule = "must hold arrays only, got pickled objects"
+            raise ValueError(f"weights: '{path}' {rule}") from None
         raise _damaged(path, error) from None
     except (KeyError, RuntimeError, IndexError) as error:
-        raise ValueError(
-            f"weights: '{path}' must have the layout of the original ViT .npz, got {error}"
-        ) from None
+        rule = "must have the layout of the original ViT .npz"
+        raise ValueError(f"weights: '{path}' {rule}, got {error}") from None
     unused = tuple(key for key in arrays if "pre_logits/" in key)
     state = vit.state_dict()
     n_read = sum(array.size for key, array in arrays.items() if key not in unused)
     n_kept = sum(tensor.numel() for tensor in state.values())
     if n_read != n_kept:
-        raise ValueError(
-            f"weights: '{path}' must hold the numbers of one ViT ({n_kept:,}), got {n_read:,}"
-        )
+        rule = f"must hold the numbers of one ViT ({n_kept:,})"
+        raise ValueError(f"weights: '{path}' {rule}, got {n_read:,}")
     return Checkpoint(dict(state), unused)
 
 
 def _build_like(arrays: dict[str, np.ndarray]) -> VisionTransformer:
     """Return timm's network with the sizes of the arrays, its tensors not yet filled."""
-    found = (
-        re.match(r"(.*)Transformer/encoderblock_(\d+)/MlpBlock_3/Dense_0/kernel", key)
-        for key in arrays
-    )
-    blocks = [match for match in found if match]
+    pattern = re.compile(r"(.*)Transformer/encoderblock_(\d+)/MlpBlock_3/Dense_0/kernel")
+    blocks = [match for match in map(pattern.match, arrays) if match]
     if not blocks:
         raise KeyError("no 'Transformer/encoderblock_0/...' in it")
     prefix, n_blocks = blocks[0][1], 1 + max(int(match[2]) for match in blocks)

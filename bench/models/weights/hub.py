@@ -1,7 +1,8 @@
-"""Getting published weights: from the hub's cache on this machine, or from the network if there is one."""
+"""Getting published weights: from the hub's cache on this machine, or from the network."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -12,6 +13,10 @@ from timm.models import get_pretrained_cfg
 
 FILE = "model.safetensors"
 PATIENCE_S = 5
+WAYS_OUT = (
+    "run once on a machine with network and copy its cache, or give a file with --weights PATH,"
+    " or start from random numbers with --weights none"
+)
 
 
 def fetch(tag: str, backbone: str) -> Path:
@@ -22,30 +27,31 @@ def fetch(tag: str, backbone: str) -> Path:
     Raises: ValueError naming the three ways out if the file is neither here nor to be had.
     """
     config = get_pretrained_cfg(tag)
-    repository, revision = _split(config.hf_hub_id if config else None, tag)
-    filename = (config.hf_hub_filename if config else None) or FILE
+    if config is None or not config.hf_hub_id:
+        hint = "give a file with --weights PATH"
+        raise ValueError(f"weights: timm has no download of {tag} ({hint})")
+    repository, _, revision = config.hf_hub_id.partition("@")
+    filename = config.hf_hub_filename or FILE
+    download = partial(hf_hub_download, repository, filename, revision=revision or None)
     try:
-        return Path(hf_hub_download(repository, filename, revision=revision, local_files_only=True))
+        return Path(download(local_files_only=True))
     except LocalEntryNotFoundError:
         pass
     try:
         if not constants.HF_HUB_OFFLINE:
-            _knock(constants.ENDPOINT)
-            return Path(
-                hf_hub_download(repository, filename, revision=revision, etag_timeout=PATIENCE_S)
-            )
+            check_reachable(constants.ENDPOINT)
+            return Path(download(etag_timeout=PATIENCE_S))
         reason = "HF_HUB_OFFLINE is set"
     except (OSError, HfHubHTTPError) as error:
         reason = type(error).__name__
     raise ValueError(
-        f"weights: {repository} for {backbone} is not in the cache and cannot be downloaded ({reason}): run once on a "
-        "machine with network and copy its cache, or give a file with --weights PATH, or start from random numbers "
-        "with --weights none"
+        f"weights: {repository} for {backbone} is not in the cache and cannot be downloaded"
+        f" ({reason}): {WAYS_OUT}"
     )
 
 
-def _knock(address: str) -> None:
-    """Ask a server for a sign of life, through the proxy if one is set; any answer will do.
+def check_reachable(address: str) -> None:
+    """Ask a server for any answer, through the proxy if one is set.
 
     Raises: OSError if there is none in time.
     """
@@ -53,12 +59,3 @@ def _knock(address: str) -> None:
         urlopen(Request(address, method="HEAD"), timeout=PATIENCE_S).close()
     except HTTPError:
         return
-
-
-def _split(hub_id: str | None, tag: str) -> tuple[str, str | None]:
-    if not hub_id:
-        raise ValueError(
-            f"weights: timm has no download of {tag} (give a file with --weights PATH)"
-        )
-    repository, _, revision = hub_id.partition("@")
-    return repository, revision or None

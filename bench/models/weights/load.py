@@ -1,4 +1,4 @@
-"""Loading pre-trained weights into a backbone: every tensor of both sides is accounted for, or it is an error.
+"""Loading pre-trained weights: every tensor of both sides is accounted for, or it is an error.
 
 Patch embeddings of three channels are adapted to other numbers by timm's rule: summed for one,
 repeated and scaled for more (R, G, B, R times 3/4 for four). Position embeddings and
@@ -9,21 +9,15 @@ Nothing reads class and register tokens in dense prediction, so they are dropped
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Mapping
+from dataclasses import replace
 from math import isqrt
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import torch
 from timm.models import adapt_input_conv, get_pretrained_cfg
-from timm.models import swin_transformer as timm_swin
-from timm.models import vision_transformer as timm_vit
 
 from bench.models.backbones.base import Backbone
-from bench.models.backbones.info import NONE, LoadedWeights
-from bench.models.backbones.swin import SwinBackbone, WindowAttention
+from bench.models.backbones.info import TIMM, LoadedWeights
 from bench.models.weights.catalogue import EMBEDDED, MAY_CUT_BLOCKS, find, is_path
 from bench.models.weights.checkpoints import Checkpoint, State, file_sha256, read_checkpoint
 from bench.models.weights.embedded import find_embedded
@@ -41,10 +35,10 @@ OWN_TO_TIMM = (
     (r"^stages\.", "layers."),
 )
 TOKENS = ("cls_token", "dist_token", "reg_token", "register_tokens")
-DROPPED = (  # what a checkpoint may have more than a backbone
-    *TOKENS,
-    r"(head|head_dist|fc_norm|pre_logits|attn_pool|decoder_\w+)(\..*)?",
-    r".*\.(relative_position_index|attn_mask)",  # derived from the window
+DROPPED = re.compile(  # what a checkpoint may have more than a backbone
+    "|".join(TOKENS)
+    + r"|(head|head_dist|fc_norm|pre_logits|attn_pool|decoder_\w+)(\..*)?"
+    + r"|.*\.(relative_position_index|attn_mask)"  # derived from the window
 )
 
 
@@ -52,76 +46,68 @@ def load_weights(backbone: Backbone, weights: str) -> LoadedWeights:
     """Copy weights, given by name or as a file, into a backbone of timm's modules.
 
     Raises: ValueError with one sentence if they cannot be had, cannot be read, or are of another
-    architecture;
-        the backbone is unchanged then.
+    architecture; the backbone is unchanged then.
     """
-    tag = _find_tag(backbone.name, weights)
-    embedded = _is_embedded(backbone.name, weights)
-    path = (
-        find_embedded(weights)
-        if embedded
-        else Path(weights).expanduser()
-        if tag is None
-        else fetch(tag, backbone.name)
-    )
-    checkpoint = read_checkpoint(path)
-    state = {
-        name: tensor.float() for name, tensor in checkpoint.state.items()
-    }  # half precision is for the disk
-    unused = [*checkpoint.unused, *_take_tokens(state), *_take_surplus_blocks(state, backbone)]
-    converted = _convert(path, state, backbone)
-    own = {timm_name(name): name for name in backbone.state_dict()}
-    _check(path, checkpoint, state, converted, backbone, own)
-    target = backbone.state_dict()
-    as_read, kept = (
-        set(map(id, state.values())),
-        set(map(id, converted.values())),
-    )  # timm renames and replaces
-    unused += [name for name in state.keys() - converted.keys() if id(state[name]) not in kept]
-    unused += [name for name in converted if name not in own]
-    found = own.keys() & converted.keys()
-    for name in found:
-        target[own[name]].copy_(converted[name])
-    config = get_pretrained_cfg(tag) if tag else None
-    return LoadedWeights(
-        name=path.name if tag is None and not embedded else weights,
-        source="embedded in the package"
-        if embedded
-        else str(path.resolve())
-        if tag is None
-        else f"timm {tag}",
-        sha256=file_sha256(path),
-        matched=tuple(sorted(own[name] for name in found if id(converted[name]) in as_read)),
-        resampled=tuple(sorted(own[name] for name in found if id(converted[name]) not in as_read)),
-        missing=tuple(sorted(own[name] for name in own.keys() - converted.keys())),
-        unused=tuple(sorted(unused)),
-        mean=tuple(config.mean) if config else (),
-        std=tuple(config.std) if config else (),
-    )
-
-
-def _find_tag(backbone: str, weights: str) -> str | None:
-    """Return timm's name of the weights, or None for a file and for what ships with the package."""
-    assert weights != NONE
-    if is_path(weights) or _is_embedded(backbone, weights):
-        return None
-    entry = find(backbone, weights)
-    return entry.tag if entry else f"{backbone.removeprefix('timm:')}.{weights}"
-
-
-def _is_embedded(backbone: str, weights: str) -> bool:
-    return EMBEDDED.get(backbone) == weights
+    if is_path(weights):
+        path = Path(weights).expanduser()
+        return _copy(backbone, path, name=path.name, source=str(path.resolve()))
+    if EMBEDDED.get(backbone.name) == weights:
+        path = find_embedded(weights)
+        return _copy(backbone, path, name=weights, source="embedded in the package")
+    entry = find(backbone.name, weights)
+    tag = entry.tag if entry else f"{backbone.name.removeprefix(TIMM)}.{weights}"
+    loaded = _copy(backbone, fetch(tag, backbone.name), name=weights, source=f"timm {tag}")
+    config = get_pretrained_cfg(tag)
+    if config is None:
+        return loaded
+    return replace(loaded, mean=tuple(config.mean), std=tuple(config.std))
 
 
 def timm_name(name: str) -> str:
     """Return timm's name of one of the backbone's tensors."""
-    for own, timm_name in OWN_TO_TIMM:
-        name = re.sub(own, timm_name, name)
+    for own, timm_part in OWN_TO_TIMM:
+        name = re.sub(own, timm_part, name)
     return name
 
 
+def _copy(backbone: Backbone, path: Path, name: str, source: str) -> LoadedWeights:
+    """Copy the tensors of a file into the backbone; return what became of each."""
+    checkpoint = read_checkpoint(path)
+    # half precision is for the disk
+    state = {key: tensor.float() for key, tensor in checkpoint.state.items()}
+    unused = [*checkpoint.unused, *_take_tokens(state), *_take_surplus_blocks(state, backbone)]
+    converted = _convert(path, state, backbone)
+    own = {timm_name(own_name): own_name for own_name in backbone.state_dict()}
+    _check(path, checkpoint, converted, backbone, own)
+    as_read = set(map(id, state.values()))
+    kept = set(map(id, converted.values()))  # timm renames and replaces
+    for key, tensor in state.items():
+        if key not in converted and id(tensor) not in kept:
+            unused.append(key)
+    unused += converted.keys() - own.keys()
+    matched: list[str] = []
+    resampled: list[str] = []
+    missing: list[str] = []
+    target = backbone.state_dict()
+    for key, own_name in own.items():
+        if key not in converted:
+            missing.append(own_name)
+            continue
+        target[own_name].copy_(converted[key])
+        (matched if id(converted[key]) in as_read else resampled).append(own_name)
+    return LoadedWeights(
+        name=name,
+        source=source,
+        sha256=file_sha256(path),
+        matched=tuple(sorted(matched)),
+        resampled=tuple(sorted(resampled)),
+        missing=tuple(sorted(missing)),
+        unused=tuple(sorted(unused)),
+    )
+
+
 def _take_tokens(state: State) -> list[str]:
-    """Take the class and register tokens out, and their part of the position embedding; return what was taken."""
+    """Take out class and register tokens, and their part of the position embedding; name them."""
     taken = [name for name in TOKENS if state.pop(name, None) is not None]
     if taken and "pos_embed" in state:
         n_tokens = state["pos_embed"].shape[1]
@@ -133,102 +119,64 @@ def _take_tokens(state: State) -> list[str]:
 
 
 def _take_surplus_blocks(state: State, backbone: Backbone) -> list[str]:
-    """Take out the blocks that a documented shallower backbone does not have."""
+    """Take out the blocks that a documented shallower backbone does not have; name them."""
     if backbone.name not in MAY_CUT_BLOCKS:
         return []
     known = {_block_of(timm_name(name)) for name in backbone.state_dict()}
-    surplus = [name for name in state if _block_of(name) and _block_of(name) not in known]
+    surplus = [name for name in state if _block_of(name) not in known]
     for name in surplus:
         del state[name]
     return surplus
 
 
-def _block_of(name: str) -> str | None:
+def _block_of(name: str) -> str:
     match = re.match(r"(layers\.\d+\.)?blocks\.\d+\.", name)
-    return match[0] if match else None
+    return match[0] if match else ""
 
 
-def _convert(path: Path, state: State, backbone: Any) -> State:
-    """Return the tensors under today's names of timm, resampled to the backbone's grid, windows and channels."""
+def _convert(path: Path, state: State, backbone: Backbone) -> State:
+    """Return the tensors under timm's names of today, in the backbone's grid and channels."""
     try:
-        if isinstance(backbone, SwinBackbone):
-            with warnings.catch_warnings():  # of torch, about the style of timm's interpolation
-                warnings.filterwarnings("ignore", module=r"timm\.layers\.interpolate")
-                converted: State = timm_swin.checkpoint_filter_fn(state, _SwinView(backbone))
-        else:
-            view = SimpleNamespace(
-                patch_embed=backbone.patch_embed, pos_embed=backbone.pos_embed, num_prefix_tokens=0
-            )
-            converted = timm_vit.checkpoint_filter_fn(state, view, adapt_layer_scale=True)
+        converted = backbone.adapt_checkpoint(state)
         n_channels = backbone.patch_embed.proj.weight.shape[1]
         if converted[PATCH_EMBED].shape[1] == 3 != n_channels:
             converted[PATCH_EMBED] = adapt_input_conv(n_channels, converted[PATCH_EMBED])
-    except (
-        AttributeError,
-        RuntimeError,
-        LookupError,
-        ValueError,
-        AssertionError,
-    ) as error:  # timm's rules do not check
-        words = " ".join(str(error).split())[:120]
-        raise ValueError(
-            f"weights: '{path}' is of another architecture than {backbone.name} ({words})"
-        ) from None
+    except (AttributeError, RuntimeError, LookupError, ValueError, AssertionError) as error:
+        words = " ".join(str(error).split())[:120]  # timm's rules do not check
+        raise ValueError(f"{_say_mismatch(path, backbone)} ({words})") from None
     return converted
 
 
-class _SwinView:
-    """A backbone as timm's rule for Swin checkpoints wants to see it."""
-
-    def __init__(self, backbone: SwinBackbone) -> None:
-        self.patch_embed = backbone.patch_embed
-        modules = {timm_name(f"{name}.")[:-1]: module for name, module in backbone.named_modules()}
-        self._attention = {
-            name: each for name, each in modules.items() if isinstance(each, WindowAttention)
-        }
-
-    def get_submodule(self, name: str) -> SimpleNamespace:
-        """Return what is asked of an attention: its table of position biases and its window."""
-        if name not in self._attention:
-            raise AttributeError(f"it has no {name}")
-        attention = self._attention[name]
-        return SimpleNamespace(
-            relative_position_bias_table=attention.relative_position_bias_table,
-            window_size=attention.window,
-        )
-
-
 def _check(
-    path: Path,
-    checkpoint: Checkpoint,
-    state: State,
-    converted: State,
-    backbone: Backbone,
-    own: Mapping[str, str],
+    path: Path, checkpoint: Checkpoint, converted: State, backbone: Backbone, own: dict[str, str]
 ) -> None:
+    """Raises: ValueError if a tensor is missing, has another shape, or has no place."""
     target = backbone.state_dict()
-    missing = [name for name in own if name not in converted and name not in checkpoint.may_lack]
-    shapes = [
-        f"{name} {_shape(converted[name])} instead of {_shape(target[own[name]])}"
-        for name in own
-        if name in converted and converted[name].shape != target[own[name]].shape
-    ]
-    surplus = [
-        name
-        for name in converted
-        if name not in own and not any(re.fullmatch(pattern, name) for pattern in DROPPED)
-    ]
-    for problem, found in {
-        "lacks": missing,
-        "has shapes": shapes,
-        "has what the backbone lacks:": surplus,
-    }.items():
+    faults: dict[str, list[str]] = {
+        "lacks": [],
+        "has shapes": [],
+        "has what the backbone lacks:": [],
+    }
+    missing, shapes, surplus = faults.values()
+    for key, name in own.items():
+        if key not in converted:
+            if key not in checkpoint.may_lack:
+                missing.append(key)
+        elif converted[key].shape != target[name].shape:
+            shapes.append(f"{key} {_shape(converted[key])} instead of {_shape(target[name])}")
+    for key in converted:
+        if key not in own and not DROPPED.fullmatch(key):
+            surplus.append(key)
+    for fault, found in faults.items():
         if found:
-            listed = ", ".join(found[:3]) + (
-                f" and {len(found) - 3} more" if len(found) > 3 else ""
-            )
-            where = f"weights: '{path}' is of another architecture than {backbone.name}"
-            raise ValueError(f"{where}: it {problem} {listed} (--backbone timm:NAME builds others)")
+            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+            listed = ", ".join(found[:3]) + more
+            hint = "--backbone timm:NAME builds others"
+            raise ValueError(f"{_say_mismatch(path, backbone)}: it {fault} {listed} ({hint})")
+
+
+def _say_mismatch(path: Path, backbone: Backbone) -> str:
+    return f"weights: '{path}' is of another architecture than {backbone.name}"
 
 
 def _shape(tensor: torch.Tensor) -> str:

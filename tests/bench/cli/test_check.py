@@ -7,7 +7,8 @@ import textwrap
 import pytest
 
 from bench.cli.app import main
-from bench.models.contract import CHECKS, Subject
+from bench.models.contract import PROMISES
+from bench.models.subject import Subject
 from methods import get
 
 BUFFER = "stages.0.blocks.1.attn_branch.inner.mask"
@@ -97,7 +98,7 @@ def _own_module(tmp_path, monkeypatch):
 def test_a_users_method_that_keeps_its_promises_passes(capsys):
     assert main(["check", "own_methods:Gated"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("holds") == 2 * len(CHECKS)
+    assert printed.count("holds") == 2 * len(PROMISES)
     assert "gated: what it declares" in printed
 
 
@@ -126,7 +127,7 @@ def test_a_broken_promise_is_exit_code_1_and_a_sentence(method, sentence, capsys
     ],
 )
 def test_a_wrong_declaration_is_said_in_a_sentence(kind, check, sentence):
-    assert CHECKS[check](Subject(get(f"own_methods:{kind}")(), "tiny_swin")) == sentence
+    assert PROMISES[check](Subject(get(f"own_methods:{kind}")(), "tiny_swin")) == sentence
 
 
 @pytest.mark.parametrize(

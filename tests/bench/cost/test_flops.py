@@ -16,7 +16,8 @@ import methods
 from bench.cost import mac_rules
 from bench.cost.flops import MacCounter, count_compute, count_training, pass_both_ways
 from bench.cost.traced_flops import count_forward
-from bench.models.segmenter import apply_method, build_segmenter
+from bench.models.build import build_segmenter
+from bench.models.segmenter import apply_method
 from benchmarks.compute import HEAD, ORDER, count_row, format_row, list_methods
 from methods.executed import set_execution
 from methods.execution import Execution

@@ -9,7 +9,8 @@ import pytest
 import methods
 from bench.cli.app import main
 from bench.cost.inventory import NetworkShape, count_methods
-from bench.models.segmenter import apply_method, build_segmenter
+from bench.models.build import build_segmenter
+from bench.models.segmenter import apply_method
 from methods.lora import Lora
 
 TINY = [

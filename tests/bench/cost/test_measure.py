@@ -14,7 +14,8 @@ import datasets
 import methods
 from bench.cost import measure as measuring
 from bench.grid.runner import FINISHED
-from bench.models.segmenter import apply_method, build_segmenter
+from bench.models.build import build_segmenter
+from bench.models.segmenter import apply_method
 from bench.run import execute, setup
 from bench.run.training import build_step
 from bench.specs.presets import PRESETS

@@ -15,7 +15,8 @@ from bench.cost.memory import (
     is_out_of_memory,
     measure_memory,
 )
-from bench.models.segmenter import apply_method, build_segmenter
+from bench.models.build import build_segmenter
+from bench.models.segmenter import apply_method
 from bench.run.training import build_step
 from bench.specs.protocol import TrainSpec
 from methods.executed import set_execution

@@ -7,7 +7,8 @@ import methods
 from bench.cost.inventory import NetworkShape
 from bench.cost.memory import count_bytes, count_saved_bytes
 from bench.grid.estimate import estimate_step
-from bench.models.segmenter import apply_method, build_segmenter
+from bench.models.build import build_segmenter
+from bench.models.segmenter import apply_method
 from bench.run.training import build_loss
 from methods.executed import set_execution
 from methods.execution import Execution

@@ -5,8 +5,9 @@ import torch
 
 import methods
 from bench.cost import measure
+from bench.models.build import build_segmenter
 from bench.models.delta import delta_state
-from bench.models.segmenter import apply_method, build_segmenter
+from bench.models.segmenter import apply_method
 from bench.specs.protocol import ModelSpec, Protocol, SpecError, override
 from methods import surgery
 from methods.lora import LowRankUpdate

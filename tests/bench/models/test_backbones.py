@@ -10,6 +10,7 @@ from timm.models.vision_transformer import VisionTransformer
 from bench.models import registry
 from bench.models.backbones.swin import SwinBackbone, build_swin
 from bench.models.backbones.vit import ViTBackbone, pick_taps
+from bench.models.build import build_backbone
 from methods.sites import Role
 
 EVERY = [name for name in registry.names() if name.startswith("tiny_")]
@@ -18,7 +19,7 @@ EVERY = [name for name in registry.names() if name.startswith("tiny_")]
 @pytest.fixture(params=EVERY)
 def backbone(request):
     torch.manual_seed(0)
-    return registry.build(request.param, 2, (64, 96), "none")
+    return build_backbone(request.param, 2, (64, 96), "none")
 
 
 @pytest.mark.parametrize("init_values", [None, 0.1])
@@ -145,11 +146,11 @@ def test_bad_requests_are_one_sentence():
     with pytest.raises(
         ValueError, match=r"tiny_vit: unknown weights 'in21k'; available: formula-vit, none"
     ):
-        registry.build("tiny_vit", 4, (64, 64), "in21k")
+        build_backbone("tiny_vit", 4, (64, 64), "in21k")
     with pytest.raises(ValueError, match="tiny_swin: slices must be divisible by 32, got 48x64"):
-        registry.build("tiny_swin", 4, (48, 64), "none")
+        build_backbone("tiny_swin", 4, (48, 64), "none")
     with pytest.raises(ValueError, match="tiny_vit: slices must be divisible by 8, got 64x60"):
-        registry.build("tiny_vit", 4, (64, 60), "none")
+        build_backbone("tiny_vit", 4, (64, 60), "none")
 
 
 @pytest.mark.parametrize(
@@ -166,14 +167,14 @@ def test_bad_requests_are_one_sentence():
 )
 def test_parameters_at_128_voxels_and_4_channels(name, n_parameters):
     with torch.device("meta"):
-        backbone = registry.build(name, 4, (128, 128), "none")
+        backbone = build_backbone(name, 4, (128, 128), "none")
     assert sum(p.numel() for p in backbone.parameters()) == n_parameters
 
 
 def test_every_backbone_has_the_size_that_its_title_says():
     for name in registry.names():
         with torch.device("meta"):
-            backbone = registry.build(name, 3, (224, 224), "none")
+            backbone = build_backbone(name, 3, (224, 224), "none")
         n_million = sum(p.numel() for p in backbone.parameters()) / 1e6
         stated = float(registry.get(name).title.split("(")[1].split(" M")[0])
         assert stated == pytest.approx(n_million, rel=0.05)
@@ -186,5 +187,7 @@ def test_windows_keep_their_share_of_the_grid(size, windows):
     with torch.device("meta"):
         backbone = build_swin(registry.get("swin_tiny"), 4, (size, size))
     found = [stage.blocks[1].attn_branch.inner for stage in backbone.stages]
-    assert [attention.window for attention in found] == [(window, window) for window in windows]
+    assert [attention.window_size for attention in found] == [
+        (window, window) for window in windows
+    ]
     assert [any(attention.shift) for attention in found] == [True, True, True, False]

@@ -8,7 +8,8 @@ from torch import nn
 
 import methods
 from bench.models.backbones.base import Branch
-from bench.models.segmenter import apply_method, build_segmenter
+from bench.models.build import build_segmenter
+from bench.models.segmenter import apply_method
 from methods.executed import set_execution
 from methods.execution import Execution
 from methods.sites import Role

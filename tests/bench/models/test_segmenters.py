@@ -5,10 +5,11 @@ import torch
 
 import methods
 from bench.models import registry
+from bench.models.build import build_segmenter
 from bench.models.decoders.light import LightDecoder
 from bench.models.decoders.linear import LinearDecoder
 from bench.models.delta import delta_state, load_delta
-from bench.models.segmenter import apply_method, build_segmenter
+from bench.models.segmenter import apply_method
 
 EVERY = [name for name in registry.names() if name.startswith("tiny_")]
 

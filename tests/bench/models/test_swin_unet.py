@@ -6,10 +6,10 @@ import pytest
 import torch
 from timm.models.swin_transformer import SwinTransformer
 
-from bench.models import registry
 from bench.models.backbones.swin import SwinBackbone
+from bench.models.build import build_backbone, build_segmenter
 from bench.models.decoders.swin_unet import Expansion, SwinUNetDecoder, build_swin_unet
-from bench.models.segmenter import Segmenter, build_segmenter
+from bench.models.segmenter import Segmenter
 
 DEPTH = 3
 
@@ -60,7 +60,7 @@ def test_parts_have_the_published_sizes():
     assert n_parameters(decoder.head.output) == 384
     assert n_parameters(model) == 27_154_116
     windows = {
-        block.attn_branch.inner.window for stage in backbone.stages for block in stage.blocks
+        block.attn_branch.inner.window_size for stage in backbone.stages for block in stage.blocks
     }
     assert windows == {(4, 4)}
 
@@ -132,7 +132,7 @@ def test_skips_reach_the_output():
 
 
 def test_only_a_swin_has_a_mirror_image():
-    backbone = registry.build("tiny_vit", 1, (32, 32), "none")
+    backbone = build_backbone("tiny_vit", 1, (32, 32), "none")
     with pytest.raises(
         ValueError, match="swin_unet: the backbone must be a Swin Transformer, got 'tiny_vit'"
     ):

@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from bench.models import registry
+from bench.models.build import build_segmenter
 from bench.models.decoders.upernet import PyramidPooling, UPerNet
-from bench.models.segmenter import build_segmenter
 
 
 def n_parameters(*modules):

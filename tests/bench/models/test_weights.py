@@ -23,6 +23,7 @@ from bench.models import registry
 from bench.models.backbones.info import NORMALISATION, LoadedWeights
 from bench.models.backbones.swin import SwinBackbone
 from bench.models.backbones.vit import ViTBackbone
+from bench.models.build import build_backbone, build_random, check_weights
 from bench.models.weights import hub
 from bench.models.weights.catalogue import TABLE
 from bench.models.weights.checkpoints import file_sha256
@@ -463,13 +464,13 @@ def test_a_named_backbone_from_a_file(tmp_path):
     published = timm.create_model("vit_tiny_patch16_224", pretrained=False, num_classes=0).eval()
     save_file(published.state_dict(), tmp_path / "vit.safetensors")
     weights = str(tmp_path / "vit.safetensors")
-    backbone = registry.build("vit_ti16", 4, (64, 96), weights)
+    backbone = build_backbone("vit_ti16", 4, (64, 96), weights)
     assert backbone.loaded is not None
-    assert backbone.loaded.sha256 == registry.check_weights("vit_ti16", weights, (64, 96))
+    assert backbone.loaded.sha256 == check_weights("vit_ti16", weights, (64, 96))
     assert backbone.loaded.sha256 == file_sha256(tmp_path / "vit.safetensors")
     assert set(backbone.loaded.resampled) == {"pos_embed", "patch_embed.proj.weight"}
-    assert registry.build("tiny_vit", 4, (64, 64), "none").loaded is None
-    assert registry.check_weights("vit_ti16", "none", (64, 96)) == ""
+    assert build_backbone("tiny_vit", 4, (64, 64), "none").loaded is None
+    assert check_weights("vit_ti16", "none", (64, 96)) == ""
 
 
 def test_a_run_refuses_a_file_that_is_another_by_now(tmp_path):
@@ -495,7 +496,7 @@ def test_offline_and_not_cached_is_one_sentence_with_three_ways_out(tmp_path, mo
     monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
     start = time.perf_counter()
     with pytest.raises(ValueError, match="HF_HUB_OFFLINE is set") as caught:
-        registry.check_weights("vit_ti16", "in21k", (64, 64))
+        check_weights("vit_ti16", "in21k", (64, 64))
     for words in (
         "vit_tiny_patch16_224.augreg_in21k",
         "machine with network",
@@ -509,7 +510,7 @@ def test_offline_and_not_cached_is_one_sentence_with_three_ways_out(tmp_path, mo
         raise TimeoutError
 
     monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(hub, "_knock", fail)
+    monkeypatch.setattr(hub, "check_reachable", fail)
     with pytest.raises(ValueError, match="cannot be downloaded \\(TimeoutError\\)"):
         hub.fetch("vit_tiny_patch16_224.augreg_in21k", "vit_ti16")
 
@@ -522,7 +523,7 @@ def test_published_weights_come_from_the_cache_with_their_statistics(tmp_path, m
     (folder / "refs" / "main").write_text("abc")
     save_file(published.state_dict(), folder / "snapshots" / "abc" / "model.safetensors")
     monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    loaded = registry.build("vit_ti16", 3, (64, 64), "in21k").loaded
+    loaded = build_backbone("vit_ti16", 3, (64, 64), "in21k").loaded
     assert loaded is not None
     assert (loaded.name, loaded.source) == ("in21k", "timm vit_tiny_patch16_224.augreg_in21k")
     assert (loaded.mean, loaded.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -545,7 +546,7 @@ def test_the_table_says_what_timm_says(entry):
 def test_architectures_with_more_parts_are_built_by_timm(entry, tmp_path):
     with torch.device("meta"):
         theirs = timm.create_model(entry.architecture, pretrained=False, num_classes=0)
-        ours = registry._build_random(entry.backbone, 3, (224, 224), entry.name)
+        ours = build_random(entry.backbone, 3, (224, 224), entry.name)
     names = {name for name in theirs.state_dict() if name != "cls_token"}
     assert len(ours.state_dict()) == len(names)
     assert ours.patch_size == 16
@@ -578,7 +579,7 @@ def test_other_networks_of_timm_are_refused(name, sentence):
 
 def test_a_norm_after_pooling_only_is_not_invented():
     with torch.device("meta"):
-        backbone = registry.build("timm:vit_medium_patch16_reg4_gap_256", 4, (64, 64), "none")
+        backbone = build_backbone("timm:vit_medium_patch16_reg4_gap_256", 4, (64, 64), "none")
     assert isinstance(backbone.norm, torch.nn.Identity)
     assert backbone.pos_embed.shape == (1, 16, 512)
 
@@ -590,7 +591,7 @@ def test_any_vit_or_swin_of_timm_by_name(tmp_path, name, patch):
     torch.manual_seed(0)
     published = timm.create_model(name, pretrained=False)
     save_file(published.state_dict(), tmp_path / "timm.safetensors")
-    backbone = registry.build(
+    backbone = build_backbone(
         f"timm:{name}", 3, (224, 224), str(tmp_path / "timm.safetensors")
     ).eval()
     assert backbone.patch_size == patch

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from bench.cli.app import main
-from bench.models import registry
+from bench.models.build import build_backbone, check_weights
 from bench.models.weights import catalogue, embedded
 from bench.pretrain.contours import render_contours
 from bench.pretrain.recipe import PRETEXTS, Recipe
@@ -85,7 +85,7 @@ def test_embedded_weights_are_small_described_and_loaded() -> None:
     card = json.loads(file.with_suffix(".json").read_text())
     assert Recipe(**card["recipe"]) == Recipe()  # `bench pretrain` without options makes them
     assert {card["recipe"]["backbone"]: EMBEDDED_WEIGHTS} == catalogue.EMBEDDED
-    backbone = registry.build("tiny_vit", 4, (64, 64), EMBEDDED_WEIGHTS)
+    backbone = build_backbone("tiny_vit", 4, (64, 64), EMBEDDED_WEIGHTS)
     assert backbone.loaded is not None
     assert (backbone.loaded.sha256, backbone.loaded.missing, backbone.loaded.unused) == (
         card["sha256"],
@@ -94,7 +94,7 @@ def test_embedded_weights_are_small_described_and_loaded() -> None:
     )
     assert torch.equal(backbone.norm.weight, load_file(file)["norm.weight"].float())
     assert backbone.norm.weight.dtype == torch.float32
-    assert registry.check_weights("tiny_vit", EMBEDDED_WEIGHTS, (64, 64)) == card["sha256"]
+    assert check_weights("tiny_vit", EMBEDDED_WEIGHTS, (64, 64)) == card["sha256"]
 
 
 def test_damaged_embedded_weights_are_one_sentence(
@@ -152,7 +152,7 @@ def test_the_command_writes_weights_that_a_backbone_takes(
     card = json.loads(file.with_suffix(".json").read_text())
     assert card["sha256"] in "".join(capsys.readouterr().out.split())
     assert card["recipe"]["steps"] == 20
-    assert registry.build("tiny_vit", 4, (64, 64), str(file)).loaded.sha256 == card["sha256"]
+    assert build_backbone("tiny_vit", 4, (64, 64), str(file)).loaded.sha256 == card["sha256"]
     first = file.read_bytes()
     assert main(["pretrain", "--steps", "20", "--batch", "8", "--out", str(file)]) == 0
     assert file.read_bytes() == first

@@ -6,8 +6,9 @@ import torch
 from lightning_fabric import Fabric
 
 import methods
+from bench.models.build import build_segmenter
 from bench.models.delta import delta_state
-from bench.models.segmenter import apply_method, build_segmenter
+from bench.models.segmenter import apply_method
 from bench.run.training import DivergedError, TrainingData, build_optimizer, fit, lr_factor
 from bench.specs.protocol import TrainSpec
 

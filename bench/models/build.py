@@ -1,0 +1,105 @@
+"""From names to networks: a backbone with its weights, its decoder, and the segmenter of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from bench.models import registry
+from bench.models.backbones.base import Backbone
+from bench.models.backbones.info import NONE
+from bench.models.segmenter import Segmenter, random_stream
+from bench.models.weights import catalogue
+from bench.models.weights.load import load_weights
+from methods.base import Method, MissingRole, apply
+
+
+def build_segmenter(
+    backbone: str,
+    weights: str,
+    *,
+    in_channels: int,
+    n_classes: int,
+    patch: tuple[int, int, int],
+    seed: int,
+) -> Segmenter:
+    """Return a network for patches (D, H, W) in voxels, nothing frozen, no method in it.
+
+    Backbone and decoder have a random stream each: a seed's decoder is the same for all weights
+    and methods. The global random state is untouched.
+    Raises: ValueError if name, weights or patch do not fit.
+    """
+    with random_stream(seed, "backbone"):
+        network = build_backbone(backbone, in_channels, patch[1:], weights)
+    network.volume.depth = patch[0]
+    with random_stream(seed, "decoder"):
+        decoder = build_decoder(network, n_classes)
+    return Segmenter(network, decoder)
+
+
+def build_backbone(
+    name: str, in_channels: int, image_size: tuple[int, int], weights: str
+) -> Backbone:
+    """Return a backbone for slices of ``image_size`` (height, width) voxels.
+
+    ``weights="none"`` draws from the present random state; nothing falls back to it silently.
+    Raises: ValueError if name, weights or size do not fit, or if the weights cannot be had or read.
+    """
+    registry.check_fit(name, weights, image_size)
+    backbone = build_random(name, in_channels, image_size, weights)
+    if weights != NONE:
+        backbone.loaded = load_weights(backbone, weights)
+    return backbone
+
+
+def build_decoder(backbone: Backbone, n_classes: int) -> nn.Module:
+    """Return the backbone's decoder, initialised from the present random state."""
+    build = registry.resolve(registry.DECODERS[registry.get(backbone.name).decoder])
+    decoder: nn.Module = build(backbone, n_classes)
+    return decoder
+
+
+def build_random(
+    name: str, in_channels: int, image_size: tuple[int, int], weights: str
+) -> Backbone:
+    """Return the backbone with random numbers in it, in the form that these weights need."""
+    info = registry.get(name)
+    entry = catalogue.find(name, weights)
+    if entry is not None and entry.rebuild:
+        info = replace(info, family="timm", architecture=entry.architecture)
+    backbone: Backbone = registry.resolve(registry.BUILDERS[info.family])(
+        info, in_channels, image_size
+    )
+    return backbone
+
+
+def check_weights(name: str, weights: str, image_size: tuple[int, int]) -> str:
+    """Get the weights and read them once; return the SHA-256 of their file, "" for ``none``.
+
+    Raises: ValueError if they cannot be had, are damaged, or are of another architecture.
+    """
+    if weights == NONE:
+        return ""
+    registry.check_fit(name, weights, image_size)
+    with torch.device("meta"):
+        backbone = build_random(name, 3, image_size, weights)
+    return load_weights(backbone, weights).sha256
+
+
+def check_methods(built: Iterable[Method], backbone: str, patch: tuple[int, int, int]) -> None:
+    """Put every method into the backbone once, on torch's meta device: no computing, no memory.
+
+    A backbone without a place for a method is no error: that run ends as skipped, with the reason.
+    Raises: ValueError with the method's own sentence if a setting does not fit the backbone.
+    """
+    for method in built:
+        with torch.device("meta"):
+            network = build_backbone(backbone, 3, patch[1:], NONE)
+            network.volume.depth = patch[0]
+            try:
+                apply(method, network)
+            except MissingRole:
+                continue
