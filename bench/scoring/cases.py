@@ -1,4 +1,4 @@
-"""From a trained model and whole volumes to scores: sliding windows, then one number per case x region."""
+"""From a trained model and whole volumes to scores, one for each case and region."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datasets.base import DatasetInfo
 from datasets.prepared.case import PreparedCase
 from reports.records.run import CaseScore
 
-Predict = Callable[[np.ndarray], np.ndarray]
+Predict = Callable[[np.ndarray], np.ndarray]  # from an image (C, D, H, W) to its class map
 
 
 def score_cases(
@@ -22,8 +22,11 @@ def score_cases(
 ) -> list[CaseScore]:
     """Score every case on the grid of its file.
 
-    ``on_case`` hears how many are done, and gets the newest class map (D, H, W) of the prepared
-    shape.
+    Args:
+        predict: returns a class map (D, H, W) of the prepared shape.
+        cases: the cases, in the order of the scores.
+        scoring: the rules.
+        on_case: called as ``on_case(n_done, class_map)`` after each case.
     """
     scores: list[CaseScore] = []
     for number, case in enumerate(cases, start=1):
@@ -39,29 +42,26 @@ def score_overlaps(
     predict: Predict, cases: Sequence[PreparedCase], scoring: Scoring
 ) -> list[CaseScore]:
     """Score every case without the slower distances, which are nan."""
-    pairs = (
-        (case, case.restore(predict(case.image())), np.asarray(case.reference())) for case in cases
-    )
-    return [
-        row
-        for case, predicted, reference in pairs
-        for row in score_case(case.id, predicted, reference, None, scoring)
-    ]
+    scores: list[CaseScore] = []
+    for case in cases:
+        prediction, reference = case.restore(predict(case.image())), np.asarray(case.reference())
+        scores += score_case(case.id, prediction, reference, None, scoring)
+    return scores
 
 
 def mean_dices(
     predict: Predict, cases: Sequence[PreparedCase], info: DatasetInfo
 ) -> tuple[float, ...]:
-    """Return each case's Dice averaged over the regions, without the slower surface distances.
+    """Return each case's Dice on the prepared grid, averaged over the regions.
 
-    This is for selection, on the prepared grid. It needs a number for every case: masks that are
-    both empty agree (1), whatever the policy of the scores.
+    This is for selection, which needs a number for every case: two empty masks agree (1) under
+    every policy of the scores.
     """
     means = []
     for case in cases:
-        predicted, reference = predict(case.image()), np.asarray(case.label())
+        prediction, reference = predict(case.image()), np.asarray(case.label())
         dices = [
-            dice(region_mask(predicted, region), region_mask(reference, region))
+            dice(region_mask(prediction, region), region_mask(reference, region))
             for region in info.regions
         ]
         means.append(float(np.mean(dices)))

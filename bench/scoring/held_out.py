@@ -1,4 +1,4 @@
-"""Scoring the held-out cases of a run, with a picture of the first and slices of all for later ones."""
+"""Scoring of a run's held-out cases, with a picture of the first case and slices of all."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ OVERLAY_FILE = "overlay.png"
 
 @dataclass(frozen=True)
 class Scored:
-    """The scores of the held-out cases, and how long it took, reading and measuring included."""
+    """The scores of the held-out cases."""
 
     cases: tuple[CaseScore, ...]
-    score_s: float
+    score_s: float  # reading, predicting and measuring
 
 
 def score_held_out(
@@ -36,23 +36,22 @@ def score_held_out(
     title: str,
     on_case: Callable[[int, int], None],
 ) -> Scored:
-    """Return the scores; ``on_case`` hears how many of all cases are done.
+    """Score the cases, and write a picture of the first and slices of all into ``folder``.
 
-    Into ``folder`` go a picture of the first case, named ``title``, and slices of all.
+    ``title`` heads the picture. ``on_case`` is called as ``on_case(n_done, n_cases)``.
     """
     started = time.perf_counter()
     slices: dict[str, CaseSlices] = {}
 
-    def show(done: int, prediction: np.ndarray) -> None:
+    def keep_slices(done: int, prediction: np.ndarray) -> None:
         on_case(done, len(cases))
         case = cases[done - 1]
-        slices[case.id] = cut_slices(
-            case.image()[0], np.asarray(case.label()), prediction, len(cases)
-        )
+        reference = np.asarray(case.label())
+        slices[case.id] = cut_slices(case.image()[0], reference, prediction, len(cases))
         if done == 1:
             _save_overlay(folder / OVERLAY_FILE, case, prediction, scoring.info, title)
 
-    scores = score_cases(predict, cases, scoring, show)
+    scores = score_cases(predict, cases, scoring, keep_slices)
     write_slices(folder / SLICES_FILE, slices)
     return Scored(tuple(scores), time.perf_counter() - started)
 
@@ -64,6 +63,5 @@ def _save_overlay(
     depth = int((reference > 0).sum(axis=(1, 2)).argmax())  # the slice with most foreground
     image = np.asarray(case.image()[0, depth], dtype=np.float32)
     title = f"{name}: {case.id}, slice {depth}"
-    draw_overlay(image, reference[depth], prediction[depth], info.classes, title).savefig(
-        target, dpi=120
-    )
+    figure = draw_overlay(image, reference[depth], prediction[depth], info.classes, title)
+    figure.savefig(target, dpi=120)

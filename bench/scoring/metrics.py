@@ -45,7 +45,7 @@ class Scoring:
 
 @dataclass(frozen=True)
 class MaskPair:
-    """The two masks of a region, in their common bounding box, and what measuring them depends on."""
+    """The two masks of a region in their common bounding box, and how they are measured."""
 
     prediction: np.ndarray  # bool (D, H, W)
     reference: np.ndarray  # bool (D, H, W)

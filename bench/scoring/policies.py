@@ -16,7 +16,6 @@ from reports.records.metrics import METRICS
 
 OF_DATASET = "dataset"  # as a policy's name: the one of the data set
 
-
 RELEASE_POLICIES = MappingProxyType(
     dict.fromkeys(("brats2018", "brats2019", "brats2020", "brats2021", "fets", "msd01"), "brats")
     | dict.fromkeys(("brats2023", "brats2024"), "brats2023")
@@ -25,8 +24,7 @@ RELEASE_POLICIES = MappingProxyType(
 )
 OTHER_POLICY = "kits"  # of a user's own data: Dice and surface Dice 1 or 0, no distance
 
-# Inter-rater tolerances of the KiTS21 and KiTS23 challenges; KiTS19 takes them for what it has of
-# these regions.
+# Inter-rater tolerances of the KiTS21 and KiTS23 challenges; KiTS19 has some of these regions.
 KITS_TOLERANCES_MM = {
     "kidney": 1.0330772532390826,
     "kidney_and_masses": 1.0330772532390826,
@@ -34,31 +32,32 @@ KITS_TOLERANCES_MM = {
     "tumour": 1.1498198361434828,
 }
 NSD_TOLERANCES_MM = MappingProxyType(
-    dict.fromkeys(("kits19", "kits21", "kits23"), KITS_TOLERANCES_MM)
+    {"kits19": KITS_TOLERANCES_MM, "kits21": KITS_TOLERANCES_MM, "kits23": KITS_TOLERANCES_MM}
 )
 LEAST_TOLERANCE_MM = 1.0
 
 
 def choose_policy(info: DatasetInfo, asked: str = OF_DATASET) -> str:
-    """Return the name of the policy for a data set, which is its own unless another is asked for."""
-    return asked if asked != OF_DATASET else RELEASE_POLICIES.get(info.release, OTHER_POLICY)
+    """Return the name of the policy for a data set: its own, unless another is asked for."""
+    if asked != OF_DATASET:
+        return asked
+    return RELEASE_POLICIES.get(info.release, OTHER_POLICY)
 
 
 def score_empty(
     policy: str, n_reference_vox: int, n_predicted_vox: int, *, spacing_known: bool
 ) -> dict[str, float]:
     """Return all metrics of a case and region in which at least one mask is empty."""
-    return {
-        name: metric.score_empty(policy, n_reference_vox, n_predicted_vox)
-        if spacing_known or not metric.needs_spacing
-        else nan
-        for name, metric in METRICS.items()
-    }
+    scores = dict.fromkeys(METRICS, nan)
+    for name, metric in METRICS.items():
+        if spacing_known or not metric.needs_spacing:
+            scores[name] = metric.score_empty(policy, n_reference_vox, n_predicted_vox)
+    return scores
 
 
 def choose_tolerance_mm(
     info: DatasetInfo, region: str, spacing_mm: tuple[float, float, float]
 ) -> float:
-    """Return the challenge's tolerance, or the largest of the case's voxel edges and 1 mm: no finer than the grid."""
+    """Return the challenge's tolerance, else the largest of the case's voxel edges and 1 mm."""
     own = NSD_TOLERANCES_MM.get(info.release, {})
     return own.get(region, max(LEAST_TOLERANCE_MM, *spacing_mm))

@@ -1,10 +1,10 @@
-"""Small enhancing tumours taken as core: a usual last step on BraTS, reported beside the plain scores, never instead.
+"""Small enhancing tumours taken as core: a usual last step on BraTS.
 
-Predicted enhancing tumour of fewer than N voxels becomes necrosis. Whole tumour and core hold both
-classes, so no score but that of ET changes, and it changes to that of an empty prediction: all of
-it follows from the rows. What is gained comes from the policy, which takes an empty prediction of
-an absent tumour as perfect; N is therefore chosen on the inner validation cases, before the
-held-out ones are opened.
+Its scores are reported beside the plain ones, never instead. Predicted enhancing tumour of fewer
+than N voxels becomes necrosis. Whole tumour and core hold both classes, so only the scores of ET
+change, to those of an empty prediction: they follow from the plain scores. The gain comes from the
+policy, which takes an empty prediction of an absent tumour as perfect. N is therefore chosen on
+the inner validation cases, before the held-out ones are opened.
 
 Reference: Isensee et al. 2020, arXiv 2011.00848 (nnU-Net for BraTS 2020).
 """
@@ -30,17 +30,16 @@ AUTO, OFF = "auto", "0"
 
 @dataclass(frozen=True)
 class Cutoff:
-    """How many voxels a predicted enhancing tumour needs, and what was tried to find that out."""
+    """The number of voxels that a predicted enhancing tumour needs."""
 
     min_vox: int
-    tried: tuple[tuple[int, float], ...]  # see `PostProcessing`
-    policy: str
+    tried: tuple[tuple[int, float], ...]  # candidates with their mean Dice on validation cases
+    policy: str  # for empty masks
 
     def apply(self, rows: Iterable[CaseScore]) -> PostProcessing:
-        """Return the scores of ET as they are with this cutoff; other regions stay as they are."""
-        return PostProcessing(
-            REGION, self.min_vox, self.tried, drop_small(rows, self.min_vox, self.policy)
-        )
+        """Return the scores of ET with this cutoff; those of other regions do not change."""
+        scores = drop_small(rows, self.min_vox, self.policy)
+        return PostProcessing(REGION, self.min_vox, self.tried, scores)
 
 
 def is_known(info: DatasetInfo) -> bool:
@@ -51,10 +50,10 @@ def is_known(info: DatasetInfo) -> bool:
 def choose_cutoff(
     scoring: Scoring, score_validation: Callable[[], Sequence[CaseScore]]
 ) -> Cutoff | None:
-    """Return the cutoff that the protocol asks for; None if it asks for none or the data set has no such region.
+    """Return the cutoff that the protocol asks for; None if it asks for none or there is no ET.
 
     Under ``auto`` it is the candidate with the best mean Dice of ET on the validation cases, which
-    are scored for this alone. Of equal candidates the smallest wins, so that nothing is relabelled
+    are scored for this alone. The smallest of equal candidates wins, so that nothing is relabelled
     without a gain.
     """
     asked = scoring.spec.et_min_vox
@@ -63,33 +62,31 @@ def choose_cutoff(
     if asked != AUTO:
         return Cutoff(int(asked), (), scoring.policy_name)
     rows = score_validation()
-    tried = tuple(
-        (count, _mean_dice(drop_small(rows, count, scoring.policy_name)))
-        for count in CANDIDATES_VOX
-    )
+    tried = []
+    for count in CANDIDATES_VOX:
+        tried.append((count, _mean_dice(drop_small(rows, count, scoring.policy_name))))
     best = max(tried, key=lambda pair: -1.0 if isnan(pair[1]) else pair[1])
-    return Cutoff(best[0], tried, scoring.policy_name)
+    return Cutoff(best[0], tuple(tried), scoring.policy_name)
 
 
 def drop_small(rows: Iterable[CaseScore], min_vox: int, policy: str) -> tuple[CaseScore, ...]:
     """Return the scores of ET with predictions of fewer than ``min_vox`` voxels taken as none."""
-    return tuple(
-        _without_prediction(row, policy) if 0 < row.n_predicted_vox < min_vox else row
-        for row in rows
-        if row.region == REGION
-    )
+    kept = []
+    for row in rows:
+        if row.region == REGION:
+            small = 0 < row.n_predicted_vox < min_vox
+            kept.append(_without_prediction(row, policy) if small else row)
+    return tuple(kept)
 
 
 def relabel_small(classes: np.ndarray, info: DatasetInfo, min_vox: int) -> np.ndarray:
-    """Return a class map (D, H, W) with the rest of the core in place of less than ``min_vox`` enhancing voxels."""
+    """Return a class map (D, H, W) in which fewer than ``min_vox`` enhancing voxels are core."""
     regions = {region.name: region.classes for region in info.regions}
-    small = np.isin(classes, regions[REGION])
+    enhancing = np.isin(classes, regions[REGION])
+    if np.count_nonzero(enhancing) >= min_vox:
+        return classes
     (rest,) = set(regions[CORE]) - set(regions[REGION])
-    return (
-        np.where(small, classes.dtype.type(rest), classes)
-        if np.count_nonzero(small) < min_vox
-        else classes
-    )
+    return np.where(enhancing, classes.dtype.type(rest), classes)
 
 
 def _without_prediction(row: CaseScore, policy: str) -> CaseScore:

@@ -1,10 +1,10 @@
-"""The area of the surface between eight neighbouring voxels, for each of the 256 ways in which they can be filled.
+"""The area of the surface between eight neighbouring voxels, for each of their 256 fillings.
 
-Marching cubes with the surface halfway between voxels: each filling gives up to four plane pieces,
-and a piece is given by its area vector, the length of which is its area. Turned, mirrored and
-inverted fillings have the same pieces turned and mirrored, so 13 fillings say it all. Where the
-pieces of a filling are open to choice they are those of the public surface-distance code, so that
-surface Dice agrees with it and with MONAI (``use_subvoxels=True``).
+Marching cubes with the surface halfway between voxels: a filling gives up to four plane pieces,
+each given by its area vector, whose length is its area. Turned, mirrored and inverted fillings
+have the same pieces turned and mirrored, so 13 fillings are enough. Where the pieces of a filling
+are open to choice, they are those of the public surface-distance code, so that surface Dice agrees
+with it and with MONAI (``use_subvoxels=True``).
 
 Reference: Nikolov et al. 2021, J Med Internet Res 23(7):e26151 (surface Dice).
 """
@@ -39,20 +39,20 @@ PIECES: dict[int, tuple[tuple[int, int, int], ...]] = {
 
 
 def surface_codes(mask: np.ndarray) -> np.ndarray:
-    """Return which of the eight voxels around each voxel corner are filled; bool (D, H, W) to uint8 (D+1, H+1, W+1).
+    """Return which of the eight voxels around each voxel corner are filled, a bit for each.
 
-    Outside the mask nothing is filled. The surface passes where a code is neither 0 nor `FULL`.
+    From bool (D, H, W) to uint8 (D+1, H+1, W+1); outside the mask nothing is filled. The surface
+    passes where a code is neither 0 nor `FULL`.
     """
     codes: np.ndarray = np.pad(mask, 1).view(np.uint8)
     codes = codes[:, :, :-1] | codes[:, :, 1:] << 1
     codes = codes[:, :-1] | codes[:, 1:] << 2
-    codes = codes[:-1] | codes[1:] << 4  # bit 4 d + 2 h + w, as in CORNERS
-    return codes
+    return codes[:-1] | codes[1:] << 4  # bit 4 d + 2 h + w, as in CORNERS
 
 
 @cache
 def surface_areas_mm2(spacing_mm: tuple[float, float, float]) -> np.ndarray:
-    """Return the area in mm2 of each code's surface, float64 (256,); 0 for the empty and the full one."""
+    """Return the area in mm2 of each code's surface, float64 (256,)."""
     depth, height, width = spacing_mm
     face_mm2 = np.array([height * width, depth * width, depth * height]) / 8
     areas = np.zeros(256)
@@ -63,13 +63,12 @@ def surface_areas_mm2(spacing_mm: tuple[float, float, float]) -> np.ndarray:
 
 
 def _iter_alike(code: int) -> Iterator[tuple[int, Sequence[int]]]:
-    """Yield all turned, mirrored and inverted forms of a code, each with the axes that its pieces are taken from."""
+    """Yield all turned, mirrored and inverted forms of a code, with the axes of their pieces."""
     filled = [corner for bit, corner in enumerate(CORNERS) if code >> bit & 1]
     for axes, mirrored in product(permutations(range(3)), CORNERS):
-        moved = (
-            tuple(corner[axis] ^ flip for axis, flip in zip(axes, mirrored, strict=True))
-            for corner in filled
-        )
-        alike = sum(1 << CORNERS.index(corner) for corner in moved)
+        alike = 0
+        for corner in filled:
+            moved = (corner[axis] ^ flip for axis, flip in zip(axes, mirrored, strict=True))
+            alike |= 1 << CORNERS.index(tuple(moved))
         yield alike, axes
         yield FULL - alike, axes
