@@ -4,87 +4,72 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import wraps
 from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, get_type_hints
+from types import EllipsisType
+from typing import Any, TypeVar, cast, get_type_hints
 
 from typer import Option
 
 from methods.execution import Execution
+
+T = TypeVar("T")
+
+
+def option(default: T | EllipsisType, help: str, *, at_least: int | None = None) -> T:
+    """Declare an option of a command as a dataclass field; ``...``: it must be given."""
+    return cast(T, field(default=default, metadata={"help": help, "min": at_least}))
 
 
 @dataclass(frozen=True)
 class Request:
     """What to run, as it was typed; nothing is checked yet."""
 
-    methods: Annotated[
-        str, Option(help='Comma list or "all"; brackets set or sweep: "lora\\[rank=4,8],linear".')
-    ] = "all"
-    datasets: Annotated[
-        str, Option(help='Comma list of brats, kits, lits and datalists (.json), or "all".')
-    ] = "brats"
-    folds: Annotated[str, Option(help='Held-out folds: "0", "0,2", "0-4" or "all".')] = "0"
-    seeds: Annotated[str, Option(help='"0", "0,7" or "0-2".')] = "0"
-    shots: Annotated[
-        str | None,
-        Option(help='Few-shot: "1,5,10" training cases, nested, a protocol each; 0 = all.'),
-    ] = None
-    preset: Annotated[
-        str | None, Option(help="demo, quick or paper; default: quick with --data-root, else demo.")
-    ] = None
-    data_root: Annotated[
-        list[str] | None,
-        Option(
-            help="Folder of the data set, or NAME=FOLDER (repeatable); default: phantoms are "
-            "written."
-        ),
-    ] = None
-    backbone: Annotated[str | None, Option(help="See `list backbones`; default: the preset's.")] = (
-        None
+    methods: str = option(
+        "all", 'Comma list or "all"; brackets set or sweep: "lora\\[rank=4,8],linear".'
     )
-    weights: Annotated[
-        str | None, Option(help="Pre-training of the backbone; default: the preset's.")
-    ] = None
-    epochs: Annotated[int | None, Option(help="Training epochs; default: the preset's.")] = None
-    max_steps: Annotated[int | None, Option(help="Stop training after so many steps.")] = None
-    precision: Annotated[
-        str | None, Option(help="32-true, bf16-mixed or 16-mixed; default: the preset's.")
-    ] = None
-    set: Annotated[
-        list[str] | None,
-        Option(help="Any field of the protocol, as in --set train.lr=3e-4 (repeatable)."),
-    ] = None
-    skip_bad_cases: Annotated[
-        bool,
-        Option("--skip-bad-cases", help="Leave out cases that cannot be used, and record them."),
-    ] = False
-    out: Annotated[Path, Option(help="Where runs, phantoms and prepared data are kept.")] = Path(
-        "results"
+    datasets: str = option(
+        "brats", 'Comma list of brats, kits, lits and datalists (.json), or "all".'
     )
+    folds: str = option("0", 'Held-out folds: "0", "0,2", "0-4" or "all".')
+    seeds: str = option("0", '"0", "0,7" or "0-2".')
+    shots: str | None = option(
+        None, 'Few-shot: "1,5,10" training cases, nested, a protocol each; 0 = all.'
+    )
+    preset: str | None = option(
+        None, "demo, quick or paper; default: quick with --data-root, else demo."
+    )
+    data_root: list[str] | None = option(
+        None, "Folder of the data set, or NAME=FOLDER (repeatable); default: phantoms are written."
+    )
+    backbone: str | None = option(None, "See `list backbones`; default: the preset's.")
+    weights: str | None = option(None, "Pre-training of the backbone; default: the preset's.")
+    epochs: int | None = option(None, "Training epochs; default: the preset's.")
+    max_steps: int | None = option(None, "Stop training after so many steps.")
+    precision: str | None = option(None, "32-true, bf16-mixed or 16-mixed; default: the preset's.")
+    set: list[str] | None = option(
+        None, "Any field of the protocol, as in --set train.lr=3e-4 (repeatable)."
+    )
+    skip_bad_cases: bool = option(False, "Leave out cases that cannot be used, and record them.")
+    out: Path = option(Path("results"), "Where runs, phantoms and prepared data are kept.")
 
 
 @dataclass(frozen=True)
 class ComputeRequest:
     """Where and how to compute, as it was typed."""
 
-    device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
-    jobs: Annotated[
-        int | None,
-        Option(min=1, help="Runs at once; default: one a GPU, on a CPU one a core, at most 4."),
-    ] = None
-    slices_per_chunk: Annotated[
-        int,
-        Option(min=0, help="Slices that go through the backbone at once; 0 = all. Saves memory."),
-    ] = 0
-    checkpointing: Annotated[
-        bool,
-        Option(
-            "--checkpointing",
-            help="Compute activations twice instead of keeping them. Saves memory.",
-        ),
-    ] = False
+    device: str = option("auto", "auto, cpu, cuda, cuda:1 or mps.")
+    jobs: int | None = option(
+        None, "Runs at once; default: one a GPU, on a CPU one a core, at most 4.", at_least=1
+    )
+    slices_per_chunk: int = option(
+        0, "Slices that go through the backbone at once; 0 = all. Saves memory.", at_least=0
+    )
+    checkpointing: bool = option(
+        False, "Compute activations twice instead of keeping them. Saves memory."
+    )
 
     @property
     def execution(self) -> Execution:
@@ -95,41 +80,25 @@ class ComputeRequest:
 class TuneRequest:
     """How to tune, as it was typed."""
 
-    storage: Annotated[
-        str | None,
-        Option(
-            help="Optuna storage: a database URL or journal:FILE; default: tuning/optuna.db "
-            "below --out."
-        ),
-    ] = None
-    search: Annotated[
-        list[str] | None,
-        Option(
-            help="Search this instead of what is declared: lora.rank=2..64, train.lr=1e-4,1e-3 "
-            "(repeatable)."
-        ),
-    ] = None
-    only: Annotated[
-        str,
-        Option(
-            help="Search these dimensions alone, the others keep their defaults: "
-            "train.lr,lora.rank."
-        ),
-    ] = ""
-    study: Annotated[str, Option(help="Put in front of the studies' names, to begin new ones.")] = (
-        ""
+    storage: str | None = option(
+        None,
+        "Optuna storage: a database URL or journal:FILE; default: tuning/optuna.db below --out.",
     )
-    trial_epochs: Annotated[
-        int | None,
-        Option(min=1, help="Epochs of a trial; default: those of a run, 10 for the demo."),
-    ] = None
-    tune_per_fold: Annotated[
-        bool,
-        Option(
-            "--tune-per-fold",
-            help="A study for each fold; default: that of the first fold is used.",
-        ),
-    ] = False
+    search: list[str] | None = option(
+        None,
+        "Search this instead of what is declared: lora.rank=2..64, train.lr=1e-4,1e-3 "
+        "(repeatable).",
+    )
+    only: str = option(
+        "", "Search these dimensions alone, the others keep their defaults: train.lr,lora.rank."
+    )
+    study: str = option("", "Put in front of the studies' names, to begin new ones.")
+    trial_epochs: int | None = option(
+        None, "Epochs of a trial; default: those of a run, 10 for the demo.", at_least=1
+    )
+    tune_per_fold: bool = option(
+        False, "A study for each fold; default: that of the first fold is used."
+    )
 
     @property
     def dimensions(self) -> list[str]:
@@ -162,14 +131,19 @@ def takes(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 
 def _list_parameters(kind: type) -> list[Parameter]:
-    """Return a keyword parameter for each field of a dataclass."""
+    """Return a keyword parameter for each field of a dataclass.
+
+    A field that is no `option` must say in its own annotation what it is.
+    """
     hints = get_type_hints(kind, include_extras=True)
     parameters = []
     for item in fields(kind):
-        default = Parameter.empty if item.default is MISSING else item.default
+        hint = hints[item.name]
+        default: Any = Parameter.empty
+        if item.metadata:
+            names = [f"--{item.name.replace('_', '-')}"] if hint is bool else []
+            default = Option(item.default, *names, **item.metadata)
         parameters.append(
-            Parameter(
-                item.name, Parameter.KEYWORD_ONLY, default=default, annotation=hints[item.name]
-            )
+            Parameter(item.name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)
         )
     return parameters

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
 
 import torch
 import typer
 from rich.console import Console
 from rich.markup import escape
-from typer import Option
 
-from bench.cli.options import takes
+from bench.cli.options import option, takes
 from bench.cli.terminal import case_progress
 from bench.pretrain import train
 from bench.pretrain.card import write_weights
@@ -29,18 +27,17 @@ LAST = 50  # steps whose mean loss the card tells
 class PretrainOptions:
     """A recipe and the file to write, as they were typed."""
 
-    pretext: Annotated[
-        str, Option(help="dense, dense-plain (without nested shapes), contours or mae.")
-    ] = DEFAULT.pretext
-    backbone: Annotated[str, Option(help="tiny_vit (patch 8) or tiny_vit4 (patch 4).")] = (
-        DEFAULT.backbone
+    pretext: str = option(
+        DEFAULT.pretext, "dense, dense-plain (without nested shapes), contours or mae."
     )
-    steps: Annotated[int, Option(help="Optimiser steps.")] = DEFAULT.steps
-    batch: Annotated[int, Option(help="Scenes a step.")] = DEFAULT.batch
-    lr: Annotated[float, Option(help="Peak learning rate.")] = DEFAULT.lr
-    seed: Annotated[int, Option(help="Of the first weights and of the scenes.")] = DEFAULT.seed
-    out: Annotated[Path, Option(help="File to write; its card gets the suffix .json.")] = Path(
-        "results/pretrain/formula-vit.safetensors"
+    backbone: str = option(DEFAULT.backbone, "tiny_vit (patch 8) or tiny_vit4 (patch 4).")
+    steps: int = option(DEFAULT.steps, "Optimiser steps.")
+    batch: int = option(DEFAULT.batch, "Scenes a step.")
+    lr: float = option(DEFAULT.lr, "Peak learning rate.")
+    seed: int = option(DEFAULT.seed, "Of the first weights and of the scenes.")
+    out: Path = option(
+        Path("results/pretrain/formula-vit.safetensors"),
+        "File to write; its card gets the suffix .json.",
     )
 
 
@@ -53,16 +50,11 @@ def pretrain(options: PretrainOptions) -> None:
     Without options it makes the weights that ship with the package, which `--weights formula-vit`
     stands for.
     """
-    recipe = Recipe(
-        pretext=options.pretext,
-        backbone=options.backbone,
-        steps=options.steps,
-        batch=options.batch,
-        lr=options.lr,
-        seed=options.seed,
-    )
-    if options.out.suffix != ".safetensors":
-        raise SpecError(f"pretrain: --out must end in .safetensors, got {options.out}")
+    given = asdict(options)
+    out = given.pop("out")
+    recipe = Recipe(**given)
+    if out.suffix != ".safetensors":
+        raise SpecError(f"pretrain: --out must end in .safetensors, got {out}")
     torch.set_num_threads(1)  # the bits must not depend on the number of cores
     console = Console()
     started = time.process_time()
@@ -77,8 +69,7 @@ def pretrain(options: PretrainOptions) -> None:
     recent = losses[-LAST:]
     loss = round(sum(recent) / len(recent), 4)
     cpu_s = round(time.process_time() - started)
-    sha256 = write_weights(options.out, backbone, recipe, {"loss": loss, "cpu_s": cpu_s})
+    sha256 = write_weights(out, backbone, recipe, {"loss": loss, "cpu_s": cpu_s})
     console.print(
-        f"wrote {escape(str(options.out))} and its card: "
-        f"loss {loss}, {cpu_s} CPU s, SHA-256 {sha256}"
+        f"wrote {escape(str(out))} and its card: loss {loss}, {cpu_s} CPU s, SHA-256 {sha256}"
     )

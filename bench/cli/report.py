@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from typer import Option
 
 import methods
-from bench.cli.options import takes
+from bench.cli.options import option, takes
 from bench.cli.terminal import print_tables
 from bench.grid.cells import split_list
 from bench.tracking.store import Store, open_store
@@ -45,57 +44,32 @@ Kind = Literal[
 class ReportOptions:
     """What to report and how to show it, as it was typed."""
 
-    format: Annotated[Format, Option(help="What to print.")] = "terminal"
-    kind: Annotated[
-        Kind | None,
-        Option(
-            help="Which tables; all: every kind there is something for. Default: main; all in HTML."
-        ),
-    ] = None
-    dataset: Annotated[str | None, Option(help="Only this data set.")] = None
-    out: Annotated[Path | None, Option(help="Write to this file (with --figures: folder).")] = None
-    figures: Annotated[
-        bool,
-        Option(
-            "--figures",
-            help="Tables in all formats, macros, pictures and the page into --out FOLDER.",
-        ),
-    ] = False
-    versus: Annotated[str, Option(help="Test every method against this one.")] = ""
-    spread: Annotated[
-        Literal["auto", "cases", "runs"],
-        Option(
-            help="± over cases or over runs (folds and seeds); auto: runs where there are several."
-        ),
-    ] = "auto"
-    methods: Annotated[str, Option(help="Only these methods, in this order: a comma list.")] = ""
-    columns: Annotated[
-        str, Option(help="Only these columns: dice, dice/WT, hd95_mm, tuned_m, ...")
-    ] = ""
-    name: Annotated[list[str] | None, Option(help="Print a method so: lora=LoRA (repeatable).")] = (
-        None
+    format: Format = option("terminal", "What to print.")
+    kind: Kind | None = option(
+        None, "Which tables; all: every kind there is something for. Default: main; all in HTML."
     )
-    group: Annotated[
-        list[str] | None,
-        Option(help='Rows under a heading: "Adapters=adaptformer,med_adapter" (repeatable).'),
-    ] = None
-    reference: Annotated[
-        Path | None,
-        Option(help="CSV of published numbers to put beside ours: dataset,method,quantity,value."),
-    ] = None
-    per_dataset: Annotated[
-        bool,
-        Option("--per-dataset", help="A main table for each data set instead of all side by side."),
-    ] = False
-    macros: Annotated[
-        bool, Option("--macros", help="LaTeX commands for the numbers instead of tables.")
-    ] = False
-    intersection: Annotated[
-        bool, Option("--intersection", help="Compare on the cases that all methods have.")
-    ] = False
-    allow_mixed: Annotated[
-        bool, Option("--allow-mixed", help="Let different protocols into one table.")
-    ] = False
+    dataset: str | None = option(None, "Only this data set.")
+    out: Path | None = option(None, "Write to this file (with --figures: folder).")
+    figures: bool = option(
+        False, "Tables in all formats, macros, pictures and the page into --out FOLDER."
+    )
+    versus: str = option("", "Test every method against this one.")
+    spread: Literal["auto", "cases", "runs"] = option(
+        "auto", "± over cases or over runs (folds and seeds); auto: runs where there are several."
+    )
+    methods: str = option("", "Only these methods, in this order: a comma list.")
+    columns: str = option("", "Only these columns: dice, dice/WT, hd95_mm, tuned_m, ...")
+    name: list[str] | None = option(None, "Print a method so: lora=LoRA (repeatable).")
+    group: list[str] | None = option(
+        None, 'Rows under a heading: "Adapters=adaptformer,med_adapter" (repeatable).'
+    )
+    reference: Path | None = option(
+        None, "CSV of published numbers to put beside ours: dataset,method,quantity,value."
+    )
+    per_dataset: bool = option(False, "A main table for each data set instead of all side by side.")
+    macros: bool = option(False, "LaTeX commands for the numbers instead of tables.")
+    intersection: bool = option(False, "Compare on the cases that all methods have.")
+    allow_mixed: bool = option(False, "Let different protocols into one table.")
 
     def read(self) -> ReportRequest:
         """Check the options and return the report that they ask for.

@@ -6,26 +6,24 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 import psutil
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from typer import Option
 
-from bench.cli.options import ComputeRequest, Request, TuneRequest, takes
+from bench.cli.options import ComputeRequest, Request, TuneRequest, option, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
 from bench.cli.terminal import (
     EXIT_DONE,
     EXIT_FAILED,
-    EXIT_INTERRUPTED,
     GridDisplay,
     add_columns,
     case_progress,
     describe_spec,
     print_tables,
+    report_interrupt,
 )
 from bench.cli.tune import check_searches, search_values, with_budget
 from bench.grid.plan import Experiment, Plan, prepare_data
@@ -46,18 +44,14 @@ FAILURES = (Status.FAILED, Status.DIVERGED, Status.OOM)
 class RunOptions:
     """Which runs to repeat, and where their settings come from, as it was typed."""
 
-    force: Annotated[bool, Option("--force", help="Repeat runs that are done.")] = False
-    tune: Annotated[
-        int,
-        Option(min=0, help="Tune each method first, with so many trials, and run with the best."),
-    ] = 0
-    tuned: Annotated[
-        bool, Option("--tuned", help="Run with the best of the studies below --out.")
-    ] = False
-    settings: Annotated[
-        Path | None,
-        Option(help="Run with the values of this file, written by `tune --export-tuned`."),
-    ] = None
+    force: bool = option(False, "Repeat runs that are done.")
+    tune: int = option(
+        0, "Tune each method first, with so many trials, and run with the best.", at_least=0
+    )
+    tuned: bool = option(False, "Run with the best of the studies below --out.")
+    settings: Path | None = option(
+        None, "Run with the values of this file, written by `tune --export-tuned`."
+    )
 
 
 @commands.command()
@@ -100,11 +94,7 @@ def carry_out(
     try:
         specs = choose_values(plan.runs, experiment, slots, tuning, options, console)
     except KeyboardInterrupt:
-        console.print(
-            "interrupted while tuning: the trials that have ended are kept; "
-            "the same command does the rest"
-        )
-        return EXIT_INTERRUPTED
+        return report_interrupt(console, " while tuning: the trials that have ended are kept")
     console.print(f"settings: {describe_tuning(specs)}")
     plan = replace(plan, runs=tuple(specs))
     return run_plan(plan, experiment.out, slots, command, console, force=options.force)
@@ -170,11 +160,7 @@ def run_plan(
 
             run_grid(to_do, out, slots, on_event)
     except KeyboardInterrupt:
-        console.print(
-            f"interrupted: {len(results)} of {len(specs)} runs have ended; "
-            "the same command does the rest"
-        )
-        return EXIT_INTERRUPTED
+        return report_interrupt(console, f": {len(results)} of {len(specs)} runs have ended")
     finally:
         tracker.finish()
     return print_outcome([results[spec.run_id] for spec in specs], len(to_do), out, console)
@@ -226,23 +212,19 @@ def plan(request: Request) -> None:
 class PredictOptions:
     """What to segment, and with which run, as it was typed."""
 
-    run: Annotated[str, Option("--run", help="Id of a run that is done, or its folder.")]
-    input: Annotated[
-        list[str],
-        Option(
-            help="A case: its folder, its volume, its id in the run's data set, or CHANNEL=FILE "
-            "for each channel."
-        ),
-    ]
-    output: Annotated[Path, Option(help="File to write, .nii or .nii.gz.")]
-    out: Annotated[Path, Option(help="What `run` wrote to.")] = Path("results")
-    device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
-    data_root: Annotated[
-        Path | None, Option(help="Where the run's data are now, if they were moved.")
-    ] = None
-    weights: Annotated[
-        str | None, Option(help="Where the file of pre-trained weights is now, if it was moved.")
-    ] = None
+    run: str = option(..., "Id of a run that is done, or its folder.")
+    input: list[str] = option(
+        ...,
+        "A case: its folder, its volume, its id in the run's data set, or CHANNEL=FILE for each "
+        "channel.",
+    )
+    output: Path = option(..., "File to write, .nii or .nii.gz.")
+    out: Path = option(Path("results"), "What `run` wrote to.")
+    device: str = option("auto", "auto, cpu, cuda, cuda:1 or mps.")
+    data_root: Path | None = option(None, "Where the run's data are now, if they were moved.")
+    weights: str | None = option(
+        None, "Where the file of pre-trained weights is now, if it was moved."
+    )
 
 
 @commands.command()

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json as json_format
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from typer import Option
 
+from bench.cli.options import option, takes
 from bench.cli.terminal import add_columns, case_progress
 from bench.scoring.label_files import Pairing, pair_files, read_pair
 from bench.scoring.metrics import Scoring, score_case
@@ -28,37 +28,37 @@ from reports.records.run import CaseScore, PostProcessing
 commands = typer.Typer()
 
 
+@dataclass(frozen=True)
+class ScoreOptions:
+    """Which label files to score, and how, as it was typed."""
+
+    reference: Path = option(..., "Label file, or a folder of them: a data root will do.")
+    prediction: Path = option(..., "Label file, or a folder of them; of any tool.")
+    dataset: str = option(..., "brats, kits or lits: label values, regions, rule for empty masks.")
+    release: str | None = option(
+        None, "brats2020, brats2023, msd01, kits23, ...; default: by the references' names."
+    )
+    set: list[str] | None = option(
+        None, "A field of the scoring, as in --set eval.hd95=pooled (repeatable)."
+    )
+    json: bool = option(False, "Print JSON instead of tables.")
+
+
 @commands.command()
-def score(
-    reference: Annotated[
-        Path, Option(help="Label file, or a folder of them: a data root will do.")
-    ],
-    prediction: Annotated[Path, Option(help="Label file, or a folder of them; of any tool.")],
-    dataset: Annotated[
-        str, Option(help="brats, kits or lits: label values, regions, rule for empty masks.")
-    ],
-    release: Annotated[
-        str | None,
-        Option(help="brats2020, brats2023, msd01, kits23, ...; default: by the references' names."),
-    ] = None,
-    set: Annotated[
-        list[str] | None,
-        Option(help="A field of the scoring, as in --set eval.hd95=pooled (repeatable)."),
-    ] = None,
-    json: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
-) -> None:
+@takes(ScoreOptions)
+def score(options: ScoreOptions) -> None:
     """Score label files that anybody has made, by the code that scores a run.
 
     Files of two folders belong together if they are of one case: called as the case, or as its
     label.
     """
-    spec = _read_spec(set or ())
-    pairing = pair_files(dataset, reference, prediction, release)
+    spec = _read_spec(options.set or ())
+    pairing = pair_files(options.dataset, options.reference, options.prediction, options.release)
     scoring = Scoring(pairing.info, spec)
     cutoff = choose_cutoff(scoring, lambda: ())
     rows = _score_pairs(pairing, scoring)
     processed = cutoff.apply(rows) if cutoff else None
-    if json:
+    if options.json:
         typer.echo(_format_json(pairing, scoring, rows, processed))
     else:
         _print_tables(pairing, scoring, rows, processed)
@@ -105,7 +105,7 @@ def _format_json(
         "postprocessing": processed,
         "without_prediction": pairing.without_prediction,
     }
-    return json_format.dumps(to_plain(record, "score"), indent=1, allow_nan=False)
+    return json.dumps(to_plain(record, "score"), indent=1, allow_nan=False)
 
 
 def _print_tables(

@@ -15,7 +15,7 @@ from typer import Argument, Option
 
 import datasets
 import methods
-from bench.cli.options import takes
+from bench.cli.options import option, takes
 from bench.cli.terminal import EXIT_DONE, EXIT_FAILED, add_columns
 from bench.cost.inventory import MethodCount, NetworkShape, count_methods, read_network_shape
 from bench.grid.cells import parse_methods, parse_names
@@ -34,23 +34,14 @@ class ListOptions:
     """What to list, and on which network to count, as it was typed."""
 
     registry: Annotated[Literal["methods", "datasets", "backbones"], Argument(help="What to list.")]
-    backbone: Annotated[
-        str | None, Option(help="Count what each method trains on this backbone.")
-    ] = None
-    patch: Annotated[
-        str | None, Option(help="Patch of the count, D,H,W in voxels; default 128,128,128.")
-    ] = None
-    channels: Annotated[
-        int | None, Option(min=1, help="Input channels of the count; default 4.")
-    ] = None
-    classes: Annotated[int | None, Option(min=1, help="Classes of the count; default 4.")] = None
-    also_train: Annotated[
-        str | None,
-        Option(
-            help="What trains beside the method: decoder (default) or paper, as model.also_train."
-        ),
-    ] = None
-    json: Annotated[bool, Option("--json", help="Print the count as JSON.")] = False
+    backbone: str | None = option(None, "Count what each method trains on this backbone.")
+    patch: str | None = option(None, "Patch of the count, D,H,W in voxels; default 128,128,128.")
+    channels: int | None = option(None, "Input channels of the count; default 4.", at_least=1)
+    classes: int | None = option(None, "Classes of the count; default 4.", at_least=1)
+    also_train: str | None = option(
+        None, "What trains beside the method: decoder (default) or paper, as model.also_train."
+    )
+    json: bool = option(False, "Print the count as JSON.")
 
     def name_count_options(self) -> list[str]:
         """Return those given of the options that are for counting parameters."""

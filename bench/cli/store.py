@@ -23,6 +23,7 @@ from bench.tracking import publishing
 from bench.tracking.connection import default_uri, prepare_environment
 from bench.tracking.local_store import describe_browsing, repair_moved
 from bench.tracking.store import open_store
+from datasets.base import list_first
 from reports.analysis.run_pair import (
     RegionDifference,
     compare_regions,
@@ -35,7 +36,6 @@ from reports.records.run import RunResult
 from reports.tables.differences import interval_cell
 
 commands = typer.Typer()
-NAMED = 5  # run ids that a refusal lists
 
 
 @commands.command()
@@ -122,10 +122,7 @@ def match_run(results: Sequence[RunResult], text: str) -> RunResult:
         raise ValueError(
             "compare: the tracking store holds no result yet (make some with `python -m bench run`)"
         )
-    names = [run.run_id for run in found or results]
-    listed = ", ".join(names[:NAMED])
-    if len(names) > NAMED:
-        listed += f" and {len(names) - NAMED} more"
+    listed = list_first([run.run_id for run in found or results])
     what = f"fits {len(found)} of them: {listed}" if found else f"fits none of {listed}"
     raise ValueError(
         f"compare: a run must be the id of one run, or a part of it, got '{text}', which {what}"

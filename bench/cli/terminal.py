@@ -40,6 +40,12 @@ STYLES = {
 FIT_FRAC = 0.85  # how much of a run is training; the rest is scoring
 
 
+def report_interrupt(console: Console, what: str) -> int:
+    """Print what an interrupt has left, and return the exit code for it."""
+    console.print(f"interrupted{what}; the same command does the rest")
+    return EXIT_INTERRUPTED
+
+
 def add_columns(table: Table, words: Sequence[str] = (), numbers: Sequence[str] = ()) -> Table:
     """Add columns of words, which fold, and then columns of numbers, which keep to the right."""
     for heading in words:

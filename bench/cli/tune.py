@@ -6,17 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from filelock import FileLock
 from rich.console import Console
 from rich.markup import escape
-from typer import Option
 
-from bench.cli.options import ComputeRequest, Request, TuneRequest, takes
+from bench.cli.options import ComputeRequest, Request, TuneRequest, option, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
-from bench.cli.terminal import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, StudyDisplay, print_tables
+from bench.cli.terminal import EXIT_DONE, EXIT_FAILED, StudyDisplay, print_tables, report_interrupt
 from bench.grid.plan import Experiment
 from bench.grid.runner import Slots, choose_slots
 from bench.specs.protocol import SpecError
@@ -38,18 +36,15 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600}
 class BudgetOptions:
     """How long and by which rules to search, as it was typed."""
 
-    trials: Annotated[int | None, Option(min=1, help="Trials for each method; default 20.")] = None
-    budget: Annotated[
-        str | None,
-        Option(help="Seconds of training for each method instead, as in 90s, 30m or 2h."),
-    ] = None
-    sampler: Annotated[str, Option(help="tpe, gp, random, cmaes or qmc.")] = "tpe"
-    pruner: Annotated[str, Option(help="median, wilcoxon or none.")] = "median"
-    objectives: Annotated[str, Option(help="dice, or dice,params for a Pareto front.")] = "dice"
-    tune_seed: Annotated[int, Option(help="Seed of the sampler.")] = 0
-    export_tuned: Annotated[
-        Path | None, Option(help="Write the best values to this TOML file.")
-    ] = None
+    trials: int | None = option(None, "Trials for each method; default 20.", at_least=1)
+    budget: str | None = option(
+        None, "Seconds of training for each method instead, as in 90s, 30m or 2h."
+    )
+    sampler: str = option("tpe", "tpe, gp, random, cmaes or qmc.")
+    pruner: str = option("median", "median, wilcoxon or none.")
+    objectives: str = option("dice", "dice, or dice,params for a Pareto front.")
+    tune_seed: int = option(0, "Seed of the sampler.")
+    export_tuned: Path | None = option(None, "Write the best values to this TOML file.")
 
     @property
     def fields(self) -> dict[str, object]:
@@ -86,10 +81,8 @@ def tune(
     try:
         records = search_values(specs, experiment, slots, tuning, console)
     except KeyboardInterrupt:
-        console.print(
-            "interrupted: the trials that have ended are kept; the same command does the rest"
-        )
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        interrupted = report_interrupt(console, ": the trials that have ended are kept")
+        raise typer.Exit(interrupted) from None
     if options.export_tuned is not None:
         _export(records, options.export_tuned, console)
     console.print(
