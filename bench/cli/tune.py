@@ -24,7 +24,6 @@ from bench.tuning.campaign import LOCK, plan_studies, run_studies
 from bench.tuning.space import build_space, check_only, check_owners, split_values
 from reports.records.run import Status
 from reports.records.study import TUNING, StudyRecord
-from reports.tables.tuning import tuning_tables
 
 commands = typer.Typer()
 DEFAULT_TRIALS = 20
@@ -142,6 +141,7 @@ def search_values(
 ) -> list[StudyRecord]:
     """Carry out the studies of a grid, send them to MLflow and print what they have found."""
     from bench.tracking.publishing import Tracker  # imports pandas
+    from reports.tables.tuning import tuning_tables
 
     folder = experiment.out / TUNING
     plans = plan_studies(
