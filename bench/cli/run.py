@@ -27,7 +27,8 @@ from bench.cli.terminal import (
 )
 from bench.cli.tune import check_searches, search_values, with_budget
 from bench.grid.plan import Experiment, Plan, prepare_data
-from bench.grid.runner import Event, Slots, adopt_ended, choose_slots, run_grid, split_finished
+from bench.grid.runner import Event, promote_finished_attempts, run_grid, split_finished
+from bench.grid.slots import Slots, choose_slots
 from bench.specs.folders import RUNS, run_folder
 from bench.specs.run import RunSpec
 from bench.tracking.connection import default_uri
@@ -136,7 +137,7 @@ def run_plan(
 
     specs = plan.runs
     with case_progress(console) as on_case:
-        adopt_ended(specs, out)
+        promote_finished_attempts(specs, out)
         finished, to_do = ([], list(specs)) if force else split_finished(specs, out)
         prepare_data(to_do, plan.sources, out, on_case)
     group = begin_group(specs, command, out)

@@ -16,7 +16,7 @@ from bench.cli.options import ComputeRequest, Request, TuneRequest, option, take
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
 from bench.cli.terminal import EXIT_DONE, EXIT_FAILED, StudyDisplay, print_tables, report_interrupt
 from bench.grid.plan import Experiment
-from bench.grid.runner import Slots, choose_slots
+from bench.grid.slots import Slots, choose_slots
 from bench.specs.protocol import SpecError
 from bench.specs.run import RunSpec
 from bench.tuning.best_values import take_best, write_toml

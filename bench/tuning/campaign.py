@@ -19,7 +19,7 @@ from filelock import FileLock
 
 import methods
 from bench.grid.children import Child, start_child
-from bench.grid.runner import Slots
+from bench.grid.slots import Slots
 from bench.run.cases import open_data
 from bench.specs.run import MethodSpec, Place, RunSpec
 from bench.tuning.pictures import draw_study

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.grid.runner import choose_slots, split_finished
+from bench.grid.runner import split_finished
+from bench.grid.slots import choose_slots
 from bench.specs.folders import run_folder
 from bench.specs.protocol import Protocol, SpecError
 from bench.specs.run import MethodSpec, RunSpec

@@ -1,0 +1,79 @@
+"""How many runs go on at once, and on which devices."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from bench.specs.protocol import SpecError
+from methods.execution import PLAIN, Execution
+
+MOST_ON_CPU = 4  # runs at once, unless --jobs says otherwise
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The places of the runs that go on at once."""
+
+    devices: tuple[str, ...]  # one entry a slot
+    threads: int  # of each run
+    execution: Execution = PLAIN
+
+
+def choose_slots(asked: str, jobs: int | None = None, execution: Execution = PLAIN) -> Slots:
+    """Return a slot for each of the jobs; several devices are dealt out in turn.
+
+    Args:
+        asked: as in `choose_devices`.
+        jobs: runs at once; None = `count_jobs`.
+
+    Raises: SpecError if the device is not on this machine.
+    """
+    devices = choose_devices(asked)
+    cores = count_cores()
+    jobs = jobs or count_jobs(devices, cores)
+    dealt = tuple(devices[slot % len(devices)] for slot in range(jobs))
+    return Slots(dealt, max(1, cores // jobs), execution)
+
+
+def choose_devices(asked: str) -> list[str]:
+    """Return the devices that ``auto``, a kind such as ``cuda``, or ``cuda:1`` stands for.
+
+    ``auto`` means the GPUs that torch sees, else Apple's, else the CPU. Raises: SpecError if the
+    device is not on this machine.
+    """
+    devices = find_devices()
+    if asked == "auto":
+        return next(iter(devices.values()))
+    if asked in devices:
+        return devices[asked]
+    if asked in devices.get("cuda", []):
+        return [asked]
+    raise SpecError(
+        f"--device: '{asked}' is not on this machine (auto, cpu, or one that torch sees)"
+    )
+
+
+def find_devices() -> dict[str, list[str]]:
+    """Return the devices of this machine by their kind, the fastest kind first."""
+    import torch
+
+    devices = {}
+    if n_gpus := torch.cuda.device_count():
+        devices["cuda"] = [f"cuda:{number}" for number in range(n_gpus)]
+    if torch.backends.mps.is_available():
+        devices["mps"] = ["mps"]
+    devices["cpu"] = ["cpu"]
+    return devices
+
+
+def count_jobs(devices: list[str], cores: int) -> int:
+    """Return how many runs go on at once if nobody says: one a GPU, some on a CPU."""
+    return min(cores, MOST_ON_CPU) if devices == ["cpu"] else len(devices)
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
