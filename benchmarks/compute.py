@@ -10,8 +10,8 @@ LoRA in the last half of the blocks and LoRA in all of them to full fine-tuning.
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,20 +19,16 @@ import torch
 
 import methods
 from bench.cost.flops import MacCounter, count_training, pass_both_ways
+from bench.cost.inventory import NetworkShape, read_network_shape
 from bench.cost.measure import count_parameters
-from bench.grid.cells import parse_methods
-from bench.models.build import build_segmenter
-from bench.models.segmenter import Segmenter, apply_method
+from benchmarks.network import build_network
 
-CHANNELS, CLASSES = 4, 4
 HALF = "lora[blocks=last_half]"
 ORDER = ("linear", HALF, "lora", "full")
 HEAD = (
     "| method | tuned, M | forward, GMAC | training, GMAC | of full |",
     "| --- | ---: | ---: | ---: | ---: |",
 )
-
-Patch = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -44,9 +40,34 @@ class Row:
     uncounted: tuple[str, ...]
 
 
-def count_row(method: str, backbone: str, patch: Patch) -> Row:
+def main() -> int:
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="vit_b16")
+    parser.add_argument("--patch", default="128,128,128", help="D,H,W in voxels")
+    arguments = parser.parse_args()
+    shape = read_network_shape(arguments.backbone, arguments.patch)
+    rows = count_rows(shape)
+    print("\n".join(format_table(rows)))
+    unknown = {name for row in rows.values() for name in row.uncounted}
+    if unknown:
+        print(f"without a rule: {', '.join(sorted(unknown))}")
+    in_order = all(
+        rows[low].training_gmac < rows[high].training_gmac for low, high in pairwise(ORDER)
+    )
+    return int(bool(unknown) or not in_order)
+
+
+def count_rows(shape: NetworkShape) -> dict[str, Row]:
+    """Return the counts of all methods by name, LoRA's half in front of LoRA."""
+    names = methods.names()
+    names.insert(names.index("lora"), HALF)
+    return {name: count_row(name, shape) for name in names}
+
+
+def count_row(method: str, shape: NetworkShape) -> Row:
     with torch.device("meta"):
-        model, volume = build(method, backbone, patch), torch.empty(1, CHANNELS, *patch)
+        model = build_network(method, shape)
+        volume = torch.empty(1, shape.channels, *shape.patch)
     with torch.no_grad(), MacCounter() as forward:
         model.eval()(volume)
     training_gmac, uncounted = count_training(pass_both_ways(model), volume)
@@ -54,42 +75,13 @@ def count_row(method: str, backbone: str, patch: Patch) -> Row:
     return Row(method, count_parameters(model).tuned, forward.macs / 1e9, training_gmac, names)
 
 
-def build(method: str, backbone: str, patch: Patch) -> Segmenter:
-    (spec,) = parse_methods(method)
-    model = build_segmenter(
-        backbone, "none", in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0
-    )
-    apply_method(model, spec.build(), seed=0)
-    return model
-
-
-def list_methods() -> list[str]:
-    names = methods.names()
-    return [*names[: names.index("lora")], HALF, *names[names.index("lora") :]]
-
-
-def format_row(row: Row, full: Row) -> str:
-    share = row.training_gmac / full.training_gmac
-    return f"| {row.method} | {row.tuned / 1e6:.3f} | {row.forward_gmac:.1f} | {row.training_gmac:.1f} | {share:.2f} |"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--backbone", default="vit_b16")
-    parser.add_argument("--patch", default="128,128,128", help="D,H,W in voxels")
-    arguments = parser.parse_args()
-    depth, height, width = map(int, arguments.patch.split(","))
-    rows = {
-        name: count_row(name, arguments.backbone, (depth, height, width)) for name in list_methods()
-    }
-    print(*HEAD, *(format_row(row, rows["full"]) for row in rows.values()), sep="\n")
-    unknown = sorted({name for row in rows.values() for name in row.uncounted})
-    if unknown:
-        print(f"without a rule: {', '.join(unknown)}")
-    training = [rows[name].training_gmac for name in ORDER]
-    return 0 if not unknown and all(low < high for low, high in pairwise(training)) else 1
+def format_table(rows: dict[str, Row]) -> list[str]:
+    lines = [*HEAD]
+    for row in rows.values():
+        share = row.training_gmac / rows["full"].training_gmac
+        gmacs = f"{row.forward_gmac:.1f} | {row.training_gmac:.1f}"
+        lines.append(f"| {row.method} | {row.tuned / 1e6:.3f} | {gmacs} | {share:.2f} |")
+    return lines
 
 
 if __name__ == "__main__":

@@ -13,19 +13,20 @@ float32 size, the median patch 5 ms, or the many cases 10 % more memory than the
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
+from statistics import median
 
 import nibabel as nib
 import numpy as np
+
+from benchmarks.child import run_in_child
 
 MIB = 2**20
 LARGEST_FACTOR, LARGEST_PATCH_MS, LARGEST_GROWTH = 4.0, 5.0, 0.10
@@ -33,21 +34,13 @@ PATCH = (128, 128, 128)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--slices", type=int, default=600)
-    parser.add_argument(
-        "--cases", type=int, default=500, help="the many; the few are a tenth of them"
-    )
+    parser.add_argument("--cases", type=int, default=500, help="the few are a tenth of them")
     parser.add_argument("--skip-ct", action="store_true", help="leave out the large volume")
     parser.add_argument("--skip-cases", action="store_true", help="leave out the training")
-    parser.add_argument("--child", default="", help=argparse.SUPPRESS)  # what a child is to do
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.child:
-        print(json.dumps(CHILDREN[arguments.child](arguments.folder, arguments.cases)))
-        return 0
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that are measured
     passed = []
     with tempfile.TemporaryDirectory() as folder:
         if not arguments.skip_ct:
@@ -60,41 +53,35 @@ def main() -> int:
 def measure_ct(folder: Path, n_slices: int) -> bool:
     shape = (512, 512, n_slices)
     write_ct(folder / "ct", shape)
-    packed = folder / "ct" / "volume-0.nii.gz"
     float32_mib = 4 * float(np.prod(shape)) / MIB
-    packed_mib = packed.stat().st_size / MIB
-    print(
-        f"CT of {n_slices}x512x512 voxels, int16: {packed_mib:.0f} MiB packed, {float32_mib:.0f} MiB float32"
-    )
-    found = run_child("prepare", folder)
-    factor = found["peak_mib"] / float32_mib
-    print(
-        f"  prepared in {found['seconds']:.0f} s, peak {found['peak_mib']:.0f} MiB resident: {factor:.2f} x float32"
-    )
-    patch = run_child("patches", folder)
-    clock, processor = patch["clock_ms"], patch["processor_ms"]
-    times = f"{clock:.2f} ms on the clock, {processor:.2f} ms of the processor (medians, warm)"
-    print(f"  128^3 patch, image and label: {times}")
-    print(f"  128^3 patch out of the .nii.gz: {patch['packed_ms']:.0f} ms on the clock")
-    return factor < LARGEST_FACTOR and clock < LARGEST_PATCH_MS
+    packed_mib = (folder / "ct" / "volume-0.nii.gz").stat().st_size / MIB
+    sizes = f"{packed_mib:.0f} MiB packed, {float32_mib:.0f} MiB float32"
+    print(f"CT of {n_slices}x512x512 voxels, int16: {sizes}")
+    seconds, peak_mib = run_in_child(prepare_ct, folder)
+    factor = peak_mib / float32_mib
+    resident = f"{peak_mib:.0f} MiB resident: {factor:.2f} x float32"
+    print(f"  prepared in {seconds:.0f} s, peak {resident}")
+    clock_ms, processor_ms, packed_ms = run_in_child(read_patches, folder)
+    times = f"{clock_ms:.2f} ms on the clock, {processor_ms:.2f} ms of the processor"
+    print(f"  128^3 patch, image and label: {times} (medians, warm)")
+    print(f"  128^3 patch out of the .nii.gz: {packed_ms:.0f} ms on the clock")
+    return factor < LARGEST_FACTOR and clock_ms < LARGEST_PATCH_MS
 
 
 def measure_cases(folder: Path, n_cases: int) -> bool:
-    peaks = {}
+    peaks = []
     for count in (n_cases // 10, n_cases):
-        found = run_child("train", folder, count)
-        peaks[count] = found["peak_mib"]
-        print(
-            f"  {count:4} cases, {found['arrays_mib']:.0f} MiB of arrays: peak {found['peak_mib']:.1f} MiB "
-            f"({found['status']})"
-        )
-    few, many = peaks.values()
-    print(f"  {many / few - 1:+.1%}")
-    return many / few - 1 < LARGEST_GROWTH
+        status, peak_mib, arrays_mib = run_in_child(train, folder, count)
+        peaks.append(peak_mib)
+        arrays = f"{arrays_mib:.0f} MiB of arrays"
+        print(f"  {count:4} cases, {arrays}: peak {peak_mib:.1f} MiB ({status})")
+    growth = peaks[1] / peaks[0] - 1
+    print(f"  {growth:+.1%}")
+    return growth < LARGEST_GROWTH
 
 
 def write_ct(folder: Path, shape: tuple[int, int, int]) -> None:
-    """Write a body in air with a liver and a tumour; noise, so that it packs no better than a scan."""
+    """Write a body in air with a liver and a tumour; its noise packs no better than a scan's."""
     rng = np.random.default_rng(0)
     folder.mkdir()
     image = np.full(shape, -1000, dtype=np.int16)
@@ -109,113 +96,58 @@ def write_ct(folder: Path, shape: tuple[int, int, int]) -> None:
     nib.save(nib.Nifti1Image(label, affine), folder / "segmentation-0.nii.gz")
 
 
-def run_child(task: str, folder: Path, n_cases: int = 0) -> dict[str, float]:
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.data",
-        "--child",
-        task,
-        "--folder",
-        str(folder),
-        "--cases",
-        str(n_cases),
-    ]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def prepare_here(folder: Path, _: int) -> dict[str, float]:
+def prepare_ct(folder: Path) -> tuple[float, float]:
+    """Return the seconds, and the largest resident memory of this process in MiB (Linux)."""
     import datasets
     from datasets.prepared.prepare import prepare
 
     dataset = datasets.build("lits", folder / "ct")
     started = time.perf_counter()
     prepare(dataset, dataset.find_cases(), folder / "cache")
-    return {"seconds": time.perf_counter() - started, "peak_mib": peak_mib()}
+    seconds = time.perf_counter() - started
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def read_here(folder: Path, _: int) -> dict[str, float]:
+def read_patches(folder: Path) -> tuple[float, float, float]:
+    """Return ms of a patch: on the clock, of the processor, and out of the packed file."""
     import datasets
     from datasets.prepared.prepare import prepare
 
     dataset = datasets.build("lits", folder / "ct")
     (case,) = prepare(dataset, dataset.find_cases(), folder / "cache")
     rng = np.random.default_rng(0)
-    starts = [
-        tuple(int(rng.integers(room)) for room in np.subtract(case.shape, PATCH)) for _ in range(60)
-    ]
+    room = np.subtract(case.shape, PATCH)
+    starts = [tuple(map(int, rng.integers(room))) for _ in range(60)]
     clock, processor = [], []
     for start in starts[:10] + starts:  # the first ten warm up
-        began = time.perf_counter(), time.process_time()
+        clock_began = time.perf_counter()
+        processor_began = time.process_time()
         case.read_patch(start, PATCH)
-        clock.append(time.perf_counter() - began[0])
-        processor.append(time.process_time() - began[1])
-    began_packed = time.perf_counter()
+        clock.append(time.perf_counter() - clock_began)
+        processor.append(time.process_time() - processor_began)
+    packed_began = time.perf_counter()
     np.asarray(nib.load(folder / "ct" / "volume-0.nii.gz").dataobj[100:228, 100:228, -128:])
-    packed = time.perf_counter() - began_packed
-    medians = statistics.median(clock[10:]), statistics.median(processor[10:]), packed
-    return dict(
-        zip(
-            ("clock_ms", "processor_ms", "packed_ms"),
-            (1000 * each for each in medians),
-            strict=True,
-        )
-    )
+    packed = time.perf_counter() - packed_began
+    return 1000 * median(clock[10:]), 1000 * median(processor[10:]), 1000 * packed
 
 
-def train_here(folder: Path, n_cases: int) -> dict[str, object]:
-    """Train on phantoms in a child of this process, as `bench run` does, and return the child's peak."""
+def train(folder: Path, n_cases: int) -> tuple[str, float, float]:
+    """Train on phantoms as `bench run` does, in a child; return status, its peak and the arrays."""
     from bench.cli.app import main as bench
 
     root, out = folder / "phantoms", folder / f"results{n_cases}"
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-    sys.stdout = sys.stderr  # the last line of the true one is the answer
+    sys.stdout = sys.stderr
     assert bench(["data", "demo", "--cases", str(n_cases), "--out", str(root)]) == 0
-    settings = [
-        "data.patches_per_epoch=100",
-        "data.n_folds=10",
-        "data.val_frac=0.05",
-        "train.val_every=2",
-    ]
-    options = [word for setting in settings for word in ("--set", setting)]
-    command = [
-        "run",
-        "--methods",
-        "linear",
-        "--preset",
-        "demo",
-        "--data-root",
-        str(root),
-        "--epochs",
-        "2",
-        "--out",
-        str(out),
-    ]
-    bench([*command, "--device", "cpu", *options])
-    (record,) = [json.loads(file.read_text()) for file in out.glob("runs/*/result.json")]
-    sys.stdout = sys.__stdout__
+    command = ["run", "--methods", "linear", "--preset", "demo", "--epochs", "2"]
+    command += ["--data-root", str(root), "--out", str(out), "--device", "cpu"]
+    command += ["--set", "data.patches_per_epoch=100", "--set", "data.n_folds=10"]
+    command += ["--set", "data.val_frac=0.05", "--set", "train.val_every=2"]
+    bench(command)
+    (file,) = out.glob("runs/*/result.json")
+    record = json.loads(file.read_text())
     arrays = sum(file.stat().st_size for file in out.glob("cache/**/*.npy"))
-    return {
-        "status": record["status"],
-        "peak_mib": record["cost"]["peak_memory_mib"],
-        "arrays_mib": arrays / MIB,
-    }
-
-
-def peak_mib() -> float:
-    """Return the largest resident memory of this process so far (Linux counts in KiB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MIB
-
-
-CHILDREN = {"prepare": prepare_here, "patches": read_here, "train": train_here}
+    return record["status"], record["cost"]["peak_memory_mib"], arrays / MIB
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ everything. Exit code 1 if it is above 20 s or torch is imported.
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from benchmarks.made_store import fill_store, make_runs
@@ -24,7 +24,7 @@ LIMIT_S = 20.0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1000)
     n_runs = parser.parse_args().runs
     with tempfile.TemporaryDirectory() as scratch:

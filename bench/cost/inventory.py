@@ -62,10 +62,10 @@ class MethodCount:
 
 def read_network_shape(
     backbone: str,
-    patch: str | None,
-    channels: int | None,
-    classes: int | None,
-    also_train: str | None,
+    patch: str | None = None,
+    channels: int | None = None,
+    classes: int | None = None,
+    also_train: str | None = None,
 ) -> NetworkShape:
     """Return the shape that a user has typed; None stands for the default.
 

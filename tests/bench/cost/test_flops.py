@@ -1,4 +1,4 @@
-"""Multiply-accumulates against closed forms, against torch's own counter, and of two counters against each other."""
+"""Multiply-accumulates against closed forms and torch's counter, and our two counters compared."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 import methods
 from bench.cost import mac_rules
 from bench.cost.flops import MacCounter, count_compute, count_training, pass_both_ways
+from bench.cost.inventory import NetworkShape
 from bench.cost.traced_flops import count_forward
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
-from benchmarks.compute import HEAD, ORDER, count_row, format_row, list_methods
+from benchmarks.compute import ORDER, count_rows, format_table
 from methods.executed import set_execution
 from methods.execution import Execution
 
@@ -260,10 +261,8 @@ def test_networks_without_data_count_alike():
 def test_the_documented_table_is_that_of_the_code_and_in_order():
     """Every row is counted anew, for ViT-B/16 and the patch of the table."""
     documented = (ROOT / "docs" / "measuring.md").read_text()
-    rows = {name: count_row(name, "vit_b16", (128, 128, 128)) for name in list_methods()}
-    assert (
-        "\n".join([*HEAD, *(format_row(row, rows["full"]) for row in rows.values())]) in documented
-    )
+    rows = count_rows(NetworkShape("vit_b16"))
+    assert "\n".join(format_table(rows)) in documented
     training = [rows[name].training_gmac for name in ORDER]
     assert training == sorted(training)
     assert len(set(training)) == len(ORDER) == 4
