@@ -215,7 +215,7 @@ class Adapter(Executed):
         """Map tokens (B*D, P+N, E) to the same shape."""
         prompts, patches = self.layout.split(x)
         z = self.run_slices(self._narrow, patches)  # (B*D, N, h)
-        volume, grid = self.layout.volume, self.layout.volume.grid(self.layout.downsample)
+        volume, grid = self.layout.volume, self.layout.grid
         g = z.reshape(volume.batch, volume.depth, *grid, -1)  # (B, D, gh, gw, h)
         g = self.run_once(self._enhance, g)
         if self.link is not None:

@@ -47,21 +47,22 @@ class VolumeShape:
     height: int = 0  # grid of the first stage, in tokens
     width: int = 0
 
-    def grid(self, downsample: int) -> tuple[int, int]:
-        """Return the token grid (h, w) of a stage that is ``downsample`` times coarser than the first."""
-        return self.height // downsample, self.width // downsample
-
 
 @dataclass(frozen=True)
 class TokenLayout:
     """How the tokens of one stage lie in the volume."""
 
     volume: VolumeShape
-    downsample: int = 1
+    downsample: int = 1  # how many times coarser than the first stage
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """The token grid (h, w) of the stage."""
+        return self.volume.height // self.downsample, self.volume.width // self.downsample
 
     def split(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Split (B*D, P+N, E) into prompts (B*D, P, E) and patches (B*D, N, E)."""
-        height, width = self.volume.grid(self.downsample)
+        height, width = self.grid
         n_prompts = x.shape[1] - height * width
         return x[:, :n_prompts], x[:, n_prompts:]
 

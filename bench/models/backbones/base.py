@@ -11,6 +11,7 @@ timm's rules.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Container, Sequence
 from typing import Any, Self
 
 import torch
@@ -21,13 +22,26 @@ from bench.models.backbones.info import LoadedWeights
 from methods.executed import Executed
 from methods.sites import Role, Site, TokenLayout, VolumeShape
 
+PLACES = {  # of the sites in a block
+    Role.ATTN_BRANCH: "attn_branch",
+    Role.MLP_BRANCH: "mlp_branch",
+    Role.ATTN: "attn_branch.inner",
+    Role.MLP: "mlp_branch.inner",
+    Role.NORM1: "attn_branch.norm",
+    Role.NORM2: "mlp_branch.norm",
+    Role.QKV: "attn_branch.inner.qkv",
+    Role.PROJ: "attn_branch.inner.proj",
+    Role.FC1: "mlp_branch.inner.fc1",
+    Role.FC2: "mlp_branch.inner.fc2",
+}
+
 
 class Branch(Executed):
-    """One residual branch on the token stream; its output is added to its input by the block.
+    """One residual branch on tokens (B*D, P+N, E); the block adds its output to its input.
 
     The modules inside, inserted ones included, may see a part of the slices, and may run twice; a
-    module around it, or around a block, sees all slices of all volumes, once. Drop path draws for
-    all slices at once in any case.
+    module around it, or around a block, sees all slices of all volumes, once. Drop path always
+    draws for all slices at once.
     """
 
     def __init__(
@@ -40,7 +54,6 @@ class Branch(Executed):
         self.drop_path = drop_path
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map tokens (B*D, P+N, E) to the same shape."""
         return self.drop_path(self.run_slices(self.transform, x))
 
     def transform(self, x: torch.Tensor) -> torch.Tensor:
@@ -49,7 +62,7 @@ class Branch(Executed):
 
 
 class Block(Executed):
-    """A transformer block: attention branch, then MLP branch.
+    """A transformer block on tokens (B*D, P+N, E): attention branch, then MLP branch.
 
     With checkpointing a block with bare branches keeps its input only; else each branch keeps its
     own.
@@ -61,7 +74,6 @@ class Block(Executed):
         self.mlp_branch = mlp_branch
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map tokens (B*D, P+N, E) to the same shape."""
         if self.execution.checkpointing and self._is_bare():
             return self.run_slices(self._transform, x)
         x = x + self.attn_branch(x)
@@ -158,38 +170,31 @@ def set_drop_path(backbone: Backbone, rate: float) -> None:
 def to_map(x: torch.Tensor, layout: TokenLayout) -> torch.Tensor:
     """Return the patch tokens of (B*D, P+N, E) as a map (B*D, E, h, w); prompts are cut off."""
     _, patches = layout.split(x)
-    grid = layout.volume.grid(layout.downsample)
-    return patches.transpose(1, 2).reshape(x.shape[0], x.shape[2], *grid)
+    return patches.transpose(1, 2).reshape(x.shape[0], x.shape[2], *layout.grid)
 
 
-def list_block_sites(
-    blocks: nn.ModuleList,
-    *,
-    index: int,
-    stage: int,
-    width: int,
-    last_in_stages: list[bool],
-    layout: TokenLayout,
-) -> list[Site]:
-    """Return all sites of consecutive blocks of one width, the first of which has this index."""
-    sites = []
-    for position, (block, last) in enumerate(zip(blocks, last_in_stages, strict=True)):
-        assert isinstance(block, Block)
-        attn, mlp = block.attn_branch, block.mlp_branch
-        places: list[tuple[Role, nn.Module, str]] = [
-            (Role.BLOCK, blocks, str(position)),
-            (Role.ATTN_BRANCH, block, "attn_branch"),
-            (Role.MLP_BRANCH, block, "mlp_branch"),
-            (Role.ATTN, attn, "inner"),
-            (Role.MLP, mlp, "inner"),
-            (Role.NORM1, attn, "norm"),
-            (Role.NORM2, mlp, "norm"),
-            (Role.QKV, attn.inner, "qkv"),
-            (Role.PROJ, attn.inner, "proj"),
-            (Role.FC1, mlp.inner, "fc1"),
-            (Role.FC2, mlp.inner, "fc2"),
-        ]
-        for role, parent, name in places:
-            sites.append(Site(role, parent, name, index + position, stage, width, last, layout))
-        stage += last
-    return sites
+def list_sites(
+    backbone: Backbone,
+    lists: Sequence[Any],
+    layouts: Sequence[TokenLayout],
+    last_blocks: Container[int],
+) -> tuple[Site, ...]:
+    """Return the prompt entry, then all sites block by block.
+
+    Args:
+        lists: the `nn.ModuleList` of blocks of each layout, fine to coarse.
+        last_blocks: the numbers of the blocks that end a stage.
+    """
+    sites = [Site(Role.PROMPT, backbone, "prompt", 0, 0, backbone.width, False, layouts[0])]
+    index = stage = 0
+    for blocks, layout in zip(lists, layouts, strict=True):
+        width = backbone.width * layout.downsample
+        for position, block in enumerate(blocks):
+            facts = (index, stage, width, index in last_blocks, layout)
+            sites.append(Site(Role.BLOCK, blocks, str(position), *facts))
+            for role, path in PLACES.items():
+                parent, _, name = path.rpartition(".")
+                sites.append(Site(role, block.get_submodule(parent), name, *facts))
+            stage += index in last_blocks
+            index += 1
+    return tuple(sites)

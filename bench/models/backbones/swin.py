@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -21,9 +22,9 @@ from timm.models.swin_transformer import SwinTransformer, checkpoint_filter_fn
 from torch import nn
 from torch.nn import functional as F
 
-from bench.models.backbones.base import Backbone, Block, Branch, list_block_sites, to_map
+from bench.models.backbones.base import Backbone, Block, Branch, list_sites, to_map
 from bench.models.backbones.info import BackboneInfo
-from methods.sites import Role, Site, TokenLayout
+from methods.sites import TokenLayout
 
 PATCH_SIZE = 4
 
@@ -49,40 +50,26 @@ VARIANTS = {
 class SwinBackbone(Backbone):
     """A timm `SwinTransformer` as slices -> four maps, each half as fine and twice as wide."""
 
+    stages: Any  # a list of `Stage`
+
     def __init__(self, name: str, swin: Any) -> None:
         super().__init__(name, PATCH_SIZE, swin.embed_dim, swin.patch_embed.img_size)
         self.patch_embed = swin.patch_embed
         self.norm = swin.norm
         self.prompt = nn.Identity()
         layouts = [TokenLayout(self.volume, 2**stage) for stage in range(len(swin.layers))]
-        self.stages = nn.ModuleList(
-            Stage(layer, layouts[max(stage - 1, 0)], layouts[stage])
-            for stage, layer in enumerate(swin.layers)
-        )
+        self.stages = nn.ModuleList(map(Stage, swin.layers, layouts))
         self.tap_channels = tuple(info["num_chs"] for info in swin.feature_info)
         self.tap_strides = tuple(info["reduction"] for info in swin.feature_info)
-        sites = [Site(Role.PROMPT, self, "prompt", 0, 0, self.width, False, layouts[0])]
-        index = 0
-        for number, (stage, width) in enumerate(zip(self.stages, self.tap_channels, strict=True)):
-            assert isinstance(stage, Stage)
-            sites += list_block_sites(
-                stage.blocks,
-                index=index,
-                stage=number,
-                width=width,
-                last_in_stages=[False] * (len(stage.blocks) - 1) + [True],
-                layout=stage.layout,
-            )
-            index += len(stage.blocks)
-        self.sites = tuple(sites)
+        lists = [stage.blocks for stage in self.stages]
+        last_blocks = [end - 1 for end in accumulate(map(len, lists))]
+        self.sites = list_sites(self, lists, layouts, last_blocks)
 
     def run(self, slices: torch.Tensor) -> list[torch.Tensor]:
-        """Return the four taps (B*D, E_i, h_i, w_i)."""
         x = self.prompt(self.patch_embed(slices).flatten(1, 2))  # (B*D, P+N, E)
         *_, last = self.stages
         maps = []
         for stage in self.stages:
-            assert isinstance(stage, Stage)
             x = stage(x)
             if stage is last:
                 x = self.norm(x)
@@ -90,7 +77,6 @@ class SwinBackbone(Backbone):
         return maps
 
     def adapt_checkpoint(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Return a file's tensors under timm's present names, resampled to this grid and window."""
         with warnings.catch_warnings():  # of torch, about the style of timm's interpolation
             warnings.filterwarnings("ignore", module=r"timm\.layers\.interpolate")
             return checkpoint_filter_fn(state, _TimmView(self))
@@ -102,10 +88,9 @@ class _TimmView:
     def __init__(self, backbone: SwinBackbone) -> None:
         self.patch_embed = backbone.patch_embed
         self._attention: dict[str, Any] = {}
-        for stage, layer in enumerate(backbone.stages):
-            assert isinstance(layer, Stage)
-            for number, block in enumerate(layer.blocks):
-                self._attention[f"layers.{stage}.blocks.{number}.attn"] = block.attn_branch.inner
+        for number, stage in enumerate(backbone.stages):
+            for index, block in enumerate(stage.blocks):
+                self._attention[f"layers.{number}.blocks.{index}.attn"] = block.attn_branch.inner
 
     def get_submodule(self, name: str) -> Any:
         """Return an attention; timm reads its table of position biases and its window."""
@@ -115,17 +100,18 @@ class _TimmView:
 
 
 class Stage(nn.Module):
-    """A merging of patches (none in the first stage), then blocks."""
+    """A merging of patches, (B*D, P+4N, E/2) to (B*D, P+N, E), then blocks; the first has none."""
 
-    def __init__(self, layer: Any, previous: TokenLayout, layout: TokenLayout) -> None:
+    def __init__(self, layer: Any, layout: TokenLayout) -> None:
         super().__init__()
         self.layout = layout
-        is_first = isinstance(layer.downsample, nn.Identity)
-        self.merging = nn.Identity() if is_first else Merging(layer.downsample, previous)
+        self.merging: nn.Module = nn.Identity()
+        if layout.downsample > 1:
+            finer = TokenLayout(layout.volume, layout.downsample // 2)
+            self.merging = Merging(layer.downsample, finer)
         self.blocks = nn.ModuleList(_rebuild(block, layout) for block in layer.blocks)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B*D, P+4N, E/2) to (B*D, P+N, E), or keep the shape in the first stage."""
         x = self.merging(x)
         for block in self.blocks:
             x = block(x)
@@ -133,7 +119,10 @@ class Stage(nn.Module):
 
 
 class Merging(nn.Module):
-    """Four neighbouring patches, or one prompt four times, become a token of twice the width."""
+    """Four neighbouring patches, or one prompt four times, become a token of twice the width.
+
+    (B*D, P+4N, E) is mapped to (B*D, P+N, 2E).
+    """
 
     def __init__(self, downsample: Any, layout: TokenLayout) -> None:
         super().__init__()
@@ -142,16 +131,15 @@ class Merging(nn.Module):
         self.layout = layout
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B*D, P+4N, E) to (B*D, P+N, 2E)."""
         prompts, patches = self.layout.split(x)
-        height, width = self.layout.volume.grid(self.layout.downsample)
+        height, width = self.layout.grid
         quads = patches.reshape(x.shape[0], height // 2, 2, width // 2, 2, x.shape[2])
         quads = quads.permute(0, 1, 3, 4, 2, 5).flatten(3).flatten(1, 2)  # (B*D, N, 4E)
         return self.reduction(self.norm(torch.cat([prompts.repeat(1, 1, 4), quads], dim=1)))
 
 
 class WindowAttention(nn.Module):
-    """Self-attention of the patches of each (shifted) window and all prompts of its slice."""
+    """Self-attention of tokens (B*D, P+N, E): each (shifted) window with all prompts of its slice."""
 
     bias_index: torch.Tensor
     mask: torch.Tensor | None  # (windows, area, area): 0 or -100
@@ -173,7 +161,6 @@ class WindowAttention(nn.Module):
         self.layout = layout
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B*D, P+N, E) to the same shape."""
         prompts, patches = self.layout.split(x)
         n_prompts = prompts.shape[1]
         windows = self._partition(patches)  # (B*D, W, area, E)
@@ -207,7 +194,7 @@ class WindowAttention(nn.Module):
 
     def _partition(self, patches: torch.Tensor) -> torch.Tensor:
         """Cut (B*D, N, E) into (B*D, W, area, E)."""
-        (rows, columns), (height, width) = self.window_size, self._grid
+        (rows, columns), (height, width) = self.window_size, self.layout.grid
         x = patches.reshape(-1, height, width, patches.shape[-1])
         if any(self.shift):
             x = x.roll((-self.shift[0], -self.shift[1]), dims=(1, 2))
@@ -216,16 +203,12 @@ class WindowAttention(nn.Module):
 
     def _reverse(self, windows: torch.Tensor) -> torch.Tensor:
         """Undo `_partition`."""
-        (rows, columns), (height, width) = self.window_size, self._grid
+        (rows, columns), (height, width) = self.window_size, self.layout.grid
         x = windows.reshape(-1, height // rows, width // columns, rows, columns, windows.shape[-1])
         x = x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, windows.shape[-1])
         if any(self.shift):
             x = x.roll(self.shift, dims=(1, 2))
         return x.flatten(1, 2)
-
-    @property
-    def _grid(self) -> tuple[int, int]:
-        return self.layout.volume.grid(self.layout.downsample)
 
 
 def build_swin(info: BackboneInfo, in_channels: int, image_size: tuple[int, int]) -> SwinBackbone:

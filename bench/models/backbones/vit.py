@@ -17,9 +17,9 @@ import torch
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import nn
 
-from bench.models.backbones.base import Backbone, Block, Branch, list_block_sites, to_map
+from bench.models.backbones.base import Backbone, Block, Branch, list_sites, to_map
 from bench.models.backbones.info import BackboneInfo
-from methods.sites import Role, Site, TokenLayout
+from methods.sites import TokenLayout
 
 N_TAPS = 4
 
@@ -64,20 +64,9 @@ class ViTBackbone(Backbone):
         self.taps = pick_taps(len(self.blocks))
         self.tap_channels = (width,) * N_TAPS
         self.tap_strides = (patch_size,) * N_TAPS
-        self.sites = (
-            Site(Role.PROMPT, self, "prompt", 0, 0, width, False, self.layout),
-            *list_block_sites(
-                self.blocks,
-                index=0,
-                stage=0,
-                width=width,
-                last_in_stages=[index in self.taps for index in range(len(self.blocks))],
-                layout=self.layout,
-            ),
-        )
+        self.sites = list_sites(self, [self.blocks], [self.layout], self.taps)
 
     def run(self, slices: torch.Tensor) -> list[torch.Tensor]:
-        """Return the four taps (B*D, E, h, w)."""
         x = self.norm_pre(self.pos_drop(self.patch_embed(slices) + self.pos_embed))  # (B*D, N, E)
         x = self.prompt(x)  # (B*D, P+N, E)
         maps = []
@@ -90,7 +79,6 @@ class ViTBackbone(Backbone):
         return maps
 
     def adapt_checkpoint(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Return a file's tensors under timm's present names, resampled to this grid and patch."""
         return checkpoint_filter_fn(state, self, adapt_layer_scale=True)
 
 

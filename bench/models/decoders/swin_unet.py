@@ -46,11 +46,13 @@ class SwinUNetDecoder(nn.Module):
 
 
 class UpStage(nn.Module):
-    """A doubling of the grid, the skip mixed in, then blocks."""
+    """A doubling of the grid, the skip mixed in, then blocks.
 
-    def __init__(self, encoder_stage: nn.Module, width: int) -> None:
+    (B*D, h/2, w/2, 2E) and the skip (B*D, h, w, E) are mapped to the shape of the skip.
+    """
+
+    def __init__(self, encoder_stage: Stage, width: int) -> None:
         super().__init__()
-        assert isinstance(encoder_stage, Stage)
         self.expansion = Expansion(2 * width, width, factor=2)
         self.mix = _build_linear(2 * width, width, bias=True)
         volume = encoder_stage.layout.volume  # stays shared, for it tells the blocks the grid
@@ -58,7 +60,6 @@ class UpStage(nn.Module):
         self.blocks = nn.ModuleList(copy.deepcopy(block, {id(volume): volume}) for block in blocks)
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """Map (B*D, h/2, w/2, 2E) and the skip (B*D, h, w, E) to the shape of the skip."""
         y = self.mix(torch.cat([self.expansion(x), skip], dim=-1)).flatten(1, 2)
         for block in self.blocks:
             y = block(y)
