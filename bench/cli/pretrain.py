@@ -14,7 +14,6 @@ from rich.markup import escape
 from bench.cli.options import option, takes
 from bench.cli.terminal import case_progress
 from bench.pretrain import train
-from bench.pretrain.card import write_weights
 from bench.pretrain.recipe import Recipe
 from bench.specs.protocol import SpecError
 
@@ -69,7 +68,7 @@ def pretrain(options: PretrainOptions) -> None:
     recent = losses[-LAST:]
     loss = round(sum(recent) / len(recent), 4)
     cpu_s = round(time.process_time() - started)
-    sha256 = write_weights(out, backbone, recipe, {"loss": loss, "cpu_s": cpu_s})
+    sha256 = train.write_weights(out, backbone, recipe, {"loss": loss, "cpu_s": cpu_s})
     console.print(
         f"wrote {escape(str(out))} and its card: loss {loss}, {cpu_s} CPU s, SHA-256 {sha256}"
     )

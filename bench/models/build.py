@@ -58,8 +58,7 @@ def build_backbone(
 def build_decoder(backbone: Backbone, n_classes: int) -> nn.Module:
     """Return the backbone's decoder, initialised from the present random state."""
     build = registry.resolve(registry.DECODERS[registry.get(backbone.name).decoder])
-    decoder: nn.Module = build(backbone, n_classes)
-    return decoder
+    return build(backbone, n_classes)
 
 
 def build_random(
@@ -70,10 +69,8 @@ def build_random(
     entry = catalogue.find(name, weights)
     if entry is not None and entry.rebuild:
         info = replace(info, family="timm", architecture=entry.architecture)
-    backbone: Backbone = registry.resolve(registry.BUILDERS[info.family])(
-        info, in_channels, image_size
-    )
-    return backbone
+    build = registry.resolve(registry.BUILDERS[info.family])
+    return build(info, in_channels, image_size)
 
 
 def check_weights(name: str, weights: str, image_size: tuple[int, int]) -> str:

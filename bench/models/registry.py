@@ -93,8 +93,7 @@ def get(name: str) -> BackboneInfo:
     Raises: ValueError if there is no such backbone, or if timm's is no plain ViT or Swin-V1.
     """
     if name.startswith(TIMM):
-        info: BackboneInfo = resolve(DESCRIBE_TIMM)(name)
-        return info
+        return resolve(DESCRIBE_TIMM)(name)
     if name not in BACKBONES:
         raise ValueError(f"unknown backbone '{name}'{suggest(name, [*names(), TIMM + 'NAME'])}")
     return BACKBONES[name]

@@ -50,8 +50,7 @@ class Subject:
 @torch.no_grad()
 def predict(model: Segmenter, volume: torch.Tensor) -> torch.Tensor:
     """Return the logits in evaluation mode."""
-    logits: torch.Tensor = model.eval()(volume)
-    return logits
+    return model.eval()(volume)
 
 
 def train(model: Segmenter, volume: torch.Tensor, n_steps: int) -> list[Gradients]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from bench.pretrain.contours import SHAPES, draw_level, turn
 from bench.pretrain.random_source import N_CHANNELS, RandomSource, z_score
-from bench.pretrain.shapes import SHAPES, draw_level, turn
 
 N_LOOKS = 6  # per scene
 N_OBJECTS = 12  # per scene, at most

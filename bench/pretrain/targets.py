@@ -8,11 +8,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from bench.models.backbones.vit import ViTBackbone
-from bench.pretrain.contours import N_CATEGORIES, render_contours
+from bench.pretrain.contours import N_CATEGORIES, SHAPES, render_contours
 from bench.pretrain.random_source import N_CHANNELS
 from bench.pretrain.recipe import Recipe
-from bench.pretrain.scenes import N_PARTS, TEXTURES, Scenes, render_scenes
-from bench.pretrain.shapes import SHAPES
+from bench.pretrain.scenes import N_PARTS, TEXTURES, render_scenes
 
 MASKED_FRAC = 0.6
 
@@ -37,9 +36,6 @@ class DenseScenes(nn.Module):
         scenes = render_scenes(generator, recipe.batch, recipe.size, self.nested)
         last = self.backbone(scenes.image, recipe.batch, 1)[-1]
         maps = F.pixel_shuffle(self.head(last), self.backbone.patch_size)
-        return self._sum_losses(maps, scenes)
-
-    def _sum_losses(self, maps: torch.Tensor, scenes: Scenes) -> torch.Tensor:
         shape, texture, boundary, offset, clean, part = torch.split(maps, self.n_maps, dim=1)
         inside = (scenes.shape > 0).float()[:, None]
         loss = F.cross_entropy(shape, scenes.shape)

@@ -1,15 +1,22 @@
-"""The pre-training loop: fresh images every step, drawn from the seed and the step alone."""
+"""Pre-training: fresh images every step, drawn from the seed and the step; and its two files."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from bench.models.backbones.vit import ViTBackbone
 from bench.models.build import build_backbone
+from bench.models.weights.checkpoints import file_sha256
+from bench.models.weights.load import timm_name
 from bench.pretrain.random_source import N_CHANNELS
-from bench.pretrain.recipe import Recipe
+from bench.pretrain.recipe import GENERATOR_VERSION, Recipe
 from bench.pretrain.targets import build_pretext
 from bench.run.training import lr_factor
 from bench.specs.run import derive_seed
@@ -54,3 +61,25 @@ def pretrain(
         schedule.step()
         on_step(step + 1, float(loss.detach()))
     return backbone.eval()
+
+
+def write_weights(file: Path, backbone: ViTBackbone, recipe: Recipe, facts: dict[str, Any]) -> str:
+    """Write weights and card, ``<file>`` and ``<stem>.json``; return the SHA-256 of the weights."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    state = {}
+    for name, tensor in backbone.state_dict().items():
+        state[timm_name(name)] = tensor.half().contiguous()
+    save_file(state, file, metadata={"format": "pt"})
+    digest = file_sha256(file)
+    card = {
+        "title": f"{recipe.backbone}, pre-trained on images drawn from formulas (bench pretrain)",
+        "data": "procedural scenes; no photograph, no medical volume",
+        "licence": "apache-2.0",
+        "recipe": asdict(recipe),
+        "generator_version": GENERATOR_VERSION,
+        "sha256": digest,
+        "torch": torch.__version__,
+        **facts,
+    }
+    file.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
+    return digest

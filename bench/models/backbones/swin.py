@@ -139,10 +139,10 @@ class Merging(nn.Module):
 
 
 class WindowAttention(nn.Module):
-    """Self-attention of tokens (B*D, P+N, E): each (shifted) window with all prompts of its slice."""
+    """Self-attention of tokens (B*D, P+N, E) in (shifted) windows, with all prompts of the slice."""
 
     bias_index: torch.Tensor
-    mask: torch.Tensor | None  # (windows, area, area): 0 or -100
+    mask: torch.Tensor | None  # (W, area, area): 0 or -100
 
     def __init__(self, block: Any, layout: TokenLayout) -> None:
         super().__init__()

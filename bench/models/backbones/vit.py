@@ -10,7 +10,6 @@ blocks 2, 5, 8, 11 of 12), the last one normalised.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,22 +23,12 @@ from methods.sites import TokenLayout
 N_TAPS = 4
 
 
-@dataclass(frozen=True)
-class ViTShape:
-    """The hyper-parameters of one variant."""
-
-    patch_size: int
-    width: int
-    n_blocks: int
-    heads: int
-
-
-VARIANTS = {
-    "tiny_vit": ViTShape(patch_size=8, width=128, n_blocks=6, heads=4),  # for CPUs
-    "tiny_vit4": ViTShape(patch_size=4, width=128, n_blocks=6, heads=4),  # four times the tokens
-    "vit_ti16": ViTShape(patch_size=16, width=192, n_blocks=12, heads=3),
-    "vit_s16": ViTShape(patch_size=16, width=384, n_blocks=12, heads=6),
-    "vit_b16": ViTShape(patch_size=16, width=768, n_blocks=12, heads=12),
+VARIANTS = {  # under timm's names of the hyper-parameters
+    "tiny_vit": {"embed_dim": 128, "depth": 6, "num_heads": 4},  # for CPUs
+    "tiny_vit4": {"embed_dim": 128, "depth": 6, "num_heads": 4},
+    "vit_ti16": {"embed_dim": 192, "depth": 12, "num_heads": 3},
+    "vit_s16": {"embed_dim": 384, "depth": 12, "num_heads": 6},
+    "vit_b16": {"embed_dim": 768, "depth": 12, "num_heads": 12},
 }
 
 
@@ -89,17 +78,14 @@ def pick_taps(n_blocks: int) -> tuple[int, ...]:
 
 def build_vit(info: BackboneInfo, in_channels: int, image_size: tuple[int, int]) -> ViTBackbone:
     """Return the variant of `VARIANTS` with that name."""
-    shape = VARIANTS[info.name]
     vit = VisionTransformer(
         img_size=image_size,
-        patch_size=shape.patch_size,
+        patch_size=info.multiple_of,
         in_chans=in_channels,
         num_classes=0,
         global_pool="",
         class_token=False,
-        embed_dim=shape.width,
-        depth=shape.n_blocks,
-        num_heads=shape.heads,
+        **VARIANTS[info.name],
     )
     return ViTBackbone(info.name, vit)
 

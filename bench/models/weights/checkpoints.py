@@ -27,12 +27,7 @@ from timm.models.vision_transformer import VisionTransformer, _load_weights
 State = dict[str, torch.Tensor]
 PATCH_EMBED = "patch_embed.proj.weight"
 WRAPPERS = ("model_ema", "state_dict_ema", "teacher", "model", "state_dict")
-PREFIXES = (
-    "base_encoder.",
-    "backbone.",
-    "encoder.",
-    "image_encoder.",
-)  # MoCo v3, DINO, others, SAM
+PREFIXES = ("base_encoder.", "backbone.", "encoder.", "image_encoder.")  # MoCo, DINO, others, SAM
 
 
 @dataclass(frozen=True)
@@ -44,17 +39,22 @@ class Checkpoint:
     may_lack: frozenset[str] = frozenset()  # never in this layout: stated, no error
 
 
+class _Refusal(Exception):  # noqa: N818 - read_checkpoint turns it into an error
+    """What is wrong with a file, without the file's name."""
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
     """Return the tensors of a file.
 
     Raises: ValueError naming the file if it is damaged, holds pickled code, or is no checkpoint.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
-        return _read_npz(path)
-    if suffix == ".safetensors":
-        return _rename(path, _read_safetensors(path))
-    return _rename(path, _read_pickle(path))
+    try:
+        suffix = path.suffix.lower()
+        if suffix == ".npz":
+            return _read_npz(path)
+        return _rename(_read_safetensors(path) if suffix == ".safetensors" else _read_pickle(path))
+    except _Refusal as refusal:
+        raise ValueError(f"weights: '{path}' {refusal}") from None
 
 
 def file_sha256(path: Path) -> str:
@@ -67,46 +67,40 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
         return dict(load_file(path))
     except SafetensorError as error:
-        raise _damaged(path, error) from None
+        raise _damaged(error) from None
 
 
 def _read_pickle(path: Path) -> dict[str, Any]:
-    content = _load_tensors(path)
+    try:
+        # the files of MAE and timm hold plain settings beside the tensors; torch warns of pickles
+        # that others wrote, and we raise
+        settings = torch.serialization.safe_globals([argparse.Namespace])
+        with settings, warnings.catch_warnings(action="ignore"):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if re.search(r"unsupported (global|class)|global:? \S+\.\S+", str(error), re.IGNORECASE):
+            rule = "must hold tensors only, got pickled code, which is never run"
+            raise _Refusal(f"{rule} (save its state dict as .safetensors)") from None
+        # torch's own words advise to run the code in the file
+        raise _damaged("no plain state dict") from None
+    except (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _damaged(error) from None  # what torch raises depends on where the file ends
     if not isinstance(content, dict):
-        raise ValueError(f"weights: '{path}' must hold a state dict, got {type(content).__name__}")
+        raise _Refusal(f"must hold a state dict, got {type(content).__name__}")
     for key in WRAPPERS:
         if isinstance(content.get(key), dict):
             return dict(content[key])
     return content
 
 
-def _load_tensors(path: Path) -> Any:
-    try:
-        # the files of MAE and timm hold plain settings beside the tensors; torch warns of pickles
-        # that others wrote, and we raise
-        settings = torch.serialization.safe_globals([argparse.Namespace])
-        with settings, warnings.catch_warnings(action="ignore"):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if re.search(r"unsupported (global|class)|global:? \S+\.\S+", str(error), re.IGNORECASE):
-            rule = "must hold tensors only, got pickled code, which is never run"
-            hint = "save its state dict as .safetensors"
-            raise ValueError(f"weights: '{path}' {rule} ({hint})") from None
-        # torch's own words advise to run the code in the file
-        raise _damaged(path, "no plain state dict") from None
-    except (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise _damaged(path, error) from None  # what torch raises depends on where the file ends
-
-
-def _rename(path: Path, raw: dict[str, Any]) -> Checkpoint:
+def _rename(raw: dict[str, Any]) -> Checkpoint:
     """Take off the prefixes of training code, and give Segment Anything's tensors timm's names."""
     tensors = {key: value for key, value in raw.items() if isinstance(value, torch.Tensor)}
     tensors = clean_state_dict(tensors)
     if any(key.startswith("visual.") for key in tensors):
-        rule = "has CLIP's own layout, which does not tell its activation"
         hint = "give timm's file, with --backbone timm:vit_base_patch16_clip_224"
-        raise ValueError(f"weights: '{path}' {rule} ({hint})")
-    prefix = _find_prefix(tensors)
+        raise _Refusal(f"has CLIP's own layout, which does not tell its activation ({hint})")
+    prefix = next((each for each in PREFIXES if f"{each}{PATCH_EMBED}" in tensors), "")
     state: State = {}
     unused: list[str] = []
     for key, tensor in tensors.items():
@@ -116,21 +110,12 @@ def _rename(path: Path, raw: dict[str, Any]) -> Checkpoint:
             unused.append(key)
     if PATCH_EMBED not in state:
         found = ", ".join(list(tensors)[:3]) or "no tensors"
-        raise ValueError(
-            f"weights: '{path}' must hold a ViT or Swin (no {PATCH_EMBED}), got {found}"
-        )
+        raise _Refusal(f"must hold a ViT or Swin (no {PATCH_EMBED}), got {found}")
     if state.pop("mask_token", None) is not None:
         unused.append("mask_token")
     if any(key.endswith("attn.rel_pos_h") for key in state):
         return _rename_segment_anything(state, unused)
     return Checkpoint(state, tuple(unused))
-
-
-def _find_prefix(tensors: State) -> str:
-    for prefix in PREFIXES:
-        if f"{prefix}{PATCH_EMBED}" in tensors:
-            return prefix
-    return ""
 
 
 def _rename_segment_anything(state: State, unused: list[str]) -> Checkpoint:
@@ -152,22 +137,19 @@ def _read_npz(path: Path) -> Checkpoint:
         vit = _build_like(arrays)
         _load_weights(vit, str(path))
     except (OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise _damaged(path, error) from None
+        raise _damaged(error) from None
     except ValueError as error:
         if "pickle" in str(error).lower():
-            rule = "must hold arrays only, got pickled objects"
-            raise ValueError(f"weights: '{path}' {rule}") from None
-        raise _damaged(path, error) from None
+            raise _Refusal("must hold arrays only, got pickled objects") from None
+        raise _damaged(error) from None
     except (KeyError, RuntimeError, IndexError) as error:
-        rule = "must have the layout of the original ViT .npz"
-        raise ValueError(f"weights: '{path}' {rule}, got {error}") from None
+        raise _Refusal(f"must have the layout of the original ViT .npz, got {error}") from None
     unused = tuple(key for key in arrays if "pre_logits/" in key)
     state = vit.state_dict()
     n_read = sum(array.size for key, array in arrays.items() if key not in unused)
     n_kept = sum(tensor.numel() for tensor in state.values())
     if n_read != n_kept:
-        rule = f"must hold the numbers of one ViT ({n_kept:,})"
-        raise ValueError(f"weights: '{path}' {rule}, got {n_read:,}")
+        raise _Refusal(f"must hold the numbers of one ViT ({n_kept:,}), got {n_read:,}")
     return Checkpoint(dict(state), unused)
 
 
@@ -200,6 +182,6 @@ def _build_like(arrays: dict[str, np.ndarray]) -> VisionTransformer:
     return vit.to_empty(device="cpu")
 
 
-def _damaged(path: Path, error: BaseException | str) -> ValueError:
+def _damaged(error: BaseException | str) -> _Refusal:
     words = " ".join(str(error).split())[:120] or type(error).__name__
-    return ValueError(f"weights: '{path}' is truncated, damaged or no checkpoint ({words})")
+    return _Refusal(f"is truncated, damaged or no checkpoint ({words})")

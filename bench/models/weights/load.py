@@ -20,8 +20,7 @@ from bench.models.backbones.base import Backbone
 from bench.models.backbones.info import TIMM, LoadedWeights
 from bench.models.weights.catalogue import EMBEDDED, MAY_CUT_BLOCKS, find, is_path
 from bench.models.weights.checkpoints import Checkpoint, State, file_sha256, read_checkpoint
-from bench.models.weights.embedded import find_embedded
-from bench.models.weights.hub import fetch
+from bench.models.weights.sources import fetch, find_embedded
 
 PATCH_EMBED = "patch_embed.proj.weight"
 OWN_TO_TIMM = (

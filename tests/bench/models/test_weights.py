@@ -24,7 +24,7 @@ from bench.models.backbones.info import NORMALISATION, LoadedWeights
 from bench.models.backbones.swin import SwinBackbone
 from bench.models.backbones.vit import ViTBackbone
 from bench.models.build import build_backbone, build_random, check_weights
-from bench.models.weights import hub
+from bench.models.weights import sources
 from bench.models.weights.catalogue import TABLE
 from bench.models.weights.checkpoints import file_sha256
 from bench.models.weights.load import load_weights
@@ -492,8 +492,8 @@ def test_a_run_refuses_a_file_that_is_another_by_now(tmp_path):
 
 
 def test_offline_and_not_cached_is_one_sentence_with_three_ways_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(sources.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(sources.constants, "HF_HUB_CACHE", str(tmp_path))
     start = time.perf_counter()
     with pytest.raises(ValueError, match="HF_HUB_OFFLINE is set") as caught:
         check_weights("vit_ti16", "in21k", (64, 64))
@@ -509,10 +509,10 @@ def test_offline_and_not_cached_is_one_sentence_with_three_ways_out(tmp_path, mo
     def fail(address):
         raise TimeoutError
 
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(hub, "check_reachable", fail)
+    monkeypatch.setattr(sources.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(sources, "check_reachable", fail)
     with pytest.raises(ValueError, match="cannot be downloaded \\(TimeoutError\\)"):
-        hub.fetch("vit_tiny_patch16_224.augreg_in21k", "vit_ti16")
+        sources.fetch("vit_tiny_patch16_224.augreg_in21k", "vit_ti16")
 
 
 def test_published_weights_come_from_the_cache_with_their_statistics(tmp_path, monkeypatch):
@@ -522,7 +522,7 @@ def test_published_weights_come_from_the_cache_with_their_statistics(tmp_path, m
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_text("abc")
     save_file(published.state_dict(), folder / "snapshots" / "abc" / "model.safetensors")
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(sources.constants, "HF_HUB_CACHE", str(tmp_path))
     loaded = build_backbone("vit_ti16", 3, (64, 64), "in21k").loaded
     assert loaded is not None
     assert (loaded.name, loaded.source) == ("in21k", "timm vit_tiny_patch16_224.augreg_in21k")

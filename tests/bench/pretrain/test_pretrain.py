@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from bench.cli.app import main
 from bench.models.build import build_backbone, check_weights
-from bench.models.weights import catalogue, embedded
+from bench.models.weights import catalogue, sources
 from bench.pretrain.contours import render_contours
 from bench.pretrain.recipe import PRETEXTS, Recipe
 from bench.pretrain.scenes import CORE, MIDDLE, PLAIN, SHELL, render_scenes
@@ -80,7 +80,7 @@ def pretrain_start(seed: int) -> dict[str, torch.Tensor]:
 
 
 def test_embedded_weights_are_small_described_and_loaded() -> None:
-    file = embedded.find_embedded(EMBEDDED_WEIGHTS)
+    file = sources.find_embedded(EMBEDDED_WEIGHTS)
     assert file.stat().st_size <= 3 * 10**6
     card = json.loads(file.with_suffix(".json").read_text())
     assert Recipe(**card["recipe"]) == Recipe()  # `bench pretrain` without options makes them
@@ -100,8 +100,8 @@ def test_embedded_weights_are_small_described_and_loaded() -> None:
 def test_damaged_embedded_weights_are_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(embedded.FOLDER, tmp_path / "embedded")
-    monkeypatch.setattr(embedded, "FOLDER", tmp_path / "embedded")
+    shutil.copytree(sources.FOLDER, tmp_path / "embedded")
+    monkeypatch.setattr(sources, "FOLDER", tmp_path / "embedded")
     file = tmp_path / "embedded" / "formula-vit.safetensors"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -118,7 +118,7 @@ def test_damaged_embedded_weights_are_one_sentence(
         ValueError,
         match=r"weights: the embedded 'formula-vit' cannot be read, got FileNotFoundError",
     ):
-        embedded.find_embedded("formula-vit")
+        sources.find_embedded("formula-vit")
 
 
 @pytest.mark.parametrize(

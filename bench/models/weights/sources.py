@@ -1,7 +1,8 @@
-"""Getting published weights: from the hub's cache on this machine, or from the network."""
+"""Where files of weights come from: the package, the hub's cache on this machine, the network."""
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from urllib.error import HTTPError
@@ -11,6 +12,10 @@ from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from timm.models import get_pretrained_cfg
 
+from bench.models.weights.checkpoints import file_sha256
+
+FOLDER = Path(__file__).parent / "embedded"  # made by `bench pretrain`: weights and a card each
+REMEDY = "install the package anew, or make the file again with `python -m bench pretrain`"
 FILE = "model.safetensors"
 PATIENCE_S = 5
 WAYS_OUT = (
@@ -59,3 +64,21 @@ def check_reachable(address: str) -> None:
         urlopen(Request(address, method="HEAD"), timeout=PATIENCE_S).close()
     except HTTPError:
         return
+
+
+def find_embedded(name: str) -> Path:
+    """Return the file of embedded weights, after comparing its SHA-256 with that on its card.
+
+    Raises: ValueError with one sentence if the file or its card is missing, or if they differ.
+    """
+    file = FOLDER / f"{name}.safetensors"
+    start = f"weights: the embedded '{name}'"
+    try:
+        expected = json.loads(file.with_suffix(".json").read_text())["sha256"]
+        found = file_sha256(file)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{start} cannot be read, got {error!r} ({REMEDY})") from None
+    if found != expected:
+        rule = f"must have the SHA-256 {expected[:12]}... of its card, got {found[:12]}..."
+        raise ValueError(f"{start} {rule} ({REMEDY})")
+    return file
