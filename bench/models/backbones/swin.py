@@ -139,7 +139,7 @@ class Merging(nn.Module):
 
 
 class WindowAttention(nn.Module):
-    """Self-attention of tokens (B*D, P+N, E) in (shifted) windows, with all prompts of the slice."""
+    """Self-attention of tokens (B*D, P+N, E) in (shifted) windows, with all prompts of a slice."""
 
     bias_index: torch.Tensor
     mask: torch.Tensor | None  # (W, area, area): 0 or -100
