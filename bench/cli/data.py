@@ -44,16 +44,20 @@ def demo(
 ) -> None:
     """Write synthetic volumes in the real data set's files and folders."""
     console = Console()
-    name = dataset or (get_layout(layout).dataset if layout else "brats")
+    name = dataset or "brats"
+    if layout is not None:
+        name = get_layout(layout).dataset
+        if dataset not in (None, name):
+            rule = f"layout '{layout}' is one of {name}"
+            raise ValueError(f"phantom: {rule}, got data set {dataset}")
     with case_progress(console) as on_case:
         write_phantoms(
-            name,
+            layout or name,
             out,
             cases,
             seed=seed,
             shape=FULL_SHAPE if full_size else DEMO_SHAPE,
             on_case=partial(on_case, "writing"),
-            layout=layout,
         )
     console.print(
         f"wrote {cases} synthetic cases; use them with --datasets {name} --data-root {out}",

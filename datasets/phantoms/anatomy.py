@@ -1,6 +1,6 @@
 """Phantom patients that need context.
 
-A lesion and its mimics have the very same look; what differs is shape, nesting and neighbourhood.
+A lesion and its mimics are of the same tissue; shape, nesting and neighbourhood differ.
 The mimics fill about twice the lesion's volume, so a classifier of single voxels that finds all of
 the lesion errs two times out of three.
 """
@@ -57,7 +57,7 @@ ABDOMEN_NOISE = 14.0
 
 
 def draw_brain(grid: VoxelGrid, rng: np.random.Generator) -> Patient:
-    """Draw a brain with one nested tumour (oedema around core around which an enhancing rim closes) among mimics."""
+    """Draw a brain with mimics and one nested tumour: oedema, in it a core with a rim."""
     skull = draw_blob(grid, (0, 0, 0), (0.98, 0.92, 0.82), rng, wobble=0.02, tilt=0.05)
     canvas = Canvas(grid, rng, skull < 1)
     fold = draw_texture(grid, 12, rng)
@@ -68,9 +68,9 @@ def draw_brain(grid: VoxelGrid, rng: np.random.Generator) -> Patient:
     def anywhere() -> Point:
         return _draw_within(rng, (0.75, 0.72, 0.62))
 
-    canvas.paint_mimic_blobs(OEDEMA, rng.uniform(0.26, 0.38, size=4).tolist(), anywhere)
-    canvas.paint_mimic_blobs(RIM, rng.uniform(0.16, 0.24, size=4).tolist(), anywhere)
-    canvas.paint_mimic_blobs(CORE, rng.uniform(0.14, 0.22, size=3).tolist(), anywhere)
+    canvas.paint_mimic_blobs(OEDEMA, (0.26, 0.38), 4, anywhere)
+    canvas.paint_mimic_blobs(RIM, (0.16, 0.24), 4, anywhere)
+    canvas.paint_mimic_blobs(CORE, (0.14, 0.22), 3, anywhere)
     canvas.paint_mimic_tubes(RIM, 0.08, 3, anywhere)
     image = render(canvas, BRAIN_PALETTE, BRAIN_NOISE) * bias_field(canvas, 0.06)
     image = np.maximum(image, 1) * canvas.body  # skull-stripped: 0 outside, never inside
@@ -92,9 +92,9 @@ def _paint_glioma(canvas: Canvas) -> None:
 
 
 def draw_kidneys(grid: VoxelGrid, rng: np.random.Generator) -> Patient:
-    """Draw an abdomen with two kidneys at the back, one with a tumour bulging out of it, behind look-alike blobs.
+    """Draw an abdomen with two kidneys at the back, one with a tumour, behind similar blobs.
 
-    Mimics keep off the kidneys, but for a tube now and then.
+    Mimics keep off the kidneys, except for some tubes.
     """
     canvas = _draw_abdomen(grid, rng)
     sick = int(rng.integers(2))
@@ -103,9 +103,8 @@ def draw_kidneys(grid: VoxelGrid, rng: np.random.Generator) -> Patient:
         centre = (rng.uniform(-0.15, 0.15), rng.uniform(-0.38, -0.28), x)
         radii = (rng.uniform(0.55, 0.65), rng.uniform(0.22, 0.26), rng.uniform(0.2, 0.24))
         kidney = draw_blob(grid, centre, radii, rng, wobble=0.06, tilt=0.15)
-        canvas.taken += [
-            ((centre[0] + shift * radii[0], *centre[1:]), 0.28) for shift in (-0.7, 0, 0.7)
-        ]
+        for shift in (-0.7, 0, 0.7):
+            canvas.taken.append(((centre[0] + shift * radii[0], *centre[1:]), 0.28))
         canvas.paint(kidney < 1, ORGAN, 1)
         hilum = (centre[0], centre[1], centre[2] * 0.72)  # the notch on the inner side
         canvas.paint(draw_blob(grid, hilum, (0.2, 0.07, 0.09), rng) < 1, FAT)
@@ -116,8 +115,8 @@ def draw_kidneys(grid: VoxelGrid, rng: np.random.Generator) -> Patient:
         d, h, w = _draw_within(rng, (0.85, 0.55, 0.7))
         return d, h + 0.15, w
 
-    canvas.paint_mimic_blobs(ORGAN, rng.uniform(0.2, 0.3, size=6).tolist(), in_front)
-    canvas.paint_mimic_blobs(LESION, rng.uniform(0.16, 0.24, size=6).tolist(), in_front)
+    canvas.paint_mimic_blobs(ORGAN, (0.2, 0.3), 6, in_front)
+    canvas.paint_mimic_blobs(LESION, (0.16, 0.24), 6, in_front)
     canvas.paint_mimic_tubes(ORGAN, 0.09, 2, in_front)
     return Patient(render(canvas, KIDNEY_PALETTE, ABDOMEN_NOISE), canvas.classes)
 
@@ -135,9 +134,9 @@ def _paint_renal_tumour(canvas: Canvas, kidney: Point, radii: Point) -> None:
 
 
 def draw_liver(grid: VoxelGrid, rng: np.random.Generator) -> Patient:
-    """Draw an abdomen whose liver has round lesions and vessels of the same look, beside look-alike organs.
+    """Draw an abdomen whose liver has round lesions and similar vessels, beside similar organs.
 
-    In a slice a vessel is as round as a lesion; liver tissue lies between the two.
+    In a slice a vessel is as round as a lesion; there is liver tissue between the two.
     """
     canvas = _draw_abdomen(grid, rng)
     centre = (rng.uniform(-0.1, 0.1), rng.uniform(-0.05, 0.1), rng.uniform(0.3, 0.38))
@@ -158,8 +157,8 @@ def draw_liver(grid: VoxelGrid, rng: np.random.Generator) -> Patient:
             lesion = draw_blob(grid, place, vary_radii(radius, rng, 0.1), rng, wobble=0.08)
             canvas.paint((lesion < 1.25) & (canvas.classes == 1), ORGAN, 1)
             canvas.paint((lesion < 1) & (canvas.classes > 0), LESION, 2)
-    canvas.paint_mimic_blobs(ORGAN, rng.uniform(0.22, 0.32, size=5).tolist(), on_the_left)
-    canvas.paint_mimic_blobs(LESION, rng.uniform(0.18, 0.25, size=6).tolist(), on_the_left)
+    canvas.paint_mimic_blobs(ORGAN, (0.22, 0.32), 5, on_the_left)
+    canvas.paint_mimic_blobs(LESION, (0.18, 0.25), 6, on_the_left)
     return Patient(render(canvas, LIVER_PALETTE, ABDOMEN_NOISE), canvas.classes)
 
 
@@ -170,7 +169,7 @@ def _draw_abdomen(grid: VoxelGrid, rng: np.random.Generator) -> Canvas:
     outline = np.broadcast_to(outline, grid.shape)
     canvas = Canvas(grid, rng, outline < 1)
     canvas.paint((outline > 0.86) & (outline < 0.95), MUSCLE)
-    canvas.body = outline <= 0.86  # nothing that follows reaches into the wall
+    canvas.body = outline <= 0.86  # later strokes stay out of the wall
     spine = draw_tube(grid, (0, -0.5, 0), 0, 0.13, rng)
     canvas.paint(spine < 1, MUSCLE)
     canvas.taken.append(((0, -0.5, 0), 0.15))
@@ -185,7 +184,7 @@ def _draw_within(rng: np.random.Generator, radii: Point) -> Point:
 
 
 def _as_point(values: np.ndarray) -> Point:
-    d, h, w = (float(value) for value in values)
+    d, h, w = values.tolist()
     return d, h, w
 
 

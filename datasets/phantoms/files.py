@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import gzip
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
-from datasets.base import Release
+from datasets.base import Release, SpacingMm
 from datasets.phantoms.anatomy import Patient
 from datasets.phantoms.layouts import Layout
+from datasets.prepared.files import write_durably
 from datasets.volumes.geometry import Geometry, read_geometry
 
-FAST_GZIP = 1  # noise hardly compresses, and a higher level takes thrice the time
+FAST_GZIP = 1  # noise hardly compresses, and a higher level takes three times as long
 HOLE_RADIUS_VOX = 2.5
 HOLE_VALUE = {"MRI": (220.0, 230.0, 230.0, 760.0), "CT": (10.0,)}  # fluid
 
@@ -23,24 +23,28 @@ HOLE_VALUE = {"MRI": (220.0, 230.0, 230.0, 760.0), "CT": (10.0,)}  # fluid
 def write_patient(
     patient: Patient, layout: Layout, release: Release, modality: str, root: Path, index: int
 ) -> None:
-    """Write the files of one case: int16 volumes, a uint8 label with the values of the release; each appears whole."""
+    """Write the files of one case: int16 volumes, a uint8 label with the release's values."""
     geometry = build_geometry(patient.classes.shape, layout.orientation(index), layout.spacing_mm)
     patient = _add_fluid_class(patient, len(release.classes) - 1, HOLE_VALUE[modality])
     values = np.array(release.label_values, dtype=np.uint8)[patient.classes]
-    channels = [np.rint(channel).astype(np.int16) for channel in patient.image]
-    stored = [geometry.to_stored(volume) for volume in (*channels, values)]
+    volumes = [np.rint(channel).astype(np.int16) for channel in patient.image]
+    stored = [geometry.to_stored(volume) for volume in (*volumes, values)]
     if release.stack:
         order = np.argsort(release.stack)
         stored = [np.stack([stored[channel] for channel in order], axis=-1), stored[-1]]
-    for name, volume in zip(layout.files(index), stored, strict=True):
-        write_bytes(root / name, _encode(volume, geometry, compress=name.endswith(".gz")))
+    for name, volume in zip(layout.name_files(index), stored, strict=True):
+        content = _encode(volume, geometry)
+        if name.endswith(".gz"):
+            content = gzip.compress(content, FAST_GZIP, mtime=0)
+        write_durably(root / name, [content])
 
 
 def _add_fluid_class(patient: Patient, last_class: int, values: tuple[float, ...]) -> Patient:
-    """Return the patient with a ball of fluid where the release has one class more: a cyst, a resection cavity."""
-    if last_class == int(patient.classes.max()):
+    """Return the patient with a ball of fluid if the release has one more class (cyst, cavity)."""
+    highest = patient.classes.max()
+    if last_class == int(highest):
         return patient
-    host = np.argwhere(patient.classes == patient.classes.max())
+    host = np.argwhere(patient.classes == highest)
     grid = np.indices(patient.classes.shape)
     centre = host[len(host) // 2].reshape(3, 1, 1, 1)
     ball = ((grid - centre) ** 2).sum(axis=0) <= HOLE_RADIUS_VOX**2
@@ -50,29 +54,18 @@ def _add_fluid_class(patient: Patient, last_class: int, values: tuple[float, ...
     return replace(patient, image=image, classes=classes)
 
 
-def build_geometry(
-    shape: tuple[int, ...], orientation: str, spacing_mm: tuple[float, float, float]
-) -> Geometry:
-    """Return the geometry of a file whose canonical array has ``shape`` (D, H, W) and whose axes have these codes."""
-    to_ras = nib.orientations.axcodes2ornt(tuple(orientation))
+def build_geometry(shape: tuple[int, ...], orientation: str, spacing_mm: SpacingMm) -> Geometry:
+    """Return the geometry of a file with these axis codes; its canonical array has ``shape``."""
+    to_ras = nib.orientations.axcodes2ornt(tuple(orientation)).astype(int)
     affine = np.eye(4)
     affine[:3, :3] = 0
-    for axis, (ras_axis, sign) in enumerate(to_ras.astype(int)):
+    for axis, (ras_axis, sign) in enumerate(to_ras):
         affine[ras_axis, axis] = sign * spacing_mm[2 - ras_axis]
-    stored = tuple(shape[2 - ras_axis] for ras_axis in to_ras[:, 0].astype(int))
+    stored = tuple(shape[2 - ras_axis] for ras_axis in to_ras[:, 0])
     return read_geometry(Path(orientation), stored, affine)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that appears under its name only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)
-
-
-def _encode(volume: np.ndarray, geometry: Geometry, *, compress: bool) -> bytes:
+def _encode(volume: np.ndarray, geometry: Geometry) -> bytes:
     image = nib.Nifti1Image(volume, geometry.affine)
     image.header.set_xyzt_units("mm")
-    content: bytes = image.to_bytes()
-    return gzip.compress(content, FAST_GZIP, mtime=0) if compress else content
+    return image.to_bytes()

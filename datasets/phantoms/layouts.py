@@ -1,33 +1,69 @@
-"""The on-disk layouts of the real releases, for phantoms: file names, orientation, spacing, what lies beside them."""
+"""The on-disk layouts of the real releases, for phantoms: file names, orientation, spacing."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from datasets.base import unknown_name
+from datasets.base import SpacingMm, unknown_name
 
-OLD_ROLES = ("flair", "t1ce", "t1", "t2", "seg")
-NEW_ROLES = ("t2f", "t1c", "t1n", "t2w", "seg")
-Naming = Callable[[int], tuple[str, ...]]  # index of a case -> its files
+OLD_ROLES = ("_flair", "_t1ce", "_t1", "_t2", "_seg")
+NEW_ROLES = ("-t2f", "-t1c", "-t1n", "-t2w", "-seg")
 SITES = ("CBICA_AAB", "TCIA01_180", "2013_12")
-
-
-def _nothing(n_cases: int) -> Mapping[str, str]:
-    return {}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the files of case ``index`` (from 0) of a release are named and oriented."""
+    """How the files of a release are named and oriented.
+
+    ``files`` are templates of paths below the root: the channels in order (or their stack), then
+    the label. `name_files` knows what they may contain.
+    """
 
     dataset: str
     release: str
-    files: Naming  # below the root; the channels in order (or their stack), then the label
-    orientation: Callable[[int], str]  # nibabel's axis codes of the stored array
-    spacing_mm: tuple[float, float, float]  # (D, H, W)
-    beside: Callable[[int], Mapping[str, str]] = _nothing  # number of cases -> file -> its text
+    files: tuple[str, ...]
+    orientations: tuple[str, ...]  # nibabel's axis codes of the stored arrays, case by case
+    spacing_mm: SpacingMm
+    case_list: str = ""  # a file beside the cases, written as an empty JSON list
+    msd_modality: tuple[str, ...] = ()  # of the Decathlon's dataset.json; empty: there is none
+    msd_labels: tuple[str, ...] = ()
+
+    def name_files(self, index: int) -> list[str]:
+        """Return the files of a case by its index (from 0)."""
+        fields = {
+            "index": index,
+            "number": index + 1,
+            "grade": ("HGG", "LGG")[index % 2],
+            "site": SITES[index % len(SITES)],
+            "batch": 1 if index < 28 else 2,
+            "part": 1 + index // 2,
+        }
+        return [template.format(**fields) for template in self.files]
+
+    def orientation(self, index: int) -> str:
+        """Return the axis codes of a case by its index."""
+        return self.orientations[index % len(self.orientations)]
+
+    def describe_cases(self, n_cases: int) -> dict[str, str]:
+        """Return the files beside the cases: their paths, and their texts."""
+        if self.case_list:
+            return {self.case_list: "[]"}
+        if not self.msd_modality:
+            return {}
+        training = []
+        for index in range(n_cases):
+            image, label = self.name_files(index)
+            training.append({"image": f"./{image}", "label": f"./{label}"})
+        content = {
+            "description": "synthetic phantoms",
+            "modality": _number(self.msd_modality),
+            "labels": _number(self.msd_labels),
+            "numTraining": n_cases,
+            "training": training,
+        }
+        return {"dataset.json": json.dumps(content, indent=1)}
 
 
 def get_layout(name: str) -> Layout:
@@ -40,153 +76,64 @@ def get_layout(name: str) -> Layout:
     return LAYOUTS[name]
 
 
-def _name_old_brats(index: int, year: str, prefix: str) -> tuple[str, ...]:
-    grade = ("HGG", "LGG")[index % 2]
-    case = f"{prefix}_{SITES[index % 3]}{index}_1"
-    return tuple(
-        f"MICCAI_BraTS_{year}_Data_Training/{grade}/{case}/{case}_{role}.nii.gz"
-        for role in OLD_ROLES
-    )
+def _number(names: Sequence[str]) -> dict[str, str]:
+    return {str(number): name for number, name in enumerate(names)}
 
 
-def _name_cases(folder: str, case: str, roles: tuple[str, ...], separator: str = "_") -> Naming:
-    """Return a naming by ``case``, a template of the index (from 0) and the number (from 1)."""
-
-    def name(index: int) -> tuple[str, ...]:
-        filled = case.format(index=index, number=index + 1)
-        return tuple(f"{folder}{filled}/{filled}{separator}{role}.nii.gz" for role in roles)
-
-    return name
+def _brats(release: str, case: str, roles: tuple[str, ...], parent: str = "") -> Layout:
+    """Return a layout with a folder a case; ``parent`` is the folder of the cases."""
+    files = tuple(f"{parent}{case}/{case}{role}.nii.gz" for role in roles)
+    return Layout("brats", release, files, ("LPS",), (1.0, 1.0, 1.0))
 
 
-def _name_kits(folder: str, label: str) -> Naming:
-    return lambda index: tuple(
-        f"{folder}case_{index:05d}/{role}.nii.gz" for role in ("imaging", label)
-    )
+def _kits(release: str, parent: str, label: str, case_list: str = "") -> Layout:
+    files = tuple(f"{parent}case_{{index:05d}}/{role}.nii.gz" for role in ("imaging", label))
+    return Layout("kits", release, files, ("IPL",), (3.0, 0.78125, 0.78125), case_list)
 
 
-def _name_lits(index: int) -> tuple[str, ...]:
-    batch = f"media/nas/01_Datasets/CT/LITS/Training Batch {1 if index < 28 else 2}"
-    return tuple(f"{batch}/{role}-{index}.nii" for role in ("volume", "segmentation"))
+def _lits(release: str, volume: str, label: str) -> Layout:
+    orientations = ("LPS", "LAS")  # the release mixes them
+    return Layout("lits", release, (volume, label), orientations, (1.0, 0.765625, 0.765625))
 
 
-def _name_kaggle(index: int) -> tuple[str, ...]:
-    return (
-        f"volume_pt{1 + index // 2}/volume-{index}.nii",
-        f"segmentations/segmentation-{index}.nii",
-    )
-
-
-def _name_msd(case: str) -> Naming:
-    def name(index: int) -> tuple[str, ...]:
-        file = case.format(index=index, number=index + 1)
-        return f"imagesTr/{file}.nii.gz", f"labelsTr/{file}.nii.gz"
-
-    return name
-
-
-def _describe_msd(
-    case: str, modality: tuple[str, ...], labels: tuple[str, ...]
-) -> Callable[[int], Mapping[str, str]]:
-    def describe(n_cases: int) -> Mapping[str, str]:
-        pairs = [_name_msd(case)(index) for index in range(n_cases)]
-        content = {
-            "description": "synthetic phantoms",
-            "modality": {str(number): name for number, name in enumerate(modality)},
-            "labels": {str(number): name for number, name in enumerate(labels)},
-            "numTraining": n_cases,
-            "training": [{"image": f"./{image}", "label": f"./{label}"} for image, label in pairs],
-        }
-        return {"dataset.json": json.dumps(content, indent=1)}
-
-    return describe
-
-
-def _always(codes: str) -> Callable[[int], str]:
-    return lambda index: codes
-
-
-def _mixed(index: int) -> str:
-    return ("LPS", "LAS")[index % 2]  # LiTS mixes them
-
-
-MRI_MM, KIDNEY_MM, LIVER_MM = (1.0, 1.0, 1.0), (3.0, 0.78125, 0.78125), (1.0, 0.765625, 0.765625)
-GLIOMA_LABELS = ("background", "edema", "non-enhancing tumor", "enhancing tumour")
-GLI2023 = "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData/"
-LPS, IPL, RAS = _always("LPS"), _always("IPL"), _always("RAS")
-
-LAYOUTS = {
-    "brats2018": Layout(
-        "brats", "brats2018", lambda index: _name_old_brats(index, "2018", "Brats18"), LPS, MRI_MM
-    ),
-    "brats2019": Layout(
-        "brats", "brats2019", lambda index: _name_old_brats(index, "2019", "BraTS19"), LPS, MRI_MM
-    ),
-    "brats2020": Layout(
-        "brats",
-        "brats2020",
-        _name_cases("", "BraTS20_Training_{number:03d}", OLD_ROLES),
-        LPS,
-        MRI_MM,
-    ),
-    "brats2021": Layout(
-        "brats", "brats2021", _name_cases("", "BraTS2021_{index:05d}", OLD_ROLES), LPS, MRI_MM
-    ),
-    "brats2023": Layout(
-        "brats",
-        "brats2023",
-        _name_cases(GLI2023, "BraTS-GLI-{index:05d}-000", NEW_ROLES, "-"),
-        LPS,
-        MRI_MM,
-    ),
-    "brats2024": Layout(
-        "brats",
-        "brats2024",
-        _name_cases("training_data1/", "BraTS-GLI-{index:05d}-100", NEW_ROLES, "-"),
-        LPS,
-        MRI_MM,
-    ),
-    "fets": Layout(
-        "brats", "fets", _name_cases("", "FeTS2022_{index:05d}", OLD_ROLES), LPS, MRI_MM
-    ),
-    "msd01": Layout(
+EARLY_PARENT = "MICCAI_BraTS_{}_Data_Training/{{grade}}/"
+GLI2023_PARENT = "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData/"
+LITS_PARENT = "media/nas/01_Datasets/CT/LITS/Training Batch {batch}/"
+ALL_LAYOUTS = (
+    _brats("brats2018", "Brats18_{site}{index}_1", OLD_ROLES, EARLY_PARENT.format(2018)),
+    _brats("brats2019", "BraTS19_{site}{index}_1", OLD_ROLES, EARLY_PARENT.format(2019)),
+    _brats("brats2020", "BraTS20_Training_{number:03d}", OLD_ROLES),
+    _brats("brats2021", "BraTS2021_{index:05d}", OLD_ROLES),
+    _brats("brats2023", "BraTS-GLI-{index:05d}-000", NEW_ROLES, GLI2023_PARENT),
+    _brats("brats2024", "BraTS-GLI-{index:05d}-100", NEW_ROLES, "training_data1/"),
+    _brats("fets", "FeTS2022_{index:05d}", OLD_ROLES),
+    Layout(
         "brats",
         "msd01",
-        _name_msd("BRATS_{number:03d}"),
-        RAS,
-        MRI_MM,
-        _describe_msd("BRATS_{number:03d}", ("FLAIR", "T1w", "t1gd", "T2w"), GLIOMA_LABELS),
+        ("imagesTr/BRATS_{number:03d}.nii.gz", "labelsTr/BRATS_{number:03d}.nii.gz"),
+        ("RAS",),
+        (1.0, 1.0, 1.0),
+        msd_modality=("FLAIR", "T1w", "t1gd", "T2w"),
+        msd_labels=("background", "edema", "non-enhancing tumor", "enhancing tumour"),
     ),
-    "kits19": Layout(
-        "kits",
-        "kits19",
-        _name_kits("", "segmentation"),
-        IPL,
-        KIDNEY_MM,
-        lambda _: {"kits.json": "[]"},
+    _kits("kits19", "", "segmentation", "kits.json"),
+    _kits("kits21", "data/", "aggregated_MAJ_seg"),
+    _kits("kits23", "dataset/", "segmentation", "dataset/kits23.json"),
+    _lits("lits", LITS_PARENT + "volume-{index}.nii", LITS_PARENT + "segmentation-{index}.nii"),
+    _lits(
+        "lits-kaggle",
+        "volume_pt{part}/volume-{index}.nii",
+        "segmentations/segmentation-{index}.nii",
     ),
-    "kits21": Layout("kits", "kits21", _name_kits("data/", "aggregated_MAJ_seg"), IPL, KIDNEY_MM),
-    "kits23": Layout(
-        "kits",
-        "kits23",
-        _name_kits("dataset/", "segmentation"),
-        IPL,
-        KIDNEY_MM,
-        lambda _: {"dataset/kits23.json": "[]"},
-    ),
-    "lits": Layout("lits", "lits", _name_lits, _mixed, LIVER_MM),
-    "lits-kaggle": Layout("lits", "lits-kaggle", _name_kaggle, _mixed, LIVER_MM),
-    "msd03": Layout(
+    Layout(
         "lits",
         "msd03",
-        _name_msd("liver_{index}"),
-        RAS,
-        LIVER_MM,
-        _describe_msd("liver_{index}", ("CT",), ("background", "liver", "cancer")),
+        ("imagesTr/liver_{index}.nii.gz", "labelsTr/liver_{index}.nii.gz"),
+        ("RAS",),
+        (1.0, 0.765625, 0.765625),
+        msd_modality=("CT",),
+        msd_labels=("background", "liver", "cancer"),
     ),
-}
-DEFAULT_LAYOUT = {
-    "brats": "brats2020",
-    "kits": "kits19",
-    "lits": "lits",
-}  # data set -> what `run` without data writes
+)
+LAYOUTS = {layout.release: layout for layout in ALL_LAYOUTS}
+DEFAULT_LAYOUT = {"brats": "brats2020", "kits": "kits19", "lits": "lits"}  # of demo data

@@ -1,32 +1,35 @@
-"""Write synthetic patients in the on-disk layout of the real data sets, so that the real loaders read them back.
+"""Write synthetic patients in the on-disk layout of the real data sets, for the real loaders.
 
 Each patient depends on the data set, the seed, the volume's shape and its own number, never on how
-many there are; the same call gives the same bytes. The root holds no other data and says what it
-is: `SYNTHETIC_MARKER`.
+many there are; the same call gives the same bytes. The root holds no other data, and
+`SYNTHETIC_MARKER` in it states what it is.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import datasets
-from datasets.base import SYNTHETIC_MARKER, SYNTHETIC_PLAN, DataError, VolumeShape
+from datasets.base import (
+    SYNTHETIC_MARKER,
+    SYNTHETIC_PLAN,
+    DataError,
+    OnCase,
+    VolumeShape,
+    ignore_progress,
+)
 from datasets.phantoms.anatomy import DRAWERS, Patient
-from datasets.phantoms.files import write_bytes, write_patient
-from datasets.phantoms.layouts import DEFAULT_LAYOUT, get_layout
+from datasets.phantoms.files import write_patient
+from datasets.phantoms.layouts import DEFAULT_LAYOUT, LAYOUTS
 from datasets.phantoms.shapes import VoxelGrid
+from datasets.prepared.files import write_durably
 
 GENERATOR = "datasets.phantom"
-GENERATOR_VERSIONS = {
-    "brats": 3,
-    "kits": 4,
-    "lits": 4,
-}  # raise one when patients of this data set look otherwise
+GENERATOR_VERSIONS = {"brats": 3, "kits": 4, "lits": 4}  # raise one when its patients change
 DEMO_SHAPE: VolumeShape = (32, 64, 64)
 FULL_SHAPE: VolumeShape = (155, 240, 240)
 MIN_SIZE = 16  # voxels along each axis; below it the smallest structures vanish
@@ -38,37 +41,38 @@ def write_phantoms(
     n_cases: int,
     seed: int = 0,
     shape: VolumeShape | None = None,
-    on_case: Callable[[int, int], None] = lambda done, total: None,
-    layout: str | None = None,
+    on_case: OnCase = ignore_progress,
 ) -> None:
-    """Write ``n_cases`` synthetic cases of a data set below ``root``; what an interrupted call left is completed.
+    """Write synthetic cases of a data set below ``root``.
 
-    ``layout`` names one of `datasets.phantoms.layouts`, None: the data set's default. ``shape`` is
-    (D, H, W) in voxels, `DEMO_SHAPE` if None; ``on_case`` hears how many cases are done. A root
-    that was completed with the same numbers before is left as it is; a larger ``n_cases`` adds
-    cases to it.
+    What an interrupted call left is completed. A root that was completed with the same numbers before is left as it is; a larger ``n_cases``
+    adds cases to it.
+
+    Args:
+        name: a data set, or one of its layouts in `datasets.phantoms.layouts`.
+        root: an empty or new folder, or one that this function wrote.
+        n_cases: how many cases.
+        seed: of everything that is drawn.
+        shape: of each volume; None: `DEMO_SHAPE`.
+        on_case: called as ``on_case(done, total)`` after each case.
 
     Raises: ValueError for an unknown data set or a number out of range; DataError if the root holds
     anything else.
     """
-    kind = datasets.get(name)
-    layout = layout or DEFAULT_LAYOUT[name]
-    files = get_layout(layout)
-    if files.dataset != name:
-        raise ValueError(
-            f"phantom: layout '{layout}' is one of {files.dataset}, got data set {name}"
-        )
-    release = kind.find_release(files.release)
+    if name not in LAYOUTS:
+        datasets.check_name(name)
+    layout = LAYOUTS[DEFAULT_LAYOUT.get(name, name)]
+    kind = datasets.get(layout.dataset)
+    release = kind.find_release(layout.release)
     shape = shape or DEMO_SHAPE
     if n_cases < 1 or min(shape) < MIN_SIZE:
-        raise ValueError(
-            f"phantom: n_cases must be >= 1 and sizes >= {MIN_SIZE}, got {n_cases} and {shape}"
-        )
+        rule = f"n_cases must be >= 1 and sizes >= {MIN_SIZE}"
+        raise ValueError(f"phantom: {rule}, got {n_cases} and {shape}")
     plan = {
         "generator": GENERATOR,
-        "version": GENERATOR_VERSIONS[name],
-        "dataset": name,
-        "layout": layout,
+        "version": GENERATOR_VERSIONS[layout.dataset],
+        "dataset": layout.dataset,
+        "layout": layout.release,
         "n_cases": n_cases,
         "seed": seed,
         "shape": list(shape),
@@ -76,13 +80,12 @@ def write_phantoms(
     if _open_root(root, plan):
         return
     for index in range(n_cases):
-        if not all((root / file).is_file() for file in files.files(index)):
-            write_patient(
-                draw_patient(name, index, seed, shape), files, release, kind.modality, root, index
-            )
+        if not all((root / file).is_file() for file in layout.name_files(index)):
+            patient = draw_patient(layout.dataset, index, seed, shape)
+            write_patient(patient, layout, release, kind.modality, root, index)
         on_case(index + 1, n_cases)
-    for file, text in files.beside(n_cases).items():
-        write_bytes(root / file, text.encode())
+    for file, text in layout.describe_cases(n_cases).items():
+        write_durably(root / file, [text.encode()])
     (root / SYNTHETIC_PLAN).replace(root / SYNTHETIC_MARKER)
 
 
@@ -93,25 +96,22 @@ def draw_patient(name: str, index: int, seed: int = 0, shape: VolumeShape = DEMO
 
 
 def _open_root(root: Path, plan: dict[str, Any]) -> bool:
-    """Return whether the root holds the plan's cases; if not, note in it what is going to be there.
+    """Return whether the root holds the plan's cases; if not, write the plan into it.
 
-    The note makes a half-written root known as synthetic, and is what the next call continues from.
+    The plan marks a half-written root as synthetic, and the next call continues from it.
     """
     marker, note = root / SYNTHETIC_MARKER, root / SYNTHETIC_PLAN
     known = next((path for path in (marker, note) if path.is_file()), None)
     if known is None and root.is_dir() and any(root.glob("[!.]*")):
-        raise DataError(
-            f"phantom: {root} holds files that are not synthetic data (give an empty or a new folder)"
-        )
+        rule = f"{root} holds files that are not synthetic data"
+        raise DataError(f"phantom: {rule} (give an empty or a new folder)")
     if known is not None:
         found = json.loads(known.read_text())
         if {**found, "n_cases": 0} != {**plan, "n_cases": 0} or found["n_cases"] > plan["n_cases"]:
-            raise DataError(
-                f"phantom: {root} holds {found}, asked for {plan} (give another folder or delete it)"
-            )
+            rule = f"{root} holds {found}, asked for {plan}"
+            raise DataError(f"phantom: {rule} (give another folder or delete it)")
         if known == marker and found == plan:
             return True
-    root.mkdir(parents=True, exist_ok=True)
-    write_bytes(note, json.dumps(plan, indent=1).encode())
+    write_durably(note, [json.dumps(plan, indent=1).encode()])
     marker.unlink(missing_ok=True)
     return False

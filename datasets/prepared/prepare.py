@@ -16,6 +16,8 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from filelock import FileLock
 from datasets.base import BadCasesError, Case, DataError, Dataset, DatasetInfo, Problem, SpacingMm
 from datasets.prepared.capacity import check_room, choose_workers, estimate
 from datasets.prepared.case import FOREGROUND, IMAGE, LABEL, RECORD, REFERENCE, SAMPLE, PreparedCase
+from datasets.prepared.files import write_durably
 from datasets.prepared.frame import (
     SLICES_AT_ONCE,
     Frame,
@@ -187,7 +190,7 @@ def _write_case(info: DatasetInfo, case: Case, settings: Preparation, folder: Pa
         "n_foreground": n_foreground,
         **frame.to_record(),
     }
-    _write_durably(folder / RECORD, [json.dumps(record, indent=1).encode()])
+    write_durably(folder / RECORD, [json.dumps(record, indent=1).encode()])
 
 
 def _write_image(path: Path, frame: Frame, image: np.ndarray, *, is_ct: bool) -> None:
@@ -243,21 +246,10 @@ def _save(path: Path, array: np.ndarray) -> None:
 def _write_array(
     path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterator[bytes]
 ) -> None:
-    header = np.lib.format
-    with path.open("wb") as stream:
-        header.write_array_header_1_0(
-            stream,
-            {"descr": header.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(shape)},
-        )
-    _write_durably(path, blocks)
-
-
-def _write_durably(path: Path, blocks: Iterator[bytes] | list[bytes]) -> None:
-    """Append to a file and have it on disk: the folder's new name must never be there before its content."""
-    with path.open("ab") as stream:
-        stream.writelines(blocks)
-        stream.flush()
-        os.fsync(stream.fileno())
+    header = BytesIO()
+    facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, facts)
+    write_durably(path, chain([header.getvalue()], blocks))
 
 
 def _remove_outdated(folder: Path) -> None:

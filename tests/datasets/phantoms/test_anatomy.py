@@ -19,7 +19,7 @@ TUMOUR = 2  # class of both data sets
 
 @cache
 def draw_scenes(name: str) -> list[tuple[Patient, np.ndarray]]:
-    """Return patients, each with the look of every voxel, uint8 (D, H, W)."""
+    """Return patients, each with the tissue of every voxel, uint8 (D, H, W)."""
     canvases: list[Canvas] = []
     render = anatomy.render
     with pytest.MonkeyPatch.context() as patch:
@@ -29,7 +29,7 @@ def draw_scenes(name: str) -> list[tuple[Patient, np.ndarray]]:
             lambda canvas, *rest: canvases.append(canvas) or render(canvas, *rest),
         )
         patients = [draw_patient(name, index) for index in range(N_PATIENTS)]
-    return [(patient, canvas.look) for patient, canvas in zip(patients, canvases, strict=True)]
+    return [(patient, canvas.tissues) for patient, canvas in zip(patients, canvases, strict=True)]
 
 
 @pytest.mark.parametrize("name", ["kits", "lits"])
@@ -41,8 +41,8 @@ def test_no_single_voxel_tells_a_lesion_from_its_mimics(name):
     neighbours and are left out.
     """
     chances = []
-    for patient, look in draw_scenes(name):
-        inner = ndimage.binary_erosion(look == LESION)
+    for patient, tissues in draw_scenes(name):
+        inner = ndimage.binary_erosion(tissues == LESION)
         lesion, mimic = (
             patient.image[0][inner & side]
             for side in (patient.classes == TUMOUR, patient.classes != TUMOUR)
@@ -55,24 +55,24 @@ def test_no_single_voxel_tells_a_lesion_from_its_mimics(name):
 @pytest.mark.parametrize("name", ["kits", "lits"])
 def test_mimics_have_about_twice_the_volume_of_lesions(name):
     lesions = sum((patient.classes == TUMOUR).sum() for patient, _ in draw_scenes(name))
-    alike = sum((look == LESION).sum() for _, look in draw_scenes(name))
+    alike = sum((tissues == LESION).sum() for _, tissues in draw_scenes(name))
     assert 1.8 < alike / lesions - 1 < 3
 
 
 @pytest.mark.parametrize("name", ["kits", "lits"])
 def test_a_lesion_lies_on_its_organ_and_mimics_keep_off_it(name):
     of_organ, of_mimic = [], []
-    for patient, look in draw_scenes(name):
+    for patient, tissues in draw_scenes(name):
         lesion = patient.classes == TUMOUR
         around = ndimage.binary_dilation(lesion) & ~lesion
         of_organ.append((patient.classes[around] == 1).mean())
-        of_mimic.append((look[around] == LESION).mean())
+        of_mimic.append((tissues[around] == LESION).mean())
     assert min(of_organ) > 0.1
     assert np.mean(of_mimic) < 0.02
 
 
 def test_nothing_but_a_tumour_lies_close_to_a_kidney():
-    for patient, look in draw_scenes("kits"):
+    for patient, tissues in draw_scenes("kits"):
         kidneys = patient.classes > 0
         around = ndimage.binary_dilation(kidneys) & ~kidneys
-        assert (look[around] == LESION).mean() < 0.03
+        assert (tissues[around] == LESION).mean() < 0.03

@@ -1,0 +1,18 @@
+"""Write a file so that it has its name only when it is complete and on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def write_durably(path: Path, blocks: Iterable[bytes]) -> None:
+    """Write the blocks to a file, in a folder that is made if needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    with part.open("wb") as stream:
+        stream.writelines(blocks)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(path)
