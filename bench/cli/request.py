@@ -18,7 +18,7 @@ from bench.models import registry
 from bench.specs.presets import Preset, get_preset
 from bench.specs.protocol import Protocol, SpecError, override
 from bench.specs.run import EMBEDDED_WEIGHTS, MethodSpec
-from bench.tuning.best_values import apply_shipped
+from bench.tuning.tuned_values import apply_shipped
 
 
 def read_request(request: Request) -> Experiment:

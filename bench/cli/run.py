@@ -34,7 +34,7 @@ from bench.specs.run import RunSpec
 from bench.tracking.connection import default_uri
 from bench.tracking.groups import begin_group
 from bench.tracking.local_store import describe_browsing
-from bench.tuning.best_values import apply_tuned, find_studies, read_toml, take_best
+from bench.tuning.tuned_values import apply_tuned, best_values, find_studies, read_toml
 from reports.records.run import RESULT_FILE, RunResult, Status
 
 commands = typer.Typer()
@@ -118,7 +118,7 @@ def choose_values(
         records = search_values(specs, experiment, slots, tuning, console)
     else:
         return specs
-    return apply_tuned(specs, [take_best(record) for record in records])
+    return apply_tuned(specs, [best_values(record) for record in records])
 
 
 def describe_tuning(specs: Sequence[RunSpec]) -> str:

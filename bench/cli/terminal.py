@@ -22,12 +22,14 @@ from rich.table import Table
 from reports.analysis.aggregates import mean_defined
 from reports.formats.terminal import build_terminal_table
 from reports.records.run import RunResult, Status
+from reports.records.study import PRUNED, RUNNING
 from reports.tables.table import Table as ReportTable
 
 if TYPE_CHECKING:  # `--help` needs this file, and neither of these
     from bench.grid.runner import Event
     from bench.specs.run import RunSpec
-    from bench.tuning.campaign import StudyPlan, TrialEvent
+    from bench.tuning.campaign import TrialEvent
+    from bench.tuning.plan import StudyPlan
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 STYLES = {
@@ -173,41 +175,36 @@ class StudyDisplay(Bars):
         self.tasks: dict[str, TaskID] = {}
         for plan in plans:
             name = escape(f"{plan.run.method} · {plan.run.dataset}")
-            total = plan.spec.tune.trials or None
-            self.tasks[plan.spec.name] = self.progress.add_task(name, total=total, state="waiting")
+            total = plan.tune.trials or None
+            self.tasks[plan.name] = self.progress.add_task(name, total=total, state="waiting")
 
     def show(self, event: TrialEvent) -> None:
         """Bring the bars up to date; a trial that has ended becomes a line of its own."""
-        name = event.plan.spec.name
-        outcome = event.outcome
-        if outcome is None:
-            total = event.plan.spec.tune.trials
-            state = f"trial {event.number + 1}"
+        name = event.plan.name
+        trial = event.trial
+        if trial.status == RUNNING:
+            total = event.plan.tune.trials
+            state = f"trial {trial.number + 1}"
             if total:
                 state += f"/{total}"
             if event.validations:
                 state += f", validated {event.validations} x"
             self.progress.update(self.tasks[name], state=state)
             return
-        if outcome.status is Status.DONE and not outcome.pruned:
-            self.best[name] = max(outcome.dice, self.best.get(name, 0.0))
-        self.progress.update(self.tasks[name], completed=event.number + 1)
+        if trial.status == Status.DONE and trial.dice is not None:
+            self.best[name] = max(trial.dice, self.best.get(name, 0.0))
+        self.progress.update(self.tasks[name], completed=trial.number + 1)
         self.console.print(describe_trial(event, self.best.get(name)))
 
 
 def describe_trial(event: TrialEvent, best: float | None) -> str:
     """Return one line, as Rich markup, that says how a trial ended."""
     run = event.plan.run
-    outcome = event.outcome
-    assert outcome is not None
-    number = f"trial {event.number + 1}/{event.plan.spec.tune.trials or '?'}"
+    trial = event.trial
+    number = f"trial {trial.number + 1}/{event.plan.tune.trials or '?'}"
     name = escape(f"{run.method} · {run.dataset} · {number}")
-    head = f"[{STYLES[outcome.status]}]{outcome.status:8}[/]"
-    if outcome.pruned:
-        head = "[dim]pruned  [/]"
-    found = escape(outcome.reason)
-    if outcome.status is Status.DONE:
-        found = f"inner Dice {100 * outcome.dice:.1f}"
+    style = "dim" if trial.status == PRUNED else STYLES[Status(trial.status)]
+    found = escape(trial.reason) if trial.dice is None else f"inner Dice {100 * trial.dice:.1f}"
     if best is not None:
         found += f", best {100 * best:.1f}"
-    return f"{head} {name}  {found} ({outcome.fit_s:.0f} s)"
+    return f"[{style}]{trial.status:8}[/] {name}  {found} ({trial.fit_s:.0f} s)"

@@ -19,9 +19,10 @@ from bench.grid.plan import Experiment
 from bench.grid.slots import Slots, choose_slots
 from bench.specs.protocol import SpecError
 from bench.specs.run import RunSpec
-from bench.tuning.best_values import take_best, write_toml
-from bench.tuning.campaign import LOCK, plan_studies, run_studies
+from bench.tuning.campaign import run_studies
+from bench.tuning.plan import LOCK, plan_studies
 from bench.tuning.space import build_space, check_only, check_owners, split_values
+from bench.tuning.tuned_values import best_values, write_toml
 from reports.records.run import Status
 from reports.records.study import TUNING, StudyRecord
 
@@ -170,7 +171,7 @@ def search_values(
 
 def _export(records: Sequence[StudyRecord], file: Path, console: Console) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_toml(file, [take_best(record) for record in records])
+    write_toml(file, [best_values(record) for record in records])
     console.print(f"values: {file}   use them:  [bold]python -m bench run --settings {file}[/]")
 
 

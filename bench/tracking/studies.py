@@ -21,7 +21,7 @@ from bench.tracking.entries import (
 )
 from bench.tracking.store import Store
 from reports.records.plain import flatten
-from reports.records.study import PREFIX, STUDY_FILE, StudyRecord, TrialRecord, read_study
+from reports.records.study import PICTURE_PREFIX, STUDY_FILE, StudyRecord, TrialRecord, read_study
 
 
 def log_study(store: Store, record: StudyRecord, folder: Path) -> bool:
@@ -37,7 +37,7 @@ def log_study(store: Store, record: StudyRecord, folder: Path) -> bool:
         if store.find_or_clear(STUDY, experiment, entry) is not None:
             return False
         with store.new_run(experiment, entry) as study, tempfile.TemporaryDirectory() as scratch:
-            for file in [folder / STUDY_FILE, *sorted(folder.glob(f"{PREFIX}*.png"))]:
+            for file in [folder / STUDY_FILE, *sorted(folder.glob(f"{PICTURE_PREFIX}*.png"))]:
                 copy(file, scratch)
             store.client.log_artifacts(study, scratch)
             for trial in record.trials:

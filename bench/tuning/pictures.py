@@ -3,65 +3,62 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.records.study import PREFIX
+from reports.records.study import PICTURE_PREFIX
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.trial import FrozenTrial
 
 
 def draw_study(study: Study, folder: Path) -> list[Path]:
-    """Draw history, parallel coordinates, slices and importances of the first objective, and the front of two.
+    """Draw history, parallel coordinates, slices, importances, and the front of two objectives.
 
-    Returns the files.
-
-    Importances need two trials that came to different values; where Optuna cannot tell them, that
-    picture is left out.
+    Returns the files. The first four are of the inner Dice. Importances need two trials with
+    different values; otherwise that picture is left out.
     """
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
     from optuna.exceptions import ExperimentalWarning
-    from optuna.importance import PedAnovaImportanceEvaluator
-    from optuna.visualization import matplotlib as drawing
 
-    def dice(trial: Any) -> float:
-        return float(trial.values[0])
-
-    target: dict[str, Any] = {"target": dice, "target_name": "inner Dice"}
-    pictures: dict[str, Callable[[], Any]] = {
-        "history": lambda: drawing.plot_optimization_history(study, **target),
-        "parallel": lambda: drawing.plot_parallel_coordinate(study, **target),
-        "slice": lambda: drawing.plot_slice(study, **target),
-        "importances": lambda: drawing.plot_param_importances(
-            study, evaluator=PedAnovaImportanceEvaluator(evaluate_on_local=False), **target
-        ),
-    }
-    if len(study.directions) > 1:
-        names = ["inner Dice", "tuned parameters"]
-        pictures["front"] = lambda: drawing.plot_pareto_front(study, target_names=names)
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        warnings.filterwarnings(
-            "ignore", category=UserWarning
-        )  # of matplotlib and Optuna, about style
-        for name, draw in pictures.items():
-            if name == "importances" and not _can_be_ranked(study):
-                continue
-            draw()
-            file = folder / f"{PREFIX}{name}.png"
+        for category in (ExperimentalWarning, UserWarning):  # about novelty and style
+            warnings.simplefilter("ignore", category)
+        for name, draw, options in _list_pictures(study):
+            draw(study, **options)
+            file = folder / f"{PICTURE_PREFIX}{name}.png"
             plt.gcf().savefig(file, dpi=110, bbox_inches="tight")
             plt.close("all")
             files.append(file)
     return files
 
 
-def _can_be_ranked(study: Study) -> bool:
+def _list_pictures(study: Study) -> list[tuple[str, Any, dict[str, Any]]]:
+    """Return (name, Optuna's function, its options) of each picture."""
+    from optuna.importance import PedAnovaImportanceEvaluator
+    from optuna.visualization import matplotlib as drawing
+
+    dice = {"target": _dice_of, "target_name": "inner Dice"}
+    pictures: list[tuple[str, Any, dict[str, Any]]] = [
+        ("history", drawing.plot_optimization_history, dice),
+        ("parallel", drawing.plot_parallel_coordinate, dice),
+        ("slice", drawing.plot_slice, dice),
+    ]
     values = {trial.values[0] for trial in study.get_trials(deepcopy=False) if trial.values}
-    return len(values) > 1
+    if len(values) > 1:
+        ranking = {"evaluator": PedAnovaImportanceEvaluator(evaluate_on_local=False)}
+        pictures.append(("importances", drawing.plot_param_importances, ranking | dice))
+    if len(study.directions) > 1:
+        names = {"target_names": ["inner Dice", "tuned parameters"]}
+        pictures.append(("front", drawing.plot_pareto_front, names))
+    return pictures
+
+
+def _dice_of(trial: FrozenTrial) -> float:
+    return float(trial.values[0])

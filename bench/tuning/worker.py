@@ -1,12 +1,11 @@
 """The loop of a study: claim a trial, carry it out, tell the sampler; until the budget is spent.
 
 How a trial is carried out is not known here: `Evaluate` is a child process in production and a
-formula in tests. What becomes of a trial follows one rule for every method:
+formula in tests. One rule for every method decides what a trial counts for:
 
 * done: its Dice on the inner validation cases, at its best epoch;
 * diverged or out of memory: it counts, and the sampler takes it for worse than all others;
-* failed (an exception, a killed child): once more with the same values, and if it fails again it
-counts as failed;
+* failed (an exception, a killed child): once more with the same values, then it counts as failed;
 * skipped (the backbone cannot host the method): the study ends there.
 """
 
@@ -16,17 +15,18 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from filelock import FileLock
 
+from bench.specs.protocol import TuneSpec
 from bench.tuning import study as studies
-from bench.tuning.space import Value
-from bench.tuning.study import StudySpec
+from bench.tuning.plan import LOCK, StudyPlan
+from bench.tuning.samplers import has_two_objectives
 from reports.records.run import Status
+from reports.records.study import PRUNED, RUNNING, TrialRecord
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -35,111 +35,96 @@ if TYPE_CHECKING:
 ATTEMPTS = 2
 POLL_S = 0.5  # how often a worker without a trial looks whether the others have ended theirs
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a trial came to. ``pruned`` ones carry the Dice that they had when they were stopped."""
-
-    status: Status
-    dice: float  # mean over inner validation cases and regions, fraction; nan unless done
-    params_tuned: int
-    fit_s: float  # of a killed child: its life
-    reason: str = ""
-    pruned: bool = False
-
-
-Report = Callable[
-    [int, tuple[float, ...]], bool
-]  # number of the validation, Dice of each case -> stop?
-Evaluate = Callable[
-    [int, dict[str, Value], Report], Outcome
-]  # number of the trial, its values, ...
+# Takes the number of a validation and the Dice of each case; returns whether to stop the trial.
+Report = Callable[[int, tuple[float, ...]], bool]
+# Takes a running trial and returns it ended. A pruned one has the Dice that it had when stopped.
+Evaluate = Callable[[TrialRecord, Report], TrialRecord]
 
 
 def tune(
     study: Study,
-    spec: StudySpec,
+    plan: StudyPlan,
     evaluate: Evaluate,
-    lock: Path,
-    on_trial: Callable[[int, dict[str, Value], Outcome], None] = lambda number, values, outcome: (
-        None
-    ),
+    on_trial: Callable[[TrialRecord], None] = lambda trial: None,
     stopped: threading.Event | None = None,
 ) -> None:
-    """Work on a study until its budget is spent and every trial has ended, those of other workers included.
+    """Work on a study until its budget is spent and the trials of all workers have ended.
 
-    ``lock`` is a file that all workers of the study see. Raises: KeyboardInterrupt if ``evaluate``
-    does, or between trials once ``stopped`` is set; the trial at hand stays open and is taken up by
-    the next worker.
+    Args:
+        study: shared by the workers.
+        plan: its folder is seen by all workers of the study.
+        evaluate: carries out a trial.
+        on_trial: called after each trial of this worker.
+        stopped: once it is set, no further trial is begun.
+
+    Raises: KeyboardInterrupt if ``evaluate`` does, or between trials once ``stopped`` is set. The
+        current trial stays open and is taken up by the next worker.
     """
     stopped = stopped or threading.Event()
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    plan.folder.mkdir(parents=True, exist_ok=True)
     while not stopped.is_set():
-        with FileLock(lock):
-            trial = studies.claim(study, spec)
+        with FileLock(plan.folder / LOCK):
+            trial = studies.claim(study, plan)
         if trial is not None:
             with _heartbeat(trial):
-                outcome = _carry_out(trial, spec, evaluate)
-            _tell(study, trial, spec, outcome)
-            on_trial(trial.number, dict(trial.params), outcome)
-        elif studies.is_done(study, spec.tune):
+                ended = _carry_out(trial, plan.tune, evaluate)
+            _tell(study, trial, plan.tune, ended)
+            on_trial(ended)
+        elif studies.is_done(study, plan.tune):
             return
         else:
             stopped.wait(POLL_S)
     raise KeyboardInterrupt
 
 
-def _carry_out(trial: Trial, spec: StudySpec, evaluate: Evaluate) -> Outcome:
-    report, spent_s = _reporter(trial, spec), 0.0
+def _carry_out(trial: Trial, tune: TuneSpec, evaluate: Evaluate) -> TrialRecord:
+    running = TrialRecord(trial.number, RUNNING, dict(trial.params))
+    report, spent_s = _reporter(trial, tune), 0.0
     for _ in range(ATTEMPTS):
-        outcome = evaluate(trial.number, dict(trial.params), report)
-        spent_s += outcome.fit_s
-        if outcome.status is not Status.FAILED:
+        ended = evaluate(running, report)
+        spent_s += ended.fit_s
+        if ended.status != Status.FAILED:
             break
-    return replace(outcome, fit_s=spent_s)
+    return replace(ended, fit_s=spent_s)
 
 
-def _reporter(trial: Trial, spec: StudySpec) -> Report:
-    """Return what records a validation for the pruner: its mean, or for the Wilcoxon test every case of it.
+def _reporter(trial: Trial, tune: TuneSpec) -> Report:
+    """Return what records a validation for the pruner: its mean, or all its cases for Wilcoxon.
 
     Optuna takes no such values where there are two objectives.
     """
-    is_default = trial.number == 0
 
     def report(validation: int, dices: tuple[float, ...]) -> bool:
-        if "," in spec.tune.objectives:
+        if has_two_objectives(tune):
             return False
-        with (
-            warnings.catch_warnings()
-        ):  # a trial that was taken up again repeats what it has reported
+        steps = {validation: sum(dices) / len(dices)}
+        if tune.pruner == "wilcoxon":
+            steps = dict(enumerate(dices, start=validation * len(dices)))
+        with warnings.catch_warnings():
+            # A trial that was taken up again repeats what it has reported.
             warnings.filterwarnings("ignore", message="The reported value is ignored")
-            if spec.tune.pruner == "wilcoxon":
-                for number, dice in enumerate(dices):
-                    trial.report(dice, step=validation * len(dices) + number)
-            else:
-                trial.report(sum(dices) / len(dices), step=validation)
+            for step, dice in steps.items():
+                trial.report(dice, step)
+        is_default = trial.number == 0
         return not is_default and trial.should_prune()
 
     return report
 
 
-def _tell(study: Study, trial: Trial, spec: StudySpec, outcome: Outcome) -> None:
+def _tell(study: Study, trial: Trial, tune: TuneSpec, ended: TrialRecord) -> None:
     from optuna.trial import TrialState
 
     if trial.storage.get_trial(trial._trial_id).state.is_finished():
-        return  # this worker was silent for so long that another one has taken the trial up, and ended it
-    trial.set_user_attr(studies.STATUS, "pruned" if outcome.pruned else outcome.status.value)
-    trial.set_user_attr(studies.FIT_S, outcome.fit_s)
-    trial.set_user_attr("reason", outcome.reason)
-    trial.set_user_attr("params_tuned", outcome.params_tuned)
-    if outcome.status is Status.DONE and (not outcome.pruned or spec.tune.pruner == "wilcoxon"):
-        # A trial that the Wilcoxon test has stopped is told with its mean so far, as that pruner
-        # asks for.
-        values = (
-            [outcome.dice, outcome.params_tuned] if "," in spec.tune.objectives else [outcome.dice]
-        )
-        study.tell(trial, values)
-    elif outcome.status is Status.FAILED or "," in spec.tune.objectives:
+        return  # after a long silence of this worker another one has taken the trial up, and ended it
+    for name in studies.ENDING:
+        trial.set_user_attr(name, getattr(ended, name))
+    # The Wilcoxon pruner asks to be told the mean so far of a trial that it has stopped.
+    has_value = ended.status == PRUNED and tune.pruner == "wilcoxon"
+    two = has_two_objectives(tune)
+    if ended.status == Status.DONE or has_value:
+        values = [ended.dice, ended.params_tuned] if two else [ended.dice]
+        study.tell(trial, cast("list[float]", values))
+    elif ended.status == Status.FAILED or two:
         study.tell(trial, state=TrialState.FAIL)
     else:
         study.tell(trial, state=TrialState.PRUNED)

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
 from typing import Any
 
+from reports.records.cell import Cell
+from reports.records.files import write_durably
+from reports.records.run import Status
+
 TUNING = "tuning"  # folder below ``--out``, with a folder for each study
 STUDY_FILE = "study.json"
+PICTURE_PREFIX = "study_"
 SCHEMA_VERSION = 2
+RUNNING, PRUNED = "running", "pruned"  # states of a trial beside those of `Status`
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial. ``status`` is done, pruned, failed, diverged, oom or running."""
+    """One trial, from its beginning on."""
 
     number: int  # 0 is the default
-    status: str
+    status: str  # done, pruned, failed, diverged, oom, skipped or running
     values: dict[str, Any]  # "method.rank", "train.lr", ...
-    dice: float | None  # mean over the inner validation cases, fraction; None unless done
-    params_tuned: int
-    fit_s: float
+    dice: float | None = None  # mean over the inner validation cases, fraction; None unless done
+    params_tuned: int = 0
+    fit_s: float = 0.0  # of a killed process: its life
     reason: str = ""
 
 
@@ -41,14 +46,21 @@ class StudyRecord:
     synthetic: bool
     protocol_id: str  # of the final runs
     tune: dict[str, Any]  # the budget, as in the protocol
-    protocol: dict[str, Any]  # what the trials ran under, but for the size of the budget
+    protocol: dict[str, Any]  # what the trials ran under, without the size of the budget
     trials: tuple[TrialRecord, ...]
     schema_version: int = SCHEMA_VERSION
 
     @property
+    def cell(self) -> Cell:
+        """The cell of the grid that the study belongs to."""
+        return Cell(self.method, self.dataset, self.backbone, self.weights, self.fold, self.shots)
+
+    @property
     def done(self) -> list[TrialRecord]:
         """The trials that were trained to their end and have a Dice."""
-        return [trial for trial in self.trials if trial.status == "done" and trial.dice is not None]
+        return [
+            trial for trial in self.trials if trial.status == Status.DONE and trial.dice is not None
+        ]
 
     @property
     def reasons(self) -> str:
@@ -58,9 +70,7 @@ class StudyRecord:
     @property
     def default(self) -> TrialRecord | None:
         """The first trial, if it has ended well."""
-        return next(
-            (trial for trial in self.trials if trial.number == 0 and trial.status == "done"), None
-        )
+        return next((trial for trial in self.done if trial.number == 0), None)
 
     @property
     def best(self) -> TrialRecord | None:
@@ -69,7 +79,7 @@ class StudyRecord:
 
     @property
     def front(self) -> list[TrialRecord]:
-        """The trials than which no other has both a higher Dice and fewer parameters, from the fewest on."""
+        """The trials that no other beats in both Dice and parameters, from the fewest parameters on."""
         front: list[TrialRecord] = []
         for trial in sorted(
             self.done, key=lambda trial: (trial.params_tuned, -(trial.dice or 0.0), trial.number)
@@ -84,22 +94,20 @@ class StudyRecord:
         return sum(trial.fit_s for trial in self.trials)
 
     def best_so_far(self) -> list[float]:
-        """Return, trial by trial, the highest Dice up to there; nan before the first that ended well."""
+        """Return, trial by trial, the highest Dice up to it; nan before the first that ended well."""
+        done = self.done
         best, line = nan, []
         for trial in self.trials:
-            if trial.status == "done" and trial.dice is not None and not trial.dice <= best:
+            if trial in done and trial.dice is not None and not trial.dice <= best:
                 best = trial.dice
             line.append(best)
         return line
 
     def write(self, folder: Path) -> Path:
-        """Write ``study.json`` into ``folder`` so that a power cut leaves either the old file or the new one."""
+        """Write ``study.json`` into ``folder``, as a whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        target = folder / STUDY_FILE
-        partial = target.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(asdict(self), indent=1, allow_nan=False))
-        partial.replace(target)
-        return target
+        write_durably(folder / STUDY_FILE, json.dumps(asdict(self), indent=1, allow_nan=False))
+        return folder / STUDY_FILE
 
 
 def read_study(file: Path) -> StudyRecord:
@@ -108,13 +116,11 @@ def read_study(file: Path) -> StudyRecord:
     Raises: ValueError if the file is of another schema version.
     """
     raw = json.loads(file.read_text())
-    if raw.get("schema_version") != SCHEMA_VERSION:
-        found = raw.get("schema_version")
+    found = raw.get("schema_version")
+    if found != SCHEMA_VERSION:
         raise ValueError(
-            f"{file}: schema version must be {SCHEMA_VERSION}, got {found} (tune again into a new --study)"
+            f"{file}: schema version must be {SCHEMA_VERSION}, got {found} "
+            "(tune again into a new --study)"
         )
     raw["trials"] = tuple(TrialRecord(**trial) for trial in raw["trials"])
     return StudyRecord(**raw)
-
-
-PREFIX = "study_"

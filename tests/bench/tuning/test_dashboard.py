@@ -2,13 +2,16 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
-from bench.specs.protocol import TuneSpec
+from bench.specs.protocol import Protocol, TuneSpec
+from bench.specs.run import MethodSpec, RunSpec
+from bench.tuning.plan import StudyPlan
 from bench.tuning.space import Dimension
-from bench.tuning.study import StudySpec, open_storage, open_study
-from bench.tuning.worker import Outcome, tune
+from bench.tuning.study import open_storage, open_study
+from bench.tuning.worker import tune
 from reports.records.run import Status
 
 SPACE = (Dimension("train.lr", 1e-3, (), 1e-5, 1.0, log=True),)
@@ -20,16 +23,13 @@ def test_the_dashboard_shows_every_study_with_its_trials(uri, tmp_path):
         "optuna_dashboard", reason="the extra 'dashboard' is not installed"
     )
     storage = open_storage(uri.format(tmp_path))
-    spec = StudySpec("brats-lora", SPACE, TuneSpec(trials=2), {"train": {"lr": 1e-3}})
-    outcomes = iter(
-        [Outcome(Status.DONE, 0.5, 100, 1.0), Outcome(Status.OOM, float("nan"), 0, 1.0, "8 GiB")]
+    protocol = Protocol(tune=TuneSpec(trials=2))
+    run = RunSpec(MethodSpec("lora"), "brats", "abc", 0, 0, protocol, tmp_path)
+    plan = StudyPlan("brats-lora", run, SPACE, tmp_path)
+    endings = iter(
+        [{"status": Status.DONE, "dice": 0.5}, {"status": Status.OOM, "reason": "8 GiB"}]
     )
-    tune(
-        open_study(storage, spec),
-        spec,
-        lambda number, values, report: next(outcomes),
-        tmp_path / "lock",
-    )
+    tune(open_study(storage, plan), plan, lambda trial, report: replace(trial, **next(endings)))
 
     app = dashboard.wsgi(storage)
     (summary,) = ask(app, "/api/studies")["study_summaries"]

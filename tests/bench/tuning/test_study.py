@@ -8,12 +8,15 @@ from dataclasses import replace
 import pytest
 from optuna.storages import InMemoryStorage
 
-from bench.specs.protocol import Protocol, SpecError, TuneSpec, override
+from bench.specs.protocol import Protocol, SpecError, TrainSpec, TuneSpec, override
+from bench.specs.run import MethodSpec, RunSpec
+from bench.tuning.plan import StudyPlan
 from bench.tuning.space import Dimension, build_space, check_owners, defaults, split_values
-from bench.tuning.study import StudySpec, open_storage, open_study, storage_errors
-from bench.tuning.worker import Outcome, tune
+from bench.tuning.study import open_storage, open_study, storage_errors
+from bench.tuning.worker import tune
 from methods import METHODS, build
 from reports.records.run import Status
+from reports.records.study import PRUNED
 
 SPACE = (
     Dimension("train.lr", 1e-3, (), 1e-5, 1.0, log=True),
@@ -21,26 +24,37 @@ SPACE = (
 )
 
 
-def study_spec(n_trials=8, **tune_fields):
-    return StudySpec("s", SPACE, TuneSpec(trials=n_trials, **tune_fields), {"train": {"lr": 1e-3}})
+@pytest.fixture
+def make_plan(tmp_path):
+    """Return a function that makes the plan of a study in a folder of this test."""
+
+    def make(n_trials=8, name="s", space=SPACE, lr=1e-3, **tune_fields):
+        protocol = Protocol(train=TrainSpec(lr=lr), tune=TuneSpec(trials=n_trials, **tune_fields))
+        run = RunSpec(MethodSpec("lora"), "brats", "abc", 0, 0, protocol, tmp_path)
+        return StudyPlan(name, run, space, tmp_path)
+
+    return make
 
 
-def bowl(number, values, report):
+def end(trial, dice=None, status=Status.DONE, **fields):
+    return replace(trial, status=status, dice=dice, **{"fit_s": 1.0} | fields)
+
+
+def bowl(trial, report):
     """A method that learns only near a learning rate of 0.03, 30 times its default."""
-    distance = math.log10(values["train.lr"] / 0.03)
-    return Outcome(
-        Status.DONE, dice=math.exp(-8 * distance**2), params_tuned=values["method.rank"], fit_s=1.0
-    )
+    distance = math.log10(trial.values["train.lr"] / 0.03)
+    dice = math.exp(-8 * distance**2)
+    return end(trial, dice, params_tuned=trial.values["method.rank"])
 
 
 @pytest.fixture
-def work(tmp_path):
+def work():
     """Return a function that works on the study in a storage of this test."""
     storage = InMemoryStorage()
 
-    def run(spec, evaluate=bowl, **options):
-        study = open_study(storage, spec)
-        tune(study, spec, evaluate, tmp_path / "lock", **options)
+    def run(plan, evaluate=bowl, **options):
+        study = open_study(storage, plan)
+        tune(study, plan, evaluate, **options)
         return study
 
     return run
@@ -50,36 +64,36 @@ def suggestions(study):
     return [trial.params for trial in study.trials]
 
 
-def test_the_first_trial_is_the_default_and_the_budget_is_met_exactly(work):
-    study = work(study_spec(6))
+def test_the_first_trial_is_the_default_and_the_budget_is_met_exactly(work, make_plan):
+    study = work(make_plan(6))
     assert study.trials[0].params == {"train.lr": 1e-3, "method.rank": 8}
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 6
-    assert len(work(study_spec(6)).trials) == 6  # nothing is left to do
+    assert len(work(make_plan(6)).trials) == 6  # nothing is left to do
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "qmc"])
-def test_an_interrupted_study_goes_on_as_if_it_had_not_been(sampler, tmp_path):
-    spec = study_spec(7, sampler=sampler)
+def test_an_interrupted_study_goes_on_as_if_it_had_not_been(sampler, make_plan):
+    plan = make_plan(7, sampler=sampler)
 
     calm, stormy = InMemoryStorage(), InMemoryStorage()
 
     def run(storage, evaluate):
-        study = open_study(storage, spec)
-        tune(study, spec, evaluate, tmp_path / "lock")
+        study = open_study(storage, plan)
+        tune(study, plan, evaluate)
         return study
 
     undisturbed = run(calm, bowl)
     calls = []
 
-    def dies_at_the_fourth(number, values, report):
-        calls.append(number)
+    def dies_at_the_fourth(trial, report):
+        calls.append(trial.number)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return bowl(number, values, report)
+        return bowl(trial, report)
 
     with pytest.raises(KeyboardInterrupt):
         run(stormy, dies_at_the_fourth)
-    orphan = open_study(stormy, spec).trials[3]._trial_id
+    orphan = open_study(stormy, plan).trials[3]._trial_id
     stormy.set_trial_user_attr(orphan, "owner", ["elsewhere", 1, 0.0])
     stormy.set_trial_user_attr(orphan, "beat", 0.0)  # silent since 1970
     assert suggestions(run(stormy, bowl)) == suggestions(undisturbed)
@@ -89,11 +103,11 @@ def test_an_interrupted_study_goes_on_as_if_it_had_not_been(sampler, tmp_path):
     "sampler", ["tpe", "random", "cmaes"]
 )  # gp and qmc draw all at once, and draw anew
 def test_a_worker_that_dies_between_two_suggestions_leads_to_the_same_trials(
-    sampler, tmp_path, monkeypatch
+    sampler, monkeypatch, make_plan
 ):
-    spec = study_spec(7, sampler=sampler)
-    calm, stormy = open_study(InMemoryStorage(), spec), open_study(InMemoryStorage(), spec)
-    tune(calm, spec, bowl, tmp_path / "lock")
+    plan = make_plan(7, sampler=sampler)
+    calm, stormy = open_study(InMemoryStorage(), plan), open_study(InMemoryStorage(), plan)
+    tune(calm, plan, bowl)
     calls, suggest = [], Dimension.suggest
 
     def dies_at_the_second_of_the_fourth(dimension, trial):
@@ -105,41 +119,41 @@ def test_a_worker_that_dies_between_two_suggestions_leads_to_the_same_trials(
     with monkeypatch.context() as patch:
         patch.setattr(Dimension, "suggest", dies_at_the_second_of_the_fourth)
         with pytest.raises(KeyboardInterrupt):
-            tune(stormy, spec, bowl, tmp_path / "lock")
+            tune(stormy, plan, bowl)
     orphan = stormy.trials[3]
     assert len(orphan.params) == 1
     stormy._storage.set_trial_user_attr(orphan._trial_id, "owner", ["elsewhere", 1, 0.0])
     stormy._storage.set_trial_user_attr(orphan._trial_id, "beat", 0.0)  # silent since 1970
-    tune(stormy, spec, bowl, tmp_path / "lock")
+    tune(stormy, plan, bowl)
     assert suggestions(stormy) == suggestions(calm)
 
 
-def learning(number, values, report):
+def learning(trial, report):
     """A curve of four validations that rises to what `bowl` gives; hopeless ones are stopped."""
-    dice = bowl(number, values, report).dice
+    dice = bowl(trial, report).dice
     for validation in range(4):
         if report(validation, (dice * (validation + 1) / 4,)):
-            return Outcome(Status.DONE, dice, 1, 1.0, pruned=True)
-    return Outcome(Status.DONE, dice, 1, 1.0)
+            return end(trial, dice, PRUNED)
+    return end(trial, dice)
 
 
-def test_a_trial_that_dies_between_validations_leads_to_the_same_trials(tmp_path):
-    spec, calls = study_spec(12), []
+def test_a_trial_that_dies_between_validations_leads_to_the_same_trials(make_plan):
+    plan, calls = make_plan(12), []
 
-    def dies(number, values, report):
-        calls.append(number)
+    def dies(trial, report):
+        calls.append(trial.number)
         if len(calls) == 8:
-            report(0, (bowl(number, values, report).dice / 4,))
+            report(0, (bowl(trial, report).dice / 4,))
             raise KeyboardInterrupt
-        return learning(number, values, report)
+        return learning(trial, report)
 
-    calm, stormy = open_study(InMemoryStorage(), spec), open_study(InMemoryStorage(), spec)
-    tune(calm, spec, learning, tmp_path / "lock")
+    calm, stormy = open_study(InMemoryStorage(), plan), open_study(InMemoryStorage(), plan)
+    tune(calm, plan, learning)
     with pytest.raises(KeyboardInterrupt):
-        tune(stormy, spec, dies, tmp_path / "lock")
+        tune(stormy, plan, dies)
     stormy._storage.set_trial_user_attr(stormy.trials[7]._trial_id, "owner", ["elsewhere", 1, 0.0])
     stormy._storage.set_trial_user_attr(stormy.trials[7]._trial_id, "beat", 0.0)
-    tune(stormy, spec, learning, tmp_path / "lock")
+    tune(stormy, plan, learning)
     states = [trial.user_attrs["status"] for trial in calm.trials]
     assert "pruned" in states
     assert states == [trial.user_attrs["status"] for trial in stormy.trials]
@@ -147,20 +161,20 @@ def test_a_trial_that_dies_between_validations_leads_to_the_same_trials(tmp_path
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///{}/optuna.db", "journal:{}/optuna.journal"])
-def test_two_workers_share_a_study_without_a_surplus_trial(uri, tmp_path):
-    spec, uri = study_spec(6), uri.format(tmp_path)
-    open_study(open_storage(uri), spec)
+def test_two_workers_share_a_study_without_a_surplus_trial(uri, tmp_path, make_plan):
+    plan, uri = make_plan(6), uri.format(tmp_path)
+    open_study(open_storage(uri), plan)
     carried_out = {"a": [], "b": []}
     both_work = threading.Barrier(2)
 
     def worker(name):
-        def evaluate(number, values, report):
+        def evaluate(trial, report):
             if not carried_out[name]:
                 both_work.wait(timeout=30)
-            carried_out[name].append(number)
-            return bowl(number, values, report)
+            carried_out[name].append(trial.number)
+            return bowl(trial, report)
 
-        tune(open_study(open_storage(uri), spec), spec, evaluate, tmp_path / "lock")
+        tune(open_study(open_storage(uri), plan), plan, evaluate)
 
     threads = [threading.Thread(target=worker, args=(name,)) for name in carried_out]
     for thread in threads:
@@ -169,52 +183,52 @@ def test_two_workers_share_a_study_without_a_surplus_trial(uri, tmp_path):
         thread.join()
     assert sorted(carried_out["a"] + carried_out["b"]) == list(range(6))
     assert all(
-        trial.state.name == "COMPLETE" for trial in open_study(open_storage(uri), spec).trials
+        trial.state.name == "COMPLETE" for trial in open_study(open_storage(uri), plan).trials
     )
 
 
-def test_a_worker_that_waits_for_others_can_be_stopped(work):
+def test_a_worker_that_waits_for_others_can_be_stopped(work, make_plan):
     stopped = threading.Event()
 
-    def evaluate(number, values, report):
+    def evaluate(trial, report):
         threading.Timer(0.2, stopped.set).start()
         with pytest.raises(KeyboardInterrupt):
-            work(study_spec(1), bowl, stopped=stopped)  # no trial is left for this second worker
-        return bowl(number, values, report)
+            work(make_plan(1), bowl, stopped=stopped)  # no trial is left for this second worker
+        return bowl(trial, report)
 
-    assert len(work(study_spec(1), evaluate).trials) == 1
+    assert len(work(make_plan(1), evaluate).trials) == 1
 
 
-def test_a_result_that_comes_after_another_worker_ended_the_trial_is_dropped(tmp_path):
-    spec = study_spec(2)
-    study = open_study(InMemoryStorage(), spec)
+def test_a_result_that_comes_after_another_worker_ended_the_trial_is_dropped(make_plan):
+    plan = make_plan(2)
+    study = open_study(InMemoryStorage(), plan)
 
-    def evaluate(number, values, report):
-        if number == 1:
-            study.tell(number, 0.75)
-        return bowl(number, values, report)
+    def evaluate(trial, report):
+        if trial.number == 1:
+            study.tell(trial.number, 0.75)
+        return bowl(trial, report)
 
-    tune(study, spec, evaluate, tmp_path / "lock")
+    tune(study, plan, evaluate)
     assert study.trials[1].value == 0.75
 
 
-def test_a_budget_in_seconds_of_fit_ends_the_study(work):
+def test_a_budget_in_seconds_of_fit_ends_the_study(work, make_plan):
     assert (
-        len(work(study_spec(0, budget_s=4.5)).trials) == 5
+        len(work(make_plan(0, budget_s=4.5)).trials) == 5
     )  # a second each: the fifth goes over the edge
 
 
-def test_what_fails_is_tried_once_more_and_then_counts(work):
+def test_what_fails_is_tried_once_more_and_then_counts(work, make_plan):
     attempts = []
 
-    def fails(number, values, report):
-        attempts.append(number)
-        if number == 1:
-            return Outcome(Status.FAILED, math.nan, 0, 0.0, "no reason")
-        bad = {2: Status.OOM, 3: Status.DIVERGED}.get(number)
-        return Outcome(bad, math.nan, 0, 0.0) if bad else bowl(number, values, report)
+    def fails(trial, report):
+        attempts.append(trial.number)
+        if trial.number == 1:
+            return end(trial, status=Status.FAILED, reason="no reason")
+        bad = {2: Status.OOM, 3: Status.DIVERGED}.get(trial.number)
+        return end(trial, status=bad) if bad else bowl(trial, report)
 
-    study = work(study_spec(5), fails)
+    study = work(make_plan(5), fails)
     assert attempts == [0, 1, 1, 2, 3, 4]
     assert [trial.state.name for trial in study.trials] == [
         "COMPLETE",
@@ -234,69 +248,75 @@ def test_what_fails_is_tried_once_more_and_then_counts(work):
 
 
 @pytest.mark.parametrize("pruner", ["median", "wilcoxon"])
-def test_a_hopeless_trial_is_pruned_but_never_the_default(pruner, work):
+def test_a_hopeless_trial_is_pruned_but_never_the_default(pruner, work, make_plan):
     epochs = {}
 
-    def learns(number, values, report):
-        level = 0.2 if number in (0, 5) else 0.8 + number / 100
+    def learns(trial, report):
+        level = 0.2 if trial.number in (0, 5) else 0.8 + trial.number / 100
         for epoch in range(6):
-            epochs[number] = epoch + 1
+            epochs[trial.number] = epoch + 1
             if report(epoch, tuple(level + case / 1000 for case in range(6))):
-                return Outcome(Status.DONE, level, 1, 1.0, pruned=True)
-        return Outcome(Status.DONE, level, 1, 1.0)
+                return end(trial, level, PRUNED)
+        return end(trial, level)
 
-    study = work(study_spec(6, pruner=pruner), learns)
+    study = work(make_plan(6, pruner=pruner), learns)
     assert epochs[0] == 6
     assert epochs[5] < 6
     assert study.trials[5].user_attrs["status"] == "pruned"
     assert study.best_trial.number == 4
 
 
-def test_a_method_that_the_backbone_cannot_host_ends_its_study_at_once(work):
-    skipped = Outcome(Status.SKIPPED, math.nan, 0, 0.1, "needs role 'prompt'")
+def test_a_method_that_the_backbone_cannot_host_ends_its_study_at_once(work, make_plan):
+    def skip(trial, report):
+        return end(trial, status=Status.SKIPPED, reason="needs role 'prompt'")
+
     for budget in ({"n_trials": 5}, {"n_trials": 0, "budget_s": 1e6}):
-        spec = replace(study_spec(**budget), name=str(budget))
-        assert len(work(spec, lambda number, values, report: skipped).trials) == 1
+        plan = make_plan(**budget, name=str(budget))
+        assert len(work(plan, skip).trials) == 1
 
 
-def test_a_study_in_which_everything_fails_is_given_up_whatever_its_budget(work):
-    failed = Outcome(Status.FAILED, math.nan, 0, 0.0, "crash")
-    assert len(work(study_spec(0, budget_s=1e6), lambda number, values, report: failed).trials) == 5
+def test_a_study_in_which_everything_fails_is_given_up_whatever_its_budget(work, make_plan):
+    def fail(trial, report):
+        return end(trial, status=Status.FAILED, reason="crash")
+
+    assert len(work(make_plan(0, budget_s=1e6), fail).trials) == 5
 
 
-def test_the_seconds_of_a_failed_attempt_count(work):
-    failed = Outcome(Status.FAILED, math.nan, 0, 3.0, "killed")
-    study = work(study_spec(1), lambda number, values, report: failed)
+def test_the_seconds_of_a_failed_attempt_count(work, make_plan):
+    def fail(trial, report):
+        return end(trial, status=Status.FAILED, fit_s=3.0, reason="killed")
+
+    study = work(make_plan(1), fail)
     assert study.trials[0].user_attrs["fit_s"] == 6.0  # two attempts
 
 
-def test_two_objectives_give_a_front(work):
-    study = work(study_spec(12, objectives="dice,params"))
+def test_two_objectives_give_a_front(work, make_plan):
+    study = work(make_plan(12, objectives="dice,params"))
     ranks = {trial.params["method.rank"] for trial in study.best_trials}
     assert 4 in ranks, "the smallest rank is on the front, whatever its Dice"
     assert len(study.trials) == 12
 
 
-def test_a_study_whose_space_has_changed_is_refused_with_the_difference(work):
-    work(study_spec(2))
+def test_a_study_whose_space_has_changed_is_refused_with_the_difference(work, make_plan):
+    work(make_plan(2))
     wider = (replace(SPACE[0], high=10.0), SPACE[1])
     with pytest.raises(
         SpecError, match=r"study s: space\.train\.lr\.high has changed from 1\.0 to 10\.0 .*--study"
     ):
-        work(replace(study_spec(2), space=wider))
+        work(make_plan(2, space=wider))
 
 
-def test_a_study_whose_protocol_has_changed_is_refused_with_the_difference(work):
-    work(study_spec(2))
+def test_a_study_whose_protocol_has_changed_is_refused_with_the_difference(work, make_plan):
+    work(make_plan(2))
     with pytest.raises(
         SpecError, match=r"study s: protocol\.train\.lr has changed from 0\.001 to 0\.01 .*--study"
     ):
-        work(replace(study_spec(2), protocol={"train": {"lr": 1e-2}}))
+        work(make_plan(2, lr=1e-2))
 
 
-def test_a_larger_budget_goes_on_with_the_same_study(work):
-    first = suggestions(work(study_spec(3)))
-    assert suggestions(work(study_spec(5)))[:3] == first
+def test_a_larger_budget_goes_on_with_the_same_study(work, make_plan):
+    first = suggestions(work(make_plan(3)))
+    assert suggestions(work(make_plan(5)))[:3] == first
 
 
 @pytest.mark.parametrize(
@@ -320,7 +340,7 @@ def test_a_storage_that_cannot_be_opened_is_one_sentence(uri, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_storage_that_somebody_has_locked_is_one_sentence(tmp_path, monkeypatch):
+def test_a_storage_that_somebody_has_locked_is_one_sentence(tmp_path, monkeypatch, make_plan):
     monkeypatch.setattr("bench.tuning.study.SQLITE_WAIT_S", 0.1)
     uri = f"sqlite:///{tmp_path / 'optuna.db'}"
     storage = open_storage(uri)
@@ -328,17 +348,17 @@ def test_a_storage_that_somebody_has_locked_is_one_sentence(tmp_path, monkeypatc
         other.execute("begin exclusive")
         sentence = r"must be open to reading and writing, got .*database is locked"
         with pytest.raises(SpecError, match=sentence), storage_errors(uri):
-            open_study(storage, study_spec(1))
+            open_study(storage, make_plan(1))
         other.execute("rollback")
 
 
-def test_tpe_finds_a_planted_learning_rate_and_beats_random(work, tmp_path):
+def test_tpe_finds_a_planted_learning_rate_and_beats_random(work, make_plan):
     best = {}
     for sampler in ("tpe", "random"):
         for seed in range(10):
-            spec = replace(study_spec(20, sampler=sampler, seed=seed), name=f"{sampler}{seed}")
-            study = open_study(InMemoryStorage(), spec)
-            tune(study, spec, bowl, tmp_path / "lock")
+            plan = make_plan(20, name=f"{sampler}{seed}", sampler=sampler, seed=seed)
+            study = open_study(InMemoryStorage(), plan)
+            tune(study, plan, bowl)
             best[sampler, seed] = study.best_value
     tpe, random = ([best[sampler, seed] for seed in range(10)] for sampler in ("tpe", "random"))
     assert min(tpe) > 0.5, "the default's Dice is 2e-8"

@@ -13,13 +13,17 @@ from bench.run.cases import split_of
 from bench.run.provenance import describe_run
 from bench.specs.protocol import override
 from bench.specs.run import MethodSpec, Place
-from bench.tuning.campaign import begin_studies, plan_studies
+from bench.tuning.campaign import begin_studies, end_trial
+from bench.tuning.plan import plan_studies
 from bench.tuning.study import open_study
 from bench.tuning.trial import carry_out_trial
-from bench.tuning.worker import Outcome, tune
+from bench.tuning.worker import tune
 from datasets.base import Case
 from datasets.brats import Brats
 from reports.records.run import Status
+from reports.records.study import RUNNING, TrialRecord
+
+FIRST = TrialRecord(0, RUNNING, {})
 
 
 class SealedError(Exception):
@@ -56,11 +60,11 @@ def probe(monkeypatch, make_run):
 def try_once(tmp_path):
     """Return a function that carries out one trial and returns its outcome and what it said before."""
 
-    def run(spec, cache=tmp_path / "cache"):
+    def run(spec, cache=tmp_path / "cache", trial=FIRST):
         messages = []
         carry_out_trial(spec, Place(tmp_path / "trial", cache, "cpu", threads=1), messages.append)
         *said, end = messages
-        return Outcome(*end[1:]), said
+        return end_trial(trial, *end[1:]), said
 
     return run
 
@@ -72,16 +76,14 @@ def test_a_study_ends_though_every_held_out_case_raises_when_it_is_read(
     (plan,) = plan_studies(
         [make_run(protocol=override(make_run().protocol, "tune.trials=3"))], tmp_path
     )
-    study = open_study(InMemoryStorage(), plan.spec)
-    tune(
-        study,
-        plan.spec,
-        lambda number, values, report: try_once(plan.trial_run(values))[0],
-        tmp_path / "lock",
-    )
-    assert [trial.user_attrs["status"] for trial in study.trials] == ["done"] * 3, study.trials[
-        0
-    ].user_attrs
+    study = open_study(InMemoryStorage(), plan)
+
+    def evaluate(trial, report):
+        return try_once(plan.trial_run(trial.values), trial=trial)[0]
+
+    tune(study, plan, evaluate)
+    statuses = [trial.user_attrs["status"] for trial in study.trials]
+    assert statuses == ["done"] * 3, study.trials[0].user_attrs
     assert not list((tmp_path / "trial").glob("test_reads*"))
 
 

@@ -1,6 +1,6 @@
 """From what a study has found to the runs that use it."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import nan
 from pathlib import Path
 
@@ -10,15 +10,15 @@ from bench.specs.protocol import Protocol, SpecError, TuneSpec, override
 from bench.specs.run import MethodSpec, RunSpec
 from bench.tracking.store import open_store
 from bench.tracking.studies import load_studies, log_study
-from bench.tuning.best_values import (
+from bench.tuning.plan import describe_protocol, name_study
+from bench.tuning.tuned_values import (
     apply_shipped,
     apply_tuned,
+    best_values,
     find_studies,
     read_toml,
-    take_best,
     write_toml,
 )
-from bench.tuning.campaign import describe_protocol, name_study
 from reports.records.study import TUNING, StudyRecord, TrialRecord, read_study
 
 DEFAULT, BEST = {"method.rank": 8, "train.lr": 1e-3}, {"method.rank": 16, "train.lr": 0.03}
@@ -36,16 +36,10 @@ def make_trial(number, dice, values=BEST, params=300, status="done", reason=""):
 
 def make_record(*trials, spec=None, prefix="", tune=TUNED, **fields):
     spec = spec or make_spec()
-    shots, backbone = spec.protocol.data.shots, spec.protocol.model.backbone
     tuned = replace(spec, protocol=replace(spec.protocol, tune=tune))
     record = StudyRecord(
-        name=name_study(str(spec.method), spec.dataset, backbone, spec.fold, shots, prefix),
-        method=str(spec.method),
-        dataset=spec.dataset,
-        backbone=backbone,
-        weights="none",
-        fold=spec.fold,
-        shots=shots,
+        name=name_study(spec.cell, prefix),
+        **asdict(spec.cell),
         synthetic=True,
         protocol_id="12345678",
         tune=tuned.protocol_record()["tune"],
@@ -92,7 +86,7 @@ def test_the_line_of_the_best_so_far_starts_where_a_trial_ended_well():
 
 def test_runs_get_the_best_values_the_budget_and_the_name_of_the_trial(tmp_path):
     write(make_record(), tmp_path)
-    (run,) = apply_tuned([make_spec()], map(take_best, find_studies([make_spec()], tmp_path)))
+    (run,) = apply_tuned([make_spec()], map(best_values, find_studies([make_spec()], tmp_path)))
     assert run.method == MethodSpec("lora", (("rank", "16"),))
     assert run.chosen == (("train.lr", "0.03"),)
     assert run.study == "brats-lora-tiny_vit-f0#1"
@@ -102,7 +96,7 @@ def test_runs_get_the_best_values_the_budget_and_the_name_of_the_trial(tmp_path)
 
 def test_where_nothing_ended_well_the_default_is_what_is_left():
     record = make_record(make_trial(0, None, DEFAULT, status="skipped"))
-    (run,) = apply_tuned([make_spec()], [take_best(record)])
+    (run,) = apply_tuned([make_spec()], [best_values(record)])
     assert (run.method, run.chosen, run.study) == (
         make_spec().method,
         (("train.lr", "0.001"),),
@@ -112,12 +106,13 @@ def test_where_nothing_ended_well_the_default_is_what_is_left():
 
 def test_every_fold_uses_the_study_of_the_first_unless_each_has_its_own():
     folds = [make_spec(fold=fold) for fold in (0, 1)]
-    assert [run.study[-4:] for run in apply_tuned(folds, [take_best(make_record())])] == [
+    assert [run.study[-4:] for run in apply_tuned(folds, [best_values(make_record())])] == [
         "f0#1",
         "f0#1",
     ]
     own = [
-        take_best(make_record(spec=spec, tune=TuneSpec(trials=3, per_fold=True))) for spec in folds
+        best_values(make_record(spec=spec, tune=TuneSpec(trials=3, per_fold=True)))
+        for spec in folds
     ]
     assert [run.study[-4:] for run in apply_tuned(folds, own)] == ["f0#1", "f1#1"]
     with pytest.raises(
@@ -131,7 +126,7 @@ def test_each_number_of_shots_has_its_own_study(tmp_path):
     write(make_record(), tmp_path)
     write(make_record(make_trial(0, 0.1, DEFAULT), spec=few), tmp_path)
     specs = [make_spec(), few]
-    runs = apply_tuned(specs, map(take_best, find_studies(specs, tmp_path)))
+    runs = apply_tuned(specs, map(best_values, find_studies(specs, tmp_path)))
     assert [run.study for run in runs] == [
         "brats-lora-tiny_vit-f0#1",
         "brats-lora-tiny_vit-f0-shots5#0",
@@ -167,7 +162,7 @@ def test_no_finished_study_is_one_sentence(tmp_path):
 
 def test_values_that_come_with_a_preset_are_for_all_runs_or_for_none(tmp_path):
     file = tmp_path / "shipped.toml"
-    write_toml(file, [take_best(make_record())])
+    write_toml(file, [best_values(make_record())])
     (run,) = apply_shipped([make_spec()], file)
     assert (run.chosen, run.study, run.protocol.tune) == (
         (("train.lr", "0.03"),),
@@ -184,11 +179,11 @@ def test_unequal_budgets_are_refused():
         make_trial(0, 0.1, {"train.lr": 1e-3}), spec=linear, tune=TuneSpec(trials=1)
     )
     with pytest.raises(SpecError, match="--tuned: every method must have had one budget"):
-        apply_tuned([make_spec(), linear], [take_best(make_record()), take_best(small)])
+        apply_tuned([make_spec(), linear], [best_values(make_record()), best_values(small)])
 
 
 def test_values_survive_the_file(tmp_path):
-    tuned = take_best(make_record())
+    tuned = best_values(make_record())
     write_toml(tmp_path / "tuned.toml", [tuned])
     assert read_toml(tmp_path / "tuned.toml") == [tuned]
 
@@ -212,11 +207,12 @@ def test_values_survive_the_file(tmp_path):
             r"tuned values of .*: train\.lr: must be > 0, got -1\.0",
         ),
         ('"train.lr" = 0.03', '"train.rl" = 1', r"tuned values of .*unknown setting 'train\.rl'"),
-        ("[[tuned]]", "[[tunde]]", r"--settings .*: "),
+        ("[[tuned]]", "[[tunde]]", r"--settings .*: must have a table \[tune\], and in"),
+        ("[tune]", "[tuned.tune]", r"--settings .*: must "),
         (
             "fold = 0\n",
             "",
-            r"--settings .*: each \[\[tuned\]\] must have method, dataset, .*'fold'",
+            r"--settings .*: must have .* in each \[\[tuned\]\] method, dataset, .*'fold'",
         ),
         (
             "[[tuned]]",
@@ -227,7 +223,7 @@ def test_values_survive_the_file(tmp_path):
 )
 def test_a_file_with_a_wrong_value_is_one_sentence(old, new, sentence, tmp_path):
     file = tmp_path / "tuned.toml"
-    write_toml(file, [take_best(make_record())])
+    write_toml(file, [best_values(make_record())])
     assert old in file.read_text()
     file.write_text(file.read_text().replace(old, new))
     with pytest.raises(SpecError, match=sentence):

@@ -1,0 +1,98 @@
+"""Which studies a grid needs, and the run of each of their trials."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import methods
+from bench.specs.protocol import TuneSpec
+from bench.specs.run import MethodSpec, RunSpec
+from bench.tuning.space import Space, Value, build_space, describe_space, split_values
+from reports.records.cell import Cell
+from reports.records.study import TUNING
+
+LOCK = "lock"  # file in a study's folder, held while a trial is handed out or a file is written
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A study: the run that it varies, and what it searches."""
+
+    name: str
+    run: RunSpec  # the method with its defaults, on the fold that is tuned on
+    space: Space
+    folder: Path
+
+    @property
+    def tune(self) -> TuneSpec:
+        """The budget and how it is spent."""
+        return self.run.protocol.tune
+
+    def record(self) -> dict[str, Any]:
+        """Return, as plain data, what must not change while the study lasts."""
+        return {"space": describe_space(self.space), "protocol": describe_protocol(self.run)}
+
+    def trial_run(self, values: Mapping[str, Value]) -> RunSpec:
+        """Return the run of a trial, with as many epochs as the budget gives it."""
+        run, epochs = vary(self.run, values), self.tune.epochs
+        return replace(run, chosen=(*run.chosen, ("train.epochs", str(epochs)))) if epochs else run
+
+
+def plan_studies(
+    specs: Sequence[RunSpec],
+    out: Path,
+    searches: Sequence[str] = (),
+    prefix: str = "",
+    only: Sequence[str] = (),
+) -> list[StudyPlan]:
+    """Return the studies that the final runs ``specs`` need, in their order.
+
+    Args:
+        specs: the final runs.
+        out: the folder that ``--out`` names.
+        searches: as in `build_space`.
+        prefix: begins the names of the studies.
+        only: as in `build_space`.
+
+    Raises: SpecError for a dimension that cannot be searched.
+    """
+    first: dict[str, RunSpec] = {}  # of each data set
+    plans: dict[str, StudyPlan] = {}
+    for spec in specs:
+        start = first.setdefault(spec.dataset, spec)
+        fold = spec.fold if spec.protocol.tune.per_fold else start.fold
+        run = replace(spec, fold=fold, seed=start.seed)
+        name = name_study(run.cell, prefix)
+        if name not in plans:
+            space = build_space(run.method.build(), run.protocol, searches, only)
+            plans[name] = StudyPlan(name, run, space, out / TUNING / name)
+    return list(plans.values())
+
+
+def name_study(cell: Cell, prefix: str = "") -> str:
+    """Return a study's name, which is also that of its folder."""
+    shots = f"-shots{cell.shots}" if cell.shots else ""
+    name = f"{prefix}{cell.dataset}-{cell.method}-{cell.backbone}-f{cell.fold}{shots}"
+    return re.sub(r"[^\w.]+", "-", name)
+
+
+def describe_protocol(run: RunSpec) -> dict[str, Any]:
+    """Return, as plain data, what trials run under, without the budget's size, which may grow."""
+    record: dict[str, Any] = json.loads(json.dumps(run.protocol_record()))
+    del record["tune"]["trials"], record["tune"]["budget_s"]
+    return record
+
+
+def vary(run: RunSpec, values: Mapping[str, Value]) -> RunSpec:
+    """Return the run with a trial's values in place of its defaults."""
+    own, shared = split_values(values)
+    method = methods.build(run.method.name, dict(run.method.settings) | own)
+    chosen = tuple((key, str(value)) for key, value in sorted(shared.items()))
+    return replace(
+        run, method=MethodSpec(run.method.name, methods.changed_settings(method)), chosen=chosen
+    )

@@ -1,0 +1,66 @@
+"""Optuna's samplers and pruners, with what the budget of a study leaves them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from bench.specs.protocol import TuneSpec
+from bench.specs.run import derive_seed
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+
+def has_two_objectives(tune: TuneSpec) -> bool:
+    """Return whether the number of parameters is an objective beside Dice."""
+    return "," in tune.objectives
+
+
+def build_sampler(tune: TuneSpec, *draw: str | int) -> BaseSampler:
+    """Return the sampler of a ``draw``: the number of a trial, and the dimension if it is one of it.
+
+    With two objectives NSGA-II takes the place of TPE.
+    """
+    from optuna import samplers
+    from optuna.exceptions import ExperimentalWarning
+
+    seed = derive_seed("sampler", tune.seed, *draw)
+    if has_two_objectives(tune) and tune.sampler == "tpe":
+        return samplers.NSGAIISampler(seed=seed, population_size=max(4, tune.trials // 4))
+    n_startup = min(10, max(3, tune.trials // 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        match tune.sampler:
+            case "gp":
+                return samplers.GPSampler(seed=seed, n_startup_trials=n_startup)
+            case "random":
+                return samplers.RandomSampler(seed=seed)
+            case "cmaes":
+                return samplers.CmaEsSampler(
+                    seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False
+                )
+            case "qmc":  # a sequence: its numbering is in the study, its scrambling must not change
+                return samplers.QMCSampler(
+                    seed=tune.seed,
+                    scramble=True,
+                    warn_independent_sampling=False,
+                    warn_asynchronous_seeding=False,
+                )
+            case _:
+                return samplers.TPESampler(seed=seed, n_startup_trials=n_startup)
+
+
+def build_pruner(tune: TuneSpec) -> BasePruner:
+    """Return the pruner; Optuna can prune for one objective only."""
+    from optuna import pruners
+    from optuna.exceptions import ExperimentalWarning
+
+    if has_two_objectives(tune) or tune.pruner == "none":
+        return pruners.NopPruner()
+    if tune.pruner == "median":
+        return pruners.MedianPruner(n_startup_trials=min(5, max(2, tune.trials // 4)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return pruners.WilcoxonPruner(p_threshold=0.1, n_startup_steps=4)

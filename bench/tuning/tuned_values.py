@@ -1,0 +1,175 @@
+"""The values that tuning has found, on their way into runs: from study records or from a TOML file.
+
+Runs carry the budget that found their values in their protocol. So they compare with runs that were
+tuned in place, and not with untuned ones. A file has one budget for all of its values.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.specs.protocol import SpecError, TuneSpec
+from bench.specs.run import RunSpec
+from bench.tuning.plan import describe_protocol, name_study, vary
+from bench.tuning.study import name_difference
+from reports.records.cell import Cell
+from reports.records.study import STUDY_FILE, TUNING, StudyRecord, read_study
+
+HEADER = (
+    "# Values found by `python -m bench tune`; use them with `python -m bench run --settings FILE`."
+)
+
+
+@dataclass(frozen=True)
+class TunedValues:
+    """The best values of a study."""
+
+    cell: Cell  # without weights: a file's values are used with any
+    study: str  # "name#trial"
+    values: dict[str, Any]
+    tune: dict[str, Any]  # the budget that found them
+
+
+def best_values(record: StudyRecord) -> TunedValues:
+    """Return the best values of a study; the default, if no trial has ended well."""
+    trial = record.best or record.trials[0]
+    cell = replace(record.cell, weights="")
+    return TunedValues(cell, f"{record.name}#{trial.number}", trial.values, record.tune)
+
+
+def find_studies(specs: Sequence[RunSpec], out: Path, prefix: str = "") -> list[StudyRecord]:
+    """Return the finished studies below ``--out`` that the runs can take values from.
+
+    ``prefix`` begins the studies' names, as given to ``--study``. Raises: SpecError if there are
+    none, or if one was made under another protocol than the runs have.
+    """
+    by_place = {_place_of(spec.cell): spec for spec in reversed(specs)}
+    found = []
+    for file in sorted((out / TUNING).glob(f"*/{STUDY_FILE}")):
+        record = read_study(file)
+        spec = by_place.get(_place_of(record.cell))
+        if spec is not None and record.name == name_study(record.cell, prefix):
+            _check_protocol(record, spec)
+            found.append(record)
+    if not found:
+        raise SpecError(
+            f"--tuned: there is no finished study of these runs in {out / TUNING} "
+            "(make some with `python -m bench tune`)"
+        )
+    return found
+
+
+def apply_tuned(specs: Sequence[RunSpec], found: Iterable[TunedValues]) -> list[RunSpec]:
+    """Return the runs with the values found for them, and the budget that found them.
+
+    Raises: SpecError if a run has no values or cannot have those found, or if the budgets differ.
+    """
+    by_cell = {tuned.cell: tuned for tuned in found}
+    chosen = [_choose_values(spec, by_cell) for spec in specs]
+    for tuned in chosen:
+        if tuned.tune != chosen[0].tune:
+            raise SpecError(
+                f"--tuned: every method must have had one budget, got {tuned.tune} "
+                f"for {tuned.study} and {chosen[0].tune} for {chosen[0].study}"
+            )
+    return [_apply(spec, tuned) for spec, tuned in zip(specs, chosen, strict=True)]
+
+
+def apply_shipped(specs: Sequence[RunSpec], file: Path) -> list[RunSpec]:
+    """Return the runs with the values of a preset's file; unchanged if it lacks one of them.
+
+    All or none: a table compares methods that had the same budget.
+    """
+    found = read_toml(file)
+    places = {_place_of(tuned.cell) for tuned in found}
+    known = all(_place_of(spec.cell) in places for spec in specs)
+    return apply_tuned(specs, found) if known else list(specs)
+
+
+def write_toml(file: Path, found: Sequence[TunedValues]) -> None:
+    """Write values of one budget so that ``--settings`` reads them; comments may be added by hand."""
+    lines = [HEADER, "", "[tune]", *_format_table(found[0].tune)]
+    for tuned in found:
+        cell = asdict(tuned.cell)
+        del cell["weights"]
+        lines += ["", "[[tuned]]", *_format_table(cell | {"study": tuned.study})]
+        lines += ["[tuned.values]", *_format_table(tuned.values)]
+    file.write_text("\n".join(lines) + "\n")
+
+
+def read_toml(file: Path) -> list[TunedValues]:
+    """Return what `write_toml` wrote.
+
+    Raises: SpecError if the file is missing, no TOML, or lacks something.
+    """
+    try:
+        raw = tomllib.loads(file.read_text())
+        return [_read_table(raw["tune"], **table) for table in raw["tuned"]]
+    except (KeyError, TypeError) as error:
+        raise SpecError(
+            f"--settings {file}: must have a table [tune], and in each [[tuned]] method, dataset, "
+            f"backbone, fold, shots, study and values (missing or unknown: {error})"
+        ) from None
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SpecError(
+            f"--settings {file}: must be a file that `bench tune --export-tuned` wrote, got {error}"
+        ) from None
+
+
+def _format_table(table: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for key, value in table.items():
+        name = key if key.isidentifier() else json.dumps(key)
+        lines.append(f"{name} = {json.dumps(value)}")
+    return lines
+
+
+def _read_table(
+    tune: dict[str, Any], *, study: str, values: dict[str, Any], **cell: Any
+) -> TunedValues:
+    return TunedValues(Cell(weights="", **cell), study, values, tune)
+
+
+def _place_of(cell: Cell) -> Cell:
+    """Return which runs a study of the cell can be for, of every fold and with any weights."""
+    return replace(cell, weights="", fold=0)
+
+
+def _choose_values(spec: RunSpec, by_cell: Mapping[Cell, TunedValues]) -> TunedValues:
+    """Return the values for a run: of its own fold, or of the one that was tuned on for all."""
+    own = by_cell.get(replace(spec.cell, weights=""))
+    if own is not None:
+        return own
+    for cell, tuned in by_cell.items():
+        if _place_of(cell) == _place_of(spec.cell) and not tuned.tune["per_fold"]:
+            return tuned
+    raise SpecError(
+        f"--tuned: no study of {spec.method} on {spec.dataset} with {spec.cell.backbone}, "
+        f"fold {spec.fold} (make it with `python -m bench tune`)"
+    )
+
+
+def _apply(spec: RunSpec, tuned: TunedValues) -> RunSpec:
+    try:
+        protocol = replace(spec.protocol, tune=TuneSpec(**tuned.tune))
+        run = replace(vary(replace(spec, protocol=protocol), tuned.values), study=tuned.study)
+        assert run.own_protocol  # built, and so checked, before anything is trained
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"tuned values of {tuned.study}: {error}") from None
+    return run
+
+
+def _check_protocol(record: StudyRecord, spec: RunSpec) -> None:
+    made, wanted = dict(record.protocol), describe_protocol(spec)
+    made["tune"] = wanted["tune"] = None  # the runs get the study's
+    if made != wanted:
+        raise SpecError(
+            f"--tuned: study {record.name} is of another protocol: {name_difference(made, wanted)} "
+            "(tune again into a new --study, or take the values all the same: --export-tuned, "
+            "--settings)"
+        )
