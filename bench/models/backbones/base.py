@@ -64,8 +64,7 @@ class Branch(Executed):
 class Block(Executed):
     """A transformer block on tokens (B*D, P+N, E): attention branch, then MLP branch.
 
-    With checkpointing a block with bare branches keeps its input only; else each branch keeps its
-    own.
+    With checkpointing a block of bare branches keeps its input only, others that of each branch.
     """
 
     def __init__(self, attn_branch: Branch, mlp_branch: Branch) -> None:
@@ -94,10 +93,7 @@ class Block(Executed):
 
 
 class Backbone(nn.Module, ABC):
-    """A 2-D transformer that reads a volume slice by slice; methods see `methods.sites.HasSites`.
-
-    Subclasses set the fields without a value, and give `run` and `adapt_checkpoint`.
-    """
+    """A 2-D transformer that reads volumes slice by slice; methods see `methods.sites.HasSites`."""
 
     patch_embed: Any  # timm's
     sites: tuple[Site, ...]
@@ -148,7 +144,6 @@ class Backbone(nn.Module, ABC):
         return self
 
     def list_paper_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters of `paper_parts`."""
         parts = tuple(f"{part}." for part in self.paper_parts)
         named = self.named_parameters()
         return [parameter for name, parameter in named if f"{name}.".startswith(parts)]
@@ -181,20 +176,19 @@ def list_sites(
 ) -> tuple[Site, ...]:
     """Return the prompt entry, then all sites block by block.
 
-    Args:
-        lists: the `nn.ModuleList` of blocks of each layout, fine to coarse.
-        last_blocks: the numbers of the blocks that end a stage.
+    ``lists`` are the blocks of each layout, ``last_blocks`` the numbers of those that end a stage.
     """
     sites = [Site(Role.PROMPT, backbone, "prompt", 0, 0, backbone.width, False, layouts[0])]
     index = stage = 0
     for blocks, layout in zip(lists, layouts, strict=True):
         width = backbone.width * layout.downsample
         for position, block in enumerate(blocks):
-            facts = (index, stage, width, index in last_blocks, layout)
+            is_last = index in last_blocks
+            facts = (index, stage, width, is_last, layout)
             sites.append(Site(Role.BLOCK, blocks, str(position), *facts))
             for role, path in PLACES.items():
                 parent, _, name = path.rpartition(".")
                 sites.append(Site(role, block.get_submodule(parent), name, *facts))
-            stage += index in last_blocks
+            stage += is_last
             index += 1
     return tuple(sites)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from itertools import accumulate
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -77,26 +78,20 @@ class SwinBackbone(Backbone):
         return maps
 
     def adapt_checkpoint(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        attention = {}  # under timm's names
+        for number, stage in enumerate(self.stages):
+            for index, block in enumerate(stage.blocks):
+                attention[f"layers.{number}.blocks.{index}.attn"] = block.attn_branch.inner
+
+        def get_submodule(name: str) -> WindowAttention:
+            if name not in attention:
+                raise AttributeError(f"it has no {name}")
+            return attention[name]
+
+        view = SimpleNamespace(patch_embed=self.patch_embed, get_submodule=get_submodule)
         with warnings.catch_warnings():  # of torch, about the style of timm's interpolation
             warnings.filterwarnings("ignore", module=r"timm\.layers\.interpolate")
-            return checkpoint_filter_fn(state, _TimmView(self))
-
-
-class _TimmView:
-    """A backbone under timm's names, as far as timm's rule for checkpoints reads it."""
-
-    def __init__(self, backbone: SwinBackbone) -> None:
-        self.patch_embed = backbone.patch_embed
-        self._attention: dict[str, Any] = {}
-        for number, stage in enumerate(backbone.stages):
-            for index, block in enumerate(stage.blocks):
-                self._attention[f"layers.{number}.blocks.{index}.attn"] = block.attn_branch.inner
-
-    def get_submodule(self, name: str) -> Any:
-        """Return an attention; timm reads its table of position biases and its window."""
-        if name not in self._attention:
-            raise AttributeError(f"it has no {name}")
-        return self._attention[name]
+            return checkpoint_filter_fn(state, view)
 
 
 class Stage(nn.Module):
@@ -119,10 +114,7 @@ class Stage(nn.Module):
 
 
 class Merging(nn.Module):
-    """Four neighbouring patches, or one prompt four times, become a token of twice the width.
-
-    (B*D, P+4N, E) is mapped to (B*D, P+N, 2E).
-    """
+    """Four neighbouring patches, or a prompt four times, (B*D, P+4N, E), to (B*D, P+N, 2E)."""
 
     def __init__(self, downsample: Any, layout: TokenLayout) -> None:
         super().__init__()
@@ -183,11 +175,10 @@ class WindowAttention(nn.Module):
             attention = attention.reshape(n_slices, n_windows, *attention.shape[1:]) + mask
             attention = attention.flatten(0, 1)
         attention = self.attn_drop(attention.softmax(dim=-1))
-        y = self.proj_drop(self.proj((attention @ v).transpose(1, 2).reshape(-1, n_tokens, width)))
-        return y.reshape(windows.shape)
+        y = self.proj((attention @ v).transpose(1, 2).reshape(-1, n_tokens, width))
+        return self.proj_drop(y).reshape(windows.shape)
 
-    def _position_bias(self, n_tokens: int) -> torch.Tensor:
-        """Return (heads, tokens, tokens)."""
+    def _position_bias(self, n_tokens: int) -> torch.Tensor:  # (heads, tokens, tokens)
         bias = self.relative_position_bias_table[self.bias_index.flatten()]  # (area * area, heads)
         bias = bias.reshape(*self.bias_index.shape, self.n_heads).permute(2, 0, 1)
         return _pad_front(bias, n_tokens)
@@ -236,9 +227,6 @@ def _rebuild(block: Any, layout: TokenLayout) -> Block:
 
 
 def _pad_front(square: torch.Tensor, size: int) -> torch.Tensor:
-    """Pad (..., n, n) with zeros at the front to (..., size, size).
-
-    Prompts have no position and are masked nowhere.
-    """
+    """Pad (..., n, n) at the front to (..., size, size): prompts have no position and no mask."""
     missing = size - square.shape[-1]
     return F.pad(square, (missing, 0, missing, 0)) if missing else square

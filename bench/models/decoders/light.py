@@ -37,7 +37,6 @@ class LightDecoder(nn.Module):
         self.head = nn.Conv2d(WIDTH, n_classes, kernel_size=1)
 
     def forward(self, maps: Sequence[torch.Tensor], image_size: tuple[int, int]) -> torch.Tensor:
-        """Return logits of ``image_size`` (H, W) voxels."""
         levels = [rescale(x) for rescale, x in zip(self.rescale, maps, strict=True)]
         x = levels.pop()  # the coarsest
         for fuse in reversed(self.fuse):

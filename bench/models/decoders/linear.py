@@ -18,7 +18,7 @@ from bench.models.backbones.base import Backbone
 
 
 class LinearDecoder(nn.Module):
-    """The last of four maps (B*D, E, h, w) to logits (B*D, K, H, W), token by token."""
+    """The last of four maps (B*D, E, h, w) to logits (B*D, K, h*stride, w*stride)."""
 
     def __init__(self, n_channels: int, stride: int, n_classes: int) -> None:
         super().__init__()
@@ -26,7 +26,6 @@ class LinearDecoder(nn.Module):
         self.head = nn.Conv2d(n_channels, n_classes * stride**2, kernel_size=1)
 
     def forward(self, maps: Sequence[torch.Tensor], image_size: tuple[int, int]) -> torch.Tensor:
-        """Return logits of ``image_size`` (H, W) voxels: the maps' size times the stride."""
         return F.pixel_shuffle(self.head(maps[-1]), self.stride)
 
 

@@ -37,7 +37,6 @@ class SwinUNetDecoder(nn.Module):
         self.head = Head(backbone.width, backbone.patch_size, n_classes)
 
     def forward(self, maps: Sequence[torch.Tensor], image_size: tuple[int, int]) -> torch.Tensor:
-        """Return logits of ``image_size`` (H, W): the finest map's size times the patch size."""
         *skips, coarsest = (x.permute(0, 2, 3, 1) for x in maps)  # (B*D, h, w, E)
         x = coarsest
         for stage, skip in zip(self.stages, reversed(skips), strict=True):
@@ -46,10 +45,7 @@ class SwinUNetDecoder(nn.Module):
 
 
 class UpStage(nn.Module):
-    """A doubling of the grid, the skip mixed in, then blocks.
-
-    (B*D, h/2, w/2, 2E) and the skip (B*D, h, w, E) are mapped to the shape of the skip.
-    """
+    """A doubling of the grid, the skip mixed in, then blocks."""
 
     def __init__(self, encoder_stage: Stage, width: int) -> None:
         super().__init__()
@@ -60,6 +56,7 @@ class UpStage(nn.Module):
         self.blocks = nn.ModuleList(copy.deepcopy(block, {id(volume): volume}) for block in blocks)
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        """Map (B*D, h/2, w/2, 2E) and the skip (B*D, h, w, E) to the shape of the skip."""
         y = self.mix(torch.cat([self.expansion(x), skip], dim=-1)).flatten(1, 2)
         for block in self.blocks:
             y = block(y)
@@ -67,7 +64,7 @@ class UpStage(nn.Module):
 
 
 class Expansion(nn.Module):
-    """Every feature becomes ``factor`` x ``factor`` features of ``n_outputs`` channels."""
+    """Features (B*D, h, w, inputs) to (B*D, factor * h, factor * w, outputs)."""
 
     def __init__(self, n_inputs: int, n_outputs: int, *, factor: int) -> None:
         super().__init__()
@@ -76,7 +73,6 @@ class Expansion(nn.Module):
         self.norm = nn.LayerNorm(n_outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B*D, h, w, E) to (B*D, factor * h, factor * w, outputs)."""
         n_slices, height, width, _ = x.shape
         factor = self.factor
         cells = self.expand(x).reshape(n_slices, height, width, factor, factor, -1)

@@ -30,15 +30,12 @@ class UPerNet(nn.Module):
             nn.Conv2d(channels[0], WIDTH, kernel_size=1), nn.BatchNorm2d(WIDTH), nn.GELU()
         )
         self.pooling = PyramidPooling(channels[-1])
-        self.lateral = nn.ModuleList(
-            nn.Conv2d(n_channels, WIDTH, kernel_size=1) for n_channels in channels[1:]
-        )
+        self.lateral = nn.ModuleList(nn.Conv2d(n, WIDTH, kernel_size=1) for n in channels[1:])
         self.smooth = nn.Conv2d(WIDTH, WIDTH, kernel_size=3, padding=1)
         self.fuse = _build_conv(len(channels) * WIDTH, WIDTH, kernel=3)
         self.head = nn.Conv2d(WIDTH, n_classes, kernel_size=3, padding=1)
 
     def forward(self, maps: Sequence[torch.Tensor], image_size: tuple[int, int]) -> torch.Tensor:
-        """Return logits of ``image_size`` (H, W) voxels."""
         finest, *others = maps
         others[-1] = self.pooling(others[-1])
         levels = [self.fpn(finest)]
@@ -51,7 +48,7 @@ class UPerNet(nn.Module):
 
 
 class PyramidPooling(nn.Module):
-    """Means over grids of `BINS` x `BINS` cells beside the map itself, brought back to its width.
+    """A map (B*D, E, h, w) and its means over grids of `BINS` x `BINS` cells, to the map's shape.
 
     Reference: Zhao et al., Pyramid Scene Parsing Network, CVPR 2017, arXiv 1612.01105, section 3.2.
     """
@@ -67,11 +64,8 @@ class PyramidPooling(nn.Module):
         self.dropout = nn.Dropout2d(0.1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B*D, E, h, w) to the same shape.
-
-        The bottleneck's convolution of the concatenation is the sum of its convolutions of the
-        parts: nothing is concatenated, and a map that needs no gradient gets none.
-        """
+        # The bottleneck's convolution of the concatenation is the sum of its convolutions of the
+        # parts: nothing is concatenated, and a map that needs no gradient gets none.
         convolution, norm, activation = self.bottleneck
         assert isinstance(convolution, nn.Conv2d)
         widths = [x.shape[1], *[(convolution.in_channels - x.shape[1]) // len(BINS)] * len(BINS)]

@@ -106,7 +106,7 @@ def test_backbone_mode_decides_about_frozen_modules(mode, method):
 
 
 def record_streams(model):
-    """Run once in training mode; return of every block, in order, whether what leaves it is part of a graph."""
+    """Run once in training mode; return of every block whether its output is part of a graph."""
     tracked = []
     blocks = [site.module for site in model.backbone.sites if site.role is Role.BLOCK]
     handles = [

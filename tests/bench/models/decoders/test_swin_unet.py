@@ -17,8 +17,8 @@ DEPTH = 3
 def build_small():
     torch.manual_seed(0)
     swin = SwinTransformer(
-        img_size=64, in_chans=2, num_classes=0, embed_dim=16, depths=(2, 2, 4, 2), num_heads=(1, 2, 4, 8),
-        window_size=2,
+        img_size=64, in_chans=2, num_classes=0, embed_dim=16, depths=(2, 2, 4, 2),
+        num_heads=(1, 2, 4, 8), window_size=2,
     )  # fmt: skip
     backbone = SwinBackbone("small", swin)
     return Segmenter(backbone, SwinUNetDecoder(backbone, n_classes=3))
