@@ -1,8 +1,7 @@
-"""From the scores of cases to one line per region: means with their n, and how often a mask was empty.
+"""From the scores of cases to one line per region: means with their n, and counts of empty masks.
 
-A policy decides what an empty mask scores, and a mean over cases hides how often it did. Hence each
-mean comes twice, under the policy and over the cases whose reference is not empty, each with the
-number of cases in it.
+A policy decides the score of an empty mask, and a mean over cases hides how often it did. So each
+mean is given twice, under the policy and over the cases whose reference is not empty.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class RegionAggregate:
 
 
 def mean_defined(values: Iterable[float]) -> Mean:
-    """Return the mean of what is not nan."""
+    """Return the mean of the values that are not nan."""
     defined = [value for value in values if not isnan(value)]
     return Mean(fmean(defined) if defined else nan, len(defined))
 

@@ -1,93 +1,66 @@
-"""What a table can show of a method: where each number comes from, its heading, its unit and its rounding."""
+"""The numbers that tables show of a method: scores by region, and costs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from reports.analysis.tidy import MEAN
 from reports.records.metrics import METRICS, Metric
 from reports.records.run import Cost
 
-FLOP_PER_MAC = 2  # a multiplication and an addition
-
 
 @dataclass(frozen=True)
 class CostQuantity:
-    """A measurement of a run; None where it was not taken. ``timed``: it varies from run to run."""
+    """A measurement of a run, as printed."""
 
-    group: str
+    group: str  # the upper heading
     head: str
     digits: int
-    read: Callable[[Cost], float | None]
-    timed: bool = False
+    field: str  # of `Cost`, with dots for its parts
+    convert: Callable[[float], float] = float  # from the field to the printed unit
+    timed: bool = False  # varies from run to run, so that it has a spread
+
+    def read(self, cost: Cost) -> float | None:
+        """Return the number as printed; None where it was not measured."""
+        value: Any = cost
+        for name in self.field.split("."):
+            value = getattr(value, name, None)
+        return None if value is None else self.convert(value)
+
+
+def _to_flop(mac: float) -> float:
+    return 2 * mac  # a multiplication and an addition
+
+
+def _to_milli(seconds: float) -> float:
+    return 1000 * seconds
 
 
 COSTS = {
-    "tuned_m": CostQuantity("Tuned", "M", 3, lambda cost: cost.params_tuned / 1e6),
-    "tuned_pct": CostQuantity("Tuned", "%", 2, lambda cost: 100 * cost.params_tuned_frac),
-    "forward_gflop": CostQuantity(
-        "GFLOP",
-        "forward",
-        1,
-        lambda cost: FLOP_PER_MAC * cost.compute.forward_gmac if cost.compute else None,
-    ),
-    "training_gflop": CostQuantity(
-        "GFLOP",
-        "training",
-        1,
-        lambda cost: FLOP_PER_MAC * cost.compute.training_gmac if cost.compute else None,
-    ),
-    "peak_mib": CostQuantity(
-        "Memory (MiB)", "peak", 0, lambda cost: cost.peak_memory_mib, timed=True
-    ),
-    "saved_mib": CostQuantity(
-        "Memory (MiB)",
-        "activations",
-        0,
-        lambda cost: cost.memory.saved_for_backward_mib if cost.memory else None,
-    ),
-    "step_ms": CostQuantity(
-        "Time",
-        "step (ms)",
-        1,
-        lambda cost: 1000 * cost.train_step.median_s if cost.train_step else None,
-        timed=True,
-    ),
-    "inference_s": CostQuantity(
-        "Time",
-        "volume (s)",
-        2,
-        lambda cost: cost.inference.median_s if cost.inference else None,
-        timed=True,
-    ),
-    "merged_s": CostQuantity(
-        "Time",
-        "merged (s)",
-        2,
-        lambda cost: cost.merged.inference.median_s if cost.merged else None,
-        timed=True,
-    ),
-    "fit_s": CostQuantity("Time", "fit (s)", 1, lambda cost: cost.fit_s, timed=True),
-    "delta_mib": CostQuantity("Delta", "MiB", 2, lambda cost: cost.delta_mib),
-    "energy_kj": CostQuantity(
-        "Energy",
-        "kJ",
-        1,
-        lambda cost: cost.energy_j / 1000 if cost.energy_j is not None else None,
-        timed=True,
-    ),
+    "tuned_m": CostQuantity("Tuned", "M", 3, "params_tuned", lambda count: count / 1e6),
+    "tuned_pct": CostQuantity("Tuned", "%", 2, "params_tuned_frac", lambda frac: 100 * frac),
+    "forward_gflop": CostQuantity("GFLOP", "forward", 1, "compute.forward_gmac", _to_flop),
+    "training_gflop": CostQuantity("GFLOP", "training", 1, "compute.training_gmac", _to_flop),
+    "peak_mib": CostQuantity("Memory (MiB)", "peak", 0, "peak_memory_mib", timed=True),
+    "saved_mib": CostQuantity("Memory (MiB)", "activations", 0, "memory.saved_for_backward_mib"),
+    "step_ms": CostQuantity("Time", "step (ms)", 1, "train_step.median_s", _to_milli, timed=True),
+    "inference_s": CostQuantity("Time", "volume (s)", 2, "inference.median_s", timed=True),
+    "merged_s": CostQuantity("Time", "merged (s)", 2, "merged.inference.median_s", timed=True),
+    "fit_s": CostQuantity("Time", "fit (s)", 1, "fit_s", timed=True),
+    "delta_mib": CostQuantity("Delta", "MiB", 2, "delta_mib"),
+    "energy_kj": CostQuantity("Energy", "kJ", 1, "energy_j", lambda joule: joule / 1000, True),
 }
-EFFICIENCY = tuple(COSTS)
 
 
 def score_keys(regions: tuple[str, ...]) -> dict[str, tuple[Metric, str]]:
-    """Return the columns that scores have: a key such as ``dice/WT``, and what it is of which region."""
-    return {
-        f"{name}/{region}": (metric, region)
-        for name, metric in METRICS.items()
-        for region in (*regions, MEAN)
-    }
+    """Return the metric and the region of each column of scores, by its key such as ``dice/WT``."""
+    keys = {}
+    for name, metric in METRICS.items():
+        for region in (*regions, MEAN):
+            keys[f"{name}/{region}"] = (metric, region)
+    return keys
 
 
 def list_shown(regions: tuple[str, ...]) -> list[str]:

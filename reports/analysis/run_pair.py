@@ -1,4 +1,4 @@
-"""Two runs side by side: in which fields they differ, and by how much on each case."""
+"""Two runs side by side: the fields in which they differ, and the differences on each case."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ from reports.records.plain import flatten
 from reports.records.run import RunResult
 
 ABSENT = "(none)"
+SPEC = ("method", "dataset", "backbone", "weights", "fold", "seed", "status", "study")
+DATA = ("split_hash", "data_fingerprint", "weights_sha256", "empty_policy", "best_epoch")
 # Facts of the machine that differ from run to run and decide nothing.
 INCIDENTAL = ("started_at", "ended_at", "wall_s")
 
 
 @dataclass(frozen=True)
 class FieldDifference:
-    """One field in which two runs differ; ``group`` is run, protocol or environment."""
+    """One field in which two runs differ."""
 
-    group: str
+    group: str  # "run", "protocol" or "environment"
     field: str
     first: str
     second: str
@@ -37,51 +39,34 @@ class FieldDifference:
 
 @dataclass(frozen=True)
 class RegionDifference:
-    """Dice of the second run minus the first over the common cases, in fractions; ``p`` is None for too few cases."""
+    """The Dice of two runs over their common cases, in fractions."""
 
     region: str
     n: int
     first: float
     second: float
-    interval: Interval
-    p: float | None
+    interval: Interval  # of second minus first
+    p: float | None  # None for too few cases
     rank_biserial: float
     cohen_dz: float
 
 
 def list_differences(first: RunResult, second: RunResult) -> Iterator[FieldDifference]:
-    """Yield the fields of spec, protocol and environment in which two runs differ."""
-    for group, one, two in (
-        ("run", _describe_run(first), _describe_run(second)),
-        ("protocol", flatten(first.protocol), flatten(second.protocol)),
-        ("environment", flatten(_lasting(first)), flatten(_lasting(second))),
-    ):
-        for key in dict.fromkeys([*one, *two]):
-            values = [str(record.get(key, ABSENT)) for record in (one, two)]
+    """Yield the fields of run, protocol and environment in which two runs differ."""
+    of_first, of_second = _group_fields(first), _group_fields(second)
+    for group in of_first:
+        left, right = flatten(of_first[group]), flatten(of_second[group])
+        for key in dict.fromkeys([*left, *right]):
+            values = str(left.get(key, ABSENT)), str(right.get(key, ABSENT))
             if values[0] != values[1]:
                 yield FieldDifference(group, key, *values)
 
 
-def _describe_run(run: RunResult) -> dict[str, Any]:
-    names = (
-        "method",
-        "dataset",
-        "backbone",
-        "weights",
-        "fold",
-        "seed",
-        "status",
-        "study",
-        "protocol_id",
-    )
-    data = ("split_hash", "data_fingerprint", "weights_sha256", "empty_policy", "best_epoch")
-    return {name: getattr(run, name) for name in (*names, *data)} | flatten(
-        {"method": run.settings}
-    )
-
-
-def _lasting(run: RunResult) -> dict[str, Any]:
-    return {key: value for key, value in run.provenance.items() if key not in INCIDENTAL}
+def _group_fields(run: RunResult) -> dict[str, dict[str, Any]]:
+    lasting = {key: run.provenance[key] for key in run.provenance if key not in INCIDENTAL}
+    described = {name: getattr(run, name) for name in (*SPEC, "protocol_id", *DATA)}
+    settings = {f"method.{name}": value for name, value in run.settings.items()}
+    return {"run": described | settings, "protocol": run.protocol, "environment": lasting}
 
 
 def pair_cases(first: RunResult, second: RunResult) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -89,38 +74,34 @@ def pair_cases(first: RunResult, second: RunResult) -> tuple[pd.DataFrame, pd.Da
 
     Raises: ValueError if they have no case or no region in common.
     """
-    one, two = (
-        average_seeds(case_table([run])).droplevel("method") if run.cases else None
-        for run in (first, second)
-    )
-    if one is None or two is None:
-        run = first if one is None else second
-        raise ValueError(
-            f"compare: a run must have scores, got {run.run_id}, which ended {run.status}"
-        )
-    cases = [case for case in one.index if case in two.index]
-    regions = [region for region in one.columns if region in two.columns]
+    frames = []
+    for run in (first, second):
+        if not run.cases:
+            got = f"{run.run_id}, which ended {run.status}"
+            raise ValueError(f"compare: a run must have scores, got {got}")
+        frames.append(average_seeds(case_table([run])).droplevel("method"))
+    cases = [case for case in frames[0].index if case in frames[1].index]
+    regions = [region for region in frames[0].columns if region in frames[1].columns]
     if not cases or first.dataset != second.dataset or len(regions) < 2:
-        raise ValueError(
-            f"compare: two runs must have held-out cases in common, got {first.run_id} on {first.dataset}, fold "
-            f"{first.fold}, and {second.run_id} on {second.dataset}, fold {second.fold}"
-        )
-    return one.loc[cases, regions], two.loc[cases, regions]
+        places = [f"{run.run_id} on {run.dataset}, fold {run.fold}" for run in (first, second)]
+        rule = "two runs must have held-out cases in common"
+        raise ValueError(f"compare: {rule}, got {', and '.join(places)}")
+    return frames[0].loc[cases, regions], frames[1].loc[cases, regions]
 
 
-def compare_regions(one: pd.DataFrame, two: pd.DataFrame) -> list[RegionDifference]:
-    """Return a line per region, the mean last, of what `pair_cases` gave."""
+def compare_regions(first: pd.DataFrame, second: pd.DataFrame) -> list[RegionDifference]:
+    """Return the difference in each region, the mean last, of the frames of `pair_cases`."""
     found = []
-    for region in one.columns:
-        pairs = pd.DataFrame({"one": one[region], "two": two[region]}).dropna()
-        values = (pairs["two"] - pairs["one"]).to_numpy(float)
+    for region in first.columns:
+        pairs = pd.DataFrame({"first": first[region], "second": second[region]}).dropna()
+        values = (pairs["second"] - pairs["first"]).to_numpy(float)
         enough = values.size >= least_cases(1)
         found.append(
             RegionDifference(
                 region=str(region),
                 n=int(values.size),
-                first=float(pairs["one"].mean()),
-                second=float(pairs["two"].mean()),
+                first=float(pairs["first"].mean()),
+                second=float(pairs["second"].mean()),
                 interval=bootstrap_mean(values),
                 p=signed_rank_p(values) if enough else None,
                 rank_biserial=rank_biserial(values),

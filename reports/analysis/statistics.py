@@ -1,8 +1,8 @@
 """Paired statistics over cases: which differences between methods are more than chance.
 
-Everything takes a score matrix (blocks x methods) of `reports.analysis.tidy.score_matrix`: one
-number per case, seeds averaged before. Definitions, assumptions and references are in
-docs/statistics.md.
+All functions take a score matrix (blocks x methods) of `reports.analysis.tidy.score_matrix`: one
+number for each case, seeds averaged before. docs/statistics.md has definitions, assumptions and
+references.
 
 References: Wilcoxon 1945; Holm 1979; Demsar 2006, JMLR 7:1-30; Efron 1987 (BCa); Kerby 2014
 (rank-biserial); Wiesenfarth et al. 2021, Scientific Reports 11:2369 (rank intervals).
@@ -11,9 +11,9 @@ References: Wilcoxon 1945; Holm 1979; Demsar 2006, JMLR 7:1-30; Efron 1987 (BCa)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
-from math import ceil, inf, log2, nan, sqrt
+from math import ceil, floor, inf, log2, nan, sqrt
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ LEAST_FOR_INTERVAL = 5  # below, a bootstrap interval is far too short
 
 
 class TooFewError(ValueError):
-    """There are too few blocks or methods for a verdict; the message says how many are needed."""
+    """There are too few blocks or methods for a verdict; the message has the number needed."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Interval:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which methods cannot be told from the best one; ``reason`` says why there is no verdict, else it is empty."""
+    """The methods that cannot be told from the best one."""
 
     best: str
     tied: frozenset[str]  # without the best
     n_cases: int
-    reason: str = ""
+    reason: str = ""  # why there is no verdict
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Friedman:
 
     @property
     def cliques(self) -> list[tuple[str, ...]]:
-        """Return the largest groups of methods, best first, that the critical difference does not tell apart."""
+        """The largest groups of methods within the critical difference, best first."""
         order = sorted(self.mean_ranks, key=self.mean_ranks.__getitem__)
         groups: list[tuple[str, ...]] = []
         for start, first in enumerate(order):
@@ -75,7 +75,7 @@ class Friedman:
 
 
 def least_cases(n_comparisons: int, alpha: float = ALPHA) -> int:
-    """Return the number of cases below which no signed-rank test can be significant after Holm's correction.
+    """Return the number of cases below which no signed-rank test can be significant.
 
     The smallest two-sided p of n differences is 2 / 2^n; Holm compares it with alpha / comparisons.
     """
@@ -83,10 +83,10 @@ def least_cases(n_comparisons: int, alpha: float = ALPHA) -> int:
 
 
 def signed_rank_p(differences: np.ndarray) -> float:
-    """Return the two-sided p of Wilcoxon's signed-rank test; zero differences are dropped, and 1 if nothing is left.
+    """Return the two-sided p of Wilcoxon's signed-rank test; 1 if all differences are zero.
 
-    Exact up to 50 differences without ties and up to 13 with, else normal with correction for ties
-    (SciPy's choice).
+    Zero differences are dropped. Exact up to 50 differences without ties and up to 13 with, else
+    normal with correction for ties (SciPy's choice).
     """
     kept = differences[differences != 0]
     if kept.size == 0:
@@ -95,7 +95,7 @@ def signed_rank_p(differences: np.ndarray) -> float:
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Return Holm's adjusted p values in the given order; nan stays nan and does not count as a comparison."""
+    """Return Holm's adjusted p values; nan stays nan and does not count as a comparison."""
     p = np.asarray(p_values, float)
     adjusted = np.full(p.shape, nan)
     known = np.flatnonzero(~np.isnan(p))
@@ -106,7 +106,10 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 
 def rank_biserial(differences: np.ndarray) -> float:
-    """Return the matched-pairs rank-biserial correlation: the share of rank sums for minus that against, in [-1, 1]."""
+    """Return the matched-pairs rank-biserial correlation, in [-1, 1].
+
+    The rank sum of the positive differences minus that of the negative ones, over their sum.
+    """
     kept = differences[differences != 0]
     if kept.size == 0:
         return 0.0
@@ -115,13 +118,13 @@ def rank_biserial(differences: np.ndarray) -> float:
 
 
 def cohen_dz(differences: np.ndarray) -> float:
-    """Return the mean of the paired differences in units of their standard deviation; nan if that is zero."""
+    """Return the mean difference in standard deviations of the differences; nan if these are 0."""
     spread = float(np.std(differences, ddof=1)) if differences.size > 1 else 0.0
     return float(differences.mean()) / spread if spread > 0 else nan
 
 
 def compare_with(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Return one row per other method against ``reference``, a method that was chosen before looking at the scores.
+    """Return one row per other method against a reference that was chosen without the scores.
 
     Columns: method, reference, n, difference, low, high (bootstrap), p, p_holm, rank_biserial,
     cohen_dz. A difference is method minus reference, over the cases on which both are defined.
@@ -131,31 +134,23 @@ def compare_with(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
     """
     names = _names(scores)
     if reference not in names:
-        raise ValueError(
-            f"statistics: the reference must be one of {', '.join(names)}, got '{reference}'"
-        )
-    return _compare(scores, [(name, reference) for name in names if name != reference])
-
-
-def compare_all(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per pair of methods, as `compare_with`; Holm's correction is over all pairs."""
-    return _compare(scores, list(combinations(_names(scores), 2)))
-
-
-def _compare(scores: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    if not pairs:
+        rule = f"the reference must be one of {', '.join(names)}"
+        raise ValueError(f"statistics: {rule}, got '{reference}'")
+    others = [name for name in names if name != reference]
+    if not others:
         raise TooFewError("statistics: a comparison must have two methods, got one")
-    paired = {pair: (scores[pair[0]] - scores[pair[1]]).dropna().to_numpy(float) for pair in pairs}
-    needed, fewest = least_cases(len(pairs)), min(values.size for values in paired.values())
-    if fewest < needed:
-        what = "a comparison" if len(pairs) == 1 else f"{len(pairs)} comparisons"
-        raise TooFewError(f"statistics: {what} must have {needed} cases at least, got {fewest}")
+    paired = [_differences(scores, name, reference) for name in others]
+    fewest = min(values.size for values in paired)
+    if fewest < least_cases(len(others)):
+        what = "a comparison" if len(others) == 1 else f"{len(others)} comparisons"
+        rule = f"{what} must have {least_cases(len(others))} cases at least"
+        raise TooFewError(f"statistics: {rule}, got {fewest}")
     rows = []
-    for (method, reference), values in paired.items():
+    for name, values in zip(others, paired, strict=True):
         interval = bootstrap_mean(values)
         rows.append(
             {
-                "method": method,
+                "method": name,
                 "reference": reference,
                 "n": values.size,
                 "difference": interval.value,
@@ -173,44 +168,38 @@ def _compare(scores: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataF
 def find_ties(scores: pd.DataFrame, *, largest_first: bool = True, alpha: float = ALPHA) -> Verdict:
     """Return which methods are tied with the one of the best mean.
 
-    The best is chosen by the same scores that are then tested, so that the correction is over all
-    pairs: whichever method comes out best, the chance to call any equal one worse is at most
+    The best is chosen by the scores that are then tested. So the correction is over all pairs:
+    for every method that may be the best, the chance to call an equal one worse is at most
     ``alpha``.
     """
+    names = _names(scores)
     means = scores.mean()
     best = str((means if largest_first else -means).idxmax())
-    others = [name for name in _names(scores) if name != best]
-    n_pairs = len(others) * (len(others) + 1) // 2
-    n_cases = min(
-        (int((scores[best] - scores[name]).count()) for name in others), default=len(scores)
-    )
-    if not others:
-        return Verdict(best, frozenset(), n_cases, "there is only one method")
-    if n_cases < least_cases(n_pairs, alpha):
-        few = f"{n_cases} cases are too few to tell {len(means)} methods apart"
-        return Verdict(
-            best, frozenset(), n_cases, f"{few}; at least {least_cases(n_pairs, alpha)} are needed"
-        )
-    pairs = list(combinations(_names(scores), 2))
-    adjusted = holm(
-        [signed_rank_p((scores[a] - scores[b]).dropna().to_numpy(float)) for a, b in pairs]
-    )
-    of_best = {frozenset(pair): p for pair, p in zip(pairs, adjusted, strict=True)}
-    return Verdict(
-        best,
-        frozenset(name for name in others if of_best[frozenset((best, name))] >= alpha),
-        n_cases,
-    )
+    if len(names) == 1:
+        return Verdict(best, frozenset(), len(scores), "there is only one method")
+    counts = [_differences(scores, best, name).size for name in names if name != best]
+    pairs = list(combinations(names, 2))
+    needed = least_cases(len(pairs), alpha)
+    if min(counts) < needed:
+        few = f"{min(counts)} cases are too few to tell {len(names)} methods apart"
+        reason = f"{few}; at least {needed} are needed"
+        return Verdict(best, frozenset(), min(counts), reason)
+    adjusted = holm([signed_rank_p(_differences(scores, *pair)) for pair in pairs])
+    tied: set[str] = set()
+    for pair, p in zip(pairs, adjusted, strict=True):
+        if best in pair and p >= alpha:
+            tied |= set(pair) - {best}
+    return Verdict(best, frozenset(tied), min(counts))
 
 
 def mean_ranks(scores: pd.DataFrame) -> pd.Series[float]:
-    """Return each method's rank averaged over the blocks on which all are defined; the largest score has rank 1."""
+    """Return each method's rank averaged over the complete blocks; the largest score has rank 1."""
     ranks = stats.rankdata(-common_rows(scores), axis=1)
     return pd.Series(ranks.mean(axis=0), index=scores.columns)
 
 
 def nemenyi_difference(n_methods: int, n_blocks: int, alpha: float = ALPHA) -> float:
-    """Return by how much two mean ranks must differ at least to be significant.
+    """Return the critical difference of two mean ranks.
 
     Reference: Demsar 2006, section 3.2.2: q sqrt(k (k + 1) / (6 N)), q of the studentised range
     over sqrt(2).
@@ -220,7 +209,7 @@ def nemenyi_difference(n_methods: int, n_blocks: int, alpha: float = ALPHA) -> f
 
 
 def friedman_nemenyi(scores: pd.DataFrame, alpha: float = ALPHA) -> Friedman:
-    """Return Friedman's test over the blocks (data sets or cases) on which all methods are defined.
+    """Return Friedman's test over the blocks (data sets or cases) on which all are defined.
 
     Raises: TooFewError for fewer than three methods, or where no difference of mean ranks could be
     critical.
@@ -229,84 +218,71 @@ def friedman_nemenyi(scores: pd.DataFrame, alpha: float = ALPHA) -> Friedman:
     n, k = values.shape
     if k < 3:
         raise TooFewError(f"statistics: Friedman's test must have three methods at least, got {k}")
-    if n < 2 or nemenyi_difference(k, n, alpha) >= k - 1:
-        needed = next(
-            count for count in range(2, 1000) if nemenyi_difference(k, count, alpha) < k - 1
-        )
-        raise TooFewError(
-            f"statistics: Nemenyi's test of {k} methods must have {needed} blocks at least, got {n}"
-        )
-    ranks = mean_ranks(scores)
-    if np.ptp(values, axis=1).max() == 0:  # nothing differs anywhere: no statistic, no evidence
-        return Friedman(
-            n,
-            {str(name): float(rank) for name, rank in ranks.items()},
-            0.0,
-            1.0,
-            0.0,
-            1.0,
-            nemenyi_difference(k, n, alpha),
-        )
+    # The critical difference falls with the root of the blocks; no difference exceeds k - 1.
+    needed = max(2, floor((nemenyi_difference(k, 1, alpha) / (k - 1)) ** 2) + 1)
+    if n < needed:
+        rule = f"Nemenyi's test of {k} methods must have {needed} blocks at least"
+        raise TooFewError(f"statistics: {rule}, got {n}")
+    ranks = {str(name): float(rank) for name, rank in mean_ranks(scores).items()}
+    equal = Friedman(n, ranks, 0.0, 1.0, 0.0, 1.0, nemenyi_difference(k, n, alpha))
+    if np.ptp(values, axis=1).max() == 0:  # no method differs on any block: no evidence
+        return equal
     test = stats.friedmanchisquare(*values.T)
-    chi2, rest = float(test.statistic), n * (k - 1) - float(test.statistic)
+    chi2 = float(test.statistic)
+    rest = n * (k - 1) - chi2
     f = (n - 1) * chi2 / rest if rest > 1e-9 else inf
     p_f = float(stats.f.sf(f, k - 1, (k - 1) * (n - 1)))
-    return Friedman(
-        n,
-        {str(name): float(rank) for name, rank in ranks.items()},
-        chi2,
-        float(test.pvalue),
-        f,
-        p_f,
-        nemenyi_difference(k, n, alpha),
-    )
+    return replace(equal, chi2=chi2, p=float(test.pvalue), f=f, p_f=p_f)
 
 
 def bootstrap_mean(values: np.ndarray, n_resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """Return the mean with its 95 % BCa bootstrap interval; the interval is nan below `LEAST_FOR_INTERVAL` values."""
+    """Return the mean with its 95 % BCa bootstrap interval.
+
+    The interval is nan below `LEAST_FOR_INTERVAL` values.
+    """
     kept = values[~np.isnan(values)]
+    mean = float(kept.mean()) if kept.size else nan
     if kept.size < LEAST_FOR_INTERVAL:
-        return Interval(float(kept.mean()) if kept.size else nan, nan, nan)
-    mean = float(kept.mean())
+        return Interval(mean, nan, nan)
     if np.ptp(kept) == 0:
         return Interval(mean, mean, mean)
     rng = np.random.default_rng(seed)
-    found = stats.bootstrap(
+    low, high = stats.bootstrap(
         (kept,), np.mean, n_resamples=n_resamples, vectorized=True, method="BCa", rng=rng
-    )
-    return Interval(
-        mean, float(found.confidence_interval.low), float(found.confidence_interval.high)
-    )
+    ).confidence_interval
+    return Interval(mean, float(low), float(high))
 
 
 def bootstrap_ranks(
     scores: pd.DataFrame, *, largest_first: bool = True, n_resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Interval]:
-    """Return each method's rank by its mean score, with the 95 % interval of that rank when cases are drawn anew.
+    """Return each method's rank by its mean score, with the rank's 95 % interval over the cases.
 
-    All methods see the same draw. Reference: Wiesenfarth et al. 2021 ("aggregate then rank",
-    bootstrapped).
+    All methods see the same draws of cases. Reference: Wiesenfarth et al. 2021 ("aggregate then
+    rank", bootstrapped).
 
     Raises: TooFewError below `LEAST_FOR_INTERVAL` cases on which all methods are defined.
     """
     values = common_rows(scores)
     n = len(values)
     if n < LEAST_FOR_INTERVAL:
-        raise TooFewError(
-            f"statistics: rank intervals must have {LEAST_FOR_INTERVAL} cases at least, got {n}"
-        )
+        rule = f"rank intervals must have {LEAST_FOR_INTERVAL} cases at least"
+        raise TooFewError(f"statistics: {rule}, got {n}")
     signed = -values if largest_first else values
     draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples) / n
-    # rounding: equal means must stay equal whatever the order of the sum
-    ranks = stats.rankdata((draws @ signed).round(12), axis=1, method="average")
-    own = stats.rankdata(signed.mean(axis=0).round(12), method="average")
+    # Rounded: equal means must stay equal in any order of the sum.
+    ranks = stats.rankdata((draws @ signed).round(12), axis=1)
+    own = stats.rankdata(signed.mean(axis=0).round(12))
     low, high = np.percentile(ranks, (2.5, 97.5), axis=0)
-    rows = zip(_names(scores), own, low, high, strict=True)
-    return {
-        name: Interval(float(value), float(lowest), float(highest))
-        for name, value, lowest, highest in rows
-    }
+    found = {}
+    for index, name in enumerate(_names(scores)):
+        found[name] = Interval(float(own[index]), float(low[index]), float(high[index]))
+    return found
 
 
 def _names(scores: pd.DataFrame) -> list[str]:
     return [str(name) for name in scores.columns]
+
+
+def _differences(scores: pd.DataFrame, first: str, second: str) -> np.ndarray:
+    return (scores[first] - scores[second]).dropna().to_numpy(float)

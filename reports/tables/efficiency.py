@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.quantities import EFFICIENCY
 from reports.analysis.tidy import MEAN
 from reports.records.run import RunResult
 from reports.tables.assemble import Draft, assemble, name_setting
@@ -37,7 +36,7 @@ def efficiency_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
         rows = MethodRows.of([comparison])
         measured = []
         absent = []
-        for column in map(rows.cost_column, EFFICIENCY):
+        for column in map(rows.cost_column, COSTS):
             if column.is_missing:
                 absent.append(column.key)
             else:
