@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from reports.analysis.comparison import MethodComparison
+from reports.analysis.quantities import COSTS
 from reports.analysis.tidy import MEAN
 from reports.records.run import RunResult
 from reports.tables.assemble import Draft, assemble, name_setting
