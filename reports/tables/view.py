@@ -1,4 +1,4 @@
-"""How tables are shown: which methods in which order, under which names, in which groups; never by hand."""
+"""How tables are shown: which methods in which order, under which names, in which groups."""
 
 from __future__ import annotations
 
@@ -9,7 +9,21 @@ from math import isnan, nan
 from pathlib import Path
 
 from reports.records.run import RunResult
-from reports.tables.table import MISSING, Cell, Column, Table, number_cell
+from reports.tables.table import MISSING, Cell, Column, Head, Table, fill_column
+from reports.tables.wording import join_values
+
+FIELDS = ("dataset", "method", "quantity", "value")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number from the literature."""
+
+    dataset: str
+    method: str
+    quantity: str  # the key of a column, such as "dice/WT" (%) or "hd95_mm/mean"
+    value: float
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -23,9 +37,7 @@ class View:
     methods: tuple[str, ...] = ()  # only these, in this order
     columns: tuple[str, ...] = ()  # only these, in this order
     names: Mapping[str, str] = field(default_factory=dict)  # label -> what is printed
-    groups: Mapping[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # heading -> methods under it
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # heading -> methods
     published: tuple[Published, ...] = ()
 
 
@@ -36,14 +48,14 @@ def select_methods(results: Sequence[RunResult], view: View) -> list[RunResult]:
     """
     if not view.methods:
         return list(results)
-    found = []
+    found: dict[int, RunResult] = {}
     for wanted in view.methods:
-        mine = [result for result in results if wanted in (result.label, result.method)]
+        mine = {id(each): each for each in results if wanted in (each.label, each.method)}
         if not mine:
-            labels = ", ".join(dict.fromkeys(result.label for result in results))
+            labels = join_values(results, "label")
             raise ValueError(f"report: --methods must be among {labels}, got '{wanted}'")
-        found += mine
-    return list({id(result): result for result in found}.values())
+        found |= mine
+    return list(found.values())
 
 
 def apply_view(table: Table, view: View) -> Table:
@@ -52,33 +64,35 @@ def apply_view(table: Table, view: View) -> Table:
     Raises: ValueError if a column of the view is in no table of this kind, or a group's method in
     no row.
     """
-    shown = add_published(table, view.published) if view.published else table
-    shown = _group_rows(shown, view.groups) if view.groups else shown
+    if view.published:
+        table = add_published(table, view.published)
+    if view.groups:
+        table = _group_rows(table, view.groups)
+    first, *others = table.columns
     if view.columns:
-        shown = replace(shown, columns=_select_columns(shown, view.columns))
-    first = shown.columns[0]
-    renamed = tuple(Cell(view.names.get(cell.text, cell.text)) for cell in first.cells)
-    return replace(shown, columns=(replace(first, cells=renamed), *shown.columns[1:]))
+        others = _select_columns(table.kind, others, view.columns)
+    names = [view.names.get(cell.text, cell.text) for cell in first.cells]
+    renamed = replace(first, cells=tuple(map(Cell, names)))
+    return replace(table, columns=(renamed, *others))
 
 
-def _select_columns(table: Table, wanted: Sequence[str]) -> tuple[Column, ...]:
-    found = [table.columns[0]]
+def _select_columns(kind: str, columns: Sequence[Column], wanted: Sequence[str]) -> list[Column]:
+    found: dict[str, Column] = {}
+    own_keys = []
+    for column in columns:
+        own_keys.append(column.key.rpartition(":")[2])
     for name in wanted:
-        mine = [column for column in table.columns[1:] if _matches(column.key, name)]
+        mine = {}
+        for column, own in zip(columns, own_keys, strict=True):
+            if name in (column.key, own, own.partition("/")[0]):
+                mine[column.key] = column
         if not mine:
-            keys = ", ".join(
-                dict.fromkeys(column.key.rpartition(":")[2] for column in table.columns[1:])
-            )
+            keys = ", ".join(dict.fromkeys(own_keys))
             raise ValueError(
-                f"report: --columns of the {table.kind} table must be among {keys}, got '{name}'"
+                f"report: --columns of the {kind} table must be among {keys}, got '{name}'"
             )
-        found += [column for column in mine if column not in found]
-    return tuple(found)
-
-
-def _matches(key: str, name: str) -> bool:
-    own = key.rpartition(":")[2]
-    return name in (key, own, own.partition("/")[0])
+        found |= mine
+    return list(found.values())
 
 
 def _group_rows(table: Table, groups: Mapping[str, Sequence[str]]) -> Table:
@@ -86,57 +100,43 @@ def _group_rows(table: Table, groups: Mapping[str, Sequence[str]]) -> Table:
     order: list[int] = []
     sections = {}
     for heading, members in groups.items():
-        mine = [
-            index
-            for member in members
-            for index, label in enumerate(labels)
-            if member in (label, label.partition("[")[0]) and index not in order
-        ]
-        if mine:
-            sections[len(order)] = heading
-        order += list(dict.fromkeys(mine))
-    rest = [index for index in range(len(labels)) if index not in order]
+        start = len(order)
+        for member in members:
+            for index, label in enumerate(labels):
+                if index not in order and member in (label, label.partition("[")[0]):
+                    order.append(index)
+        if len(order) > start:
+            sections[start] = heading
     if not order:
         raise ValueError(
-            f"report: --group must name methods of the table ({', '.join(labels)}), got none of them"
+            f"report: --group must name methods of the table ({', '.join(labels)}), "
+            "got none of them"
         )
-    if rest:
+    if len(order) < len(labels):
         sections[len(order)] = "others"
-    columns = tuple(
-        replace(column, cells=tuple(column.cells[index] for index in (*order, *rest)))
-        for column in table.columns
-    )
-    return replace(table, columns=columns, sections=sections)
-
-
-FIELDS = ("dataset", "method", "quantity", "value")
-
-
-@dataclass(frozen=True)
-class Published:
-    """A number from the literature: ``quantity`` is a column's key such as ``dice/WT`` (%) or ``hd95_mm/mean``."""
-
-    dataset: str
-    method: str
-    quantity: str
-    value: float
-    source: str = ""
+        order += sorted(set(range(len(labels))) - set(order))
+    columns = []
+    for column in table.columns:
+        columns.append(replace(column, cells=tuple(map(column.cells.__getitem__, order))))
+    return replace(table, columns=tuple(columns), sections=sections)
 
 
 def read_published(file: Path) -> tuple[Published, ...]:
-    """Return the rows of a CSV file with the columns dataset, method, quantity, value and, if you like, source.
+    """Return the rows of a CSV file.
 
-    Raises: ValueError if the file is not there, lacks a column, or a value is no number.
+    Its columns are dataset, method, quantity, value and, optionally, source.
+
+    Raises: ValueError if the file does not exist, lacks a column, or a value is no number.
     """
     if not file.is_file():
         raise ValueError(f"--reference: must be a CSV file, got {file}, which is not there")
     with file.open(newline="") as stream:
         reader = csv.DictReader(stream)
-        lacking = [name for name in FIELDS if name not in (reader.fieldnames or ())]
-        if lacking:
-            raise ValueError(
-                f"--reference: {file} must have the columns {', '.join(FIELDS)}, lacks {lacking[0]}"
-            )
+        for name in FIELDS:
+            if name not in (reader.fieldnames or ()):
+                raise ValueError(
+                    f"--reference: {file} must have the columns {', '.join(FIELDS)}, lacks {name}"
+                )
         return tuple(_read_row(row, file, number) for number, row in enumerate(reader, start=2))
 
 
@@ -153,54 +153,50 @@ def _read_row(row: dict[str, str], file: Path, line: int) -> Published:
 
 
 def add_published(table: Table, published: Sequence[Published]) -> Table:
-    """Return the table with two columns after each that has published numbers: theirs, and ours minus theirs.
+    """Return the table with two columns after each that has published numbers: theirs, and the gap.
 
-    Numbers of methods or data sets that the table does not have are named in a note.
+    The gap is ours minus theirs. Numbers of methods or data sets that the table does not have are
+    named in a note.
     """
-    methods = [cell.text for cell in table.columns[0].cells]
+    by_column: dict[str, dict[str, Published]] = {}
+    for item in published:
+        by_column.setdefault(f"{item.dataset}:{item.quantity}", {})[item.method] = item
     columns: list[Column] = []
     used: set[Published] = set()
     for column in table.columns:
         columns.append(column)
-        dataset, _, quantity = column.key.rpartition(":")
-        mine = {
-            item.method: item
-            for item in published
-            if (item.dataset, item.quantity) == (dataset, quantity) and dataset
-        }
-        if any(method in mine for method in methods):
-            used |= {mine[method] for method in methods if method in mine}
-            columns += _beside(column, [mine.get(method) for method in methods])
+        mine = by_column.get(column.key, {})
+        theirs = [mine.get(cell.text) for cell in table.columns[0].cells]
+        if any(theirs):
+            used.update(filter(None, theirs))
+            columns += _beside(column, theirs)
     if not used:
         return table
-    sources = ", ".join(
-        dict.fromkeys(item.source for item in published if item in used and item.source)
-    )
-    sentence = f"Published: numbers of the literature{f' ({sources})' if sources else ''}; Δ: ours minus theirs."
-    unused = [
-        f"{item.method} on {item.dataset}, {item.quantity}"
-        for item in published
-        if item not in used
-    ]
-    note = (f"Published, not in this table: {'; '.join(unused)}.",) if unused else ()
-    return replace(
-        table,
-        columns=tuple(columns),
-        caption=(*table.caption, sentence),
-        notes=(*table.notes, *note),
-    )
+    sources: dict[str, None] = {}
+    unused = []
+    for item in published:
+        if item not in used:
+            unused.append(f"{item.method} on {item.dataset}, {item.quantity}")
+        elif item.source:
+            sources[item.source] = None
+    where = f" ({', '.join(sources)})" if sources else ""
+    sentence = f"Published: numbers of the literature{where}; Δ: ours minus theirs."
+    notes = table.notes
+    if unused:
+        notes += (f"Published, not in this table: {'; '.join(unused)}.",)
+    return replace(table, columns=tuple(columns), caption=(*table.caption, sentence), notes=notes)
 
 
 def _beside(column: Column, theirs: Sequence[Published | None]) -> list[Column]:
-    values = [nan if item is None else item.value for item in theirs]
-    gaps = [ours.value - value for ours, value in zip(column.cells, values, strict=True)]
-    top, own = column.heads[:-1], column.heads[-1]
-    signed = tuple(Cell(MISSING) if isnan(gap) else Cell(f"{gap:+.1f}", gap) for gap in gaps)
+    values = []
+    gaps = []
+    for cell, item in zip(column.cells, theirs, strict=True):
+        value = nan if item is None else item.value
+        gap = cell.value - value
+        values.append(value)
+        gaps.append(Cell(MISSING) if isnan(gap) else Cell(f"{gap:+.1f}", gap))
+    *top, own = column.heads
     return [
-        Column(
-            f"{column.key}_published",
-            (*top, f"{own} publ."),
-            tuple(number_cell(value, 1) for value in values),
-        ),
-        Column(f"{column.key}_delta", (*top, "Δ"), signed),
+        fill_column(Head(f"{column.key}_published", (*top, f"{own} publ."), 1), values),
+        fill_column(Head(f"{column.key}_delta", (*top, "Δ"), 1), gaps),
     ]
