@@ -13,31 +13,23 @@ from reports.analysis.statistics import Friedman, Interval
 from reports.figures.style import FAINT, INK, Looks, add_grid, new_figure
 
 ROW_IN = 0.26  # height of a method's row
-LEAST_FOR_CLOUD = 8  # cases below which a density would be made up
+LEAST_FOR_CLOUD = 8  # fewer cases have no density
 
 
 def draw_cases(scores: pd.DataFrame, looks: Looks) -> Figure:
-    """Return a raincloud per method: density, box (quartiles, median) and a point per case of mean Dice (%).
+    """Return a raincloud per method: density, box (quartiles, median) and a point per case.
 
-    ``scores`` is a matrix (cases x methods) of fractions, seeds averaged; its first method is drawn
-    at the top.
+    ``scores`` is a matrix (cases x methods) of mean Dice, fractions, seeds averaged; its first
+    method is drawn at the top.
     """
     names = list(scores.columns)
     figure, axes = new_figure(0.6 + 1.35 * ROW_IN * len(names))
     rng = np.random.default_rng(0)  # scatters the points across the row, nothing else
     for row, name in enumerate(names):
-        values, look = 100 * scores[name].dropna().to_numpy(float), looks[name]
+        values = 100 * scores[name].dropna().to_numpy(float)
+        colour = looks[name].colour
         if values.size >= LEAST_FOR_CLOUD and np.ptp(values) > 0:
-            cloud = axes.violinplot(
-                values,
-                [row - 0.12],
-                orientation="horizontal",
-                widths=0.7,
-                showextrema=False,
-                side="low",
-            )
-            for body in cloud["bodies"]:  # type: ignore[attr-defined]
-                body.set(facecolor=look.colour, edgecolor="none", alpha=0.35)
+            _draw_cloud(axes, values, row, colour)
         box = axes.boxplot(
             values,
             positions=[row],
@@ -47,22 +39,21 @@ def draw_cases(scores: pd.DataFrame, looks: Looks) -> Figure:
             manage_ticks=False,
         )
         for part in (*box["boxes"], *box["whiskers"], *box["caps"], *box["medians"]):
-            part.set(color=look.colour, linewidth=0.9)
+            part.set(color=colour, linewidth=0.9)
         heights = row + 0.26 + rng.uniform(-0.09, 0.09, size=values.size)
-        axes.plot(
-            values,
-            heights,
-            linestyle="none",
-            marker="o",
-            markersize=2,
-            color=look.colour,
-            alpha=0.6,
-            mew=0,
-        )
+        axes.plot(values, heights, "o", color=colour, markersize=2, alpha=0.6, mew=0)
     _name_rows(axes, names)
     axes.set_xlabel(f"Dice of a case, mean over regions (%), n = {len(scores)}")
     add_grid(axes, "x")
     return figure
+
+
+def _draw_cloud(axes: Axes, values: np.ndarray, row: int, colour: str) -> None:
+    cloud = axes.violinplot(
+        values, [row - 0.12], orientation="horizontal", widths=0.7, showextrema=False, side="low"
+    )
+    for body in cloud["bodies"]:  # type: ignore[attr-defined]
+        body.set(facecolor=colour, edgecolor="none", alpha=0.35)
 
 
 def draw_ranks(ranks: Mapping[str, Interval], looks: Looks) -> Figure:
@@ -70,15 +61,11 @@ def draw_ranks(ranks: Mapping[str, Interval], looks: Looks) -> Figure:
     order = sorted(ranks, key=lambda name: (ranks[name].value, ranks[name].low))
     figure, axes = new_figure(0.6 + ROW_IN * len(order))
     for row, name in enumerate(order):
-        interval, look = ranks[name], looks[name]
-        axes.plot(
-            [interval.low, interval.high],
-            [row, row],
-            color=look.colour,
-            linewidth=2,
-            solid_capstyle="butt",
-        )
-        axes.plot([interval.value], [row], linestyle="none", markersize=6, **look.point)
+        rank = ranks[name]
+        look = looks[name]
+        ends = (rank.low, rank.high)
+        axes.plot(ends, (row, row), color=look.colour, linewidth=2, solid_capstyle="butt")
+        axes.plot([rank.value], [row], linestyle="none", markersize=6, **look.point)
     _name_rows(axes, order)
     axes.set_xticks(range(1, len(order) + 1))
     axes.set(xlim=(0.6, len(order) + 0.4), xlabel="rank by mean Dice, 95 % interval")
@@ -87,12 +74,16 @@ def draw_ranks(ranks: Mapping[str, Interval], looks: Looks) -> Figure:
 
 
 def draw_critical_difference(test: Friedman, blocks: str, looks: Looks) -> Figure:
-    """Return the mean ranks on a line, best to the left; a bar joins methods that Nemenyi's test cannot tell apart.
+    """Return the mean ranks on a line, the best at the left.
 
-    ``blocks`` says in words over what ranks were averaged. Reference: Demsar 2006, figure 1.
+    A bar joins methods that Nemenyi's test cannot tell apart. ``blocks`` says in words over what
+    ranks were averaged.
+
+    Reference: Demsar 2006, figure 1.
     """
     order = sorted(test.mean_ranks, key=test.mean_ranks.__getitem__)
-    k, half = len(order), (len(order) + 1) // 2
+    k = len(order)
+    half = (k + 1) // 2  # methods that are named at the left
     first_name = 0.55 + 0.32 * len(test.cliques)
     depth = first_name + 0.5 * half
     figure, axes = new_figure(0.55 + 0.27 * (depth + 1.2))
@@ -103,32 +94,22 @@ def draw_critical_difference(test: Friedman, blocks: str, looks: Looks) -> Figur
         axes.plot([rank, rank], [0, -0.15], color=INK, linewidth=0.8)
         axes.text(rank, -0.25, str(rank), ha="center", va="bottom", fontsize=7)
     for place, name in enumerate(order):
-        left = place < half
-        height = first_name + 0.5 * (place if left else k - 1 - place)
-        end, mean = (1 - 0.12 * k if left else k + 0.12 * k), test.mean_ranks[name]
+        mean = test.mean_ranks[name]
+        if place < half:
+            height = first_name + 0.5 * place
+            end, side, words = 1 - 0.12 * k, "right", f" {name} {mean:.2f} "
+        else:
+            height = first_name + 0.5 * (k - 1 - place)
+            end, side, words = k + 0.12 * k, "left", f" {mean:.2f} {name} "
         axes.plot([mean, mean, end], [0, height, height], color=looks[name].colour, linewidth=0.9)
-        words = f"{name} {mean:.2f}" if left else f"{mean:.2f} {name}"
-        axes.text(
-            end, height, f" {words} ", ha="right" if left else "left", va="center", fontsize=7
-        )
+        axes.text(end, height, words, ha=side, va="center", fontsize=7)
     for number, clique in enumerate(test.cliques):
-        low, high = test.mean_ranks[clique[0]], test.mean_ranks[clique[-1]]
-        axes.plot([low - 0.04, high + 0.04], [0.3 + 0.32 * number] * 2, color=INK, linewidth=2.4)
-    axes.plot(
-        [1, 1 + test.critical_difference],
-        [-1.05, -1.05],
-        color=INK,
-        linewidth=1.2,
-        marker="|",
-        markersize=5,
-    )
-    axes.text(
-        1 + test.critical_difference,
-        -1.05,
-        f"  CD {test.critical_difference:.2f}",
-        va="center",
-        fontsize=7,
-    )
+        ends = (test.mean_ranks[clique[0]] - 0.04, test.mean_ranks[clique[-1]] + 0.04)
+        axes.plot(ends, [0.3 + 0.32 * number] * 2, color=INK, linewidth=2.4)
+    critical = test.critical_difference
+    ends = (1, 1 + critical)
+    axes.plot(ends, (-1.05, -1.05), color=INK, linewidth=1.2, marker="|", markersize=5)
+    axes.text(1 + critical, -1.05, f"  CD {critical:.2f}", va="center", fontsize=7)
     axes.set_title(f"mean rank over {blocks}", fontsize=7, color=INK)
     return figure
 

@@ -1,4 +1,4 @@
-"""The picture that every run leaves: image, reference and prediction on one slice of its first held-out case."""
+"""The picture that every run leaves: one slice of its first held-out case, with its outlines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from matplotlib.patches import Patch
 # Okabe & Ito's palette, which the colour-blind can tell apart, in an order that also differs in
 # brightness.
 COLOURS = ("#D55E00", "#56B4E9", "#F0E442", "#CC79A7", "#009E73", "#0072B2")
-OUTLINE = "white"
+OUTLINE = "white"  # of the reference, on a grey image
+WIDTH = 1.3  # of an outline, in points
 
 
 def draw_overlay(
@@ -26,32 +27,53 @@ def draw_overlay(
 ) -> Figure:
     """Return an axial slice three times: bare, with the reference and with the prediction.
 
-    ``image_slice`` is (H, W) of any intensity scale; ``reference`` and ``prediction`` are class
-    indices (H, W) into ``class_names``, whose first is the background. H runs from back to front,
-    so that the front is up.
+    Args:
+        image_slice: (H, W) of any intensity scale; H runs from back to front, so that the front is
+            up.
+        reference: class indices (H, W) into ``class_names``.
+        prediction: class indices (H, W) into ``class_names``.
+        class_names: the first is the background.
+        title: stands above the picture.
     """
     height, width = image_slice.shape
     figure = Figure(figsize=(9, 3 * height / width + 0.8), layout="constrained")
     low, high = np.percentile(image_slice, (1, 99))
-    for axes, name in zip(figure.subplots(1, 3), ("image", "reference", "prediction"), strict=True):
+    panels = {"image": None, "reference": reference, "prediction": prediction}
+    for axes, (name, classes) in zip(figure.subplots(1, 3), panels.items(), strict=True):
         axes.imshow(image_slice, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), origin="lower")
         axes.set_title(name, fontsize=10)
         axes.set_axis_off()
-        if name != "image":
-            _tint(axes, reference if name == "reference" else prediction, len(class_names))
+        if classes is not None:
+            _tint(axes, classes, len(class_names))
         if name == "prediction":
-            _outline(axes, reference > 0, OUTLINE, linestyles="dashed")
+            draw_outline(axes, reference > 0, OUTLINE, WIDTH, "dashed")
         axes.set(xlim=(-0.5, width - 0.5), ylim=(-0.5, height - 0.5))
-    handles = [
-        Patch(color=_colour(index), label=name) for index, name in enumerate(class_names) if index
-    ]
-    outline = Line2D([], [], color=OUTLINE, linestyle="dashed", label="outline of the reference")
+    handles: list[Patch | Line2D] = []
+    for index, name in enumerate(class_names[1:], start=1):
+        handles.append(Patch(color=_colour(index), label=name))
+    outline = "outline of the reference"
+    handles.append(Line2D([], [], color=OUTLINE, linestyle="dashed", label=outline))
     legend = figure.legend(
-        handles=[*handles, outline], loc="outside lower center", ncols=len(handles) + 1, fontsize=9
+        handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9
     )
     legend.get_frame().set(facecolor="#999999", edgecolor="none")  # white must be seen on it
     figure.suptitle(title, fontsize=11)
     return figure
+
+
+def draw_outline(axes: Axes, mask: np.ndarray, colour: str, width: float, dash: str) -> None:
+    """Draw the border of a mask; an object at the edge of the slice is closed there."""
+    if mask.any():
+        rows, columns = mask.shape
+        axes.contour(
+            range(-1, columns + 1),
+            range(-1, rows + 1),
+            np.pad(mask, 1),
+            levels=(0.5,),
+            colors=[colour],
+            linewidths=width,
+            linestyles=dash,
+        )
 
 
 def _tint(axes: Axes, classes: np.ndarray, n_classes: int) -> None:
@@ -59,22 +81,7 @@ def _tint(axes: Axes, classes: np.ndarray, n_classes: int) -> None:
         mask = classes == index
         colour = np.array([*to_rgb(_colour(index)), 0.45])
         axes.imshow(mask[..., None] * colour, origin="lower")
-        _outline(axes, mask, _colour(index), linestyles="solid")
-
-
-def _outline(axes: Axes, mask: np.ndarray, colour: str, linestyles: str) -> None:
-    """Draw the border of a mask; an object at the edge of the slice is closed there, an empty mask leaves nothing."""
-    if mask.any():
-        rows, columns = (np.arange(-1, length + 1) for length in mask.shape)
-        axes.contour(
-            columns,
-            rows,
-            np.pad(mask, 1),
-            levels=(0.5,),
-            colors=[colour],
-            linewidths=1.3,
-            linestyles=linestyles,
-        )
+        draw_outline(axes, mask, _colour(index), WIDTH, "solid")
 
 
 def _colour(index: int) -> str:

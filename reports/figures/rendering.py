@@ -1,4 +1,4 @@
-"""From pictures to the bytes of files, in several processes, while the rest of a report is made."""
+"""From pictures to the bytes of files, in several processes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 
 from reports.figures.gallery import Picture
-from reports.figures.style import fix_layout, save_pdf, save_png, save_svg, style
+from reports.figures.style import fix_layout, save_figure, style
 
 MOST_PROCESSES = 8
-PRELOADED = [__name__, *(f"matplotlib.backends.backend_{name}" for name in ("pdf", "agg", "svg"))]
-SAVERS = {"pdf": save_pdf, "png": save_png, "svg": save_svg}
+PRELOADED = [
+    __name__,
+    "matplotlib.backends.backend_pdf",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
+]
 
 
 @contextmanager
 def start_renderers() -> Iterator[Executor]:
-    """Yield processes to which `render_one` can be given, one a core.
+    """Yield processes for `render_one`, one a core.
 
     They fork from a server that starts at once and imports what drawing needs while this process
     reads the store.
@@ -39,4 +43,4 @@ def render_one(picture: Picture, formats: Sequence[str]) -> dict[str, bytes]:
     with style():
         figure = picture.draw()
         fix_layout(figure)
-        return {name: SAVERS[name](figure) for name in formats}
+        return {name: save_figure(figure, name) for name in formats}

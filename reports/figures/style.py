@@ -1,4 +1,4 @@
-"""How all pictures look: sizes that fit one column of a paper, and one colour for a method in every picture.
+"""How all pictures look: one column of a paper wide, and one colour for a method in every picture.
 
 Figures are made without pyplot, so that no window system is touched and none stays in memory.
 """
@@ -6,8 +6,8 @@ Figures are made without pyplot, so that no window system is touched and none st
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from io import BytesIO, StringIO
+from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import matplotlib as mpl
@@ -42,7 +42,11 @@ SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "medtuning",  # equal pictures give equal files
 }
-PNG_DPI = 200
+SAVE: dict[str, dict[str, Any]] = {  # no date, so that equal figures give equal files
+    "pdf": {"metadata": {"CreationDate": None}},
+    "png": {"dpi": 200},
+    "svg": {"metadata": {"Date": None}, "transparent": True},
+}
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class Look:
     filled: bool  # False: another setting of a method, in the method's own colour
 
     @property
+    def line(self) -> dict[str, Any]:
+        """Return the arguments of a line."""
+        return {"color": self.colour, "linestyle": self.dash}
+
+    @property
     def point(self) -> dict[str, Any]:
         """Return the arguments of a marker."""
         return {
@@ -64,21 +73,14 @@ class Look:
         }
 
 
-@dataclass(frozen=True)
-class Looks:
-    """The look of each label of the results."""
-
-    of: Mapping[str, Look] = field(default_factory=dict)
-
-    def __getitem__(self, label: str) -> Look:
-        return self.of[label]
+Looks = Mapping[str, Look]  # by label
 
 
 def assign_looks(methods: Iterable[tuple[str, str]], order: Sequence[str]) -> Looks:
     """Return the look of each label of the pairs (method, label).
 
-    It follows from the method's place in ``order`` (all methods there are), so that a method has it
-    in every report, whatever it is shown with. Methods that are not in there come after, by name.
+    It follows from the method's place in ``order`` (all known methods), so that a method has the
+    same look in every report. Other methods come after them, by name.
     """
     labels: dict[str, set[str]] = {}
     for method, label in methods:
@@ -86,21 +88,20 @@ def assign_looks(methods: Iterable[tuple[str, str]], order: Sequence[str]) -> Lo
     places = [*order, *sorted(set(labels) - set(order))]
     looks = {}
     for name, mine in labels.items():
-        place = places.index(name)
-        rounds = place // len(COLOURS)
+        rounds, place = divmod(places.index(name), len(COLOURS))
         for number, label in enumerate(sorted(mine, key=lambda label: (len(label), label))):
             looks[label] = Look(
-                colour=COLOURS[place % len(COLOURS)],
+                colour=COLOURS[place],
                 marker=MARKERS[(place + rounds + number) % len(MARKERS)],
                 dash=DASHES[(rounds + number) % len(DASHES)],
                 filled=number == 0,
             )
-    return Looks(looks)
+    return looks
 
 
-def new_figure(height_in: float, width_in: float = COLUMN_IN) -> tuple[Figure, Axes]:
+def new_figure(height_in: float) -> tuple[Figure, Axes]:
     """Return an empty figure of the common style with one set of axes."""
-    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    figure = Figure(figsize=(COLUMN_IN, height_in), layout="constrained")
     axes = figure.subplots()
     axes.set_axisbelow(True)
     return figure, axes
@@ -117,30 +118,21 @@ def style() -> Any:
 
 
 def fix_layout(figure: Figure) -> None:
-    """Lay the figure out now and never again: with a layout engine every save would draw twice."""
+    """Lay the figure out once: with a layout engine every save would draw twice."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
         figure.set_layout_engine(None)
 
 
-def save_pdf(figure: Figure) -> bytes:
-    """Return the figure as PDF, without the date, so that equal figures give equal files."""
+def save_figure(figure: Figure, file_format: str) -> bytes:
+    """Return the bytes of a file: ``pdf``, ``png`` or ``svg``.
+
+    SVG is an ``<svg>`` element without ground, whose ink is the colour of the text around it.
+    """
     stream = BytesIO()
-    figure.savefig(stream, format="pdf", metadata={"CreationDate": None})
-    return stream.getvalue()
-
-
-def save_png(figure: Figure) -> bytes:
-    """Return the figure as PNG."""
-    stream = BytesIO()
-    figure.savefig(stream, format="png", dpi=PNG_DPI)
-    return stream.getvalue()
-
-
-def save_svg(figure: Figure) -> bytes:
-    """Return the figure as an ``<svg>`` element without ground, whose ink is the colour of the text around it."""
-    stream = StringIO()
-    figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    text = stream.getvalue()
-    return text[text.index("<svg") :].replace(INK, "currentColor").encode()
+    figure.savefig(stream, format=file_format, **SAVE[file_format])
+    content = stream.getvalue()
+    if file_format == "svg":
+        content = content[content.index(b"<svg") :].replace(INK.encode(), b"currentColor")
+    return content

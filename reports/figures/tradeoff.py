@@ -1,4 +1,4 @@
-"""Mean Dice against what a method costs, with the Pareto front: the methods that no other beats in both."""
+"""Mean Dice against what a method costs, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
@@ -21,11 +22,11 @@ OFFSETS = (*AROUND, *((scale * x, scale * y) for scale in (2.5, 4.5) for x, y in
 
 @dataclass(frozen=True)
 class Axis:
-    """A cost on the x axis: its key in `quantities.COSTS`, the picture's name, what stands below the axis."""
+    """A cost on the x axis."""
 
-    cost: str
-    name: str
-    label: str
+    cost: str  # key in `quantities.COSTS`
+    name: str  # of the picture
+    label: str  # below the axis
     logarithmic: bool = False
 
 
@@ -37,23 +38,25 @@ AXES = (
 )
 
 
-def draw_tradeoff(table: MethodComparison, axis: Axis, looks: Looks) -> Figure:
+def draw_tradeoff(comparison: MethodComparison, axis: Axis, looks: Looks) -> Figure:
     """Return mean Dice (%) over a cost, a named point per finished method, and the Pareto front.
 
     On the logarithmic axis a method that tunes nothing stands at "0", left of a gap.
 
     Raises: ValueError if no finished method has the cost.
     """
-    rows = table.rows[(table.rows["note"] == "") & table.rows[axis.cost].notna()]
+    rows = finished_with(comparison, axis.cost)
     if rows.empty:
         raise ValueError(
-            f"figure: {table.setting} must have a finished method with {axis.cost}, got none"
+            f"figure: {comparison.setting} must have a finished method with {axis.cost}, got none"
         )
-    costs, dices = rows[axis.cost].to_numpy(float), rows[f"dice/{MEAN}"].to_numpy(float)
+    costs = rows[axis.cost].to_numpy(float)
+    dices = rows[f"dice/{MEAN}"].to_numpy(float)
     label = axis.label
     if axis.cost == "fit_s":
         unit, length_s = time_unit(costs.max())
-        label, costs = f"training ({unit})", costs / length_s
+        label = f"training ({unit})"
+        costs = costs / length_s
     figure, axes = new_figure(2.6)
     places = _place_on_log_axis(axes, costs) if axis.logarithmic else costs
     front = pareto_front(costs, dices)
@@ -68,58 +71,67 @@ def draw_tradeoff(table: MethodComparison, axis: Axis, looks: Looks) -> Figure:
     return figure
 
 
+def finished_with(comparison: MethodComparison, cost: str) -> pd.DataFrame:
+    """Return the rows of the finished methods that have a cost."""
+    rows = comparison.rows
+    return rows[(rows["note"] == "") & rows[cost].notna()]
+
+
 def pareto_front(costs: np.ndarray, dices: np.ndarray) -> np.ndarray:
-    """Return the numbers of the points, cheapest first, that no other point equals or beats in both respects."""
+    """Return the numbers of the points that no other equals or beats in both, cheapest first."""
     order = np.lexsort((-dices, costs))
     best = np.maximum.accumulate(np.concatenate([[-np.inf], dices[order]]))[:-1]
     return np.asarray(order[dices[order] > best])
 
 
 def _place_on_log_axis(axes: Axes, costs: np.ndarray) -> np.ndarray:
-    """Give the axis ticks at whole powers of ten, and one named 0 if a method stands there; return where points lie."""
+    """Set a logarithmic axis with ticks at whole powers of ten; return where the points are.
+
+    A tick named 0 is one power left of the others, if a method has no cost.
+    """
     positive = costs[costs > 0]
     zero_at = 10 ** (np.floor(np.log10(positive.min())) - 1) if positive.size else 0.1
     places = np.where(costs > 0, costs, zero_at)
-    has_zero = bool((costs == 0).any())
     axes.set_xscale("log")
     highest = int(np.ceil(np.log10(places.max())))
-    exponents = range(round(np.log10(zero_at)) + 1, highest + 1)
-    ticks = {10.0**exponent: f"{10.0**exponent:g}" for exponent in exponents} | (
-        {zero_at: "0"} if has_zero else {}
-    )
+    ticks = {}
+    for exponent in range(round(np.log10(zero_at)) + 1, highest + 1):
+        ticks[10.0**exponent] = f"{10.0**exponent:g}"
+    if (costs == 0).any():
+        ticks[zero_at] = "0"
+        axes.axvline(zero_at * 10**0.5, color=INK, linewidth=0.6, linestyle=(0, (2, 4)))
     axes.set_xticks(list(ticks), labels=list(ticks.values()))
     axes.set_xticks([], minor=True)
-    if has_zero:
-        axes.axvline(zero_at * 10**0.5, color=INK, linewidth=0.6, linestyle=(0, (2, 4)))
     return places
 
 
 def _label_points(figure: Figure, axes: Axes, names: Sequence[str], points: np.ndarray) -> None:
-    """Write each name next to its point, at the first place where it covers no point and no other name."""
-    fix_layout(figure)  # it decides where points lie in pixels
+    """Write each name next to its point, where it covers no point and no other name."""
+    fix_layout(figure)  # it decides where points are in pixels
     pixels = axes.transData.transform(points)
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in pixels]
     for name, point in zip(names, points, strict=True):
-        for across, up in OFFSETS:
+        for offset in OFFSETS:
+            across, up = np.sign(offset)
             label = axes.annotate(
                 name,
                 tuple(point),
-                xytext=(across, up),
+                xytext=offset,
                 textcoords="offset points",
-                ha="center" if across == 0 else "left" if across > 0 else "right",
-                va="center" if up == 0 else "bottom" if up > 0 else "top",
+                ha={-1: "right", 0: "center", 1: "left"}[across],
+                va={-1: "top", 0: "center", 1: "bottom"}[up],
                 fontsize=7,
             )
             extent = label.get_window_extent()
-            inside = (
-                axes.bbox.x0 <= extent.x0
-                and extent.x1 <= axes.bbox.x1 + 4
-                and extent.y1 <= axes.bbox.y1 + 4
-            )
-            if (inside and not any(extent.overlaps(other) for other in taken)) or (
-                across,
-                up,
-            ) == OFFSETS[-1]:
+            if offset == OFFSETS[-1] or _is_free(axes, extent, taken):
                 taken.append(extent)
                 break
             label.remove()
+
+
+def _is_free(axes: Axes, extent: Bbox, taken: Sequence[Bbox]) -> bool:
+    """Return whether a name is inside the axes, with 4 pixels to spare, and covers nothing."""
+    left = axes.bbox.x0 <= extent.x0
+    right = extent.x1 <= axes.bbox.x1 + 4
+    top = extent.y1 <= axes.bbox.y1 + 4
+    return left and right and top and not any(map(extent.overlaps, taken))

@@ -45,9 +45,9 @@ def test_a_method_has_one_look_whatever_it_is_shown_with() -> None:
     all_of_them = assign_looks([(name, name) for name in ORDER], ORDER)
     for name in ORDER:
         assert assign_looks([(name, name), ("own", "own")], ORDER)[name] == all_of_them[name]
-    assert len({(look.colour, look.marker) for look in all_of_them.of.values()}) == len(ORDER)
+    assert len({(look.colour, look.marker) for look in all_of_them.values()}) == len(ORDER)
     many = assign_looks([(f"m{n}", f"m{n}") for n in range(21)], [])
-    assert len({(look.colour, look.marker) for look in many.of.values()}) == 21
+    assert len({(look.colour, look.marker) for look in many.values()}) == 21
     swept = assign_looks([("lora", "lora"), ("lora", "lora[rank=4]")], ORDER)
     assert (swept["lora"].colour, swept["lora"].filled) == (swept["lora[rank=4]"].colour, True)
     assert not swept["lora[rank=4]"].filled
