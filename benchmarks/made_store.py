@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.tracking import entries
+from bench.tracking import results as shown
 from bench.tracking.store import open_store
 from reports.records.run import (
     RESULT_FILE,
@@ -105,10 +105,10 @@ def fill_store(folder: Path, results: list[RunResult]) -> None:
             run["run_uuid"] = own
             run["experiment_id"] = places[result.dataset]
             run["artifact_uri"] = artifacts.as_uri()
-            last = {key: (key, value, 0, step) for key, value, step in entries.metrics(result)}
+            last = {key: (key, value, 0, step) for key, value, step in shown.metrics(result)}
             insert(database, "runs", [tuple(run.values())])
-            insert(database, "tags", [(*item, own) for item in entries.tags(result).items()])
-            insert(database, "params", [(*item, own) for item in entries.params(result).items()])
+            insert(database, "tags", [(*item, own) for item in shown.tags(result).items()])
+            insert(database, "params", [(*item, own) for item in shown.params(result).items()])
             insert(database, "latest_metrics", [(*item, False, own) for item in last.values()])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -11,9 +12,12 @@ from textwrap import shorten
 
 from bench.specs.folders import COMMANDS
 from bench.specs.run import RunSpec, digest
+from bench.tracking.entry import NOTE_TAG, Entry, build_metrics
+from bench.tracking.results import times_ms
 from reports.records.files import write_durably
 from reports.records.run import RunResult, Status
 
+SUMMARY_FILE = "summary.md"
 BAD = (Status.FAILED, Status.DIVERGED, Status.OOM)
 
 
@@ -61,27 +65,29 @@ def read_group(out: Path, group_id: str) -> Group | None:
     return Group(**raw)
 
 
-def summarise_group(
-    group: Group, results: Sequence[RunResult], tables: Sequence[str]
-) -> dict[str, str]:
-    """Return the tags of a parent run that change as results arrive; the note holds the tables."""
+def describe_group(group: Group, results: Sequence[RunResult], tables: Sequence[str]) -> Entry:
+    """Return what MLflow shows of a command on one data set: its tables, and how many runs ended how.
+
+    ``results`` are those that there are so far, at least one; ``tables`` are in Markdown.
+    """
     n_runs = len(group.runs[results[0].dataset])
     head = f"`{group.command}`\n\n{len(results)} of {n_runs} runs have ended."
-    return {
-        "mlflow.note.content": "\n\n".join([head, *map(_put_caption_last, tables)]),
-        "mlflow.runName": group.title,
-        "command": group.command,
-        "protocol_id": ", ".join(dict.fromkeys(result.protocol_id for result in results)),
-        "synthetic": str(any(result.synthetic for result in results)).lower(),
-    }
-
-
-def state_of_group(group: Group, results: Sequence[RunResult]) -> str:
-    """Return MLflow's word: KILLED if some run has not ended, FAILED if one ended badly."""
-    if len(results) < len(group.runs[results[0].dataset]):
-        return "KILLED"
-    failed = any(result.status in BAD for result in results)
-    return "FAILED" if failed else "FINISHED"
+    counts = Counter(result.status for result in results)
+    status = "FAILED" if any(counts[bad] for bad in BAD) else "FINISHED"
+    return Entry(
+        name=group.title,
+        tags={
+            NOTE_TAG: "\n\n".join([head, *map(_put_caption_last, tables)]),
+            "mlflow.runName": group.title,
+            "command": group.command,
+            "protocol_id": ", ".join(dict.fromkeys(result.protocol_id for result in results)),
+            "synthetic": str(any(result.synthetic for result in results)).lower(),
+        },
+        metrics=build_metrics((f"runs/{each}", counts[each], 0) for each in Status),
+        texts={SUMMARY_FILE: "\n".join(tables)},
+        status="KILLED" if len(results) < n_runs else status,  # KILLED: some have not ended
+        end_ms=max(times_ms(result)[1] for result in results),
+    )
 
 
 def _put_caption_last(table: str) -> str:

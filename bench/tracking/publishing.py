@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from bench.specs.folders import COMMANDS, RUNS
 from bench.tracking.connection import TrackingError
-from bench.tracking.groups import Group, read_group
+from bench.tracking.groups import Group, describe_group, read_group
 from bench.tracking.store import Store, open_store
 from bench.tracking.studies import log_study
 from reports.analysis.comparison import compare_methods
@@ -74,7 +74,7 @@ class Tracker:
                     results = self._read_results(group.runs[dataset])
                     tables = main_tables(compare_methods(results, allow_mixed=True))
                     texts = [format_markdown(table) for table in tables]
-                    self.store.close_group(parent, group, results, texts)
+                    self.store.close_group(parent, describe_group(group, results, texts))
 
     def _find_parent(self, store: Store, result: RunResult) -> str:
         if not result.group:

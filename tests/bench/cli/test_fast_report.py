@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.tracking import entries
+from bench.tracking.results import tags
 from bench.tracking.store import open_store
 from benchmarks.made_store import fill_store, make_run, make_runs
 
@@ -35,7 +35,7 @@ def test_rows_are_those_that_mlflow_would_write(
     (made,) = fast.client.search_runs([fast.find_experiment("brats")])
     assert made.data.metrics == real.data.metrics
     assert made.data.params == real.data.params
-    ours = set(entries.tags(result))
+    ours = set(tags(result))
     assert {key: made.data.tags[key] for key in ours} == {key: real.data.tags[key] for key in ours}
     assert fast.load_results() == slow.load_results() == [result]
 

@@ -14,7 +14,7 @@ import pytest
 
 from bench.scoring.metrics import MEASURES, MaskPair
 from bench.specs.run import RunSpec
-from bench.tracking.entries import CASE_FILE, metrics, write_artifacts
+from bench.tracking.results import CASE_FILE, metrics, texts
 from reports.analysis.aggregates import aggregate_regions
 from reports.analysis.comparison import compare_methods
 from reports.formats import FORMATS
@@ -74,8 +74,7 @@ def test_a_new_metric_is_found_wherever_the_others_are(finished, tmp_path):
 
     mean = dict((name, value) for name, value, _ in metrics(result))["volume_error/mean"]
     assert mean == pytest.approx(sum(value for value in found if value == value) / 6)
-    write_artifacts(tmp_path / "artifacts", result, folder)
-    assert "volume_error" in json.loads((tmp_path / "artifacts" / CASE_FILE).read_text())["columns"]
+    assert "volume_error" in json.loads(texts(result)[CASE_FILE])["columns"]
     regions = to_plain(aggregate_regions(result.cases), "regions")
     assert [region["volume_error"]["all"]["n"] for region in regions] == [2, 2, 2]
 

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-import time
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
-from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from bench.cost.usage import read_usage
+from bench.tracking.entry import NOTE_TAG, RESULT, Entry, build_metrics, hash_record
 from reports.analysis.aggregates import aggregate_regions, average_metric
 from reports.records.metrics import METRICS
 from reports.records.plain import flatten, to_plain
-from reports.records.run import RESULT_FILE, RunResult, Status, to_fields
+from reports.records.run import RESULT_FILE, RunResult, Status
 from reports.records.slices import SLICES_FILE
-from reports.records.study import STUDY_FILE
-
-if TYPE_CHECKING:
-    from mlflow.entities import Metric
 
 CASE_FILE = "per_case.json"
 TRACEBACK_FILE = "traceback.txt"
-GROUP_TAG = "medtuning.group"  # of a parent run: the id of its command
-PARENT_TAG = "mlflow.parentRunId"
-NOTE_TAG = "mlflow.note.content"  # a text that the UI shows first
-STUDIES = "tuning/"  # begins the names of the experiments of studies, whose trials are no results
 TABLES_TAG = "mlflow.loggedArtifacts"  # which JSON files the UI shows as tables
 SYNTHETIC_NOTE = (
     "SYNTHETIC phantoms, not patient data: these numbers say nothing about a method's clinical use."
@@ -59,69 +47,27 @@ COSTS = {
 
 # Other endings are FAILED. A skipped run did nothing wrong, but it has no numbers.
 MLFLOW_STATUS = {Status.DONE: "FINISHED", Status.SKIPPED: "KILLED"}
-Number = tuple[str, float | None, int]  # name, value, step
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of record, and how the store knows the runs that hold one."""
-
-    key_tag: str  # names the record
-    digest_tag: str  # hash of the record; parent runs, trials and runs of others lack it
-    file: str
-
-
-RESULT = Kind("run_id", "medtuning.digest", RESULT_FILE)
-STUDY = Kind("medtuning.study", "medtuning.study_digest", STUDY_FILE)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One run as MLflow is to show it."""
-
-    name: str
-    tags: dict[str, str]
-    params: dict[str, str] = field(default_factory=dict)
-    metrics: list[Metric] = field(default_factory=list)
-    status: str = "FINISHED"  # MLflow's word
-    start_ms: int | None = None  # None: when it is sent
-    end_ms: int | None = None
 
 
 def describe_result(result: RunResult, folder: Path) -> Entry:
-    """Return what MLflow shows of a result; ``folder`` has the usage of the machine."""
+    """Return what MLflow shows of a result; ``folder`` has pictures and the machine's usage."""
     start_ms, end_ms = times_ms(result)
-    found = build_metrics(metrics(result), end_ms)
+    numbers = build_metrics(metrics(result), end_ms)
     for step, (at_ms, sample) in enumerate(read_usage(folder)):
         usage = [(f"system/{name}", value, step) for name, value in sample.items()]
-        found += build_metrics(usage, at_ms)
+        numbers += build_metrics(usage, at_ms)
+    where = f"fold {result.fold} · seed {result.seed}"
     return Entry(
-        name=f"{result.label} · {result.dataset} · {result.backbone}"
-        f" · fold {result.fold} · seed {result.seed}",
+        name=f"{result.label} · {result.dataset} · {result.backbone} · {where}",
         tags=tags(result),
         params=params(result),
-        metrics=found,
+        metrics=numbers,
+        texts=texts(result),
+        files=[*folder.glob("*.png"), *folder.glob(SLICES_FILE)],
         status=MLFLOW_STATUS.get(result.status, "FAILED"),
         start_ms=start_ms,
         end_ms=end_ms,
     )
-
-
-def build_metrics(numbers: Iterable[Number], at_ms: int | None = None) -> list[Metric]:
-    """Return MLflow's metrics, by default of now; None, nan and infinity are left out."""
-    from mlflow.entities import Metric
-
-    at_ms = int(1000 * time.time()) if at_ms is None else at_ms
-    found = []
-    for name, value, step in numbers:
-        if value is not None and isfinite(value):
-            found.append(Metric(name, value, at_ms, step))
-    return found
-
-
-def hash_record(record: Any) -> str:
-    """Return the SHA-256 of a dataclass."""
-    return hashlib.sha256(json.dumps(to_fields(record), sort_keys=True).encode()).hexdigest()
 
 
 def tags(result: RunResult) -> dict[str, str]:
@@ -152,8 +98,20 @@ def params(result: RunResult) -> dict[str, str]:
     }
 
 
+def texts(result: RunResult) -> dict[str, str]:
+    """Return the text files: the result, its cases as a table for the UI, and a traceback."""
+    found = {RESULT_FILE: result.to_json()}
+    if result.cases:
+        rows = [to_plain(row, "case") for row in result.cases]
+        table = {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
+        found[CASE_FILE] = json.dumps(table)
+    if result.traceback:
+        found[TRACEBACK_FILE] = result.traceback
+    return found
+
+
 def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
-    """Yield (name, value, step): the headline numbers (of the chosen epoch, not the last) at step 0, the curves."""
+    """Yield (name, value, step): the numbers of the chosen epoch, at step 0, and the curves."""
     aggregates = aggregate_regions(result.cases)
     for name in METRICS:
         for aggregate in aggregates:
@@ -189,16 +147,3 @@ def times_ms(result: RunResult) -> tuple[int, int]:
     """Return when the run began and ended; it began now if the result does not say when."""
     start_ms = milliseconds(result.provenance.get("started_at") or datetime.now().isoformat())
     return start_ms, start_ms + int(1000 * result.provenance.get("wall_s", 0.0))
-
-
-def write_artifacts(target: Path, result: RunResult, folder: Path) -> None:
-    """Write the result and its table of cases into ``target``; copy pictures and slices there."""
-    result.write(target)
-    if result.cases:
-        rows = [to_plain(row, "case") for row in result.cases]
-        table = {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
-        (target / CASE_FILE).write_text(json.dumps(table))  # what the UI shows as a table
-    if result.traceback:
-        (target / TRACEBACK_FILE).write_text(result.traceback)
-    for file in [*folder.glob("*.png"), *folder.glob(SLICES_FILE)]:
-        shutil.copy(file, target)

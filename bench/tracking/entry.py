@@ -1,0 +1,71 @@
+"""A run as MLflow is to show it, and how the store knows again what it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reports.records.run import RESULT_FILE, to_fields
+from reports.records.study import STUDY_FILE
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+
+GROUP_TAG = "medtuning.group"  # of a parent run: the id of its command
+PARENT_TAG = "mlflow.parentRunId"
+NOTE_TAG = "mlflow.note.content"  # a text that the UI shows first
+STUDIES = "tuning/"  # begins the names of the experiments of studies, whose trials are no results
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of record, and what the run that holds one is known by."""
+
+    key_tag: str  # names the record
+    digest_tag: str  # hash of the record; parent runs, trials and runs of others lack it
+    file: str
+
+
+RESULT = Kind("run_id", "medtuning.digest", RESULT_FILE)
+STUDY = Kind("medtuning.study", "medtuning.study_digest", STUDY_FILE)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of MLflow."""
+
+    name: str
+    tags: dict[str, str]
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Sequence[Metric] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)  # artifacts by name
+    files: Sequence[Path] = ()  # more artifacts
+    children: Sequence[Entry] = ()
+    status: str = "FINISHED"  # MLflow's word
+    start_ms: int | None = None  # None: when it is sent
+    end_ms: int | None = None
+
+
+def build_metrics(
+    numbers: Iterable[tuple[str, float | None, int]], at_ms: int | None = None
+) -> list[Metric]:
+    """Return MLflow's metrics of (name, value, step), by default of now; None and nan are left out."""
+    from mlflow.entities import Metric
+
+    at_ms = int(1000 * time.time()) if at_ms is None else at_ms
+    found = []
+    for name, value, step in numbers:
+        if value is not None and isfinite(value):
+            found.append(Metric(name, value, at_ms, step))
+    return found
+
+
+def hash_record(record: Any) -> str:
+    """Return the SHA-256 of a dataclass."""
+    return hashlib.sha256(json.dumps(to_fields(record), sort_keys=True).encode()).hexdigest()
