@@ -19,8 +19,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from reports.analysis.tidy import common_rows
-
 ALPHA = 0.05
 RESAMPLES = 9999
 LEAST_FOR_INTERVAL = 5  # below, a bootstrap interval is far too short
@@ -194,7 +192,7 @@ def find_ties(scores: pd.DataFrame, *, largest_first: bool = True, alpha: float 
 
 def mean_ranks(scores: pd.DataFrame) -> pd.Series[float]:
     """Return each method's rank averaged over the complete blocks; the largest score has rank 1."""
-    ranks = stats.rankdata(-common_rows(scores), axis=1)
+    ranks = stats.rankdata(-_complete_blocks(scores), axis=1)
     return pd.Series(ranks.mean(axis=0), index=scores.columns)
 
 
@@ -214,7 +212,7 @@ def friedman_nemenyi(scores: pd.DataFrame, alpha: float = ALPHA) -> Friedman:
     Raises: TooFewError for fewer than three methods, or where no difference of mean ranks could be
     critical.
     """
-    values = common_rows(scores)
+    values = _complete_blocks(scores)
     n, k = values.shape
     if k < 3:
         raise TooFewError(f"statistics: Friedman's test must have three methods at least, got {k}")
@@ -263,7 +261,7 @@ def bootstrap_ranks(
 
     Raises: TooFewError below `LEAST_FOR_INTERVAL` cases on which all methods are defined.
     """
-    values = common_rows(scores)
+    values = _complete_blocks(scores)
     n = len(values)
     if n < LEAST_FOR_INTERVAL:
         rule = f"rank intervals must have {LEAST_FOR_INTERVAL} cases at least"
@@ -278,6 +276,11 @@ def bootstrap_ranks(
     for index, name in enumerate(_names(scores)):
         found[name] = Interval(float(own[index]), float(low[index]), float(high[index]))
     return found
+
+
+def _complete_blocks(scores: pd.DataFrame) -> np.ndarray:
+    """Return the rows in which every method is defined, as float (n, k)."""
+    return scores.dropna().to_numpy(float)
 
 
 def _names(scores: pd.DataFrame) -> list[str]:
