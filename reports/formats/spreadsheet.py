@@ -29,7 +29,7 @@ def _split_column(column: Column) -> list[list[str]]:
     ties = [f"{column.key}_tied"]
     for cell in column.cells:
         values.append(_format_value(cell))
-        spreads.append(_format_number(cell.spread))
+        spreads.append(format_number(cell.spread))
         ties.append("yes" if cell.tied else "")
     return [values, *(extra for extra in (spreads, ties) if any(extra[1:]))]
 
@@ -37,10 +37,11 @@ def _split_column(column: Column) -> list[list[str]]:
 def _format_value(cell: Cell) -> str:
     if isnan(cell.value) and cell.text != MISSING:
         return cell.text
-    return _format_number(cell.value)
+    return format_number(cell.value)
 
 
-def _format_number(value: float) -> str:
+def format_number(value: float) -> str:
+    """Return a number with twelve digits; nothing for nan."""
     if isnan(value):
         return ""
     return f"{value:.12g}"

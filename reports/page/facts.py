@@ -1,135 +1,134 @@
-"""What the HTML page shows beside tables and pictures: cases, runs, protocols, environments; plain data all of it."""
+"""What the HTML page shows beside tables and pictures, as plain data."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from typing import Any
 
-import pandas as pd
-
-from reports.analysis.aggregates import mean_defined
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import average_seeds
 from reports.records.metrics import METRICS
 from reports.records.plain import flatten
-from reports.records.run import RunResult
+from reports.records.run import RunResult, Status
+from reports.tables.wording import list_values
 
 DECIMALS = 4
 ENVIRONMENT = ("device", "device_name", "threads", "python", "platform", "git_commit", "git_dirty")
 
 
-def describe_cases(
-    tables: Sequence[MethodComparison], panels: dict[str, str]
-) -> list[dict[str, Any]]:
-    """Return per setting the scores of every case: a list per method, metric and region, null where not defined.
+def count_facts(results: Sequence[RunResult]) -> dict[str, str]:
+    """Return the numbers at the top of the page."""
+    n_done = 0
+    repeats = set()
+    cases: set[tuple[str, str]] = set()
+    for run in results:
+        n_done += run.status == Status.DONE
+        repeats.add((run.fold, run.seed))
+        cases.update((run.dataset, row.case) for row in run.cases)
+    return {
+        "runs done": f"{n_done} of {len(results)}",
+        "methods": str(len(list_values(results, "label"))),
+        "data sets": str(len(list_values(results, "dataset"))),
+        "backbones": str(len(list_values(results, "backbone"))),
+        "folds × seeds": str(len(repeats)),
+        "held-out cases": str(len(cases)),
+    }
 
-    ``panels`` has the anchor of the picture of a case, where there is one, under "setting/case".
+
+def describe_cases(
+    comparisons: Sequence[MethodComparison], panels: Mapping[tuple[str, str], str]
+) -> list[dict[str, Any]]:
+    """Return the scores of every case of each setting that has one protocol.
+
+    There is a list per metric, region and method; undefined scores are None. ``panels`` has the
+    anchor of the picture of a case, by setting and case.
     """
     found = []
-    for table in tables:
-        long = table.cases
-        if long.empty or table.mixed:
-            continue
-        shown = list(_describe_metrics())
-        frames = {each["name"]: average_seeds(long, each["name"]) for each in shown}
-        cases = sorted(long["case"].unique())
-        labels = list(long["method"].unique())
-        scores = {
-            metric: {
-                region: [_list(frame[region].loc[label].reindex(cases)) for label in labels]
-                for region in frame.columns
-            }
-            for metric, frame in frames.items()
-        }
-        volumes = (
-            long.groupby(["case", "region"])["reference_ml"]
-            .first()
-            .unstack("region")
-            .reindex(cases)
-        )
-        found.append(
-            {
-                "setting": str(table.setting),
-                "methods": labels,
-                "regions": list(table.regions),
-                "cases": cases,
-                "metrics": shown,
-                "scores": scores,
-                "reference_ml": {region: _list(volumes[region]) for region in volumes.columns},
-                "panels": {
-                    case: panels[key]
-                    for case in cases
-                    if (key := f"{table.setting}/{case}") in panels
-                },
-            }
-        )
+    for comparison in comparisons:
+        if not comparison.cases.empty and not comparison.mixed:
+            found.append(_describe_setting(comparison, panels))
     return found
 
 
-def _describe_metrics() -> Iterator[dict[str, Any]]:
-    """Yield what the page shows of a case and region: the metrics, then the predicted volume."""
+def _describe_setting(
+    comparison: MethodComparison, panels: Mapping[tuple[str, str], str]
+) -> dict[str, Any]:
+    long = comparison.cases
+    cases = sorted(long["case"].unique())
+    labels = list(long["method"].unique())
+    shown = _list_metrics()
+    scores: dict[str, dict[str, list[Any]]] = {}
+    for metric in shown:
+        frame = average_seeds(long, metric["name"])
+        of_region = scores.setdefault(metric["name"], {})
+        for region in frame.columns:
+            of_methods = frame[region].unstack("case").reindex(index=labels, columns=cases)
+            of_region[region] = list(map(_round, of_methods.to_numpy()))
+    volumes = long.groupby(["case", "region"])["reference_ml"].first().unstack("region")
+    setting = str(comparison.setting)
+    return {
+        "setting": setting,
+        "methods": labels,
+        "regions": list(comparison.regions),
+        "cases": cases,
+        "metrics": shown,
+        "scores": scores,
+        "reference_ml": {name: _round(volumes[name].reindex(cases)) for name in volumes},
+        "panels": {case: panels[setting, case] for case in cases if (setting, case) in panels},
+    }
+
+
+def _list_metrics() -> list[dict[str, Any]]:
+    """Return what the page shows of a case and region: the metrics, then the predicted volume."""
+    shown: list[dict[str, Any]] = []
     for name, metric in METRICS.items():
-        yield {
-            "name": name,
-            "heading": metric.heading,
-            "factor": metric.factor,
-            "digits": metric.digits,
-        }
-    yield {"name": "predicted_ml", "heading": "ml", "factor": 1.0, "digits": 2}
+        shown.append(
+            {
+                "name": name,
+                "heading": metric.heading,
+                "factor": metric.factor,
+                "digits": metric.digits,
+            }
+        )
+    shown.append({"name": "predicted_ml", "heading": "ml", "factor": 1.0, "digits": 2})
+    return shown
 
 
-def _list(values: pd.Series[float]) -> list[float | None]:
+def _round(values: Iterable[float]) -> list[float | None]:
     return [None if isnan(value) else round(float(value), DECIMALS) for value in values]
 
 
-def describe_run(run: RunResult) -> dict[str, Any]:
-    """Return the line of a run: what it was, how it ended, what it came to."""
-    dice = mean_defined(row.dice for row in run.cases)
-    return {
-        "run_id": run.run_id,
-        "method": run.label,
-        "dataset": run.dataset,
-        "backbone": run.backbone,
-        "weights": run.weights,
-        "fold": run.fold,
-        "seed": run.seed,
-        "status": str(run.status),
-        "reason": run.reason,
-        "dice": 100 * dice.value if dice.n else None,
-        "best_epoch": run.best_epoch,
-        "fit_s": run.cost.fit_s if run.cost else None,
-        "device": run.provenance.get("device", ""),
-        "protocol_id": run.protocol_id,
-    }
+def mean_dice_pct(run: RunResult) -> float | None:
+    """Return the mean over the cases and regions in which Dice is defined."""
+    dices = [row.dice for row in run.cases if not isnan(row.dice)]
+    return 100 * sum(dices) / len(dices) if dices else None
 
 
 def list_protocols(results: Sequence[RunResult]) -> list[dict[str, Any]]:
     """Return each protocol once: its id, where it was used, its fields under dotted names."""
     found: dict[str, dict[str, Any]] = {}
     for run in results:
-        entry = found.setdefault(
-            run.protocol_id, {"id": run.protocol_id, "n": 0, "used": {}, "fields": {}}
-        )
+        new = {"id": run.protocol_id, "n": 0, "used": {}, "fields": {}}
+        entry = found.setdefault(run.protocol_id, new)
         entry["n"] += 1
         entry["used"][f"{run.dataset} on {run.backbone} ({run.weights})"] = True
-        entry["fields"] |= {key: json.dumps(value) for key, value in flatten(run.protocol).items()}
+        for key, value in flatten(run.protocol).items():
+            entry["fields"][key] = json.dumps(value)
     return list(found.values())
 
 
 def list_environments(results: Sequence[RunResult]) -> list[dict[str, Any]]:
-    """Return each environment once: the machine, the program, the libraries, and how many runs it carried out."""
+    """Return each environment once: machine, program, libraries, and its number of runs."""
     found: dict[str, dict[str, Any]] = {}
     for run in results:
-        fields = {
-            key: str(run.provenance[key])
-            for key in ENVIRONMENT
-            if run.provenance.get(key) is not None
-        }
-        fields |= {
-            name: str(version) for name, version in run.provenance.get("packages", {}).items()
-        }
+        fields = {}
+        for key in ENVIRONMENT:
+            if run.provenance.get(key) is not None:
+                fields[key] = str(run.provenance[key])
+        for name, version in run.provenance.get("packages", {}).items():
+            fields[name] = str(version)
         entry = found.setdefault(json.dumps(fields), {"n": 0, "fields": fields})
         entry["n"] += 1
     return list(found.values())
