@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -13,7 +12,7 @@ from methods.settings import suggest
 VIT = "Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, arXiv 2010.11929"
 DEIT = "Touvron et al., Training data-efficient image transformers, ICML 2021, arXiv 2012.12877"
 SWIN = "Liu et al., Swin Transformer, ICCV 2021, arXiv 2103.14030"
-SWIN_UNET = "Cao et al., Swin-Unet, ECCV Workshops 2022, arXiv 2105.05537"
+CAO = "Cao et al., Swin-Unet, ECCV Workshops 2022, arXiv 2105.05537"
 
 BUILDERS: dict[str, str] = {  # family of backbones -> "module:function"
     "vit": "bench.models.backbones.vit:build_vit",
@@ -29,49 +28,28 @@ DECODERS: dict[str, str] = {  # name -> "module:function"
     "swin_unet": "bench.models.decoders.swin_unet:build_swin_unet",
 }
 
+
+def _describe(name: str, what: str, n_million: float, *facts: Any) -> BackboneInfo:
+    title = f"{what} ({n_million} M parameters)"
+    return BackboneInfo(name, title, *facts, weights=catalogue.names(name))
+
+
 _INFOS = (
-    BackboneInfo(
-        "tiny_vit",
-        "Tiny ViT: 6 blocks, width 128, patch 8 (1.3 M parameters)",
-        VIT,
-        8,
-        "vit",
-        "linear",
+    _describe("tiny_vit", "Tiny ViT: 6 blocks, width 128, patch 8", 1.3, VIT, 8, "vit", "linear"),
+    _describe(
+        "tiny_vit4", "Tiny ViT with patch 4: 6 blocks, width 128", 1.6, VIT, 4, "vit", "linear"
     ),
-    BackboneInfo(
-        "tiny_vit4",
-        "Tiny ViT with patch 4: 6 blocks, width 128 (1.6 M parameters)",
-        VIT,
-        4,
-        "vit",
-        "linear",
-    ),
-    BackboneInfo(
-        "tiny_swin", "Tiny Swin: 2/2/2/2 blocks, width 24 (1.3 M parameters)", SWIN, 32, "swin"
-    ),
-    BackboneInfo("vit_ti16", "ViT-Ti/16: 12 blocks, width 192 (5.5 M parameters)", DEIT, 16, "vit"),
-    BackboneInfo("vit_s16", "ViT-S/16: 12 blocks, width 384 (22 M parameters)", DEIT, 16, "vit"),
-    BackboneInfo(
-        "vit_b16", "ViT-B/16: 12 blocks, width 768 (86 M parameters)", VIT, 16, "vit", "upernet"
-    ),
-    BackboneInfo(  # Swin's authors decode its maps by UPerNet as well
-        "swin_tiny",
-        "Swin-T: 2/2/6/2 blocks, width 96 (28 M parameters)",
-        SWIN,
-        32,
-        "swin",
-        "upernet",
-    ),
-    BackboneInfo(
-        "swin_t_unet",
-        "Swin-T U-Net: 2/2/2/2 blocks, width 96 (20 M parameters)",
-        SWIN_UNET,
-        32,
-        "swin",
-        "swin_unet",
+    _describe("tiny_swin", "Tiny Swin: 2/2/2/2 blocks, width 24", 1.3, SWIN, 32, "swin"),
+    _describe("vit_ti16", "ViT-Ti/16: 12 blocks, width 192", 5.5, DEIT, 16, "vit"),
+    _describe("vit_s16", "ViT-S/16: 12 blocks, width 384", 22, DEIT, 16, "vit"),
+    _describe("vit_b16", "ViT-B/16: 12 blocks, width 768", 86, VIT, 16, "vit", "upernet"),
+    # Swin's authors decode its maps by UPerNet as well
+    _describe("swin_tiny", "Swin-T: 2/2/6/2 blocks, width 96", 28, SWIN, 32, "swin", "upernet"),
+    _describe(
+        "swin_t_unet", "Swin-T U-Net: 2/2/2/2 blocks, width 96", 20, CAO, 32, "swin", "swin_unet"
     ),
 )
-BACKBONES = {info.name: replace(info, weights=catalogue.names(info.name)) for info in _INFOS}
+BACKBONES = {info.name: info for info in _INFOS}
 
 
 def names() -> list[str]:

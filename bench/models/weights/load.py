@@ -9,6 +9,7 @@ Nothing reads class and register tokens in dense prediction, so they are dropped
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import replace
 from math import isqrt
 from pathlib import Path
@@ -19,7 +20,7 @@ from timm.models import adapt_input_conv, get_pretrained_cfg
 from bench.models.backbones.base import Backbone
 from bench.models.backbones.info import TIMM, LoadedWeights
 from bench.models.weights.catalogue import EMBEDDED, MAY_CUT_BLOCKS, find, is_path
-from bench.models.weights.checkpoints import Checkpoint, State, file_sha256, read_checkpoint
+from bench.models.weights.checkpoints import State, file_sha256, read_checkpoint
 from bench.models.weights.sources import fetch, find_embedded
 
 PATCH_EMBED = "patch_embed.proj.weight"
@@ -75,25 +76,24 @@ def _copy(backbone: Backbone, path: Path, name: str, source: str) -> LoadedWeigh
     # half precision is for the disk
     state = {key: tensor.float() for key, tensor in checkpoint.state.items()}
     unused = [*checkpoint.unused, *_take_tokens(state), *_take_surplus_blocks(state, backbone)]
-    converted = _convert(path, state, backbone)
-    own = {timm_name(own_name): own_name for own_name in backbone.state_dict()}
-    _check(path, checkpoint, converted, backbone, own)
+    try:
+        converted = _convert(state, backbone)
+        missing = _check(converted, checkpoint.may_lack, backbone)
+    except ValueError as error:
+        start = f"weights: '{path}' is of another architecture than {backbone.name}"
+        raise ValueError(f"{start}{error}") from None
     as_read = set(map(id, state.values()))
     kept = set(map(id, converted.values()))  # timm renames and replaces
     for key, tensor in state.items():
         if key not in converted and id(tensor) not in kept:
             unused.append(key)
-    unused += converted.keys() - own.keys()
     matched: list[str] = []
     resampled: list[str] = []
-    missing: list[str] = []
-    target = backbone.state_dict()
-    for key, own_name in own.items():
-        if key not in converted:
-            missing.append(own_name)
-            continue
-        target[own_name].copy_(converted[key])
-        (matched if id(converted[key]) in as_read else resampled).append(own_name)
+    for own, target in backbone.state_dict().items():
+        tensor = converted.pop(timm_name(own), target)
+        if tensor is not target:
+            target.copy_(tensor)
+            (matched if id(tensor) in as_read else resampled).append(own)
     return LoadedWeights(
         name=name,
         source=source,
@@ -101,7 +101,7 @@ def _copy(backbone: Backbone, path: Path, name: str, source: str) -> LoadedWeigh
         matched=tuple(sorted(matched)),
         resampled=tuple(sorted(resampled)),
         missing=tuple(sorted(missing)),
-        unused=tuple(sorted(unused)),
+        unused=tuple(sorted([*unused, *converted])),
     )
 
 
@@ -133,8 +133,8 @@ def _block_of(name: str) -> str:
     return match[0] if match else ""
 
 
-def _convert(path: Path, state: State, backbone: Backbone) -> State:
-    """Return the tensors under timm's names of today, in the backbone's grid and channels."""
+def _convert(state: State, backbone: Backbone) -> State:
+    """Return the tensors under timm's present names, in the backbone's grid and channels."""
     try:
         converted = backbone.adapt_checkpoint(state)
         n_channels = backbone.patch_embed.proj.weight.shape[1]
@@ -142,40 +142,36 @@ def _convert(path: Path, state: State, backbone: Backbone) -> State:
             converted[PATCH_EMBED] = adapt_input_conv(n_channels, converted[PATCH_EMBED])
     except (AttributeError, RuntimeError, LookupError, ValueError, AssertionError) as error:
         words = " ".join(str(error).split())[:120]  # timm's rules do not check
-        raise ValueError(f"{_say_mismatch(path, backbone)} ({words})") from None
+        raise ValueError(f" ({words})") from None
     return converted
 
 
-def _check(
-    path: Path, checkpoint: Checkpoint, converted: State, backbone: Backbone, own: dict[str, str]
-) -> None:
-    """Raises: ValueError if a tensor is missing, has another shape, or has no place."""
-    target = backbone.state_dict()
-    faults: dict[str, list[str]] = {
-        "lacks": [],
-        "has shapes": [],
-        "has what the backbone lacks:": [],
-    }
-    missing, shapes, surplus = faults.values()
-    for key, name in own.items():
-        if key not in converted:
-            if key not in checkpoint.may_lack:
-                missing.append(key)
-        elif converted[key].shape != target[name].shape:
-            shapes.append(f"{key} {_shape(converted[key])} instead of {_shape(target[name])}")
-    for key in converted:
-        if key not in own and not DROPPED.fullmatch(key):
-            surplus.append(key)
+def _check(converted: State, may_lack: Container[str], backbone: Backbone) -> list[str]:
+    """Return the names of the backbone's tensors that this layout never has.
+
+    Raises: ValueError if another is missing, has another shape, or has no place.
+    """
+    missing: list[str] = []
+    lacking: list[str] = []
+    misshapen: list[str] = []
+    surplus = set(converted)
+    for own, target in backbone.state_dict().items():
+        key = timm_name(own)
+        surplus.discard(key)
+        if key in may_lack and key not in converted:
+            missing.append(own)
+        elif key not in converted:
+            lacking.append(key)
+        elif converted[key].shape != target.shape:
+            misshapen.append(f"{key} {_shape(converted[key])} instead of {_shape(target)}")
+    strange = [key for key in converted if key in surplus and not DROPPED.fullmatch(key)]
+    faults = {"lacks": lacking, "has shapes": misshapen, "has what the backbone lacks:": strange}
     for fault, found in faults.items():
         if found:
             more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-            listed = ", ".join(found[:3]) + more
             hint = "--backbone timm:NAME builds others"
-            raise ValueError(f"{_say_mismatch(path, backbone)}: it {fault} {listed} ({hint})")
-
-
-def _say_mismatch(path: Path, backbone: Backbone) -> str:
-    return f"weights: '{path}' is of another architecture than {backbone.name}"
+            raise ValueError(f": it {fault} {', '.join(found[:3])}{more} ({hint})")
+    return missing
 
 
 def _shape(tensor: torch.Tensor) -> str:

@@ -94,7 +94,7 @@ def test_equals_the_definition_in_evaluation_mode():
 
 @pytest.mark.parametrize("size", [(2, 3), (8, 8), (9, 14)], ids=lambda size: f"{size[0]}x{size[1]}")
 def test_pooling_equals_the_convolution_of_the_concatenation(size):
-    """A small result: resized before the convolution; a large one: within it. Gradients are equal."""
+    """Small results are resized before the convolution, large ones within; gradients are equal."""
     torch.manual_seed(0)
     pooling = PyramidPooling(32).eval().double()
     x = torch.randn(2, 32, *size, dtype=torch.float64, requires_grad=True)
