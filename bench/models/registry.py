@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -30,8 +31,7 @@ DECODERS: dict[str, str] = {  # name -> "module:function"
 
 
 def _describe(name: str, what: str, n_million: float, *facts: Any) -> BackboneInfo:
-    title = f"{what} ({n_million} M parameters)"
-    return BackboneInfo(name, title, *facts, weights=catalogue.names(name))
+    return BackboneInfo(name, f"{what} ({n_million} M parameters)", *facts)
 
 
 _INFOS = (
@@ -49,7 +49,7 @@ _INFOS = (
         "swin_t_unet", "Swin-T U-Net: 2/2/2/2 blocks, width 96", 20, CAO, 32, "swin", "swin_unet"
     ),
 )
-BACKBONES = {info.name: info for info in _INFOS}
+BACKBONES = {info.name: replace(info, weights=catalogue.names(info.name)) for info in _INFOS}
 
 
 def names() -> list[str]:
