@@ -26,6 +26,12 @@ class Segmenter(nn.Module):
         self.n_pretrained = sum(each.numel() for each in backbone.parameters())  # without a method
         self.also_trained: list[nn.Parameter] = []  # of the backbone, by the protocol
 
+    @property
+    def weights_sha256(self) -> str:
+        """The SHA-256 of the file of pre-trained weights; empty for random ones."""
+        loaded = self.backbone.loaded
+        return loaded.sha256 if loaded else ""
+
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """Return the logits of a batch of volumes."""
         batch, channels, depth, height, width = volume.shape

@@ -24,7 +24,7 @@ def open_data(spec: RunSpec) -> Dataset:
 def find_used(dataset: Dataset, spec: RunSpec) -> list[Case]:
     """Return the labelled cases that the run's folds are made of.
 
-    Raises: DataError if the root has changed since the run was laid out.
+    Raises: DataError if the root has changed since the run was planned.
     """
     return dataset.find_labelled(spec.protocol.data.exclude, {case for case, _ in spec.left_out})
 
@@ -37,10 +37,9 @@ def preparation_of(data: DataSpec) -> Preparation:
 
 
 def split_of(dataset: Dataset, cases: Sequence[Case], spec: RunSpec) -> Split:
-    """Return the fold of a run: that of a file of folds if there is one, else of the rule, cut down to its shots.
+    """Return the fold of a run, from a file of folds or by the rule, cut down to its shots.
 
-    Raises: DataError if the file is not the one that the run was laid out with, or does not fit the
-    cases.
+    Raises: DataError if the file is not the one that the run was planned with, or does not fit.
     """
     data = spec.protocol.data
     file = find_split_file(data.splits, dataset.root)

@@ -1,8 +1,6 @@
-"""What a run trained, as one safetensors file that says what it belongs to. Reading it runs no code.
+"""What a run trained, as one safetensors file that names what it belongs to.
 
-The file's metadata hold the run's spec, the facts of its data set, and three hashes: of the
-pre-trained weights' file, of the frozen tensors (which are not stored, but loaded or drawn again),
-and of the stored tensors themselves.
+The frozen tensors are not stored: they are loaded or drawn again. Reading the file runs no code.
 """
 
 from __future__ import annotations
@@ -10,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -39,19 +36,18 @@ class DeltaHeader:
     spec: RunSpec
     dataset: DatasetInfo
     weights_sha256: str  # of the pre-trained file; empty for random weights
-    frozen_sha256: str
-    delta_sha256: str
+    frozen_sha256: str  # of the frozen tensors, which are not stored
+    delta_sha256: str  # of the stored tensors
 
 
 def write_delta(folder: Path, model: Segmenter, spec: RunSpec, dataset: DatasetInfo) -> str:
-    """Write ``delta.safetensors`` into a run's folder, as a whole or not at all; return the hash of its tensors."""
+    """Write the delta into a run's folder, as a whole or not at all; return its tensors' hash."""
     state = {name: tensor.cpu().contiguous() for name, tensor in delta_state(model).items()}
-    loaded = model.backbone.loaded
     header = DeltaHeader(
         run_id=spec.run_id,
         spec=spec,
         dataset=dataset,
-        weights_sha256=loaded.sha256 if loaded else "",
+        weights_sha256=model.weights_sha256,
         frozen_sha256=hash_tensors(frozen_state(model)),
         delta_sha256=hash_tensors(state),
     )
@@ -73,44 +69,38 @@ def read_delta(folder: Path) -> tuple[DeltaHeader, dict[str, torch.Tensor]]:
     """
     path = folder / DELTA_FILE
     if not path.is_file():
-        raise DeltaError(
-            f"delta: {folder} must hold {DELTA_FILE}, got no such file (has the run ended?)"
-        )
+        hint = "got no such file (has the run ended?)"
+        raise DeltaError(f"delta: {folder} must hold {DELTA_FILE}, {hint}")
     try:
         with safe_open(path, framework="pt") as file:
             header = _read_header(path, file.metadata() or {})
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     except SafetensorError as error:
-        raise DeltaError(
-            f"delta: {path} is truncated or damaged ({' '.join(str(error).split())[:120]})"
-        ) from None
-    found = hash_tensors(state)
-    if found != header.delta_sha256:
-        raise DeltaError(
-            f"delta: {path} is damaged: its tensors must hash to {header.delta_sha256[:12]}, got {found[:12]}"
-        )
+        cause = " ".join(str(error).split())[:120]
+        raise DeltaError(f"delta: {path} is truncated or damaged ({cause})") from None
+    found, expected = hash_tensors(state), header.delta_sha256
+    if found != expected:
+        text = f"its tensors must hash to {expected[:12]}, got {found[:12]}"
+        raise DeltaError(f"delta: {path} is damaged: {text}")
     return header, state
 
 
 def _read_header(path: Path, metadata: dict[str, str]) -> DeltaHeader:
     if metadata.get("format") != FORMAT:
-        raise DeltaError(
-            f"delta: {path} must be a delta of this benchmark, got a safetensors file of another origin"
-        )
+        rule = "must be a delta of this benchmark, got a safetensors file of another origin"
+        raise DeltaError(f"delta: {path} {rule}")
     version = metadata.get("format_version")
     if version != str(FORMAT_VERSION):
-        raise DeltaError(
-            f"delta: {path} must be of format version {FORMAT_VERSION}, got {version} (repeat the run)"
-        )
+        rule = f"must be of format version {FORMAT_VERSION}, got {version} (repeat the run)"
+        raise DeltaError(f"delta: {path} {rule}")
     try:
-        header: DeltaHeader = _adapter().validate_json(metadata.get("header", ""))
+        return _adapter().validate_json(metadata.get("header", ""))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "header"
         raise DeltaError(f"delta: {path} has damaged metadata: {where}: {first['msg']}") from None
-    return header
 
 
 @cache
-def _adapter() -> TypeAdapter[Any]:
+def _adapter() -> TypeAdapter[DeltaHeader]:
     return TypeAdapter(DeltaHeader)

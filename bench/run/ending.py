@@ -27,7 +27,7 @@ def ending_of(error: Exception, device: str) -> Ending:
     """Return the ending that an exception stands for.
 
     A method that the backbone cannot host is ``skipped``, a loss that is no number ``diverged``,
-    too little memory ``oom``, any other exception ``failed``. Call it where the exception is caught.
+    too little memory ``oom``, any other exception ``failed``. Call it where it is caught.
     """
     if isinstance(error, MissingRole):
         return Ending(Status.SKIPPED, str(error))

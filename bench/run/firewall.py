@@ -1,8 +1,8 @@
-"""The held-out cases stay closed until the choice is on disk, and how often they were opened is counted.
+"""The held-out cases stay closed until the choice is on disk; how often they are opened is counted.
 
-``selection.json`` in a run's folder says which weights were chosen; ``test_reads.jsonl`` gets a
-line each time the held-out cases are opened. A run that is repeated in its folder goes on with the
-same file, so that a second look at the held-out cases shows in the result.
+``selection.json`` in a run's folder names the chosen weights; ``test_reads.jsonl`` gets a line each
+time the held-out cases are opened. A run that is repeated in its folder goes on with the same file,
+so that a second look at the held-out cases shows in the result.
 """
 
 from __future__ import annotations
@@ -38,33 +38,32 @@ class Selection:
 
 
 class HeldOut(Generic[CaseT]):
-    """The held-out cases of a fold, of which nothing but their number is known before they are opened."""
+    """The held-out cases of a fold; ``load`` returns them, and is called once at the most."""
 
     def __init__(self, folder: Path, load: Callable[[], Sequence[CaseT]]) -> None:
-        self._folder, self._load = folder, load
+        self._folder = folder
+        self._load = load
         self._opened = False
 
     def open(self, chosen_sha256: str) -> Sequence[CaseT]:
         """Return the cases; the read is on record before the first of them is touched.
 
-        Raises: FirewallError if the folder does not say that these weights were chosen, or at the
-        second call.
+        Raises: FirewallError if the folder does not name these weights as chosen, or at the second
+        call.
         """
         selection = read_selection(self._folder)
         if selection is None:
-            raise FirewallError(
-                "firewall: the chosen weights must be on record before the held-out cases are opened"
-            )
-        if selection.chosen_sha256 != chosen_sha256:
-            raise FirewallError(
-                f"firewall: {selection.chosen_sha256[:12]} was chosen, got {chosen_sha256[:12] or 'nothing'}"
-            )
+            rule = "the chosen weights must be on record before the held-out cases are opened"
+            raise FirewallError(f"firewall: {rule}")
+        chosen = selection.chosen_sha256
+        if chosen != chosen_sha256:
+            got = chosen_sha256[:12] or "nothing"
+            raise FirewallError(f"firewall: {chosen[:12]} was chosen, got {got}")
         if self._opened:
             raise FirewallError("firewall: a run opens the held-out cases once")
         self._opened = True
-        append_durably(
-            self._folder / READS_FILE, json.dumps({"chosen_sha256": chosen_sha256, "at": _now()})
-        )
+        read = json.dumps({"chosen_sha256": chosen_sha256, "at": _now()})
+        append_durably(self._folder / READS_FILE, read)
         return self._load()
 
 
@@ -83,7 +82,7 @@ def read_selection(folder: Path) -> Selection | None:
 
 
 def count_reads(folder: Path) -> int:
-    """Return how often the held-out cases were opened from a run's folder, by all attempts at the run together."""
+    """Return how often the held-out cases were opened, by all attempts at the run together."""
     file = folder / READS_FILE
     return len(file.read_text().splitlines()) if file.is_file() else 0
 

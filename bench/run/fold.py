@@ -1,4 +1,4 @@
-"""The cases of a run's fold: those to train and to select on in the open, the held-out ones behind the firewall."""
+"""The cases of a run's fold; the held-out ones are behind the firewall."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.run.firewall import HeldOut
 from bench.run.training import Batch, TrainingData
 from bench.scoring.cases import Predict, mean_dices
 from bench.specs.run import RunSpec
-from datasets.base import Case, Dataset, DatasetInfo
+from datasets.base import Dataset, DatasetInfo
 from datasets.prepared.case import PreparedCase
 from datasets.prepared.intensity import fit_window
 from datasets.prepared.patches import PatchDataset
@@ -24,13 +24,10 @@ from datasets.prepared.prepare import prepare
 
 @dataclass(frozen=True)
 class Fold:
-    """The cases of one fold; ``train`` and ``val`` are prepared, the held-out ones are not looked at yet.
-
-    ``info`` is that of the data set, with the window of CT values that the fold uses.
-    """
+    """The cases of one fold; the held-out ones are not looked at yet."""
 
     dataset: Dataset
-    info: DatasetInfo
+    info: DatasetInfo  # of the data set, with the window of CT values that the fold uses
     train: tuple[PreparedCase, ...]
     val: tuple[PreparedCase, ...]
     held_out: HeldOut[PreparedCase]
@@ -41,16 +38,15 @@ def load_fold(spec: RunSpec, cache: Path, folder: Path) -> Fold:
     """Return the fold of a run that writes into ``folder``; cases without a label are left out."""
     dataset = datasets.build(spec.dataset, spec.root)
     labelled = find_used(dataset, spec)
-    options = spec.protocol.data
-    split = split_of(dataset, labelled, spec)
+    by_id = {case.id: case for case in labelled}
+    split, info = split_of(dataset, labelled, spec), dataset.info
+    settings = preparation_of(spec.protocol.data)
 
-    def load(ids: Sequence[str]) -> tuple[PreparedCase, ...]:
-        return tuple(
-            prepare(dataset, _pick(labelled, ids), cache, settings=preparation_of(options))
-        )
+    def load(ids: Sequence[str]) -> list[PreparedCase]:
+        return prepare(dataset, [by_id[case] for case in ids], cache, settings=settings)
 
-    train, info = load(split.train), dataset.info
-    if info.modality == "CT" and options.ct_norm == "fingerprint":
+    train = load(split.train)
+    if info.modality == "CT" and spec.protocol.data.ct_norm == "fingerprint":
         info = replace(info, window=fit_window(case.sample() for case in train))
 
     def scale(cases: Iterable[PreparedCase]) -> tuple[PreparedCase, ...]:
@@ -62,19 +58,17 @@ def load_fold(spec: RunSpec, cache: Path, folder: Path) -> Fold:
 
 def build_training_data(
     spec: RunSpec,
-    train: Sequence[PreparedCase],
-    val: Sequence[PreparedCase],
-    dataset: Dataset,
+    fold: Fold,
     predict: Predict,
     on_validation: Callable[[tuple[float, ...]], None] = lambda dices: None,
 ) -> TrainingData:
-    """Return what training sees: patches of ``train``, and the mean Dice on ``val`` to select the epoch by.
+    """Return the patches to train on, and the mean Dice that selects the epoch.
 
-    ``on_validation`` hears the Dice of each case of ``val``, every time.
+    ``on_validation`` is called with the Dice of each inner validation case, every time.
     """
     options = spec.protocol.data
     patches = PatchDataset(
-        train,
+        fold.train,
         options.patch,
         options.patches_per_epoch,
         seed=spec.seeds["data"],
@@ -88,13 +82,8 @@ def build_training_data(
         return loader
 
     def validate() -> float:
-        dices = mean_dices(predict, val, dataset.info)
+        dices = mean_dices(predict, fold.val, fold.info)
         on_validation(dices)
         return fmean(dices)
 
     return TrainingData(draw_epoch, len(loader), validate)
-
-
-def _pick(cases: Sequence[Case], ids: Sequence[str]) -> list[Case]:
-    by_id = {case.id: case for case in cases}
-    return [by_id[case_id] for case_id in ids]

@@ -1,4 +1,4 @@
-"""From a trained network and a whole volume to its class map: sliding windows, averaged over flips."""
+"""From a network and a whole volume to its class map: sliding windows, averaged over flips."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from torch import nn
 from bench.scoring.cases import Predict
 from bench.specs.protocol import EvalSpec
 
-MIRRORS = [
-    list(axes) for count in range(4) for axes in combinations((2, 3, 4), count)
-]  # axes of (B, K, D, H, W)
+# sets of the axes D, H, W of (B, K, D, H, W)
+MIRRORS = [list(axes) for count in range(4) for axes in combinations((2, 3, 4), count)]
 
 
 def build_predictor(
     model: nn.Module, patch: tuple[int, int, int], spec: EvalSpec, fabric: Fabric
 ) -> Predict:
-    """Return a function from an image (C, D, H, W) to its class map (D, H, W), uint8, by the model as it then is.
+    """Return a function from an image (C, D, H, W) to its class map (D, H, W), uint8.
 
-    Windows overlap by ``spec.overlap`` and are blended with Gaussian weights (nnU-Net); with
-    ``spec.flips`` the logits are averaged over the 8 mirrored volumes (as Med-Tuning does when
-    testing). The sum stays in host memory.
+    It uses the model as it then is. Windows overlap by ``spec.overlap`` and are blended with
+    Gaussian weights (nnU-Net); with ``spec.flips`` the logits are averaged over the 8 mirrored
+    volumes (as Med-Tuning does when testing). The sum stays in host memory.
     """
 
     def predict_window(window: torch.Tensor) -> torch.Tensor:
         with fabric.autocast():
-            logits: torch.Tensor = model(window)
+            logits = model(window)
         return logits.float()
 
     @torch.inference_mode()

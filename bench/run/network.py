@@ -53,8 +53,8 @@ def build_plain(spec: RunSpec, info: DatasetInfo) -> Segmenter:
         patch=spec.protocol.data.patch,
         seed=spec.seeds["model"],
     )
-    loaded = model.backbone.loaded
-    if spec.weights_sha256 and loaded and loaded.sha256 != spec.weights_sha256:
+    expected = spec.weights_sha256
+    if expected and model.weights_sha256 not in ("", expected):
         raise ValueError(f"weights: '{options.weights}' has changed since the run was planned")
     drop_path = spec.own_protocol.train.drop_path
     if drop_path != "own":

@@ -45,17 +45,20 @@ def predict_case(
     root: Path | None = None,
     weights: str | None = None,
 ) -> Prediction:
-    """Write the segmentation of a case by a run's network, in the label values of the run's data set.
+    """Write the segmentation of a case by a run's network, in the label values of its data set.
 
-    ``inputs`` is as in `find_single_case`; ``root`` and ``weights`` are where these lie now, if
-    they were moved. The case goes the way of the run's own cases: prepared as they were, cut into
-    the same windows; what the run's protocol takes as core for being small is core. The file has
-    the grid and the header of the case's first volume.
+    The case goes the way of the run's own cases: prepared as they were, cut into the same windows,
+    small enhancing tumour taken as core where the run's protocol says so. The file has the grid and
+    the header of the case's first volume.
 
-    Raises: DeltaError if the run's network cannot be restored; DataError if the case cannot be
-    read, if the run has
-        chosen a cutoff and its result is gone, or if the output exists or is no NIfTI file by its
-        name.
+    Args:
+        folder: of the run.
+        inputs: as in `find_single_case`.
+        root: of the run's data, if they were moved.
+        weights: the file of pre-trained weights, if it was moved.
+
+    Raises: DeltaError if the network cannot be restored; DataError if the case cannot be read, if
+    the run chose a cutoff and its result is gone, or if the output exists or is no NIfTI file.
     """
     _check_output(output)
     header, _ = read_delta(folder)
@@ -64,24 +67,26 @@ def predict_case(
     spec, model = load_run(folder, device, root, weights)
     protocol = spec.own_protocol
     min_vox = read_cutoff(folder, protocol.eval.et_min_vox) if is_known(info) else 0
-    predict = build_predictor(
-        model, protocol.data.patch, protocol.eval, build_fabric(device, protocol.train.precision)
-    )
+    fabric = build_fabric(device, protocol.train.precision)
+    predict = build_predictor(model, protocol.data.patch, protocol.eval, fabric)
     with tempfile.TemporaryDirectory() as scratch:
         ready = prepare_case(info, case, preparation_of(protocol.data), Path(scratch) / "case")
         classes = ready.restore(predict(ready.image()))
-        classes = relabel_small(classes, info, min_vox) if min_vox else classes
         geometry = ready.frame().geometry
+    if min_vox:
+        classes = relabel_small(classes, info, min_vox)
     write_classes(classes, info, geometry, next(iter(case.images.values())), output)
-    return Prediction(
-        case.id, info, output, _measure(classes, info, geometry) if ready.spacing_known else None
-    )
+    volumes_ml = _measure(classes, info, geometry) if ready.spacing_known else None
+    return Prediction(case.id, info, output, volumes_ml)
 
 
 def write_classes(
     classes: np.ndarray, info: DatasetInfo, geometry: Geometry, like: Path, output: Path
 ) -> None:
-    """Write a class map (D, H, W) in canonical orientation as label values on the grid of the volume ``like``."""
+    """Write a class map as label values on the grid of the volume ``like``.
+
+    ``classes`` is (D, H, W) in canonical orientation.
+    """
     values = np.array(info.label_values)
     dtype = np.uint8 if values.min() >= 0 and values.max() <= 255 else np.int16
     source = nib.load(like)
@@ -107,7 +112,7 @@ def find_run(name: str, out: Path) -> Path:
     for folder in (Path(name), runs / name):
         if (folder / DELTA_FILE).is_file():
             return folder
-    known = sorted(folder.name for folder in runs.glob("*") if (folder / DELTA_FILE).is_file())
+    known = sorted(file.parent.name for file in runs.glob(f"*/{DELTA_FILE}"))
     close = get_close_matches(name, known, n=1, cutoff=0.3)
     hint = f"did you mean '{close[0]}'?" if close else f"{len(known)} of them are in {runs}"
     raise DataError(
@@ -116,13 +121,14 @@ def find_run(name: str, out: Path) -> Path:
 
 
 def read_cutoff(folder: Path, asked: str) -> int:
-    """Return how many voxels enhancing tumour needs: what the protocol says, under ``auto`` what the run has chosen."""
+    """Return how many voxels enhancing tumour needs; under ``auto``, as many as the run chose."""
     if asked != AUTO:
         return int(asked)
     result = read_result(folder)
     if result is None or result.postprocessing is None:
         raise DataError(
-            f"--run: {folder} must have a {RESULT_FILE} with the cutoff that the run chose (eval.et_min_vox is auto)"
+            f"--run: {folder} must have a {RESULT_FILE} with the cutoff that the run chose "
+            "(eval.et_min_vox is auto)"
         )
     return result.postprocessing.min_vox
 

@@ -17,19 +17,9 @@ from bench.specs.run import Place, RunSpec
 from datasets.base import DataError, Dataset
 from reports.records.run import RunResult, Status
 
-PACKAGES = (
-    "torch",
-    "timm",
-    "monai",
-    "lightning-fabric",
-    "fvcore",
-    "numpy",
-    "scipy",
-    "nibabel",
-    "safetensors",
-    "mlflow",
-)
+PACKAGES = "torch timm monai lightning-fabric fvcore numpy scipy nibabel safetensors mlflow".split()
 ROOT = Path(__file__).resolve().parents[2]
+CPU_FACTS = Path("/proc/cpuinfo")
 
 
 def describe_machine(place: Place) -> dict[str, Any]:
@@ -51,17 +41,17 @@ def describe_machine(place: Place) -> dict[str, Any]:
 
 
 def describe_request(spec: RunSpec) -> dict[str, Any]:
-    """Return the whole spec of a run, with what tuning has chosen and which cases were left out, and its seeds."""
+    """Return the whole spec of a run and its seeds, as plain data."""
     return {"spec": asdict(spec) | {"root": str(spec.root)}, "seeds": spec.seeds}
 
 
 def describe_end(started: float) -> dict[str, Any]:
-    """Return when a run ended that began at ``started`` on the clock of `time.perf_counter`, and how long it took."""
+    """Return when a run ended, and how long it took since ``started`` of `time.perf_counter`."""
     return {"ended_at": _now(), "wall_s": round(time.perf_counter() - started, 3)}
 
 
 def describe_run(spec: RunSpec) -> RunResult:
-    """Return the record of a run that has not begun; as long as nothing else is known, it has failed."""
+    """Return the record of a run that has not begun; it counts as failed until more is known."""
     dataset = open_data(spec)
     method = spec.method.build()
     return RunResult(
@@ -94,10 +84,11 @@ def _name_regions(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return what git prints, or None where the code does not lie in a git checkout."""
+    """Return what git prints, or None where the code is not in a git checkout."""
+    command = ["git", *arguments]
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10
+            command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=10
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -105,15 +96,16 @@ def _git(*arguments: str) -> str | None:
 
 
 def _name_device(device: str) -> str:
-    """Return what a GPU or, for anything else, the processor is sold as."""
+    """Return the product name of a GPU or, for any other device, of the processor."""
     if device.startswith("cuda"):
         import torch
 
         return torch.cuda.get_device_name(device)
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text().splitlines() if listing.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    if CPU_FACTS.is_file():
+        for line in CPU_FACTS.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _now() -> str:

@@ -59,5 +59,5 @@ def set_up(
     set_execution(model, place.execution)
     torch.manual_seed(spec.seeds["train"])
     predict = build_predictor(model, protocol.data.patch, protocol.eval, fabric)
-    data = build_training_data(spec, fold.train, fold.val, fold.dataset, predict, on_validation)
+    data = build_training_data(spec, fold, predict, on_validation)
     return Setup(spec, fold, fabric, model, predict, data)

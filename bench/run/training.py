@@ -1,4 +1,4 @@
-"""The one training loop. It is the control variable of the experiment: no method's name, no test case, in here.
+"""The one training loop. It is the control variable: it knows no method and no test case.
 
 Warm-up and cosine follow Med-Tuning (Shen et al., MIDL 2024); the loss is the equal sum of soft
 Dice and cross-entropy (nnU-Net, Isensee et al., Nature Methods 2021).
@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -39,12 +40,12 @@ class TrainingData:
     steps_per_epoch: int
     validate: Callable[
         [], float
-    ]  # mean Dice of the model, as it is then, on the inner validation cases
+    ]  # mean Dice of the model, as it then is, on inner validation cases
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What training hands over; the model holds the best epoch's weights."""
+    """What training found; the model holds the best epoch's weights."""
 
     curve: tuple[EpochRecord, ...]
     best_epoch: int
@@ -61,17 +62,14 @@ class TrainingStep:
     optimizer: Any  # as Fabric wraps it
     fabric: Fabric
     clip_norm: float
-    loss_function: nn.Module = field(default_factory=lambda: build_loss())
+    loss_function: nn.Module
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Return the loss of a batch that is on the device."""
-        loss: torch.Tensor = self.loss_function(
-            self.model(batch["image"]).float(), batch["label"][:, None]
-        )
-        return loss
+        logits = self.model(batch["image"]).float()
+        return self.loss_function(logits, batch["label"][:, None])
 
     def backward(self, loss: torch.Tensor) -> None:
-        """Compute the gradients."""
         self.fabric.backward(loss)
 
     def update(self, loss: torch.Tensor) -> None:
@@ -84,6 +82,13 @@ class TrainingStep:
         self.optimizer.step()
 
 
+@dataclass(frozen=True)
+class _Best:
+    dice: float
+    epoch: int
+    state: dict[str, torch.Tensor]
+
+
 def fit(
     model: Segmenter,
     data: TrainingData,
@@ -91,20 +96,20 @@ def fit(
     fabric: Fabric,
     on_progress: Callable[[str, int, int], None],
 ) -> Fit:
-    """Train what requires a gradient, and leave the model at the epoch that was best on the inner validation cases.
+    """Train what requires a gradient; the model is left at its best epoch on inner validation.
 
     Raises: DivergedError if the loss is not finite.
     """
-    started, waited_s = time.perf_counter(), 0.0
-    total_steps = min(spec.max_steps or math.inf, spec.epochs * data.steps_per_epoch)
-    epochs = math.ceil(total_steps / data.steps_per_epoch)
+    started = time.perf_counter()
+    waited_s = 0.0
+    all_steps = spec.epochs * data.steps_per_epoch
+    n_steps = min(spec.max_steps or all_steps, all_steps)
+    epochs = math.ceil(n_steps / data.steps_per_epoch)
     step = build_step(model, spec, fabric)
-    schedule = LambdaLR(
-        step.optimizer.optimizer,
-        lambda number: lr_factor(number, int(total_steps), spec.warmup_frac),
-    )
+    factor = partial(lr_factor, total_steps=n_steps, warmup_frac=spec.warmup_frac)
+    schedule = LambdaLR(step.optimizer.optimizer, factor)
     curve: list[EpochRecord] = []
-    best_dice, best_epoch, best_state = -math.inf, 0, delta_state(model)
+    best = _Best(-math.inf, 0, delta_state(model))
     done = 0
     for epoch in range(epochs):
         step.model.train()
@@ -116,54 +121,48 @@ def fit(
             schedule.step()
             waited_s += wait_s
             done += 1
-            if done >= total_steps:
+            if done >= n_steps:
                 break
         val_dice = None
         if (epoch + 1) % spec.val_every == 0 or epoch == epochs - 1:
             val_dice = data.validate()
-            if val_dice > best_dice:
-                best_dice, best_epoch, best_state = val_dice, epoch, delta_state(model)
-        curve.append(
-            EpochRecord(
-                epoch, sum(losses) / len(losses), float(schedule.get_last_lr()[0]), val_dice
-            )
-        )
+            if val_dice > best.dice:
+                best = _Best(val_dice, epoch, delta_state(model))
+        train_loss, learning_rate = sum(losses) / len(losses), float(schedule.get_last_lr()[0])
+        curve.append(EpochRecord(epoch, train_loss, learning_rate, val_dice))
         on_progress("fit", epoch + 1, epochs)
-    load_delta(model, best_state)
+    load_delta(model, best.state)
     synchronize(fabric.device)
     fit_s = time.perf_counter() - started - waited_s
-    return Fit(tuple(curve), best_epoch, best_dice, fit_s, waited_s)
+    return Fit(tuple(curve), best.epoch, best.dice, fit_s, waited_s)
 
 
 def build_step(model: nn.Module, spec: TrainSpec, fabric: Fabric) -> TrainingStep:
     """Return the protocol's step on everything that requires a gradient, with a fresh optimiser."""
     wrapped, optimizer = fabric.setup(model, build_optimizer(model, spec))
-    return TrainingStep(wrapped, optimizer, fabric, spec.clip_norm)
+    return TrainingStep(wrapped, optimizer, fabric, spec.clip_norm, build_loss())
 
 
 def build_loss() -> nn.Module:
     """Return the protocol's loss of logits (B, K, D, H, W) and labels (B, 1, D, H, W)."""
-    loss: nn.Module = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)
-    return loss
+    return DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)
 
 
 def build_optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
-    """Return the protocol's optimiser over everything that requires a gradient, as one fused kernel a step.
+    """Return the protocol's optimiser over everything that requires a gradient.
 
-    The gradient scaling of half precision has to clip between the scaling and the step, which fused
-    kernels do at once.
+    A step is one fused kernel. Half precision cannot have that: its gradients are clipped between
+    the scaling and the step, which fused kernels do at once.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    fused = spec.precision != "16-mixed"
+    lr, decay, fused = spec.lr, spec.weight_decay, spec.precision != "16-mixed"
     if spec.optimizer == "adam":
-        return torch.optim.Adam(
-            trained, lr=spec.lr, weight_decay=spec.weight_decay, amsgrad=True, fused=fused
-        )
-    return torch.optim.AdamW(trained, lr=spec.lr, weight_decay=spec.weight_decay, fused=fused)
+        return torch.optim.Adam(trained, lr, weight_decay=decay, amsgrad=True, fused=fused)
+    return torch.optim.AdamW(trained, lr, weight_decay=decay, fused=fused)
 
 
 def lr_factor(step: int, total_steps: int, warmup_frac: float) -> float:
-    """Return the share of the peak learning rate at a step: a linear rise, then half a cosine down to zero."""
+    """Return the share of the peak learning rate: a linear rise, then half a cosine to zero."""
     warmup = max(1, round(warmup_frac * total_steps))
     if step < warmup:
         return (step + 1) / warmup
@@ -187,7 +186,6 @@ def _iter_timed(batches: Iterable[Batch], fabric: Fabric) -> Iterator[tuple[Batc
 def _finite(loss: torch.Tensor, epoch: int) -> float:
     value = float(loss.detach())
     if not math.isfinite(value):
-        raise DivergedError(
-            f"training: the loss is {value} in epoch {epoch} (try a smaller train.lr)"
-        )
+        hint = "try a smaller train.lr"
+        raise DivergedError(f"training: the loss is {value} in epoch {epoch} ({hint})")
     return value

@@ -27,18 +27,13 @@ class PhantomSpec:
 
 @dataclass(frozen=True)
 class Preset:
-    """A protocol and what it is for; ``phantom`` is None where the user's own data are needed."""
+    """A protocol and what it is for."""
 
     summary: str
     protocol: Protocol
-    phantom: PhantomSpec | None = None
+    phantom: PhantomSpec | None = None  # None where the user's own data are needed
     trial_epochs: int = 0  # of a tuning trial, unless the command says otherwise; 0 = train.epochs
-    tuned: str = ""  # file beside this one with values that `tune` has found for methods under exactly this protocol
-
-    @property
-    def tuned_file(self) -> Path | None:
-        """Where the values lie that come with the preset, if some do."""
-        return Path(__file__).parent / self.tuned if self.tuned else None
+    tuned_file: Path | None = None  # values that `tune` found under exactly this protocol
 
 
 PRESETS = {
@@ -51,7 +46,7 @@ PRESETS = {
         ),
         PhantomSpec(n_cases=48, shape=(32, 64, 64)),  # 16 of them are held out
         trial_epochs=10,
-        tuned="demo_tuned.toml",
+        tuned_file=Path(__file__).parent / "demo_tuned.toml",
     ),
     "quick": Preset(
         "real data, one GPU, hours",

@@ -25,16 +25,7 @@ from methods.settings import (
 __all__ = ["Protocol", "SpecError", "override", "suggest"]
 
 SECTIONS = ("data", "model", "train", "eval", "tune")
-EMPTY_POLICY_NAMES = (
-    "dataset",
-    "brats",
-    "brats2023",
-    "kits",
-    "lits",
-    "nnunet",
-    "monai",
-    "medtuning",
-)
+EMPTY_POLICIES = ("dataset", "brats", "brats2023", "kits", "lits", "nnunet", "monai", "medtuning")
 PROTOCOL_VERSION = 2  # raise when a change of code changes results under the same settings
 
 
@@ -45,12 +36,8 @@ def _is_drop_path(text: str) -> bool:
         return False
 
 
-def _is_positive(spacing: tuple[float, float, float] | None) -> bool:
-    return spacing is None or min(spacing) > 0
-
-
 PATCH = Condition(">= 1 on every axis", lambda shape: min(shape) >= 1)
-SPACING = Condition("positive", _is_positive)
+SPACING = Condition("positive", lambda spacing: spacing is None or min(spacing) > 0)
 FRACTION = Condition("in [0, 1]", lambda value: 0 <= value <= 1)
 PART = Condition("in (0, 1)", lambda value: 0 < value < 1)
 TOLERANCE = Condition(">= 0", lambda value: 0 <= value < inf)
@@ -64,9 +51,7 @@ class DataSpec:
 
     patch: tuple[int, int, int] = setting((16, 64, 64), "patch size D,H,W in voxels", PATCH)
     patches_per_epoch: int = setting(32, "training patches drawn per epoch", at_least(1))
-    foreground_frac: float = setting(
-        0.5, "fraction of patches centred on a foreground voxel", FRACTION
-    )
+    foreground_frac: float = setting(0.5, "fraction of patches centred on foreground", FRACTION)
     n_folds: int = setting(5, "folds of the patient-level cross-validation", at_least(2))
     val_frac: float = setting(0.2, "fraction of the training patients kept for selection", PART)
     exclude: str = setting("", "preset of cases to leave out, such as nnunet2019 (KiTS19)")
@@ -76,12 +61,10 @@ class DataSpec:
     crop: bool = setting(True, "cut away what lies around the body or the brain")
     ct_norm: str = setting(
         "constants",
-        "CT window: constants (known ones) | fingerprint (of the training part)",
+        "CT window: known ones | of the training part",
         one_of("constants", "fingerprint"),
     )
-    splits: str = setting(
-        "auto", "file of folds; auto = splits_final.json of the root, else the rule | rule"
-    )
+    splits: str = setting("auto", "file of folds | auto = splits_final.json of the root, else rule")
     shots: int = setting(0, "train on so many cases and select on no more; 0 = all", at_least(0))
 
 
@@ -91,13 +74,11 @@ class ModelSpec:
 
     backbone: str = setting("tiny_vit", "pre-trained 2-D network")
     weights: str = setting("none", "its pre-training; none = random initialisation")
-    also_train: str = setting(
-        "decoder",
-        "what trains beside the method: decoder | paper (final norm, position embedding as well)",
-        one_of("decoder", "paper"),
+    also_train: str = setting(  # paper: the final norm and the position embedding as well
+        "decoder", "what trains beside the method", one_of("decoder", "paper")
     )
-    backbone_mode: str = setting(
-        "eval", "frozen modules: eval (no dropout, no drop path) | train", one_of("eval", "train")
+    backbone_mode: str = setting(  # eval: no dropout, no drop path
+        "eval", "mode of frozen modules", one_of("eval", "train")
     )
 
 
@@ -107,9 +88,7 @@ class TrainSpec:
 
     epochs: int = setting(30, "passes of data.patches_per_epoch patches", at_least(1))
     batch: int = setting(2, "patches per optimiser step", at_least(1))
-    optimizer: str = setting(
-        "adamw", "adamw | adam (amsgrad, as in Med-Tuning)", one_of("adamw", "adam")
-    )
+    optimizer: str = setting("adamw", "adam is amsgrad, as in Med-Tuning", one_of("adamw", "adam"))
     lr: float = setting(1e-3, "peak learning rate", above(0), search=(1e-4, 3e-2, "log"))
     weight_decay: float = setting(1e-2, "weight decay", at_least(0), search=(1e-6, 1e-1, "log"))
     warmup_frac: float = setting(
@@ -117,7 +96,7 @@ class TrainSpec:
     )
     drop_path: str = setting(
         "own",
-        "of the blocks that are in training mode: own (the backbone's) | the rate of the last block",
+        "of the blocks in training mode: own (the backbone's) | the rate of the last block",
         DROP_PATH,
         choices=("own", "0.0", "0.1", "0.2"),
     )
@@ -125,7 +104,7 @@ class TrainSpec:
     val_every: int = setting(5, "epochs between inner validations", at_least(1))
     max_steps: int = setting(0, "stop after this many steps; 0 = all epochs", at_least(0))
     precision: str = setting(
-        "32-true", "32-true | bf16-mixed | 16-mixed", one_of("32-true", "bf16-mixed", "16-mixed")
+        "32-true", "arithmetic of the network", one_of("32-true", "bf16-mixed", "16-mixed")
     )
 
 
@@ -136,20 +115,12 @@ class EvalSpec:
     overlap: float = setting(0.25, "overlap of sliding windows, fraction of the patch", RATE)
     flips: bool = setting(False, "average the prediction over the 8 mirrored volumes")
     hd95: str = setting(
-        "max",
-        "95th-percentile Hausdorff distance: max of both directions | pooled (medpy)",
-        one_of("max", "pooled"),
+        "max", "both directions: the larger | pooled (medpy)", one_of("max", "pooled")
     )
     nsd_tolerance_mm: float = setting(0.0, "of the surface Dice; 0 = the data set's own", TOLERANCE)
-    empty_policy: str = setting(
-        "dataset",
-        f"scores of empty masks: {' | '.join(EMPTY_POLICY_NAMES)}",
-        one_of(*EMPTY_POLICY_NAMES),
-    )
+    empty_policy: str = setting("dataset", "scores of empty masks", one_of(*EMPTY_POLICIES))
     et_min_vox: str = setting(
-        "0",
-        "BraTS: also score with less enhancing tumour than so many voxels taken as core: N | auto",
-        VOXELS,
+        "0", "BraTS: also score with less enhancing tumour than this taken as core", VOXELS
     )
 
 
@@ -158,19 +129,11 @@ class TuneSpec:
     """The budget that every method gets before its final runs; all zero where nothing is tuned."""
 
     trials: int = setting(0, "trials a method", at_least(0))
-    budget_s: float = setting(
-        0.0, "seconds of fit a method, instead of a number of trials", at_least(0)
-    )
+    budget_s: float = setting(0.0, "seconds of fit a method, instead of trials", at_least(0))
     epochs: int = setting(0, "epochs of a trial; 0 = train.epochs", at_least(0))
-    sampler: str = setting(
-        "tpe", "tpe | gp | random | cmaes | qmc", one_of("tpe", "gp", "random", "cmaes", "qmc")
-    )
-    pruner: str = setting(
-        "median", "median | wilcoxon | none", one_of("median", "wilcoxon", "none")
-    )
-    objectives: str = setting(
-        "dice", "dice | dice,params (a Pareto front)", one_of("dice", "dice,params")
-    )
+    sampler: str = setting("tpe", "of Optuna", one_of("tpe", "gp", "random", "cmaes", "qmc"))
+    pruner: str = setting("median", "of Optuna", one_of("median", "wilcoxon", "none"))
+    objectives: str = setting("dice", "two: a Pareto front", one_of("dice", "dice,params"))
     per_fold: bool = setting(False, "one study a fold; otherwise the first fold's is reused")
     seed: int = setting(0, "of the sampler and of the trials")
 

@@ -1,4 +1,4 @@
-"""One run of the grid: which cell of it, under which protocol, and where it computes."""
+"""One run of the grid: its cell, its protocol, and where it computes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from methods.base import Method
 
 EMBEDDED_WEIGHTS = "formula-vit"  # what ships with the package
+SLUG = str.maketrans({"[": "-", "]": "", ",": "-", ":": "-"})
 
 
 @dataclass(frozen=True)
@@ -41,30 +42,24 @@ class MethodSpec:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One cell of the grid. ``root`` is where the data lie; what they are is ``fingerprint``.
+    """One run, as plain data that travel to its process and into its result.
 
-    ``weights_sha256`` is what the file of weights is, where ``protocol.model.weights`` does not say
-    it: a path only tells its place, and another version of the package may embed others. ``chosen``
-    are fields of the protocol that a tuning study has set for this method, and ``study`` says
-    which: methods that had the same budget are compared with the values that each has chosen.
-    ``left_out`` are the cases that cannot be used, each with the reason. ``splits_sha256`` is what
-    the file of folds is, if the folds come from one. ``group`` is the command that asked for the
-    run; it has no influence on the result, as ``root`` has none.
+    ``root`` and ``group`` have no influence on the result.
     """
 
     method: MethodSpec
     dataset: str
-    fingerprint: str
+    fingerprint: str  # of the data that are used
     fold: int
     seed: int
     protocol: Protocol
-    root: Path
-    weights_sha256: str = ""
-    chosen: tuple[tuple[str, str], ...] = ()
-    study: str = ""  # "name#trial"
-    left_out: tuple[tuple[str, str], ...] = ()
-    group: str = ""
-    splits_sha256: str = ""
+    root: Path  # of the data: a folder or a datalist
+    weights_sha256: str = ""  # where the name of the weights does not say what is in them
+    chosen: tuple[tuple[str, str], ...] = ()  # fields of the protocol that tuning set
+    study: str = ""  # that chose them, as "name#trial"
+    left_out: tuple[tuple[str, str], ...] = ()  # case that cannot be used, and reason
+    group: str = ""  # the command that asked for the run
+    splits_sha256: str = ""  # of the file of folds, if there is one
 
     @property
     def cell(self) -> Cell:
@@ -92,27 +87,17 @@ class RunSpec:
         return {
             "model": derive_seed("model", self.seed),  # random weights, the decoder
             "method": derive_seed("method", self.seed),  # what the method inserts
-            "data": derive_seed(
-                "data", self.dataset, self.fold, self.seed
-            ),  # patches and augmentation
+            "data": derive_seed("data", self.dataset, self.fold, self.seed),  # patches
             "train": derive_seed("train", self.seed),  # dropout
         }
 
     @property
     def run_id(self) -> str:
         """A readable name that is equal exactly for runs that must give the same result."""
-        cell = [
-            str(self.method),
-            self.dataset,
-            self.fold,
-            self.seed,
-            self.protocol_id,
-            *self.chosen,
-        ]
-        slug = (
-            str(self.method).replace("[", "-").replace("]", "").replace(",", "-").replace(":", "-")
-        )
-        return f"{self.dataset}-{slug}-f{self.fold}-s{self.seed}-{digest(cell)}"
+        method = str(self.method)
+        parts = [method, self.dataset, self.fold, self.seed, self.protocol_id, *self.chosen]
+        slug = method.translate(SLUG)
+        return f"{self.dataset}-{slug}-f{self.fold}-s{self.seed}-{digest(parts)}"
 
     @property
     def protocol_id(self) -> str:
@@ -121,9 +106,8 @@ class RunSpec:
 
     def protocol_record(self) -> dict[str, Any]:
         """Return the protocol as nested plain data, with the data it is applied to."""
-        record = asdict(self.protocol) | {
-            "dataset": {"name": self.dataset, "fingerprint": self.fingerprint}
-        }
+        record = asdict(self.protocol)
+        record["dataset"] = {"name": self.dataset, "fingerprint": self.fingerprint}
         if self.left_out:
             record["dataset"]["left_out"] = [case for case, _ in self.left_out]
         record["data"]["splits"] = f"sha256:{self.splits_sha256}" if self.splits_sha256 else "rule"
@@ -137,12 +121,14 @@ class RunSpec:
         weights = self.protocol.model.weights
         if weights == EMBEDDED_WEIGHTS:
             return f"{weights} (embedded)"
-        return f"{Path(weights).name}@{self.weights_sha256[:8]}" if self.weights_sha256 else weights
+        if self.weights_sha256:
+            return f"{Path(weights).name}@{self.weights_sha256[:8]}"
+        return weights
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run computes and writes; it has no influence on what is computed, but for the last bits of a float."""
+    """Where a run computes and writes; this changes no result, but for the last bits of a float."""
 
     folder: Path
     cache: Path
@@ -157,5 +143,5 @@ def digest(value: object) -> str:
 
 
 def derive_seed(*components: str | int) -> int:
-    """Return a seed that depends on these components alone, so that runs share randomness exactly where they should."""
+    """Return a seed that depends on these components alone."""
     return int(digest(components), 16) % 2**31

@@ -86,10 +86,10 @@ def test_the_watch_catches_a_run_that_looks_too_early(
 ):
     original = setup.build_training_data
 
-    def peek(spec, train, val, dataset, *rest):
-        case = next(case for case in dataset.find_labelled() if case.id in split_of(spec).test)
-        prepare.prepare(dataset, [case], tmp_path)
-        return original(spec, train, val, dataset, *rest)
+    def peek(spec, fold, *rest):
+        case = next(case for case in fold.dataset.find_labelled() if case.id in split_of(spec).test)
+        prepare.prepare(fold.dataset, [case], tmp_path)
+        return original(spec, fold, *rest)
 
     monkeypatch.setattr(setup, "build_training_data", peek)
     result = carry_out(make_run(), tmp_path)

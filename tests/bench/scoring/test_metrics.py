@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from bench.scoring.metrics import MEASURES, Scoring, dice, region_mask, score_case
 from bench.scoring.policies import LEAST_TOLERANCE_MM, choose_policy, choose_tolerance_mm
-from bench.specs.protocol import EMPTY_POLICY_NAMES, EvalSpec, Protocol, SpecError
+from bench.specs.protocol import EMPTY_POLICIES, EvalSpec, Protocol, SpecError
 from datasets import DATASETS, get
 from datasets.brats import Brats
 from datasets.kits import Kits
@@ -189,7 +189,7 @@ def test_the_monai_policy_is_what_monai_does():
 
 def test_the_names_of_the_protocol_are_those_of_the_table():
     named = {policy for metric in METRICS.values() for policy in metric.empty}
-    assert set(EMPTY_POLICY_NAMES) == {"dataset", *named}
+    assert set(EMPTY_POLICIES) == {"dataset", *named}
     assert METRICS["hd95_mm"].empty["brats"].miss == pytest.approx(
         math.hypot(240, 240, 155), abs=1e-5
     )

@@ -6,7 +6,7 @@ import pytest
 
 from bench.scoring.metrics import Scoring, score_case
 from bench.scoring.postprocessing import CANDIDATES_VOX, choose_cutoff, drop_small, relabel_small
-from bench.specs.protocol import EMPTY_POLICY_NAMES, EvalSpec
+from bench.specs.protocol import EMPTY_POLICIES, EvalSpec
 from datasets.brats import Brats
 from datasets.kits import Kits
 from reports.records.run import CaseScore, RunResult, Status
@@ -33,7 +33,7 @@ def maps(n_reference: int, n_predicted: int, seed: int = 0) -> tuple[np.ndarray,
 
 @pytest.mark.parametrize("n_reference", [0, 7, 400])
 @pytest.mark.parametrize("n_predicted", [0, 9, 10, 300])
-@pytest.mark.parametrize("policy", sorted(set(EMPTY_POLICY_NAMES) - {"dataset"}))
+@pytest.mark.parametrize("policy", sorted(set(EMPTY_POLICIES) - {"dataset"}))
 @pytest.mark.parametrize("spacing_mm", [(2.0, 1.0, 1.0), None])
 def test_it_equals_relabelling_the_prediction(n_reference, n_predicted, policy, spacing_mm):
     prediction, reference = maps(n_reference, n_predicted)
