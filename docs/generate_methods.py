@@ -18,10 +18,15 @@ from dataclasses import Field, dataclass, fields
 from itertools import groupby
 from typing import Any
 
+import torch
+
 import methods
-from bench.cost.inventory import NetworkShape, count_methods
-from bench.grid.estimate import estimate_step
+from bench.cost.inventory import NetworkShape, build_outline, count_methods
+from bench.cost.memory import count_bytes, count_saved_bytes
+from bench.models.segmenter import apply_method
+from bench.run.training import build_loss
 from methods.base import Method
+from methods.executed import set_execution
 from methods.execution import Execution
 from methods.settings import Value
 from methods.sites import Role
@@ -164,6 +169,41 @@ def _facts(method: Method, tuned: list[str]) -> list[str]:
     if rows:
         parts.append(_table(("Setting", "Default", "Meaning", "Rule"), rows))
     return parts
+
+
+@dataclass(frozen=True)
+class StepBytes:
+    """Bytes of a training step on one patch in fp32, with AdamW's two moments."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    saved: int  # by autograd, for the backward pass
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.gradients + self.optimizer + self.saved
+
+
+def estimate_step(shape: NetworkShape, method: Method, execution: Execution) -> StepBytes:
+    """Return what a step holds; the network is built on torch's meta device, nothing is computed.
+
+    Temporary results and an allocator's reserve come on top.
+    """
+    model = build_outline(shape)
+    with torch.device("meta"):
+        apply_method(model, method, seed=0, also_train=shape.also_train)
+        image = torch.empty(1, shape.channels, *shape.patch)
+        label = torch.empty(1, 1, *shape.patch, dtype=torch.int64)
+    set_execution(model.train(), execution)
+    loss_function = build_loss()
+    trained = count_bytes(parameter for parameter in model.parameters() if parameter.requires_grad)
+    return StepBytes(
+        weights=count_bytes([*model.parameters(), *model.buffers()]),
+        gradients=trained,
+        optimizer=2 * trained,
+        saved=count_saved_bytes(model, lambda: loss_function(model(image), label)),
+    )
 
 
 def _memory_section() -> str:

@@ -1,11 +1,10 @@
-"""An attempt at a run works in a folder of its own, so that what the last one has left stays until this one has ended.
+"""An attempt at a run works in a folder of its own; the results before it stay until it has ended.
 
     <run>/             result.json, delta.safetensors, ... of the attempt that ended last
     <run>/attempt/     what is being computed
     <run>/previous/    what was done before it was repeated
 
-Every step can be cut off and taken up again: ``result.json`` comes last into an attempt, and moves
-last.
+Every step can be cut off and taken up again: ``result.json`` is written last, and moved last.
 """
 
 from __future__ import annotations
@@ -22,12 +21,9 @@ ATTEMPT, PREVIOUS = "attempt", "previous"
 
 
 def begin_attempt(folder: Path) -> Path:
-    """Return a new folder for an attempt at the run of ``folder``, empty but for the count of test reads."""
-    attempt = folder / ATTEMPT
-    reads = folder / READS_FILE
-    if (
-        attempt / READS_FILE
-    ).is_file():  # of an attempt that was cut off; it holds the earlier ones as well
+    """Return a new folder for an attempt at a run, empty but for the count of test reads."""
+    attempt, reads = folder / ATTEMPT, folder / READS_FILE
+    if (attempt / READS_FILE).is_file():  # of an attempt that was cut off, and of those before it
         (attempt / READS_FILE).replace(reads)
     shutil.rmtree(attempt, ignore_errors=True)
     attempt.mkdir(parents=True)
@@ -37,36 +33,37 @@ def begin_attempt(folder: Path) -> Path:
 
 
 def end_attempt(folder: Path) -> None:
-    """Let the attempt that has ended take the place of the one before, which is kept if it was done.
+    """Put a finished attempt in the place of the one before, which is kept if it was done.
 
-    Does nothing where no attempt has ended.
+    Does nothing where no attempt has finished.
     """
     attempt = folder / ATTEMPT
     if not (attempt / RESULT_FILE).is_file():
         return
     if (folder / RESULT_FILE).is_file():
         _clear(folder)
-    for each in _result_last(attempt):
-        _move(each, folder)
+    for path in _result_last(attempt):
+        _move(path, folder)
     attempt.rmdir()
 
 
 def _clear(folder: Path) -> None:
     was_done = _read_status(folder / RESULT_FILE) == Status.DONE
     previous = folder / PREVIOUS
-    if was_done:
-        previous.mkdir(exist_ok=True)
-    for each in _result_last(folder):
-        if each.name in (ATTEMPT, PREVIOUS, READS_FILE):
+    for path in _result_last(folder):
+        if path.name in (ATTEMPT, PREVIOUS, READS_FILE):
             continue
         if was_done:
-            _move(each, previous)
+            previous.mkdir(exist_ok=True)
+            _move(path, previous)
+        elif path.is_dir():
+            shutil.rmtree(path)
         else:
-            _remove(each)
+            path.unlink()
 
 
 def _result_last(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir(), key=lambda each: (each.name == RESULT_FILE, each.name))
+    return sorted(folder.iterdir(), key=lambda path: (path.name == RESULT_FILE, path.name))
 
 
 def _move(source: Path, folder: Path) -> None:
@@ -76,15 +73,8 @@ def _move(source: Path, folder: Path) -> None:
     source.replace(target)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-
-
 def _read_status(file: Path) -> str | None:
-    """Return the status in a result of whatever schema version, or None if it is damaged."""
+    """Return the status in a result of any schema version, or None if it is damaged."""
     try:
         raw = json.loads(file.read_text())
     except ValueError:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from itertools import product
 
 import methods
 from bench.specs.protocol import SpecError
 from bench.specs.run import MethodSpec
+
+METHOD = re.compile(r"([\w.]+(?::\w+)?)(?:\[(.*)\])?")  # a name, and settings in brackets
+NUMBERS = re.compile(r"(\d+)(?:-(\d+))?")
 
 
 def parse_methods(text: str) -> list[MethodSpec]:
@@ -20,26 +23,22 @@ def parse_methods(text: str) -> list[MethodSpec]:
     """
     found: list[MethodSpec] = []
     for item in split_list(text, "--methods"):
-        match = re.fullmatch(r"([\w.]+(?::\w+)?)(?:\[(.*)\])?", item)
+        match = METHOD.fullmatch(item)
         if match is None:
-            raise SpecError(
-                f"--methods: cannot read '{item}' (examples: lora, lora[rank=4,8], all)"
-            )
+            examples = "examples: lora, lora[rank=4,8], all"
+            raise SpecError(f"--methods: cannot read '{item}' ({examples})")
         name, inner = match.groups()
         names = methods.names() if name == "all" else [methods.check_name(name)]
         if name == "all" and inner:
             raise SpecError(f"--methods: 'all' takes no settings, got '{item}'")
         axes = _parse_settings(inner or "", item)
-        found += [
-            MethodSpec(each, tuple(zip(axes, values, strict=True)))
-            for each in names
-            for values in product(*axes.values())
-        ]
+        for each, values in product(names, product(*axes.values())):
+            found.append(MethodSpec(each, tuple(zip(axes, values, strict=True))))
     return list(dict.fromkeys(found))
 
 
-def parse_names(text: str, known: Mapping[str, str] | list[str], option: str) -> list[str]:
-    """Return the names of a comma list, ``all`` standing for every known one; unknown names are left to the caller."""
+def parse_names(text: str, known: Iterable[str], option: str) -> list[str]:
+    """Return the names of a comma list, ``all`` meaning every known one; they are not checked."""
     names = split_list(text, option)
     return list(known) if names == ["all"] else list(dict.fromkeys(names))
 
@@ -53,12 +52,12 @@ def parse_numbers(text: str, option: str, upper: int | None = None) -> list[int]
         return list(range(upper))
     numbers: list[int] = []
     for item in split_list(text, option):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", item)
+        match = NUMBERS.fullmatch(item)
         if match is None:
             raise SpecError(f"{option}: must be numbers such as 0,1 or 0-4, got '{text}'")
         first = int(match[1])
         numbers += range(first, int(match[2] or first) + 1)
-    if upper is not None and any(number >= upper for number in numbers):
+    if upper is not None and numbers and max(numbers) >= upper:
         raise SpecError(f"{option}: must be below {upper}, got '{text}'")
     return list(dict.fromkeys(numbers))
 
@@ -66,7 +65,7 @@ def parse_numbers(text: str, option: str, upper: int | None = None) -> list[int]
 def split_list(text: str, option: str) -> list[str]:
     """Split at the commas outside brackets.
 
-    Raises: SpecError if nothing is left or an item is empty.
+    Raises: SpecError if an item is empty.
     """
     items = [item.strip() for item in re.split(r",(?![^\[]*\])", text)]
     if not all(items):
@@ -75,8 +74,9 @@ def split_list(text: str, option: str) -> list[str]:
 
 
 def _parse_settings(inner: str, item: str) -> dict[str, list[str]]:
+    """Return the values of each key in ``rank=4,8,alpha=1``."""
     axes: dict[str, list[str]] = {}
-    for part in filter(None, (part.strip() for part in inner.split(","))):
+    for part in filter(None, map(str.strip, inner.split(","))):
         key, equals, value = part.partition("=")
         if equals:
             axes[key] = [value]

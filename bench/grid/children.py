@@ -1,8 +1,7 @@
-"""Child processes that compute: they start fast, send messages, and neither outlive nor kill the parent.
+"""Child processes that compute: they start fast, send messages, and end with the parent.
 
-They come from a fork server that has imported the heavy libraries once, so that a child starts in
-well under a second. Work case by case goes to the pools of `datasets.volumes.pool` and
-`reports.figures.rendering`; a run needs a process of its own, which may be killed alone.
+They come from a fork server that has imported the heavy libraries once. Each is a process of its
+own, unlike those of the pools for cases and figures: it may be killed without the others.
 """
 
 from __future__ import annotations
@@ -44,12 +43,10 @@ class Child:
 
 
 def start_child(function: str, *arguments: Any, name: str) -> Child:
-    """Start a function in a process of its own.
+    """Start a function, given as "module:name", in a process of that name.
 
-    Args:
-        function: as "module:name"; imported in the child only, as it may be heavy.
-        arguments: of the function; a function that sends to ``Child.messages`` comes after them.
-        name: of the process.
+    The function is imported in the child only. Its last argument is a function that sends its own
+    arguments to ``Child.messages`` as a tuple.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
@@ -64,4 +61,4 @@ def _child_main(function: str, arguments: tuple[Any, ...], messages: Connection)
     follow_parent()
     module, _, attribute = function.partition(":")
     target: Callable[..., object] = getattr(import_module(module), attribute)
-    target(*arguments, messages.send)
+    target(*arguments, lambda *message: messages.send(message))

@@ -1,4 +1,4 @@
-"""From a request to runs that can start: names checked, data found (or phantoms written), cells laid out."""
+"""From a checked request to runs that can start: data found, or phantoms written."""
 
 from __future__ import annotations
 
@@ -43,24 +43,30 @@ class Plan:
 
 
 def lay_out(experiment: Experiment, on_case: OnCase) -> Plan:
-    """Return the runs of an experiment, every file of its data found.
+    """Return the runs of an experiment, all of its data and weights found.
 
-    Gets the weights first, and writes phantoms if the experiment has no data.
-
-    Raises: DataError if a root does not hold the data set, or holds cases that cannot be used,
-    unless the experiment skips them; ValueError if the weights cannot be had or read.
+    Writes phantoms if the experiment has no data. Raises: DataError if a root does not hold the
+    data set, or holds cases that cannot be used, unless the experiment skips them; ValueError if
+    the weights cannot be had or read.
     """
     from bench.models.build import check_weights  # imports torch
+    from datasets.phantoms.write import write_phantoms
 
     model, data = experiment.protocol.model, experiment.protocol.data
     sha256 = check_weights(model.backbone, model.weights, data.patch[1:])
-    sources = tuple(
-        _open_source(experiment, name, root, on_case) for name, root in experiment.roots.items()
-    )
+    cache, skip = experiment.out / "cache", experiment.skip_bad_cases
+    phantom = experiment.phantom
+    sources = []
+    for name, root in experiment.roots.items():
+        if phantom is not None:
+            on_written = partial(on_case, f"writing {name} phantoms")
+            write_phantoms(name, root, phantom.n_cases, shape=phantom.shape, on_case=on_written)
+        on_read = partial(on_case, f"reading {name}")
+        sources.append(inspect_source(name, root, cache, data, on_read, skip=skip))
     check_exclude(data.exclude, [source.dataset for source in sources])
     # the name of a file, or of what is embedded, does not say what is in it
     is_changing = is_path(model.weights) or model.weights == EMBEDDED_WEIGHTS
-    return Plan(expand(experiment, sources, sha256 if is_changing else ""), sources)
+    return Plan(expand(experiment, sources, sha256 if is_changing else ""), tuple(sources))
 
 
 def expand(
@@ -76,8 +82,9 @@ def expand(
         few = [replace(data, shots=number) for number in experiment.shots]
         protocols = [replace(experiment.protocol, data=each) for each in few]
     axes = (sources, protocols, experiment.folds, experiment.seeds, experiment.methods)
-    return tuple(
-        RunSpec(
+    runs = []
+    for source, protocol, fold, seed, method in product(*axes):
+        run = RunSpec(
             method,
             source.name,
             source.fingerprint,
@@ -86,20 +93,15 @@ def expand(
             protocol,
             source.root,
             weights_sha256,
-            left_out=source.left_out,
-            splits_sha256=source.splits_sha256,
         )
-        for source, protocol, fold, seed, method in product(*axes)
-    )
+        runs.append(replace(run, left_out=source.left_out, splits_sha256=source.splits_sha256))
+    return tuple(runs)
 
 
 def prepare_data(
     runs: Sequence[RunSpec], sources: Sequence[DataSource], out: Path, on_case: OnCase
 ) -> None:
-    """Bring the cases of the runs into the form that is read during training.
-
-    Cases that are prepared already are kept.
-    """
+    """Prepare the cases of the runs for training; cases that are prepared already are kept."""
     from datasets.prepared.prepare import prepare
 
     run_of = {run.dataset: run for run in runs}
@@ -108,28 +110,3 @@ def prepare_data(
             settings = preparation_of(run_of[source.name].protocol.data)
             on_prepared = partial(on_case, f"preparing {source.name}")
             prepare(source.dataset, source.cases, out / "cache", on_prepared, settings)
-
-
-def _open_source(experiment: Experiment, name: str, root: Path, on_case: OnCase) -> DataSource:
-    if experiment.phantom is not None:
-        _write_phantoms(name, root, experiment.phantom, on_case)
-    return inspect_source(
-        name,
-        root,
-        experiment.out / "cache",
-        experiment.protocol.data,
-        partial(on_case, f"reading {name}"),
-        skip=experiment.skip_bad_cases,
-    )
-
-
-def _write_phantoms(name: str, root: Path, phantom: PhantomSpec, on_case: OnCase) -> None:
-    from datasets.phantoms.write import write_phantoms
-
-    write_phantoms(
-        name,
-        root,
-        phantom.n_cases,
-        shape=phantom.shape,
-        on_case=partial(on_case, f"writing {name} phantoms"),
-    )

@@ -1,4 +1,4 @@
-"""The grid, one child process a run: finished runs are kept, failures recorded, killed runs repeated."""
+"""The grid, one process a run: finished runs are kept, failures recorded, killed runs repeated."""
 
 from __future__ import annotations
 
@@ -92,18 +92,10 @@ def run_grid(
             run.child.stop()
 
 
-def run_in_child(spec: RunSpec, place: Place, send: Callable[[tuple[str, int, int]], None]) -> None:
-    """Carry out a run in this process; its progress goes to ``send``."""
-    # heavy: the fork server has imported it already, and the parent never needs it
-    from bench.run.execute import execute_run
-
-    execute_run(spec, place, lambda phase, done, total: send((phase, done, total)))
-
-
 def _start(spec: RunSpec, out: Path, device: str, slots: Slots) -> _Run:
     attempt = begin_attempt(run_folder(out, spec))
     place = Place(attempt, out / "cache", device, slots.threads, slots.execution)
-    child = start_child("bench.grid.runner:run_in_child", spec, place, name=spec.run_id)
+    child = start_child("bench.run.execute:execute_run", spec, place, name=spec.run_id)
     return _Run(spec, place, child)
 
 

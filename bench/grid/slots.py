@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.specs.protocol import SpecError
 from methods.execution import PLAIN, Execution
 
-MOST_ON_CPU = 4  # runs at once, unless --jobs says otherwise
+MOST_ON_CPU = 4  # runs at once by default
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,18 @@ class Slots:
 def choose_slots(asked: str, jobs: int | None = None, execution: Execution = PLAIN) -> Slots:
     """Return a slot for each of the jobs; several devices are dealt out in turn.
 
-    Args:
-        asked: as in `choose_devices`.
-        jobs: runs at once; None = `count_jobs`.
-
-    Raises: SpecError if the device is not on this machine.
+    ``asked`` is as in `choose_devices`. Raises: SpecError if it is not on this machine.
     """
-    devices = choose_devices(asked)
-    cores = count_cores()
+    devices, cores = choose_devices(asked), count_cores()
     jobs = jobs or count_jobs(devices, cores)
     dealt = tuple(devices[slot % len(devices)] for slot in range(jobs))
     return Slots(dealt, max(1, cores // jobs), execution)
 
 
 def choose_devices(asked: str) -> list[str]:
-    """Return the devices that ``auto``, a kind such as ``cuda``, or ``cuda:1`` stands for.
+    """Return the devices of this machine that ``auto``, ``cuda``, ``cuda:1``, ... stands for.
 
-    ``auto`` means the GPUs that torch sees, else Apple's, else the CPU. Raises: SpecError if the
-    device is not on this machine.
+    Raises: SpecError if there is none.
     """
     devices = find_devices()
     if asked == "auto":
@@ -49,26 +43,21 @@ def choose_devices(asked: str) -> list[str]:
         return devices[asked]
     if asked in devices.get("cuda", []):
         return [asked]
-    raise SpecError(
-        f"--device: '{asked}' is not on this machine (auto, cpu, or one that torch sees)"
-    )
+    hint = "auto, cpu, or one that torch sees"
+    raise SpecError(f"--device: '{asked}' is not on this machine ({hint})")
 
 
 def find_devices() -> dict[str, list[str]]:
     """Return the devices of this machine by their kind, the fastest kind first."""
     import torch
 
-    devices = {}
-    if n_gpus := torch.cuda.device_count():
-        devices["cuda"] = [f"cuda:{number}" for number in range(n_gpus)]
-    if torch.backends.mps.is_available():
-        devices["mps"] = ["mps"]
-    devices["cpu"] = ["cpu"]
-    return devices
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    found = {"cuda": gpus, "mps": ["mps"] * torch.backends.mps.is_available(), "cpu": ["cpu"]}
+    return {kind: devices for kind, devices in found.items() if devices}
 
 
 def count_jobs(devices: list[str], cores: int) -> int:
-    """Return how many runs go on at once if nobody says: one a GPU, some on a CPU."""
+    """Return how many runs go on at once by default: one a GPU, some on a CPU."""
     return min(cores, MOST_ON_CPU) if devices == ["cpu"] else len(devices)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import datasets
 from bench.run.cases import preparation_of
 from bench.specs.protocol import DataSpec, SpecError
-from datasets.base import BadCasesError, Case, Dataset, Problem
+from datasets.base import BadCasesError, Case, Dataset
 from datasets.splits.file import find_split_file
 
 
@@ -17,8 +17,7 @@ from datasets.splits.file import find_split_file
 class DataSource:
     """A data set that was opened, and what an experiment uses of it.
 
-    The folder is looked through once, by this process; runs get the plain facts alone, and open it
-    again in theirs.
+    This process looks through the folder once. Runs get the plain facts, and open it again.
     """
 
     name: str
@@ -46,19 +45,22 @@ def inspect_source(
 
     Raises: DataError if the root does not hold the data set; BadCasesError unless ``skip``.
     """
-    from datasets.prepared.prepare import fingerprint
+    from datasets.prepared.prepare import fingerprint, prepare
 
     dataset = datasets.build(name, root)
     problems = list(dataset.discovery.errors)
     if skip or problems:
-        known = {each.case for each in problems}
-        problems += _find_unreadable(dataset, known, cache, data, on_case)
+        readable = dataset.find_labelled(left_out={each.case for each in problems})
+        try:
+            prepare(dataset, readable, cache, on_case, preparation_of(data))
+        except BadCasesError as error:
+            problems += error.problems
     if problems and not skip:
         raise BadCasesError(f"{name}: {root}", problems)
     reasons: dict[str, str] = {}
     for problem in problems:
         reasons.setdefault(problem.case, problem.message)
-    check_window(dataset, data)
+    _check_window(dataset, data)
     splits = find_split_file(data.splits, dataset.root)
     return DataSource(
         name,
@@ -71,45 +73,26 @@ def inspect_source(
     )
 
 
-def check_window(dataset: Dataset, data: DataSpec) -> None:
+def check_exclude(preset: str, opened: Sequence[Dataset]) -> None:
+    """Raise SpecError if no data set knows the preset of cases to leave out."""
+    known: dict[str, str] = {}
+    for dataset in opened:
+        release = dataset.discovery.release
+        if release is not None and preset in release.exclude:
+            return
+        if release is not None:
+            known[release.title] = ", ".join(sorted(release.exclude)) or "none"
+    if preset:
+        listed = "; ".join(f"{title}: {presets}" for title, presets in known.items())
+        raise SpecError(f"data.exclude: must be a preset of the data, got '{preset}' ({listed})")
+
+
+def _check_window(dataset: Dataset, data: DataSpec) -> None:
     """Raise SpecError if CT shall be scaled by constants that nobody knows."""
     info = dataset.info
     if info.modality == "CT" and info.window is None and data.ct_norm == "constants":
         raise SpecError(
-            f"data.ct_norm: no constants are known for '{info.name}', got constants (--set "
-            'data.ct_norm=fingerprint fits them to the training part; or give "window" in its '
-            "file)"
+            f"data.ct_norm: no constants are known for '{info.name}', got constants "
+            "(--set data.ct_norm=fingerprint fits them to the training part; or give "
+            '"window" in its file)'
         )
-
-
-def check_exclude(preset: str, opened: Sequence[Dataset]) -> None:
-    """Raise SpecError if no data set knows the preset of cases to leave out."""
-    if not preset:
-        return
-    known: dict[str, list[str]] = {}
-    for dataset in opened:
-        release = dataset.discovery.release
-        if release is not None:
-            known[release.title] = sorted(release.exclude)
-    if not any(preset in presets for presets in known.values()):
-        listed = "; ".join(
-            f"{title}: {', '.join(presets) or 'none'}" for title, presets in known.items()
-        )
-        raise SpecError(f"data.exclude: must be a preset of the data, got '{preset}' ({listed})")
-
-
-def _find_unreadable(
-    dataset: Dataset,
-    known: set[str],
-    cache: Path,
-    data: DataSpec,
-    on_case: Callable[[int, int], None],
-) -> tuple[Problem, ...]:
-    from datasets.prepared.prepare import prepare
-
-    cases = dataset.find_labelled(left_out=known)
-    try:
-        prepare(dataset, cases, cache, on_case, preparation_of(data))
-    except BadCasesError as error:
-        return error.problems
-    return ()

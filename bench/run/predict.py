@@ -32,7 +32,6 @@ class Prediction:
     """What was written."""
 
     case: str
-    info: DatasetInfo
     output: Path
     volumes_ml: dict[str, float] | None  # of each region; None where the spacing is not known
 
@@ -77,7 +76,7 @@ def predict_case(
         classes = relabel_small(classes, info, min_vox)
     write_classes(classes, info, geometry, next(iter(case.images.values())), output)
     volumes_ml = _measure(classes, info, geometry) if ready.spacing_known else None
-    return Prediction(case.id, info, output, volumes_ml)
+    return Prediction(case.id, output, volumes_ml)
 
 
 def write_classes(

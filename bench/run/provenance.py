@@ -17,7 +17,10 @@ from bench.specs.run import Place, RunSpec
 from datasets.base import DataError, Dataset
 from reports.records.run import RunResult, Status
 
-PACKAGES = "torch timm monai lightning-fabric fvcore numpy scipy nibabel safetensors mlflow".split()
+PACKAGES = (
+    *("torch", "timm", "monai", "lightning-fabric", "fvcore"),
+    *("numpy", "scipy", "nibabel", "safetensors", "mlflow"),
+)
 ROOT = Path(__file__).resolve().parents[2]
 CPU_FACTS = Path("/proc/cpuinfo")
 

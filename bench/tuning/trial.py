@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from itertools import count
 from math import nan
-from typing import Any
 
 from bench.cost.measure import count_parameters
 from bench.run.ending import DONE, ending_of
@@ -17,18 +16,18 @@ from bench.run.setup import set_up
 from bench.specs.run import Place, RunSpec
 
 
-def carry_out_trial(spec: RunSpec, place: Place, send: Callable[[tuple[Any, ...]], None]) -> None:
+def carry_out_trial(spec: RunSpec, place: Place, send: Callable[..., None]) -> None:
     """Carry out a trial in this process.
 
-    Sends ("validation", number, Dice of each inner validation case, tuned parameters, seconds of
-    fit) every time, and at last ("end", status, Dice at the best epoch, tuned parameters, seconds
-    of fit, reason).
+    Calls ``send("validation", number, Dice of each inner validation case, tuned parameters, seconds
+    of fit)`` every time, and at last ``send("end", status, Dice at the best epoch, tuned parameters,
+    seconds of fit, reason)``.
     """
     n_tuned, started = 0, time.perf_counter()
     numbers = count()
 
     def on_validation(dices: tuple[float, ...]) -> None:
-        send(("validation", next(numbers), dices, n_tuned, time.perf_counter() - started))
+        send("validation", next(numbers), dices, n_tuned, time.perf_counter() - started)
 
     dice, ending = nan, DONE
     try:
@@ -39,4 +38,4 @@ def carry_out_trial(spec: RunSpec, place: Place, send: Callable[[tuple[Any, ...]
     except Exception as error:  # the trial's failure is its outcome; the study goes on
         ending = ending_of(error, place.device)
     fit_s = time.perf_counter() - started
-    send(("end", ending.status, dice, n_tuned, fit_s, ending.reason))
+    send("end", ending.status, dice, n_tuned, fit_s, ending.reason)

@@ -62,7 +62,8 @@ def try_once(tmp_path):
 
     def run(spec, cache=tmp_path / "cache", trial=FIRST):
         messages = []
-        carry_out_trial(spec, Place(tmp_path / "trial", cache, "cpu", threads=1), messages.append)
+        place = Place(tmp_path / "trial", cache, "cpu", threads=1)
+        carry_out_trial(spec, place, lambda *message: messages.append(message))
         *said, end = messages
         return end_trial(trial, *end[1:]), said
 

@@ -6,10 +6,10 @@ import torch
 import methods
 from bench.cost.inventory import NetworkShape
 from bench.cost.memory import count_bytes, count_saved_bytes
-from bench.grid.estimate import estimate_step
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
 from bench.run.training import build_loss
+from docs.generate_methods import estimate_step
 from methods.executed import set_execution
 from methods.execution import Execution
 
