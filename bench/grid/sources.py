@@ -45,7 +45,8 @@ def inspect_source(
 
     Raises: DataError if the root does not hold the data set; BadCasesError unless ``skip``.
     """
-    from datasets.prepared.prepare import fingerprint, prepare
+    from datasets.prepared.keys import fingerprint
+    from datasets.prepared.prepare import prepare
 
     dataset = datasets.build(name, root)
     problems = list(dataset.discovery.errors)

@@ -13,7 +13,7 @@ from datasets.splits.file import find_split_file, split_by_file
 from datasets.splits.rule import Split, draw_shots, split_cases
 
 if TYPE_CHECKING:
-    from datasets.prepared.prepare import Preparation
+    from datasets.prepared.keys import Preparation
 
 
 def open_data(spec: RunSpec) -> Dataset:
@@ -31,7 +31,7 @@ def find_used(dataset: Dataset, spec: RunSpec) -> list[Case]:
 
 def preparation_of(data: DataSpec) -> Preparation:
     """Return the settings of the protocol that prepared arrays depend on."""
-    from datasets.prepared.prepare import Preparation
+    from datasets.prepared.keys import Preparation
 
     return Preparation(data.spacing_mm, data.crop)
 

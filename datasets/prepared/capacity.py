@@ -1,4 +1,4 @@
-"""What a preparation will take: bytes on disk, bytes of memory, and how many workers that allows."""
+"""The needs of a preparation: bytes on disk, bytes of memory, and how many workers that allows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
 
-from datasets.base import Case, DataError
+from datasets.base import Case, DataError, SpacingMm
 from datasets.volumes.nifti import READ_ERRORS
 
 PEAK_FACTOR = 4  # bytes that a worker holds at its peak, over the float32 size of the case
@@ -22,7 +22,7 @@ MEMINFO, CGROUP_LIMIT = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
 
 @dataclass(frozen=True)
 class Need:
-    """What one case takes."""
+    """The needs of one case."""
 
     disk: int  # bytes of its prepared arrays, at most
     float32: int  # bytes of its channels in float32
@@ -33,10 +33,10 @@ class Need:
         return PEAK_FACTOR * self.float32
 
 
-def estimate(case: Case, spacing_mm: tuple[float, float, float] | None) -> Need:
-    """Return what a case will take, from the header of its first image; nothing for one that cannot be read.
+def estimate(case: Case, spacing_mm: SpacingMm | None) -> Need:
+    """Return the needs of a case from the header of its first image; none if it is unreadable.
 
-    What is wrong with a file is said when it is prepared.
+    Preparing the case will report the fault.
     """
     try:
         image = nib.load(next(iter(case.images.values())))
@@ -51,18 +51,20 @@ def estimate(case: Case, spacing_mm: tuple[float, float, float] | None) -> Need:
     return Need(n_new * (2 * n_channels + 1) + n_vox, 4 * n_channels * max(n_vox, n_new))
 
 
-def check_room(what: str, needs: Iterable[Need], folder: Path) -> None:
-    """Raise DataError if the disk that holds the folder has too little room for the prepared arrays."""
-    needed, free = sum(need.disk for need in needs), shutil.disk_usage(folder).free
+def check_room(name: str, needs: Iterable[Need], folder: Path) -> None:
+    """Raise DataError if the folder's disk has too little room for the prepared arrays."""
+    needed = sum(need.disk for need in needs)
+    free = shutil.disk_usage(folder).free
     if needed > free:
+        room = f"which has {free / 2**30:.1f} GiB free"
         raise DataError(
-            f"{what}: preparing takes up to {needed / 2**30:.1f} GiB below {folder}, which has {free / 2**30:.1f} GiB "
-            "free (make room, or put it elsewhere with --out)"
+            f"{name}: preparing takes up to {needed / 2**30:.1f} GiB below {folder}, {room} "
+            "(make room, or put it elsewhere with --out)"
         )
 
 
 def choose_workers(needs: Sequence[Need], jobs: int | None) -> int:
-    """Return how many cases to prepare at once: at most ``jobs`` or one a core, as far as the memory goes."""
+    """Return how many cases to prepare at once: ``jobs`` or one a core, as far as memory goes."""
     if len(needs) < 2 or sum(need.float32 for need in needs) < WORTH_A_POOL:
         return 1
     by_memory = available_memory() // max(need.memory for need in needs)
@@ -75,12 +77,10 @@ def count_cores() -> int:
 
 
 def available_memory() -> int:
-    """Return the bytes that can be had without pushing anything out; what a container allows if that is less."""
+    """Return the bytes that are available without swapping, or that a container allows if less."""
     if not MEMINFO.is_file():  # not Linux
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    line = next(
-        line for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:")
-    )
-    free = int(line.split()[1]) * 1024
+    lines = dict(line.split(":") for line in MEMINFO.read_text().splitlines())
+    free = int(lines["MemAvailable"].split()[0]) * 1024
     limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
     return free if limit == "max" else min(free, int(limit))

@@ -2,14 +2,14 @@
 
 The folder of a case holds
 
-* ``image.npy``       (C, D, H, W); MRI: float16, normalised; CT: int16, Hounsfield units as stored in the file
+* ``image.npy``       (C, D, H, W); MRI: float16, normalised; CT: int16, Hounsfield units of the file
 * ``label.npy``       uint8 (D, H, W), training classes
-* ``foreground.npy``  int32 (n, 3), voxels (d, h, w) of class 1, then of class 2, ...; at most 10 000 a class
-* ``sample.npy``      int16 (C, n), Hounsfield units of foreground voxels, at most 10 000; CT only
-* ``reference.npy``   uint8, the classes on the file's own grid; only where `label.npy` cannot be brought back exactly
-* ``case.json``       identity, spacing, what is needed to write a prediction onto the file's grid
+* ``foreground.npy``  int32 (n, 3), voxels (d, h, w) of class 1, then 2, ...; at most 10 000 a class
+* ``sample.npy``      int16 (C, n), Hounsfield units of at most 10 000 foreground voxels; CT only
+* ``reference.npy``   uint8, classes on the file's own grid; only if `label.npy` cannot restore them
+* ``case.json``       identity, spacing, and how to write a prediction onto the file's grid
 
-Without a label, only the first and the last are there.
+Without a label there are only the first and the last.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.base import DataError, VolumeShape, Window
+from datasets.base import DataError, DatasetInfo, SpacingMm, VolumeShape, Window
 from datasets.prepared.frame import Frame
 from datasets.prepared.slabs import ArrayFile, Box
 
@@ -35,14 +35,10 @@ class PreparedCase:
 
     id: str
     folder: Path
-    spacing_mm: tuple[
-        float, float, float
-    ]  # (D, H, W) order, of the file's grid, on which scores are computed
+    spacing_mm: SpacingMm  # of the file's grid, on which scores are computed
     shape: VolumeShape  # of the prepared arrays
     n_foreground: tuple[int, ...]  # sampled voxels of class 1, 2, ...; empty without a label
-    spacing_known: bool = (
-        True  # False: the file says 1 mm, which is not so; lengths in mm mean nothing
-    )
+    spacing_known: bool = True  # False: the file's 1 mm is not true, so lengths in mm mean nothing
     window: Window | None = None  # of CT; None for MRI, and for CT until a window is chosen
 
     def image(self) -> np.ndarray:
@@ -53,15 +49,17 @@ class PreparedCase:
         return image
 
     def read_patch(self, start: VolumeShape, patch: VolumeShape) -> tuple[np.ndarray, np.ndarray]:
-        """Return image (C, *patch), float32, and classes, uint8, of the patch that begins at ``start``.
+        """Return image (C, *patch), float32, and classes, uint8, of the patch from ``start`` on.
 
         Nothing else is read. Outside the volume both are 0.
 
         Raises: DataError if the case has no label.
         """
-        stored, classes = ArrayFile.find(self.folder / IMAGE), ArrayFile.find(self._label_path())
+        stored = ArrayFile.find(self.folder / IMAGE)
+        classes = ArrayFile.find(self._label_path())
         source, target = _overlap(start, patch, self.shape)
-        new_array = np.empty if target == tuple(slice(0, size) for size in patch) else np.zeros
+        is_whole = target == tuple(slice(0, size) for size in patch)
+        new_array = np.empty if is_whole else np.zeros
         image = new_array((stored.shape[0], *patch), dtype=np.float32)
         label = new_array(patch, dtype=np.uint8)
         self._scale_into(image[(slice(None), *target)], stored, source)
@@ -69,36 +67,35 @@ class PreparedCase:
             label[target][where] = values
         return image, label
 
-    def label(self) -> np.memmap[Any, np.dtype[np.uint8]]:
-        """Return the training classes, uint8 (D, H, W), read from disk as they are touched.
+    def label(self) -> np.ndarray:
+        """Return the training classes, uint8 (D, H, W), read from disk when they are used.
 
         Raises: DataError if the case has no label.
         """
-        return _open_array(self._label_path())
+        return np.load(self._label_path(), mmap_mode="r")
 
     def foreground(self) -> list[np.ndarray]:
-        """Return sampled voxels (d, h, w) of class 1, 2, ..., each int32 (n, 3); n is 0 where the class is absent."""
-        voxels = _open_array(self.folder / FOREGROUND)
+        """Return sampled voxels (d, h, w) of class 1, 2, ..., each int32 (n, 3); n may be 0."""
+        voxels = np.load(self.folder / FOREGROUND, mmap_mode="r")
         return np.split(voxels, np.cumsum(self.n_foreground)[:-1])
 
     def sample(self) -> np.ndarray:
-        """Return Hounsfield units of foreground voxels, spread evenly over all of them, int16 (C, n)."""
-        values: np.ndarray = np.load(self.folder / SAMPLE)
-        return values
+        """Return Hounsfield units of foreground voxels, spread evenly over all, int16 (C, n)."""
+        return np.load(self.folder / SAMPLE)
 
     def reference(self) -> np.ndarray:
         """Return the training classes on the file's own grid, uint8 (D, H, W)."""
         if (self.folder / REFERENCE).is_file():
-            return _open_array(self.folder / REFERENCE)
+            return np.load(self.folder / REFERENCE, mmap_mode="r")
         return self.restore(self.label())
 
     def restore(self, classes: np.ndarray) -> np.ndarray:
-        """Return a class map of the prepared shape on the file's own grid, uint8 (D, H, W), background around it."""
+        """Return a prepared class map on the file's own grid, uint8 (D, H, W), background around."""
         return self.frame().restore(classes)
 
     def frame(self) -> Frame:
-        """Return where the prepared arrays lie in the file."""
-        return Frame.from_record(json.loads((self.folder / RECORD).read_text()))
+        """Return which part of the file the prepared arrays cover."""
+        return Frame.from_record(_read_record(self.folder))
 
     def _label_path(self) -> Path:
         if not self.n_foreground:
@@ -108,9 +105,8 @@ class PreparedCase:
     def _scale_into(self, image: np.ndarray, stored: ArrayFile, box: Box) -> None:
         """Write a box of the stored channels as the model sees it, image (C, *box)."""
         if self.window is None and stored.dtype != np.float16:
-            raise DataError(
-                f"case {self.id}: a window must be chosen before CT is read (data.ct_norm)"
-            )
+            rule = "a window must be chosen before CT is read"
+            raise DataError(f"case {self.id}: {rule} (data.ct_norm)")
         for channel, target in enumerate(image):
             for where, values in stored.iter_slabs(box, channel):
                 slab = target[where]
@@ -119,8 +115,26 @@ class PreparedCase:
                     self.window.scale_in_place(slab)
 
 
+def load_prepared(folder: Path, info: DatasetInfo) -> PreparedCase:
+    """Return the prepared case in a folder."""
+    record = _read_record(folder)
+    return PreparedCase(
+        id=record["id"],
+        folder=folder,
+        spacing_mm=tuple(record["stored_spacing_mm"]),
+        shape=tuple(record["shape"]),
+        n_foreground=tuple(record["n_foreground"]),
+        spacing_known=record["spacing_known"],
+        window=info.window,
+    )
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / RECORD).read_text())
+
+
 def _overlap(start: VolumeShape, patch: VolumeShape, shape: VolumeShape) -> tuple[Box, Box]:
-    """Return where the patch lies in the volume, and where that part lies in the patch."""
+    """Return the patch's part of the volume, and the place of that part in the patch."""
     source, target = [], []
     for first, size, whole in zip(start, patch, shape, strict=True):
         low = max(first, 0)
@@ -128,9 +142,3 @@ def _overlap(start: VolumeShape, patch: VolumeShape, shape: VolumeShape) -> tupl
         source.append(slice(low, high))
         target.append(slice(low - first, high - first))
     return tuple(source), tuple(target)
-
-
-def _open_array(path: Path) -> np.memmap[Any, Any]:
-    array = np.load(path, mmap_mode="r")
-    assert isinstance(array, np.memmap)
-    return array

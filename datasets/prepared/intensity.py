@@ -1,4 +1,4 @@
-"""Intensities as the model sees them: a z-score of MRI within the body, a clipped and scaled window of CT.
+"""Intensities as the model sees them: a z-score of MRI within the body, a scaled window of CT.
 
 MRI has no unit, so each case is scaled by itself, once, when it is prepared. CT has: Hounsfield
 units are stored as they are, and the window is applied when a patch is read, because it may depend
@@ -13,35 +13,36 @@ import numpy as np
 
 from datasets.base import Window
 
-BODY_HU = -300.0  # air and the padding of scanners lie below, fat and the table above
+BODY_HU = -300.0  # air and the padding of scanners are below, fat and the table above
 FINGERPRINT_PERCENT = (0.5, 99.5)
 INT16 = np.iinfo(np.int16)
 
 
 def fit_window(samples: Iterable[np.ndarray]) -> Window:
-    """Return the window of foreground values, pooled over cases: their 0.5 and 99.5 percentiles, mean and deviation.
+    """Return the window of foreground values, pooled over cases.
 
-    Raises: ValueError if the values are fewer than two different ones.
+    It has their 0.5 and 99.5 percentiles, mean and standard deviation.
+
+    Raises: ValueError if there are fewer than two different values.
     Reference: Isensee et al. 2021, Nature Methods 18:203-211 (CT normalisation).
     """
     parts = [np.ravel(sample).astype(np.float64) for sample in samples]
-    values = np.concatenate(parts) if parts else np.empty(0)
+    values = np.concatenate([np.empty(0), *parts])
     if values.size == 0 or values.min() == values.max():
-        raise ValueError(
-            "fingerprint: the training cases must have foreground of different intensities, got none"
-        )
+        rule = "the training cases must have foreground of different intensities"
+        raise ValueError(f"fingerprint: {rule}, got none")
     low, high = np.percentile(values, FINGERPRINT_PERCENT)
     return Window(float(low), float(high), float(values.mean()), float(values.std()))
 
 
 def find_body(image: np.ndarray, *, is_ct: bool) -> np.ndarray:
-    """Return where a case (C, D, H, W) has something to see, bool (D, H, W).
+    """Return where a case (C, D, H, W) is not air or background, bool (D, H, W).
 
-    For MRI that is where any channel is not 0: for skull-stripped volumes the brain, and the mask
-    of Med-Tuning, which asks for a positive sum, as long as no intensity is negative.
+    For MRI that is where any channel is not 0: for skull-stripped volumes the brain. It equals the
+    mask of Med-Tuning, which asks for a positive sum, as long as no intensity is negative.
     """
-    body: np.ndarray = image[0] > BODY_HU if is_ct else image[0] != 0
-    for channel in image[1:]:
+    body = np.zeros(image.shape[1:], dtype=bool)
+    for channel in image:
         body |= channel > BODY_HU if is_ct else channel != 0
     return body
 
@@ -49,8 +50,7 @@ def find_body(image: np.ndarray, *, is_ct: bool) -> np.ndarray:
 def scale_mri(image: np.ndarray) -> None:
     """Replace each channel of (C, D, H, W) float32 by its z-score over the body; outside stays 0.
 
-    The mask is one for all channels. A channel that is constant in it carries nothing and becomes
-    0.
+    All channels share one mask. A channel that is constant in it has no information and becomes 0.
     """
     body = find_body(image, is_ct=False)
     for channel in image:
@@ -65,8 +65,7 @@ def scale_mri(image: np.ndarray) -> None:
 
 
 def to_int16(values: np.ndarray) -> np.ndarray:
-    """Return rounded values; what int16 does not hold, such as absurd Hounsfield units, becomes its nearest."""
+    """Return rounded values; values outside int16, such as absurd Hounsfield units, are clipped."""
     rounded = np.rint(values)
     np.clip(rounded, INT16.min, INT16.max, out=rounded)
-    whole: np.ndarray = rounded.astype(np.int16)
-    return whole
+    return rounded.astype(np.int16)

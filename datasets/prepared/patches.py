@@ -1,4 +1,4 @@
-"""Patches for training: item i of epoch e depends on the seed, e and i alone, so every method sees the same ones."""
+"""Patches for training: item i of epoch e depends only on seed, e and i, for every method."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from datasets.base import VolumeShape
 from datasets.prepared.case import PreparedCase
 
 MIRROR_PROBABILITY = 0.5  # of each axis by itself
-SCALE_RANGE, SHIFT_RANGE = (
-    (0.9, 1.1),
-    (-0.1, 0.1),
-)  # Med-Tuning's intensity augmentation, here per channel
+SCALE_RANGE = (0.9, 1.1)  # Med-Tuning's intensity augmentation, here per channel
+SHIFT_RANGE = (-0.1, 0.1)
 
 
 class PatchDataset(Dataset[dict[str, torch.Tensor]]):
-    """An epoch of random patches from prepared cases, read from disk without the rest of the volume.
+    """An epoch of random patches from prepared cases; the rest of a volume is not read.
 
     With probability ``foreground_frac`` a patch is centred, as far as the volume's edges allow, on
     a voxel of a foreground class drawn evenly from those that the case has; otherwise its place is
@@ -31,8 +29,8 @@ class PatchDataset(Dataset[dict[str, torch.Tensor]]):
         n_patches: patches in an epoch.
         seed: of everything that is drawn.
         foreground_frac: in [0, 1].
-        augment: mirror each axis with probability 0.5; multiply and shift each channel by U(0.9,
-        1.1) and U(-0.1, 0.1).
+        augment: whether to mirror each axis with probability 0.5, and to multiply and shift each
+            channel by U(0.9, 1.1) and U(-0.1, 0.1).
 
     Raises: ValueError if there is no case or a number is out of range.
     """
@@ -49,9 +47,8 @@ class PatchDataset(Dataset[dict[str, torch.Tensor]]):
         if not cases:
             raise ValueError("patches: at least one case is needed, got none")
         if min(patch) < 1 or n_patches < 1:
-            raise ValueError(
-                f"patches: sizes must be >= 1, got patch {patch} and n_patches {n_patches}"
-            )
+            found = f"patch {patch} and n_patches {n_patches}"
+            raise ValueError(f"patches: sizes must be >= 1, got {found}")
         if not 0 <= foreground_frac <= 1:
             raise ValueError(f"patches: foreground_frac must be in [0, 1], got {foreground_frac}")
         self.cases = tuple(cases)
@@ -63,7 +60,7 @@ class PatchDataset(Dataset[dict[str, torch.Tensor]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next items belong to; data loader workers must be started anew after it."""
+        """Set the epoch of the next items; workers of a data loader must be restarted after it."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -86,10 +83,10 @@ class PatchDataset(Dataset[dict[str, torch.Tensor]]):
 def augment_patch(
     image: torch.Tensor, label: torch.Tensor, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return image and label (C, D, H, W) mirrored together at random, the image's channels scaled and shifted.
+    """Return image and label (C, D, H, W) mirrored together at random; scale and shift the image.
 
-    Written out: MONAI's dictionary transforms take several times as long for a patch of 32 x 64 x
-    64 (8 ms against 2), which a small backbone on a CPU would feel.
+    MONAI's dictionary transforms take several times as long for a patch of 32 x 64 x 64 (8 ms
+    against 2), which matters for a small backbone on a CPU.
     """
     axes = [axis for axis in (1, 2, 3) if rng.random() < MIRROR_PROBABILITY]
     per_channel = (image.shape[0], 1, 1, 1)
@@ -101,16 +98,19 @@ def augment_patch(
 def draw_start(
     case: PreparedCase, patch: VolumeShape, foreground_frac: float, rng: np.random.Generator
 ) -> VolumeShape:
-    """Return the first voxel (d, h, w) of a patch; negative where the volume is smaller than the patch."""
-    on_foreground = rng.random() < foreground_frac and any(case.n_foreground)
-    if on_foreground:
-        voxels = rng.choice([index for index, count in enumerate(case.n_foreground) if count])
-        centre = case.foreground()[voxels][rng.integers(case.n_foreground[voxels])]
-        wanted = [int(voxel) - size // 2 for voxel, size in zip(centre, patch, strict=True)]
+    """Return the first voxel (d, h, w) of a patch; negative where it is larger than the volume."""
+    if rng.random() < foreground_frac and any(case.n_foreground):
+        index = rng.choice(np.flatnonzero(case.n_foreground))
+        centre = case.foreground()[index][rng.integers(case.n_foreground[index])]
+        wanted = np.subtract(centre, np.floor_divide(patch, 2)).tolist()
     else:
         wanted = [int(rng.integers(max(room, 0) + 1)) for room in np.subtract(case.shape, patch)]
-    d, h, w = (
-        min(max(first, 0), whole - size) if whole >= size else -((size - whole) // 2)
-        for first, whole, size in zip(wanted, case.shape, patch, strict=True)
-    )
+    d, h, w = map(_fit, wanted, case.shape, patch)
     return d, h, w
+
+
+def _fit(first: int, whole: int, size: int) -> int:
+    """Move the first voxel of a patch so that the patch is inside the volume, or around it."""
+    if whole < size:
+        return -((size - whole) // 2)
+    return min(max(first, 0), whole - size)

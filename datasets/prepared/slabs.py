@@ -1,6 +1,6 @@
-"""Boxes of voxels out of an array on disk, a slab of slices at a time: these stay in the processor's cache.
+"""Read boxes of an array on disk some slices at a time, so that they stay in the processor's cache.
 
-The rows of a box lie apart in the file. They are read together with what lies between them: that
+The rows of a box are apart in the file. They are read together with what is between them: that
 takes less time than the page faults of a mapped file, which come every few rows, and more often for
 a file that was written in small pieces.
 """
@@ -38,7 +38,9 @@ class ArrayFile:
             return cls(path, shape, dtype, stream.tell())
 
     def iter_slabs(self, box: Box, channel: int = 0) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield which slices of the box come, and their values (n, h, w), which last until the next are asked for.
+        """Yield some slices of the box at a time: which, and their values (n, h, w).
+
+        The values are valid until the next ones are requested.
 
         Raises: DataError if the file ends early.
         """
@@ -51,7 +53,6 @@ class ArrayFile:
                 for z, plane in enumerate(slab, start=channel * depth + first):
                     stream.seek(self.offset + (z * height + h.start) * width * self.dtype.itemsize)
                     if stream.readinto(plane) < plane.nbytes:
-                        raise DataError(
-                            f"{self.path} ends early (remove its folder, and it is prepared again)"
-                        )
+                        hint = "remove its folder, and it is prepared again"
+                        raise DataError(f"{self.path} ends early ({hint})")
                 yield slice(first - d.start, first - d.start + len(slab)), slab[..., w]

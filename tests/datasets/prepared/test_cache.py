@@ -19,25 +19,26 @@ from datasets.base import DataError
 from datasets.brats import Brats
 from datasets.prepared import capacity
 from datasets.prepared.capacity import Need, choose_workers, estimate
-from datasets.prepared.prepare import Preparation, fingerprint, prepare
+from datasets.prepared.keys import Preparation, fingerprint
+from datasets.prepared.prepare import prepare
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from datasets.prepared import prepare as preparing
+from datasets.prepared import arrays, prepare
 from datasets.brats import Brats
 
 slow, root, cache = float(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
-write = preparing._write_label
+write = arrays.write_label
 
 def write_slowly(*arguments):
     time.sleep(slow)
     return write(*arguments)
 
-preparing._write_label = write_slowly
+arrays.write_label = write_slowly
 dataset = Brats(root)
-preparing.prepare(dataset, dataset.find_cases(), cache)
+prepare.prepare(dataset, dataset.find_cases(), cache)
 """
 
 

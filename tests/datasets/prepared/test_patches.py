@@ -10,8 +10,9 @@ from torch.utils.data import DataLoader
 
 from datasets.brats import Brats
 from datasets.prepared.case import PreparedCase
+from datasets.prepared.keys import Preparation
 from datasets.prepared.patches import PatchDataset, augment_patch, draw_start
-from datasets.prepared.prepare import Preparation, prepare
+from datasets.prepared.prepare import prepare
 
 Save = Callable[..., Path]
 Item = dict[str, torch.Tensor]

@@ -13,10 +13,11 @@ import pytest
 
 from datasets.base import BadCasesError, Case, DataError, DatasetInfo, Region, Window
 from datasets.brats import Brats
-from datasets.prepared import prepare as preparing
+from datasets.prepared import arrays
 from datasets.prepared.case import IMAGE
 from datasets.prepared.intensity import scale_mri
-from datasets.prepared.prepare import Preparation, prepare, prepare_case
+from datasets.prepared.keys import Preparation
+from datasets.prepared.prepare import prepare, prepare_case
 
 SHAPE = (6, 8, 10)
 Save = Callable[..., Path]
@@ -182,7 +183,7 @@ def test_absurd_hounsfield_units_are_kept_within_int16(tmp_path: Path, save: Sav
 def test_foreground_lists_voxels_of_each_class(
     brats_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparing, "MAX_FOREGROUND", 10)
+    monkeypatch.setattr(arrays, "MAX_FOREGROUND", 10)
     dataset = Brats(brats_root)
     ready = prepare(dataset, dataset.find_cases()[:1], tmp_path)[0]
     label = np.asarray(ready.label())

@@ -14,7 +14,8 @@ import datasets
 from bench.run.predict import write_classes
 from datasets.kits import Kits
 from datasets.phantoms.files import build_geometry
-from datasets.prepared.prepare import Preparation, prepare_case
+from datasets.prepared.keys import Preparation
+from datasets.prepared.prepare import prepare_case
 
 SHAPE, SPACING_MM = (
     (14, 18, 22),

@@ -1,0 +1,127 @@
+"""Write the arrays of one prepared case."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from io import BytesIO
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.base import Case, DataError, DatasetInfo
+from datasets.prepared.case import FOREGROUND, IMAGE, LABEL, RECORD, REFERENCE, SAMPLE
+from datasets.prepared.files import write_durably
+from datasets.prepared.frame import (
+    SLICES_AT_ONCE,
+    Frame,
+    place_frame,
+    resample_classes,
+    resample_image,
+)
+from datasets.prepared.intensity import find_body, scale_mri, to_int16
+from datasets.prepared.keys import PREPARATION_VERSION, Preparation
+from datasets.volumes.geometry import Geometry
+from datasets.volumes.reading import read_image, read_label
+
+MAX_FOREGROUND = 10_000  # voxels kept of each class, for patches, and of all, for a window
+
+
+def write_case(info: DatasetInfo, case: Case, settings: Preparation, folder: Path) -> None:
+    """Write the files of a prepared case into a folder.
+
+    Raises: DataError if a file of the case cannot be used.
+    """
+    is_ct = info.modality == "CT"
+    image, geometry = read_image(case)
+    spacing_known = case.spacing_known or geometry.spacing_mm != (1.0, 1.0, 1.0)
+    if settings.spacing_mm and not spacing_known:
+        raise DataError(
+            f"{info.name}: case {case.id} cannot be resampled, its header does not tell the "
+            "spacing (leave data.spacing_mm alone, or the case out with data.exclude)"
+        )
+    body = find_body(image, is_ct=is_ct) if settings.crop else None
+    frame = place_frame(geometry, body, settings.spacing_mm)
+    del body
+    if not is_ct:
+        scale_mri(image)
+    _write_image(folder / IMAGE, frame, image, is_ct=is_ct)
+    del image
+    n_foreground: list[int] = []
+    if case.label is not None:
+        n_foreground = write_label(info, case, geometry, frame, folder)
+        if is_ct:
+            _write_sample(folder)
+    record = {
+        "dataset": info.name,
+        "version": PREPARATION_VERSION,
+        "id": case.id,
+        "patient": case.patient,
+        "source": str(case.files[0].absolute()),
+        "settings": asdict(settings),
+        "spacing_known": spacing_known,
+        "n_foreground": n_foreground,
+        **frame.to_record(),
+    }
+    write_durably(folder / RECORD, [json.dumps(record, indent=1).encode()])
+
+
+def _write_image(path: Path, frame: Frame, image: np.ndarray, *, is_ct: bool) -> None:
+    """Write the box of each channel on the prepared grid, some slices at a time."""
+    dtype = np.dtype(np.int16 if is_ct else np.float16)
+
+    def iter_blocks() -> Iterator[bytes]:
+        for channel in image:
+            volume = resample_image(frame.cut(channel), frame.shape)
+            for first in range(0, frame.shape[0], SLICES_AT_ONCE):
+                slab = volume[first : first + SLICES_AT_ONCE]
+                slab = to_int16(slab) if is_ct else slab.astype(dtype)
+                yield np.ascontiguousarray(slab).tobytes()
+
+    _write_array(path, (len(image), *frame.shape), dtype, iter_blocks())
+
+
+def write_label(
+    info: DatasetInfo, case: Case, geometry: Geometry, frame: Frame, folder: Path
+) -> list[int]:
+    """Write classes and foreground voxels; return the number of the latter by class."""
+    whole = read_label(case, info, geometry)
+    label = resample_classes(frame.cut(whole), frame.shape)
+    voxels = [_sample_voxels(label == index) for index in range(1, len(info.classes))]
+    _save(folder / LABEL, label)
+    _save(folder / FOREGROUND, np.concatenate(voxels))
+    if not np.array_equal(frame.restore(label), whole):
+        _save(folder / REFERENCE, whole)
+    return list(map(len, voxels))
+
+
+def _write_sample(folder: Path) -> None:
+    """Write the Hounsfield units of foreground voxels, to which a window can be fitted."""
+    d, h, w = _sample_voxels(np.load(folder / LABEL, mmap_mode="r") > 0).T
+    _save(folder / SAMPLE, np.load(folder / IMAGE, mmap_mode="r")[:, d, h, w])
+
+
+def _sample_voxels(mask: np.ndarray) -> np.ndarray:
+    """Return at most `MAX_FOREGROUND` voxels of a mask, spread evenly over all; int32 (n, 3)."""
+    flat = np.flatnonzero(mask)
+    if len(flat) > MAX_FOREGROUND:
+        flat = flat[np.linspace(0, len(flat) - 1, MAX_FOREGROUND).astype(np.int64)]
+    return np.stack(np.unravel_index(flat, mask.shape), axis=1).astype(np.int32)
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    blocks = (np.ascontiguousarray(part).tobytes() for part in array)
+    _write_array(path, array.shape, array.dtype, blocks)
+
+
+def _write_array(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterator[bytes]
+) -> None:
+    """Write a .npy file."""
+    header = BytesIO()
+    facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, facts)
+    write_durably(path, chain([header.getvalue()], blocks))
