@@ -45,8 +45,8 @@ def write_phantoms(
 ) -> None:
     """Write synthetic cases of a data set below ``root``.
 
-    What an interrupted call left is completed. A root that was completed with the same numbers before is left as it is; a larger ``n_cases``
-    adds cases to it.
+    A root that was completed with the same numbers is left as it is; a larger ``n_cases`` adds
+    cases to it, and cases that an interrupted call left out are written.
 
     Args:
         name: a data set, or one of its layouts in `datasets.phantoms.layouts`.

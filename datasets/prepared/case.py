@@ -2,7 +2,7 @@
 
 The folder of a case holds
 
-* ``image.npy``       (C, D, H, W); MRI: float16, normalised; CT: int16, Hounsfield units of the file
+* ``image.npy``       (C, D, H, W); MRI: float16, normalised; CT: int16, Hounsfield units
 * ``label.npy``       uint8 (D, H, W), training classes
 * ``foreground.npy``  int32 (n, 3), voxels (d, h, w) of class 1, then 2, ...; at most 10 000 a class
 * ``sample.npy``      int16 (C, n), Hounsfield units of at most 10 000 foreground voxels; CT only
@@ -90,7 +90,7 @@ class PreparedCase:
         return self.restore(self.label())
 
     def restore(self, classes: np.ndarray) -> np.ndarray:
-        """Return a prepared class map on the file's own grid, uint8 (D, H, W), background around."""
+        """Return a prepared class map on the file's own grid, uint8 (D, H, W)."""
         return self.frame().restore(classes)
 
     def frame(self) -> Frame:

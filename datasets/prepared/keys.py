@@ -22,6 +22,9 @@ class Preparation:
     crop: bool = True  # to the body or the brain
 
 
+NATIVE = Preparation()
+
+
 def fingerprint(cases: Sequence[Case], root: Path, meaning: str = "") -> str:
     """Return a short hash of ids, file names and sizes, equal for copies; voxels are not read."""
     listing = [[case.id, *_describe_files(case, root)] for case in cases]

@@ -31,7 +31,7 @@ from datasets.base import (
 from datasets.prepared.arrays import write_case
 from datasets.prepared.capacity import check_room, choose_workers, estimate
 from datasets.prepared.case import RECORD, PreparedCase, load_prepared
-from datasets.prepared.keys import Preparation, key_of
+from datasets.prepared.keys import NATIVE, Preparation, key_of
 from datasets.volumes.pool import run_jobs
 
 LOCKS = ".locks"
@@ -54,7 +54,7 @@ def prepare(
     cases: Sequence[Case],
     cache: Path,
     on_case: OnCase = ignore_progress,
-    settings: Preparation = Preparation(),
+    settings: Preparation = NATIVE,
     jobs: int | None = None,
 ) -> list[PreparedCase]:
     """Return the cases in their prepared form, in the given order; prepare new and changed ones.
