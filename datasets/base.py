@@ -66,17 +66,11 @@ class Window:
             rule = "must have low < high and a positive standard deviation"
             raise ValueError(f"window: {rule}, got {self}")
 
-    def scale(self, values: np.ndarray) -> np.ndarray:
-        """Return the values clipped and standardised, float32, as a new array."""
-        scaled = values.astype("float32")
-        self.scale_in_place(scaled)
-        return scaled
-
-    def scale_in_place(self, scaled: np.ndarray) -> None:
-        """Clip and standardise values that are float32 already."""
-        scaled.clip(self.low_hu, self.high_hu, out=scaled)
-        scaled -= self.mean_hu
-        scaled *= 1 / self.std_hu
+    def scale_in_place(self, values: np.ndarray) -> None:
+        """Clip and standardise float32 values."""
+        values.clip(self.low_hu, self.high_hu, out=values)
+        values -= self.mean_hu
+        values *= 1 / self.std_hu
 
 
 @dataclass(frozen=True)
@@ -171,29 +165,27 @@ class BadCasesError(DataError):
     """Some cases cannot be used; ``problems`` has one entry for each fault of each case."""
 
     def __init__(self, where: str, problems: Collection[Problem]) -> None:
+        super().__init__(where, problems)  # pickled with these, on the way between processes
         self.where = where
         self.problems = tuple(problems)
+
+    def __str__(self) -> str:
         messages = [problem.message for problem in self.problems]
         if len(messages) > 1:
             n_cases = len({problem.case for problem in self.problems})
             rule = f"{n_cases} cases cannot be used (--skip-bad-cases leaves them out):"
-            messages.insert(0, f"{where}: {rule}")
-        super().__init__("\n  ".join(messages))
-
-    def __reduce__(self) -> tuple[type[BadCasesError], tuple[str, tuple[Problem, ...]]]:
-        """Make the error picklable with its arguments, for the way between processes."""
-        return BadCasesError, (self.where, self.problems)
+            messages.insert(0, f"{self.where}: {rule}")
+        return "\n  ".join(messages)
 
 
 @dataclass(frozen=True)
 class Discovery:
     """The cases below a root by the names of the files; no file has been read."""
 
-    title: str  # of the release
-    runner_up: str  # title of the release that fits second best; empty if no other fits
     cases: tuple[Case, ...]  # complete ones, sorted by id as strings
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...]
     release: Release | None = None  # None where a data set has no releases
+    runner_up: str = ""  # title of the release that fits second best; empty if no other fits
 
     @property
     def unlabelled(self) -> tuple[Case, ...]:

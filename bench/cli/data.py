@@ -158,7 +158,7 @@ def _print_findings(findings: Findings, console: Console) -> None:
     n_cases = len(found.cases)
     synthetic = " (SYNTHETIC phantoms)" if findings.synthetic else ""
     lines = [
-        f"[bold]{escape(found.title)}[/] in {escape(str(findings.root))}: {n_cases} cases, "
+        f"[bold]{escape(findings.info.title)}[/] in {escape(str(findings.root))}: {n_cases} cases, "
         f"{n_cases - n_unlabelled} with a label, {findings.n_bytes / MIB:,.1f} MiB read{synthetic}"
     ]
     if found.runner_up:
@@ -204,7 +204,7 @@ def _record(findings: Findings) -> dict[str, Any]:
     return {
         "dataset": findings.info.name,
         "release": findings.info.release,
-        "title": found.title,
+        "title": findings.info.title,
         "runner_up": found.runner_up,
         "root": str(findings.root),
         "synthetic": findings.synthetic,

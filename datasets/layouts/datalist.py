@@ -72,7 +72,7 @@ class Datalist(Dataset):
             if not wrong:
                 usable.append(case)
         usable.sort(key=lambda case: case.id)
-        return Discovery(self.info.title, "", tuple(usable), tuple(problems))
+        return Discovery(tuple(usable), tuple(problems))
 
     def _build_case(self, entry: Entry) -> Case:
         channels, images = self.info.channels, entry.images

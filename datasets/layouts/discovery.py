@@ -46,7 +46,7 @@ def discover_release(name: str, root: Path, releases: Sequence[Release]) -> Disc
         text = f"{name}: {root} is read as {release.title}, the names would fit {rival} as well"
         hint = "its labels differ; put the release into the folder's name"
         problems.insert(0, Problem("", f"{text} ({hint})", is_warning=True))
-    return Discovery(release.title, found.runner_up, tuple(cases), tuple(problems), release)
+    return Discovery(tuple(cases), tuple(problems), release, found.runner_up)
 
 
 def iter_files(root: Path) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import psutil
 from nibabel.affines import voxel_sizes
 
 from datasets.base import Case, DataError, SpacingMm
@@ -17,7 +18,7 @@ from datasets.volumes.nifti import READ_ERRORS
 
 PEAK_FACTOR = 4  # bytes that a worker holds at its peak, over the float32 size of the case
 WORTH_A_POOL = 256 << 20  # bytes below which starting processes takes longer than the work
-MEMINFO, CGROUP_LIMIT = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,6 @@ def count_cores() -> int:
 
 def available_memory() -> int:
     """Return the bytes that are available without swapping, or that a container allows if less."""
-    if not MEMINFO.is_file():  # not Linux
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    lines = dict(line.split(":") for line in MEMINFO.read_text().splitlines())
-    free = int(lines["MemAvailable"].split()[0]) * 1024
+    free = psutil.virtual_memory().available
     limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
     return free if limit == "max" else min(free, int(limit))

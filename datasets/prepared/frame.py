@@ -29,8 +29,8 @@ class Frame:
 
     def cut(self, array: np.ndarray) -> np.ndarray:
         """Return a view of the box, of an array (..., D, H, W) on the file's grid."""
-        stop = np.add(self.start, self.size)
-        return array[(..., *map(slice, self.start, stop))]
+        d, h, w = map(slice, self.start, np.add(self.start, self.size))
+        return array[..., d, h, w]
 
     def restore(self, classes: np.ndarray) -> np.ndarray:
         """Return a prepared class map (D, H, W) on the file's grid, uint8; 0 outside the box."""

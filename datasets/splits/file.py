@@ -9,6 +9,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
 from datasets.base import Case, DataError
 from datasets.splits.rule import Split, patients_of, split_cases, split_rest
 
@@ -18,13 +20,20 @@ AUTO, RULE = "auto", "rule"
 log = logging.getLogger(__name__)
 
 
+class Fold(BaseModel):
+    """The ids of one fold."""
+
+    train: frozenset[str]
+    val: frozenset[str]  # the part that is held out
+
+
 @dataclass(frozen=True)
 class SplitFile:
-    """A file of folds; each is (training ids, held-out ids)."""
+    """A file of folds."""
 
     path: Path
     sha256: str
-    folds: tuple[tuple[frozenset[str], frozenset[str]], ...]
+    folds: tuple[Fold, ...]
 
 
 def find_split_file(asked: str, root: Path) -> SplitFile | None:
@@ -47,18 +56,18 @@ def read_split_file(path: Path) -> SplitFile:
         raise DataError(f"splits: no file {path} (data.splits takes a file, {AUTO} or {RULE})")
     content = path.read_bytes()
     try:
-        folds = [_read_fold(fold) for fold in json.loads(content)]
-    except (ValueError, KeyError, TypeError):
+        folds = TypeAdapter(tuple[Fold, ...]).validate_json(content)
+    except ValidationError:
         form = 'a list of {"train": [ids], "val": [ids]}, as nnU-Net writes it'
         raise DataError(f"splits: {path} must be {form}") from None
-    for number, (train, held_out) in enumerate(folds):
-        n_shared = len(train & held_out)
-        if not train or not held_out or n_shared:
+    for number, fold in enumerate(folds):
+        n_shared = len(fold.train & fold.val)
+        if not fold.train or not fold.val or n_shared:
             raise DataError(
                 f"splits: fold {number} of {path} must have cases on either side and none on both, "
-                f"got {len(train)} to train on, {len(held_out)} held out, {n_shared} in both"
+                f"got {len(fold.train)} to train on, {len(fold.val)} held out, {n_shared} in both"
             )
-    return SplitFile(path, hashlib.sha256(content).hexdigest(), tuple(folds))
+    return SplitFile(path, hashlib.sha256(content).hexdigest(), folds)
 
 
 def split_by_file(
@@ -78,17 +87,17 @@ def split_by_file(
     if not 0 <= fold < len(file.folds):
         rule = f"{file.path} has {len(file.folds)} folds"
         raise DataError(f"splits: {rule}, got fold {fold} (--folds)")
-    train, held_out = file.folds[fold]
+    ids = file.folds[fold]
     usable = {case.id for case in cases}
-    unknown = sorted((train | held_out) - usable - set(known))
+    unknown = sorted((ids.train | ids.val) - usable - set(known))
     if unknown:
         raise DataError(
             f"splits: {file.path} names {len(unknown)} cases that are not below the root, such as "
             f"{unknown[0]} (ids here look like {min(usable, default='none')}; "
             f"data.splits={RULE} leaves the file alone)"
         )
-    rest = [case for case in cases if case.id in train]
-    test = [case for case in cases if case.id in held_out]
+    rest = [case for case in cases if case.id in ids.train]
+    test = [case for case in cases if case.id in ids.val]
     if not test:
         raise DataError(f"splits: fold {fold} of {file.path} holds out no case that can be used")
     shared = set(patients_of(rest)) & set(patients_of(test))
@@ -110,11 +119,3 @@ def write_split_file(path: Path, cases: Sequence[Case], n_folds: int) -> None:
         split = split_cases(cases, fold, n_folds)
         folds.append({"train": sorted(split.train + split.val), "val": list(split.test)})
     path.write_text(json.dumps(folds, indent=4) + "\n")
-
-
-def _read_fold(fold: dict[str, list[str]]) -> tuple[frozenset[str], frozenset[str]]:
-    """Raises: KeyError or TypeError if the fold has another form."""
-    for part in (fold["train"], fold["val"]):
-        if not isinstance(part, list) or not all(isinstance(case, str) for case in part):
-            raise TypeError
-    return frozenset(fold["train"]), frozenset(fold["val"])

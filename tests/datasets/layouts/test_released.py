@@ -81,11 +81,7 @@ def test_layout_is_discovered_read_and_checked(
     assert main(["data", "demo", "--layout", layout, "--cases", "2", "--out", str(root)]) == 0
     dataset = datasets.build(name, root)
     cases, info = dataset.find_cases(), dataset.info
-    assert (dataset.discovery.title, info.release, info.channels) == (
-        expected.title,
-        layout,
-        expected.channels,
-    )
+    assert (info.title, info.release, info.channels) == (expected.title, layout, expected.channels)
     assert (len(cases), cases[0].id, cases[0].patient) == (2, expected.first_case, expected.patient)
     assert all(tuple(case.images) == expected.channels and case.label for case in cases)
     values = {
