@@ -1,4 +1,4 @@
-"""The methods by name. Importing this package is cheap; a method's file is imported when it is asked for.
+"""The methods by name; a method's file is imported when the method is asked for.
 
 A name with a colon is a user's own method: ``package.module:Class``, importable from where the
 program was started.
@@ -15,16 +15,8 @@ from methods.settings import Value, changed_settings, parse, settings, suggest
 if TYPE_CHECKING:
     from methods.base import Method
 
-__all__ = [
-    "METHODS",
-    "build",
-    "changed_settings",
-    "check_name",
-    "get",
-    "label",
-    "names",
-    "settings",
-]
+__all__ = ["METHODS", "build", "changed_settings", "check_name", "get", "label", "names"]
+__all__ += ["settings"]
 
 METHODS: dict[str, str] = {
     "full": "methods.full:Full",
@@ -43,7 +35,7 @@ def names() -> list[str]:
 
 
 def check_name(name: str) -> str:
-    """Return the name if there is such a method; whether a user's own can be imported is left to `get`.
+    """Return the name if it is known; a user's own method is not imported here.
 
     Raises: ValueError with the nearest known name otherwise.
     """
@@ -60,8 +52,7 @@ def get(name: str) -> type[Method]:
     if ":" in name:
         return _import_own(name)
     module, _, attribute = METHODS[check_name(name)].partition(":")
-    kind: type[Method] = getattr(import_module(module), attribute)
-    return kind
+    return getattr(import_module(module), attribute)
 
 
 def build(name: str, given: Mapping[str, Value] | None = None) -> Method:
@@ -73,34 +64,31 @@ def build(name: str, given: Mapping[str, Value] | None = None) -> Method:
     return kind(**parse(name, kind, given or {}))
 
 
-def _import_own(path: str) -> type[Method]:
-    """Return a user's own class; what its module raises while it is imported is the user's to see.
+def label(method: Method) -> str:
+    """Return a short unique name such as ``lora[rank=4]``; defaults are left out."""
+    inner = ",".join(f"{key}={value}" for key, value in changed_settings(method))
+    return f"{method.info.name}[{inner}]" if inner else method.info.name
 
-    Raises: ValueError if it cannot be found, is no method, or bears the name of a registered one.
+
+def _import_own(path: str) -> type[Method]:
+    """Return a user's own class; errors while its module is imported are not caught.
+
+    Raises: ValueError if it is not found, is no method, or has the name of a registered one.
     """
     from methods.base import Method
 
     module, _, attribute = path.partition(":")
+    where = f"method '{path}'"
     try:
         kind = getattr(import_module(module), attribute, None)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # something that the module itself imports
-        raise ValueError(
-            f"method '{path}': there is no module '{error.name}' (run from the folder it lies in)"
-        ) from None
+            raise  # the module itself imports something that is missing
+        hint = "run from the folder that contains it"
+        raise ValueError(f"{where}: there is no module '{error.name}' ({hint})") from None
     if not (isinstance(kind, type) and issubclass(kind, Method)):
-        raise ValueError(
-            f"method '{path}': '{attribute}' must be a subclass of methods.base.Method, got {kind!r}"
-        )
+        rule = f"'{attribute}' must be a subclass of methods.base.Method"
+        raise ValueError(f"{where}: {rule}, got {kind!r}")
     if kind.info.name in METHODS:
-        raise ValueError(
-            f"method '{path}': info.name must be a name of its own, got '{kind.info.name}'"
-        )
+        raise ValueError(f"{where}: info.name must be a name of its own, got '{kind.info.name}'")
     return kind
-
-
-def label(method: Method) -> str:
-    """Return a short unique name such as ``lora[rank=4]``; the bare name if every setting is at its default."""
-    inner = ",".join(f"{key}={value}" for key, value in changed_settings(method))
-    return f"{method.info.name}[{inner}]" if inner else method.info.name

@@ -6,8 +6,8 @@ NeurIPS 2022, arXiv 2205.13535, equations 3-4.
     out = x + MLP(LN(x)) + s * (W_up dropout(ReLU(W_down x + b_down)) + b_up)
 
 where x is the stream after the attention's residual, taken before the norm; the scale applies to
-the bias, too. W_down starts Kaiming uniform (a = sqrt 5), all else at zero. The branch lies outside
-drop path.
+the bias, too. W_down starts Kaiming uniform (a = sqrt 5), all else at zero. Drop path does not
+apply to the branch.
 
 Our choices: in Swin, for which there is no code by the authors, the place is the same and the
 bottleneck is as wide in all stages.
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import torch
@@ -42,7 +41,8 @@ class AdaptFormer(Method):
     info: ClassVar[MethodInfo] = MethodInfo(
         name="adaptformer",
         title="AdaptFormer",
-        paper="Chen et al., AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition, NeurIPS 2022",
+        paper="Chen et al., AdaptFormer: Adapting Vision Transformers for Scalable Visual "
+        "Recognition, NeurIPS 2022",
         url="https://arxiv.org/abs/2205.13535",
         roles=(Role.MLP_BRANCH,),
         identity_at_init=True,
@@ -50,47 +50,45 @@ class AdaptFormer(Method):
     )
 
     def late_gradient(self) -> dict[str, str]:
-        """Return W_down and its bias, which are followed by zeros."""
         return {"*.adapter.down.*": "W_up, which follows it, starts at zero"}
 
     def inject(self, backbone: HasSites) -> None:
-        """Put a bottleneck beside every MLP branch."""
         for site in find_sites(backbone, Role.MLP_BRANCH):
             adapter = Bottleneck(site.width, self.bottleneck, self.scale, self.dropout)
-            surgery.wrap(site, partial(ParallelBranch, adapter))
+            surgery.replace(site, ParallelBranch(adapter, site.module))
 
     def expected_tuned(self, backbone: HasSites) -> int:
         """Return 2 E b + b + E, summed over the blocks."""
-        widths = [site.width for site in find_sites(backbone, Role.MLP_BRANCH)]
-        return sum(2 * width * self.bottleneck + self.bottleneck + width for width in widths)
+        total = 0
+        for site in find_sites(backbone, Role.MLP_BRANCH):
+            total += 2 * site.width * self.bottleneck + self.bottleneck + site.width
+        return total
 
 
 class Bottleneck(nn.Module):
-    """E -> b -> E with a ReLU; starts as zero."""
+    """E -> b -> E with a ReLU, on tokens (..., E); starts as zero."""
 
     def __init__(self, width: int, hidden: int, scale: float, dropout: float) -> None:
         super().__init__()
         self.scale = scale
-        self.down, self.up = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.down = nn.Linear(width, hidden)
+        self.up = nn.Linear(hidden, width)
         self.dropout = nn.Dropout(dropout)
         nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
         for zero in (self.down.bias, self.up.weight, self.up.bias):
             nn.init.zeros_(zero)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (..., E) to (..., E)."""
-        y: torch.Tensor = self.up(self.dropout(torch.relu(self.down(x))))
-        return y * self.scale
+        return self.up(self.dropout(torch.relu(self.down(x)))) * self.scale
 
 
 class ParallelBranch(nn.Module):
-    """The sum of a frozen residual branch and an adapter on the same input."""
+    """The sum of a frozen residual branch and an adapter on the same tokens (B*D, P+N, E)."""
 
     def __init__(self, adapter: nn.Module, branch: nn.Module) -> None:
         super().__init__()
-        self.adapter, self.branch = adapter, branch
+        self.adapter = adapter
+        self.branch = branch
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map tokens (B*D, P+N, E) to the same shape."""
-        y: torch.Tensor = self.branch(x) + self.adapter(x)
-        return y
+        return self.branch(x) + self.adapter(x)

@@ -1,4 +1,4 @@
-"""What a method is: a frozen record of hyper-parameters that knows how to put itself into a backbone."""
+"""What a method is: a frozen record of hyper-parameters that puts itself into a backbone."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ class MissingRole(ValueError):  # noqa: N818 - it ends a run as skipped, which i
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """The facts of a method.
-
-    ``identity_note`` says why the tuned network starts as the frozen one, or why not.
-    """
+    """The facts of a method."""
 
     name: str
     title: str
@@ -31,14 +28,14 @@ class MethodInfo:
     url: str
     roles: tuple[Role, ...]
     identity_at_init: bool  # with default settings the tuned network starts as the frozen one
-    identity_note: str
+    identity_note: str  # why it does, or why not
     mergeable: bool = False
     tunes_backbone: bool = False  # the backbone's own parameters train, too
 
 
 @dataclass(frozen=True)
 class Method(ABC):
-    """A tuning method with its hyper-parameters, which are the fields of the subclass (declared by `setting`)."""
+    """A tuning method; a subclass declares its hyper-parameters as fields, by `setting`."""
 
     info: ClassVar[MethodInfo]
 
@@ -48,26 +45,26 @@ class Method(ABC):
 
     @abstractmethod
     def inject(self, backbone: HasSites) -> None:
-        """Put the method into a frozen backbone; what it inserts trains, what it leaves alone stays frozen."""
+        """Put the method into a frozen backbone; inserted modules train, the rest stays frozen."""
 
     @abstractmethod
     def expected_tuned(self, backbone: HasSites) -> int:
-        """Return in closed form how many parameters `inject` would train in this untouched backbone."""
+        """Return in closed form how many parameters `inject` would train in this backbone."""
 
     def needed_roles(self) -> tuple[Role, ...]:
-        """Return the roles that a backbone must offer to this method as it is set up here."""
+        """Return the roles that a backbone must offer to the method with these settings."""
         return self.info.roles
 
     def starts_as_identity(self) -> bool:
-        """Whether the network with this method, as set up here, starts as the frozen one."""
+        """Whether the network with the method, with these settings, starts as the frozen one."""
         return self.info.identity_at_init
 
     def no_gradient(self) -> Mapping[str, str]:
-        """Return which trained tensors never get a gradient (patterns of `fnmatch`), with the reason."""
+        """Return the trained tensors (`fnmatch`) that never get a gradient, with the reason."""
         return {}
 
     def late_gradient(self) -> Mapping[str, str]:
-        """Return what has a gradient of exactly zero at the first step (patterns of `fnmatch`), with the reason."""
+        """Return the tensors (`fnmatch`) whose first gradient is exactly zero, with the reason."""
         return {}
 
 
@@ -81,14 +78,11 @@ def apply(method: Method, backbone: HasSites) -> None:
     for role in method.needed_roles():
         if role not in offered:
             listed = ", ".join(sorted(offered)) or "none"
-            raise MissingRole(
-                f"{method.info.name} needs role '{role}'; backbone '{backbone.name}' offers {listed}"
-            )
+            offer = f"backbone '{backbone.name}' offers {listed}"
+            raise MissingRole(f"{method.info.name} needs role '{role}'; {offer}")
     surgery.freeze(backbone)
     method.inject(backbone)
-    backbone.train(
-        backbone.training
-    )  # new modules start in training mode; they follow the backbone from here on
+    backbone.train(backbone.training)  # new modules start in training mode: let them follow
 
 
 def find_sites(backbone: HasSites, *roles: Role) -> list[Site]:

@@ -1,10 +1,9 @@
-"""How modules compute: all slices at once or in chunks, keeping activations or computing them again.
+"""How modules compute: all slices at once or in chunks, activations kept or computed again.
 
-Neither changes results, but for the last bits of a float, and for one thing: what draws random
-numbers inside a function that runs in chunks (LoRA's dropout) draws other ones than for all slices
-at once, of the same distribution. Only what treats every slice for itself may run in chunks. A
-function within another one that is computed twice is not computed a third time; batch norms count
-their statistics once.
+Neither changes results, with two exceptions: the last bits of a float, and random numbers in a
+function that runs in chunks (LoRA's dropout), which are others of the same distribution. Only what
+treats every slice for itself may run in chunks. A function within another one that is computed
+twice is not computed a third time; batch norms count their statistics once.
 """
 
 from __future__ import annotations
@@ -23,38 +22,33 @@ _IS_WITHIN: ContextVar[bool] = ContextVar("within a function that is computed tw
 
 
 class Executed(nn.Module):
-    """A module that computes as its ``execution`` says, by means of `run_slices` and `run_once`."""
+    """A module that follows its ``execution`` in `run_slices` and `run_once`."""
 
     execution = Execution()
 
     def run_slices(
         self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
     ) -> torch.Tensor:
-        """Return ``function(x)`` for x (slices, ...), a function of this module that treats every slice for itself."""
+        """Return ``function(x)`` for x (slices, ...); the function takes every slice for itself."""
         size = self.execution.slices_per_chunk
-        parts = [
-            self.run_once(function, chunk) for chunk in (torch.split(x, size) if size else (x,))
-        ]
+        if not size:
+            return self.run_once(function, x)
+        parts = [self.run_once(function, chunk) for chunk in torch.split(x, size)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def run_once(
         self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
     ) -> torch.Tensor:
-        """Return ``function(x)`` of all that is given, for a function of this module.
+        """Return ``function(x)`` of all slices together.
 
-        It may be computed twice, and leaves nothing behind but the statistics of this module's
-        batch norms.
+        The function may be computed twice; of this module it may change nothing but the statistics
+        of batch norms.
         """
         if not self.execution.checkpointing or _IS_WITHIN.get() or not self._needs_graph(x):
             return function(x)
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
-        result: torch.Tensor = checkpoint(
-            function,
-            x,
-            use_reentrant=False,
-            context_fn=lambda: (_computing(), _computing(again=norms)),
-        )
-        return result
+        contexts = (_computing(), _computing(again=norms))
+        return checkpoint(function, x, use_reentrant=False, context_fn=lambda: contexts)
 
     def _needs_graph(self, x: torch.Tensor) -> bool:
         if not torch.is_grad_enabled():
@@ -63,7 +57,7 @@ class Executed(nn.Module):
 
 
 def set_execution(model: nn.Module, execution: Execution) -> None:
-    """Let every module of a network that can run in this way."""
+    """Set the execution of every module of a network that has one."""
     for module in model.modules():
         if isinstance(module, Executed):
             module.execution = execution

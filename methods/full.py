@@ -1,4 +1,7 @@
-"""Full fine-tuning: every parameter of the backbone trains. The upper reference of every comparison."""
+"""Full fine-tuning: every parameter of the backbone trains.
+
+The upper reference of every comparison.
+"""
 
 from __future__ import annotations
 

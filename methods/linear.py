@@ -1,6 +1,8 @@
-"""Linear probing: the backbone stays as it is and only the decoder trains. The lower reference of every comparison.
+"""Linear probing: the backbone stays as it is and only the decoder trains.
 
-Our choices: what is a linear head in classification is the decoder here.
+The lower reference of every comparison.
+
+Our choices: the decoder stands for the linear head of classification.
 """
 
 from __future__ import annotations

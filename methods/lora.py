@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import nn
@@ -28,10 +27,9 @@ from methods.base import Method, MethodInfo, find_sites
 from methods.settings import RATE, above, at_least, one_of, setting
 from methods.sites import HasSites, Role, Site
 
+Parts = tuple[int, ...]
 QUERY, KEY, VALUE = 0, 1, 2
-PLACEMENTS: dict[
-    str, dict[Role, tuple[int, ...]]
-] = {  # role -> the parts of its output rows that are adapted
+PLACEMENTS: dict[str, dict[Role, Parts]] = {  # role -> the adapted parts of its output rows
     "qv": {Role.QKV: (QUERY, VALUE)},
     "qkv": {Role.QKV: (QUERY, KEY, VALUE)},
     "qkvo": {Role.QKV: (QUERY, KEY, VALUE), Role.PROJ: (0,)},
@@ -63,103 +61,98 @@ class Lora(Method):
     )
 
     def needed_roles(self) -> tuple[Role, ...]:
-        """Return the roles of the placement."""
         return tuple(PLACEMENTS[self.placement])
 
     def late_gradient(self) -> dict[str, str]:
-        """Return A, which is followed by zeros."""
         return {"*.lora_a": "B, which follows it, starts at zero"}
 
     def inject(self, backbone: HasSites) -> None:
-        """Put an update next to every layer of the placement."""
-        for site in self._chosen(backbone):
-            self._check_rank(site)
-            n_parts = 3 if site.role is Role.QKV else 1
-            adapted = PLACEMENTS[self.placement][site.role]
-            surgery.wrap(
-                site,
-                partial(
-                    LowRankUpdate,
-                    n_parts=n_parts,
-                    adapted=adapted,
-                    rank=self.rank,
-                    scale=self.alpha / self.rank,
-                    dropout=self.dropout,
-                ),
+        """Put an update next to every layer of the placement.
+
+        Raises: ValueError if the rank is larger than the width.
+        """
+        for site in self._find_layers(backbone):
+            if self.rank > site.width:
+                limit = f"{site.width}, the width of block {site.index}"
+                raise ValueError(f"lora: rank must be <= {limit}, got {self.rank}")
+            update = LowRankUpdate(
+                _layer(site),
+                n_parts=_count_parts(site),
+                adapted=PLACEMENTS[self.placement][site.role],
+                rank=self.rank,
+                scale=self.alpha / self.rank,
+                dropout=self.dropout,
             )
+            surgery.replace(site, update)
 
     def expected_tuned(self, backbone: HasSites) -> int:
         """Return rank * (inputs + outputs) summed over the adapted parts."""
         total = 0
-        for site in self._chosen(backbone):
-            n_inputs, n_outputs = _features(site)
-            total += self.rank * (n_inputs + n_outputs) * len(PLACEMENTS[self.placement][site.role])
+        for site in self._find_layers(backbone):
+            layer = _layer(site)
+            sizes = layer.in_features + layer.out_features // _count_parts(site)
+            total += self.rank * sizes * len(PLACEMENTS[self.placement][site.role])
         return total
 
-    def _chosen(self, backbone: HasSites) -> list[Site]:
-        """Return the layers of the chosen blocks; in front of the first of them no gradient is needed."""
+    def _find_layers(self, backbone: HasSites) -> list[Site]:
+        """Return the layers of the chosen blocks; no gradient is needed in front of them."""
         sites = find_sites(backbone, *PLACEMENTS[self.placement])
         n_blocks = 1 + max(site.index for site in backbone.sites)
         return [site for site in sites if self.blocks == "all" or 2 * site.index >= n_blocks]
-
-    def _check_rank(self, site: Site) -> None:
-        if self.rank > site.width:
-            raise ValueError(
-                f"lora: rank must be <= {site.width}, the width of block {site.index}, got {self.rank}"
-            )
 
 
 class LowRankUpdate(surgery.Mergeable):
     """A frozen linear layer with low-rank updates of some equal parts of its output rows.
 
-    Args: ``base`` maps E to ``n_parts`` equal parts; ``adapted`` are the numbers of the parts that
-    get an update.
+    Args:
+        base: maps (..., E) to (..., outputs), whose last axis has ``n_parts`` equal parts.
+        adapted: the numbers of the parts that get an update.
     """
 
     def __init__(
         self,
-        base: nn.Module,
+        base: nn.Linear,
         *,
         n_parts: int,
-        adapted: tuple[int, ...],
+        adapted: Parts,
         rank: int,
         scale: float,
         dropout: float,
     ) -> None:
         super().__init__()
-        self.base, self.n_parts, self.adapted, self.scale = base, n_parts, adapted, scale
-        # torch types a module's attributes as tensor or module; the roles promise a Linear.
-        self.in_features, self.out_features = int(base.in_features), int(base.out_features)  # type: ignore[arg-type]
+        self.base = base
+        self.n_parts = n_parts
+        self.adapted = adapted
+        self.scale = scale
+        self.in_features = base.in_features
+        self.out_features = base.out_features
         self.dropout = nn.Dropout(dropout)
-        self.lora_a = nn.Parameter(torch.empty(len(adapted), rank, self.in_features))
-        self.lora_b = nn.Parameter(torch.zeros(len(adapted), self.out_features // n_parts, rank))
+        self.lora_a = nn.Parameter(torch.empty(len(adapted), rank, base.in_features))
+        self.lora_b = nn.Parameter(torch.zeros(len(adapted), base.out_features // n_parts, rank))
         for part in self.lora_a:
             nn.init.kaiming_uniform_(part, a=math.sqrt(5))
         self.unmerged: torch.Tensor | None  # the frozen weight, while an update is folded into it
         self.register_buffer("unmerged", None, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (..., E) to (..., outputs)."""
-        y: torch.Tensor = self.base(x)
+        y = self.base(x)
         if self.unmerged is not None:
             return y
-        hidden = F.linear(self.dropout(x), self.lora_a.flatten(0, 1)).chunk(
-            len(self.adapted), dim=-1
-        )
+        hidden = F.linear(self.dropout(x), self.lora_a.flatten(0, 1))
+        hidden_parts = hidden.chunk(len(self.adapted), dim=-1)
         parts = list(y.chunk(self.n_parts, dim=-1))
         for number, part in enumerate(self.adapted):
-            parts[part] = parts[part] + self.scale * F.linear(hidden[number], self.lora_b[number])
+            update = F.linear(hidden_parts[number], self.lora_b[number])
+            parts[part] = parts[part] + self.scale * update
         return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
     @property
     def weight(self) -> torch.Tensor:
         """The weight of the frozen layer, with the update in it while merged."""
-        weight: torch.Tensor = self.base.weight  # type: ignore[assignment]  # as above
-        return weight
+        return self.base.weight
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Add the update to the frozen weight."""
         if self.unmerged is None:
             self.unmerged = self.weight.clone()
             parts = self.weight.chunk(self.n_parts)
@@ -168,14 +161,14 @@ class LowRankUpdate(surgery.Mergeable):
 
     @torch.no_grad()
     def unmerge(self) -> None:
-        """Put the frozen weight back."""
         if self.unmerged is not None:
             self.weight.copy_(self.unmerged)
             self.unmerged = None
 
 
-def _features(site: Site) -> tuple[int, int]:
-    """Return inputs and outputs of one part of the linear layer at a site."""
-    layer = site.module  # a Linear, by its role
-    n_outputs = int(layer.out_features)  # type: ignore[arg-type]
-    return int(layer.in_features), n_outputs // 3 if site.role is Role.QKV else n_outputs  # type: ignore[arg-type]
+def _layer(site: Site) -> nn.Linear:
+    return cast(nn.Linear, site.module)  # by its role
+
+
+def _count_parts(site: Site) -> int:
+    return 3 if site.role is Role.QKV else 1

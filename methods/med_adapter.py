@@ -5,10 +5,11 @@ Volumetric Segmentation, MIDL 2024, arXiv 2304.10880, section 3.
 
 After every block, on its output x, with hidden width h = E // ratio:
 
-    z = GELU(W_down x)                                                folded to a volume (B, h, D, gh, gw)
-    u = Conv1(c_3(z) + c_5(z) + |IFFT3(w * FFT3(z) + b)|)             c_k = ReLU(BN(DW(k,1,1)(DW(1,k,k)(z))))
-    g = Conv1(concat(u, T(g of the previous stage)))                  in the last block of a stage, else u
+    z = GELU(W_down x)                                       folded to a volume (B, h, D, gh, gw)
+    u = Conv1(c_3(z) + c_5(z) + |IFFT3(w * FFT3(z) + b)|)
+    g = Conv1(concat(u, T(g of the previous stage)))         in the last block of a stage, else u
     y = x + GELU(W_up (z + g))
+    c_k(z) = ReLU(BN(DW(k,1,1)(DW(1,k,k)(z))))
 
 DW is a depthwise convolution and Conv1 a 1x1x1 one. w and b are real, one value per depth
 frequency, and start at one. T is a 1x1x1 convolution where all stages have one grid, and a (1,3,3)
@@ -26,7 +27,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import reduce
 from typing import ClassVar
 
 import torch
@@ -38,8 +39,6 @@ from methods.base import Method, MethodInfo, find_sites
 from methods.executed import Executed
 from methods.settings import at_least, one_of, setting
 from methods.sites import HasSites, Role, Site, TokenLayout
-
-KERNELS = (3, 5)
 
 
 @dataclass(frozen=True)
@@ -63,55 +62,45 @@ class MedAdapter(Method):
         url="https://arxiv.org/abs/2304.10880",
         roles=(Role.BLOCK,),
         identity_at_init=False,
-        identity_note="torch's default initialisation, as in the authors' code; the identity with zero_init",
+        identity_note="torch's default initialisation, as in the authors' code; the identity with "
+        "zero_init",
     )
 
     def __post_init__(self) -> None:
-        """Raises: ValueError naming the field that breaks its rule."""
         super().__post_init__()
         if not (self.fourier or self.conv3 or self.conv5):
-            raise ValueError(
-                "med_adapter: at least one of fourier, conv3, conv5 must be true, got none"
-            )
+            rule = "at least one of fourier, conv3, conv5 must be true"
+            raise ValueError(f"med_adapter: {rule}, got none")
 
     def starts_as_identity(self) -> bool:
-        """Whether W_up starts at zero."""
         return self.zero_init
 
     def no_gradient(self) -> dict[str, str]:
-        """Return the weight that would see a previous stage if the first stage had one."""
-        if not self.inter_stage:
-            return {}
-        return {
-            "*.link.first_transform.weight": "the first stage has no predecessor, so it only ever sees zeros"
-        }
+        reason = "the first stage has no predecessor, so it only ever sees zeros"
+        return {"*.link.first_transform.weight": reason} if self.inter_stage else {}
 
     def late_gradient(self) -> dict[str, str]:
-        """Return everything in front of W_up if that starts at zero."""
-        parts = (
-            ["down", "branches", "merge", "link"]
-            if self.inter_stage
-            else ["down", "branches", "merge"]
-        )
-        return {
-            f"*.adapter.{part}.*": "W_up, which follows it, starts at zero"
-            for part in parts
-            if self.zero_init
-        }
+        if not self.zero_init:
+            return {}
+        parts = ["down", "branches", "merge"]
+        if self.inter_stage:
+            parts.append("link")
+        reason = "W_up, which follows it, starts at zero"
+        return {f"*.adapter.{part}.*": reason for part in parts}
 
     def inject(self, backbone: HasSites) -> None:
         """Put an adapter behind every chosen block.
 
-        Raises: ValueError if the hidden width would vanish, or if the backbone was not told the
+        Raises: ValueError if the hidden width would vanish, or if the backbone does not know the
         depth of a patch.
         """
         memory = StageMemory()
-        for site in self._chosen(backbone):
+        for site in self._find_blocks(backbone):
             if site.width // self.ratio < 2:
-                raise ValueError(
-                    f"med_adapter: ratio must be <= {site.width // 2}, half the width, got {self.ratio}"
-                )
-            surgery.wrap(site, partial(AdaptedBlock, self._build_adapter(site, backbone, memory)))
+                limit = f"{site.width // 2}, half the width"
+                raise ValueError(f"med_adapter: ratio must be <= {limit}, got {self.ratio}")
+            adapter = self._build_adapter(site, backbone, memory)
+            surgery.replace(site, AdaptedBlock(adapter, site.module))
 
     def expected_tuned(self, backbone: HasSites) -> int:
         """Return 2 E h + h^2 + E + 52 h + 2 D, summed over the chosen blocks, with all branches on.
@@ -120,37 +109,34 @@ class MedAdapter(Method):
         stage to stage.
         """
         total = 0
-        for site in self._chosen(backbone):
+        for site in self._find_blocks(backbone):
             hidden = site.width // self.ratio
             total += 2 * site.width * hidden + site.width + hidden  # W_down, W_up
             total += hidden**2 + hidden  # the 1x1x1 convolution behind the branches
-            total += sum(
-                (k * k + k + 4) * hidden for k in self._kernels()
-            )  # weights, two biases, batch norm
-            total += 2 * backbone.volume.depth if self.fourier else 0
+            for k in self._kernels():
+                total += (k * k + k + 4) * hidden  # weights, two biases, batch norm
+            if self.fourier:
+                total += 2 * backbone.volume.depth
             if self.inter_stage and site.last_in_stage:
                 transform = 9 * (hidden // 2) * hidden if _is_pyramid(backbone) else hidden**2
                 total += 2 * hidden**2 + hidden + transform + hidden
         return total
 
-    def _chosen(self, backbone: HasSites) -> list[Site]:
-        return [
-            site
-            for site in find_sites(backbone, Role.BLOCK)
-            if self.blocks == "all" or site.last_in_stage
-        ]
+    def _find_blocks(self, backbone: HasSites) -> list[Site]:
+        blocks = find_sites(backbone, Role.BLOCK)
+        return [site for site in blocks if self.blocks == "all" or site.last_in_stage]
 
     def _kernels(self) -> list[int]:
-        return [k for k, chosen in zip(KERNELS, (self.conv3, self.conv5), strict=True) if chosen]
+        return [3] * self.conv3 + [5] * self.conv5
 
     def _build_adapter(self, site: Site, backbone: HasSites, memory: StageMemory) -> Adapter:
-        hidden, depth = site.width // self.ratio, backbone.volume.depth
-        if self.fourier and depth < 1:
-            raise ValueError(
-                f"med_adapter: the backbone's volume.depth must be set before injection, got {depth}"
-            )
+        hidden = site.width // self.ratio
+        depth = backbone.volume.depth
         branches: list[nn.Module] = [SeparableConv(hidden, k) for k in self._kernels()]
         if self.fourier:
+            if depth < 1:
+                rule = "the backbone's volume.depth must be set before injection"
+                raise ValueError(f"med_adapter: {rule}, got {depth}")
             branches.append(DepthFourier(depth))
         link = None
         if self.inter_stage and site.last_in_stage:
@@ -163,9 +149,9 @@ class MedAdapter(Method):
 
 
 class StageMemory:
-    """The features g that the last block of each stage leaves for the next one, in one forward pass.
+    """The features g that the last block of each stage leaves for the next one, in one pass.
 
-    Copies and pickles of it are empty: it holds nothing between two passes that anybody may read.
+    Copies and pickles of it are empty: no pass reads what another one has left.
     """
 
     def __init__(self) -> None:
@@ -176,25 +162,24 @@ class StageMemory:
 
 
 class AdaptedBlock(nn.Module):
-    """A frozen block with an adapter on its output.
+    """A frozen block with an adapter on its output; tokens (B*D, P+N, E).
 
-    The block and W_down are not computed again as one: to give W_down its input, that would take
-    the whole block. As it is, the block's output is kept, and the second time a block ends with the
-    last values that its gradient needs, in front of the second half of its MLP.
+    With checkpointing, block and adapter are computed again one by one, and the block's output is
+    kept. As one, the whole block would be needed to give W_down its input; now the second pass ends
+    with the last values that the block's gradient needs, before the second half of its MLP.
     """
 
     def __init__(self, adapter: Adapter, block: nn.Module) -> None:
         super().__init__()
-        self.adapter, self.block = adapter, block
+        self.adapter = adapter
+        self.block = block
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map tokens (B*D, P+N, E) to the same shape."""
-        y: torch.Tensor = self.adapter(self.block(x))
-        return y
+        return self.adapter(self.block(x))
 
 
 class Adapter(Executed):
-    """Bottleneck with branches across the slices; prompts in front of the patch tokens pass unchanged."""
+    """Bottleneck with branches across the slices; tokens (B*D, P+N, E), prompts pass unchanged."""
 
     def __init__(
         self,
@@ -206,17 +191,17 @@ class Adapter(Executed):
     ) -> None:
         super().__init__()
         self.layout = layout
-        self.down, self.up = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.down = nn.Linear(width, hidden)
+        self.up = nn.Linear(hidden, width)
         self.branches = nn.ModuleList(branches)
         self.merge = nn.Linear(hidden, hidden)
         self.link = link
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map tokens (B*D, P+N, E) to the same shape."""
         prompts, patches = self.layout.split(x)
         z = self.run_slices(self._narrow, patches)  # (B*D, N, h)
-        volume, grid = self.layout.volume, self.layout.grid
-        g = z.reshape(volume.batch, volume.depth, *grid, -1)  # (B, D, gh, gw, h)
+        volume = self.layout.volume
+        g = z.reshape(volume.batch, volume.depth, *self.layout.grid, -1)  # (B, D, gh, gw, h)
         g = self.run_once(self._enhance, g)
         if self.link is not None:
             g = self.link(g)
@@ -227,26 +212,26 @@ class Adapter(Executed):
         return F.gelu(self.down(x))
 
     def _enhance(self, z: torch.Tensor) -> torch.Tensor:
-        u: torch.Tensor = self.merge(reduce(torch.add, (branch(z) for branch in self.branches)))
-        return u
+        return self.merge(reduce(torch.add, (branch(z) for branch in self.branches)))
 
     def _widen(self, x: torch.Tensor) -> torch.Tensor:
         return F.gelu(self.up(x))
 
 
 class SeparableConv(nn.Module):
-    """Depthwise convolution within the slices, then along depth; batch norm, ReLU."""
+    """Depthwise convolution within the slices, then along depth; batch norm, ReLU.
+
+    Maps (B, D, gh, gw, h) to the same shape; the convolutions work on channels-last views of it.
+    """
 
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
-        self.in_slice = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
-        self.along_depth = nn.Conv2d(
-            width, width, (kernel, 1), padding=(kernel // 2, 0), groups=width
-        )
+        half = kernel // 2
+        self.in_slice = nn.Conv2d(width, width, kernel, padding=half, groups=width)
+        self.along_depth = nn.Conv2d(width, width, (kernel, 1), padding=(half, 0), groups=width)
         self.norm = nn.BatchNorm2d(width)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        """Map (B, D, gh, gw, h) to the same shape; the convolutions work on channels-last views of it."""
         v = self.in_slice(z.flatten(0, 1).permute(0, 3, 1, 2))  # (B*D, h, gh, gw)
         v = v.permute(0, 2, 3, 1).reshape(*z.shape[:2], -1, z.shape[-1])  # (B, D, N, h)
         v = torch.relu(self.norm(self.along_depth(v.permute(0, 3, 1, 2))))  # (B, h, D, N)
@@ -254,20 +239,21 @@ class SeparableConv(nn.Module):
 
 
 class DepthFourier(nn.Module):
-    """|IFFT3(w * FFT3(z) + b)| for w and b that depend on the depth frequency alone."""
+    """|IFFT3(w * FFT3(z) + b)| for w and b that depend on the depth frequency alone.
+
+    Maps (B, D, gh, gw, h) to the same shape.
+    Raises: ValueError in forward if D is not the depth that the weights were made for.
+    """
 
     def __init__(self, depth: int) -> None:
         super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(depth)), nn.Parameter(torch.ones(depth))
+        self.weight = nn.Parameter(torch.ones(depth))
+        self.bias = nn.Parameter(torch.ones(depth))
         steps = torch.arange(depth)
         self.offset: torch.Tensor
         self.register_buffer("offset", (steps[:, None] - steps[None, :]) % depth, persistent=False)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        """Map (B, D, gh, gw, h) to the same shape.
-
-        Raises: ValueError if D is not the depth that the weights were made for.
-        """
         depth = len(self.weight)
         if z.shape[1] != depth:
             hint = "one Fourier weight per slice: give patches of the training depth"
@@ -276,31 +262,32 @@ class DepthFourier(nn.Module):
             exact = torch.promote_types(z.dtype, torch.float32)
             kernel, impulse = torch.fft.ifft(torch.stack([self.weight, self.bias]).to(exact))
             circulant = torch.cat([kernel.real[self.offset], kernel.imag[self.offset]])  # (2D, D)
-            parts = (circulant @ z.to(exact).flatten(2)).reshape(
-                -1, 2 * depth, *z.shape[2:]
-            )  # (B, 2D, gh, gw, h)
+            parts = circulant @ z.to(exact).flatten(2)
+            parts = parts.reshape(-1, 2 * depth, *z.shape[2:])  # (B, 2D, gh, gw, h)
             parts[:, :, 0, 0] += torch.cat([impulse.real, impulse.imag])[:, None]
             return torch.complex(parts[:, :depth], parts[:, depth:]).abs().to(z.dtype)
 
 
 class StageLink(nn.Module):
-    """Mixes in the features of the previous stage, and leaves the result for the next."""
+    """Mixes in the features of the previous stage, and leaves the result for the next.
+
+    Maps (B, D, gh, gw, h) to the same shape.
+    """
 
     def __init__(self, width: int, stage: int, memory: StageMemory, *, pyramid: bool) -> None:
         super().__init__()
-        self.stage, self.memory = stage, memory
-        transform = (
-            nn.Conv2d(width // 2, width, 3, stride=2, padding=1)
-            if pyramid
-            else nn.Conv2d(width, width, 1)
-        )
+        self.stage = stage
+        self.memory = memory
+        if pyramid:
+            transform = nn.Conv2d(width // 2, width, 3, stride=2, padding=1)
+        else:
+            transform = nn.Conv2d(width, width, 1)
         self.first_transform = None if stage else transform
         self.transform = transform if stage else None
         self.mix = nn.Linear(2 * width, width)
 
     def forward(self, u: torch.Tensor) -> torch.Tensor:
-        """Map (B, D, gh, gw, h) to the same shape."""
-        g: torch.Tensor = self.mix(torch.cat([u, self._recall(u)], dim=-1))
+        g = self.mix(torch.cat([u, self._recall(u)], dim=-1))
         self.memory.features[self.stage] = g
         return g
 
@@ -310,19 +297,15 @@ class StageLink(nn.Module):
             assert self.first_transform.bias is not None
             return self.first_transform.bias.to(u.dtype).expand_as(u)  # T of zeros
         previous = self.memory.features[self.stage - 1]
-        t: torch.Tensor = self.transform(
-            previous.flatten(0, 1).permute(0, 3, 1, 2)
-        )  # (B*D, h, gh, gw)
+        t = self.transform(previous.flatten(0, 1).permute(0, 3, 1, 2))  # (B*D, h, gh, gw)
         return t.permute(0, 2, 3, 1).reshape(u.shape)
 
 
 def _without_autocast(device: str) -> AbstractContextManager[object]:
     """Switch autocast off, where the kind of device has it (``meta`` has not)."""
-    return (
-        torch.autocast(device, enabled=False)
-        if torch.amp.is_autocast_available(device)
-        else nullcontext()
-    )
+    if torch.amp.is_autocast_available(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
 
 
 def _is_pyramid(backbone: HasSites) -> bool:

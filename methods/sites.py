@@ -18,16 +18,12 @@ from torch import nn
 
 
 class Role(StrEnum):
-    """What a site is; the module found there maps tokens to tokens unless said otherwise."""
+    """What a site is; its module maps tokens to tokens unless said otherwise."""
 
-    PROMPT = (
-        "prompt"  # entry of the token stream of the first stage; tokens may be put in front here
-    )
+    PROMPT = "prompt"  # where tokens may be put in front of the stream that enters the first stage
     BLOCK = "block"  # a whole transformer block
-    ATTN_BRANCH = (
-        "attn_branch"  # the residual branch norm1 -> attention; its output is added to the stream
-    )
-    MLP_BRANCH = "mlp_branch"  # the residual branch norm2 -> MLP; its output is added to the stream
+    ATTN_BRANCH = "attn_branch"  # norm1 -> attention; its output is added to the stream
+    MLP_BRANCH = "mlp_branch"  # norm2 -> MLP; its output is added to the stream
     ATTN = "attn"  # attention alone, on normalised tokens
     MLP = "mlp"  # the MLP alone, on normalised tokens
     QKV = "qkv"  # Linear E -> 3E, rows ordered query, key, value
@@ -40,7 +36,7 @@ class Role(StrEnum):
 
 @dataclass
 class VolumeShape:
-    """The shape of the volume in the current forward pass, one object shared by backbone and injected modules."""
+    """The volume's shape in the current forward pass; backbone and methods share one object."""
 
     batch: int = 0
     depth: int = 0
@@ -50,7 +46,7 @@ class VolumeShape:
 
 @dataclass(frozen=True)
 class TokenLayout:
-    """How the tokens of one stage lie in the volume."""
+    """Where the tokens of one stage are in the volume."""
 
     volume: VolumeShape
     downsample: int = 1  # how many times coarser than the first stage
@@ -82,7 +78,7 @@ class Site:
 
     @property
     def module(self) -> nn.Module:
-        """The module that is at this site now (a method may have wrapped the original)."""
+        """The module that is at this site now: the original or what a method has put there."""
         return self.parent.get_submodule(self.name)
 
 
@@ -94,17 +90,11 @@ class HasSites(Protocol):
     width: int  # E of the first stage
     sites: tuple[Site, ...]
     volume: VolumeShape
-    frozen_modules: tuple[nn.Module, ...]  # stay in evaluation mode whatever is called
+    frozen_modules: tuple[nn.Module, ...]  # `train` leaves them in evaluation mode
     training: bool
 
-    def modules(self) -> Iterator[nn.Module]:
-        """As in `nn.Module`."""
-        ...
+    def modules(self) -> Iterator[nn.Module]: ...
 
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """As in `nn.Module`."""
-        ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
 
-    def train(self, mode: bool = True) -> object:
-        """As in `nn.Module`, but for the frozen modules."""
-        ...
+    def train(self, mode: bool = True) -> object: ...

@@ -1,8 +1,7 @@
 """The only code that swaps modules, freezes and thaws.
 
-A site names its place by the parent module object, never by a path, so a place stays valid when
-something around it was
-wrapped: two methods, or one method at two roles of a block, compose.
+A site names its place by the parent module object, never by a path. So a place stays valid when
+something around it was wrapped: two methods, or one method at two roles of a block, compose.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class Mergeable(nn.Module, ABC):
 
 
 def freeze(backbone: HasSites) -> None:
-    """Take every parameter's gradient away and keep the present modules in evaluation mode from now on."""
+    """Freeze every parameter, and keep the present modules in evaluation mode from now on."""
     for parameter in backbone.parameters():
         parameter.requires_grad_(False)
     backbone.frozen_modules = tuple(backbone.modules())[1:]  # all but itself
@@ -49,7 +48,7 @@ def replace(site: Site, module: nn.Module) -> None:
 
 
 def wrap(site: Site, make: Callable[[nn.Module], nn.Module]) -> None:
-    """Put ``make(what is there now)`` at a site."""
+    """Replace the module at a site by ``make(module)``."""
     replace(site, make(site.module))
 
 

@@ -2,8 +2,8 @@
 
 Reference: Jia et al., Visual Prompt Tuning, ECCV 2022, arXiv 2203.12119, equations 4-8.
 
-    shallow:  [.., x_1] = block_1([p, x_0]),  [.., x_i] = block_i([.., x_(i-1)])     one set of prompts travels along
-    deep:     [ _, x_i] = block_i([p_(i-1), x_(i-1)])                                new prompts for every block
+    shallow:  [.., x_1] = block_1([p, x_0]),  [.., x_i] = block_i([.., x_(i-1)])  p travels along
+    deep:     [ _, x_i] = block_i([p_(i-1), x_(i-1)])                            new p per block
 
 Prompts start uniform in (-v, v), v^2 = 6 / (3 * patch^2 + E), with E of the first stage for all
 stages, and get no position embedding. In a windowed backbone every window sees all prompts, and
@@ -29,8 +29,13 @@ from methods.base import Method, MethodInfo, find_sites
 from methods.settings import RATE, at_least, setting
 from methods.sites import HasSites, Role
 
-PAPER = "Jia et al., Visual Prompt Tuning, ECCV 2022"
-URL = "https://arxiv.org/abs/2203.12119"
+INFO = partial(
+    MethodInfo,
+    paper="Jia et al., Visual Prompt Tuning, ECCV 2022",
+    url="https://arxiv.org/abs/2203.12119",
+    identity_at_init=False,
+    identity_note="random prompts take part in every attention from the start",
+)
 
 
 @dataclass(frozen=True)
@@ -40,22 +45,12 @@ class VptShallow(Method):
     n_prompts: int = setting(10, "number of prompt tokens", at_least(1), choices=(5, 10, 50, 100))
     dropout: float = setting(0.0, "dropout on the prompts", RATE, choices=(0.0, 0.1))
 
-    info: ClassVar[MethodInfo] = MethodInfo(
-        name="vpt_shallow",
-        title="VPT-shallow",
-        paper=PAPER,
-        url=URL,
-        roles=(Role.PROMPT,),
-        identity_at_init=False,
-        identity_note="random prompts take part in every attention from the start",
-    )
+    info: ClassVar[MethodInfo] = INFO("vpt_shallow", "VPT-shallow", roles=(Role.PROMPT,))
 
     def inject(self, backbone: HasSites) -> None:
-        """Put the prompts in front of the token stream."""
-        limit = _init_limit(backbone)
         for site in find_sites(backbone, Role.PROMPT):
-            prompts = Prompts(self.n_prompts, site.width, limit, self.dropout)
-            surgery.wrap(site, partial(PromptEntry, prompts))
+            prompts = Prompts(self.n_prompts, site.width, _limit(backbone), self.dropout)
+            surgery.replace(site, PromptEntry(prompts, site.module))
 
     def expected_tuned(self, backbone: HasSites) -> int:
         """Return prompts * width of the first stage."""
@@ -64,29 +59,19 @@ class VptShallow(Method):
 
 @dataclass(frozen=True)
 class VptDeep(Method):
-    """Every block gets prompts of its own; what becomes of them is dropped after the block."""
+    """Every block gets prompts of its own; their outputs are dropped after the block."""
 
     n_prompts: int = setting(
         10, "number of prompt tokens of every block", at_least(1), choices=(5, 10, 50, 100)
     )
     dropout: float = setting(0.0, "dropout on the prompts", RATE, choices=(0.0, 0.1))
 
-    info: ClassVar[MethodInfo] = MethodInfo(
-        name="vpt_deep",
-        title="VPT-deep",
-        paper=PAPER,
-        url=URL,
-        roles=(Role.BLOCK,),
-        identity_at_init=False,
-        identity_note="random prompts take part in every attention from the start",
-    )
+    info: ClassVar[MethodInfo] = INFO("vpt_deep", "VPT-deep", roles=(Role.BLOCK,))
 
     def inject(self, backbone: HasSites) -> None:
-        """Put prompts in front of the tokens of every block."""
-        limit = _init_limit(backbone)
         for site in find_sites(backbone, Role.BLOCK):
-            prompts = Prompts(self.n_prompts, site.width, limit, self.dropout)
-            surgery.wrap(site, partial(PromptedBlock, prompts))
+            prompts = Prompts(self.n_prompts, site.width, _limit(backbone), self.dropout)
+            surgery.replace(site, PromptedBlock(prompts, site.module))
 
     def expected_tuned(self, backbone: HasSites) -> int:
         """Return prompts * width, summed over the blocks."""
@@ -94,7 +79,7 @@ class VptDeep(Method):
 
 
 class Prompts(nn.Module):
-    """P learnt tokens of width E, put in front of a sequence."""
+    """P learnt tokens of width E: maps a sequence (B*D, N, E) to (B*D, P+N, E)."""
 
     def __init__(self, n_prompts: int, width: int, limit: float, dropout: float) -> None:
         super().__init__()
@@ -102,35 +87,32 @@ class Prompts(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B*D, N, E) to (B*D, P+N, E)."""
         return torch.cat([self.dropout(self.tokens.expand(x.shape[0], -1, -1)), x], dim=1)
 
 
 class PromptEntry(nn.Module):
-    """The prompts enter and stay."""
+    """The prompts enter and stay: (B*D, N, E) to (B*D, P+N, E)."""
 
     def __init__(self, prompts: Prompts, inner: nn.Module) -> None:
         super().__init__()
-        self.prompts, self.inner = prompts, inner
+        self.prompts = prompts
+        self.inner = inner
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B*D, N, E) to (B*D, P+N, E)."""
-        y: torch.Tensor = self.prompts(self.inner(x))
-        return y
+        return self.prompts(self.inner(x))
 
 
 class PromptedBlock(nn.Module):
-    """The prompts take part in one block and are cut off behind it."""
+    """The prompts take part in one block and are cut off behind it: (B*D, N, E) to the same."""
 
     def __init__(self, prompts: Prompts, block: nn.Module) -> None:
         super().__init__()
-        self.prompts, self.block = prompts, block
+        self.prompts = prompts
+        self.block = block
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B*D, N, E) to the same shape."""
-        y: torch.Tensor = self.block(self.prompts(x))
-        return y[:, self.prompts.tokens.shape[1] :]
+        return self.block(self.prompts(x))[:, self.prompts.tokens.shape[1] :]
 
 
-def _init_limit(backbone: HasSites) -> float:
+def _limit(backbone: HasSites) -> float:
     return math.sqrt(6 / (3 * backbone.patch_size**2 + backbone.width))
