@@ -31,6 +31,7 @@ DECODERS: dict[str, str] = {  # name -> "module:function"
 
 
 def _describe(name: str, what: str, n_million: float, *facts: Any) -> BackboneInfo:
+    """Return an entry; ``facts`` are the reference, the multiple, the family and the decoder."""
     return BackboneInfo(name, f"{what} ({n_million} M parameters)", *facts)
 
 

@@ -137,9 +137,8 @@ def test_nothing_in_front_of_the_first_tuned_site_is_part_of_a_graph(backbone):
 
     paper = build(backbone)
     apply_method(paper, methods.build("linear"), seed=0, also_train="paper")
-    assert set(record_streams(paper)) == {
-        backbone == "tiny_vit"
-    }  # a position embedding lies in front of all
+    has_position_embedding = backbone == "tiny_vit"  # in front of all blocks
+    assert set(record_streams(paper)) == {has_position_embedding}
 
 
 def test_unknown_settings_are_one_sentence():
