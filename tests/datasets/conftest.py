@@ -3,11 +3,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 
-from datasets.phantoms.files import build_geometry
+from datasets.base import SpacingMm
+from tests.datasets.roots.build import save as save_case_file
 
 SHAPE = (6, 8, 10)  # (D, H, W), all different so that a swapped axis shows
 SPACING_MM = (3.0, 2.0, 1.0)
@@ -15,13 +15,10 @@ CHANNELS = ("flair", "t1ce", "t1", "t2")
 
 
 def save_volume(
-    path: Path, array: np.ndarray, codes: str = "LPS", spacing_mm: tuple[float, ...] = SPACING_MM
+    path: Path, array: np.ndarray, codes: str = "LPS", spacing_mm: SpacingMm = SPACING_MM
 ) -> Path:
     """Store a canonical array (D, H, W) in a file whose axes have the codes."""
-    geometry = build_geometry(array.shape, codes, (spacing_mm[0], spacing_mm[1], spacing_mm[2]))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(geometry.to_stored(array), geometry.affine), path)
-    return path
+    return save_case_file(path, array, codes, spacing_mm)
 
 
 @pytest.fixture

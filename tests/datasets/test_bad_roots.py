@@ -1,4 +1,4 @@
-"""What comes of each root in `bad_roots.py`: an error, a warning or nothing, to the last word."""
+"""Each root of `tests.datasets.roots` gives an error, a warning or nothing, to the last word."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from datasets.base import BadCasesError, DataError
 from datasets.prepared.prepare import prepare
 from datasets.volumes.checking import check_dataset
 from datasets.volumes.reading import read_image, read_label
-from tests.datasets.bad_roots import (
+from tests.datasets.roots import file_names, geometry, unreadable, voxel_values, whole_root
+from tests.datasets.roots.build import (
     SCENARIOS,
     SPACING_MM,
     label_of,
@@ -23,8 +24,9 @@ from tests.datasets.bad_roots import (
     volume_of,
 )
 
+THEMES = (file_names, geometry, unreadable, voxel_values, whole_root)  # they fill SCENARIOS
 OUTCOMES: dict[str, list[str]] = {}
-for line in Path(__file__).with_name("bad_roots.txt").read_text().splitlines():
+for line in Path(__file__).with_name("roots").joinpath("outcomes.txt").read_text().splitlines():
     if line.startswith("    "):
         OUTCOMES[next(reversed(OUTCOMES))].append(line.strip())
     elif line and not line.startswith("#"):
@@ -62,6 +64,8 @@ def spell_out(sentence: str, dataset: str, root: Path) -> str:
 
 
 def test_every_scenario_has_an_outcome() -> None:
+    themes = {make.__module__ for _, make in SCENARIOS.values()}
+    assert themes == {theme.__name__ for theme in THEMES}
     assert set(OUTCOMES) == set(SCENARIOS)
     assert len(OUTCOMES) >= 80
 
@@ -81,7 +85,7 @@ def test_outcome_is_exact(name: str, tmp_path: Path) -> None:
     "name", [name for name, lines in OUTCOMES.items() if not lines[0].startswith("refused")]
 )
 def test_preparation_stops_at_the_same_cases(name: str, tmp_path: Path) -> None:
-    """What `data check` calls an error a run refuses, with all cases named; a warning it lives with."""
+    """A run refuses all cases for which `data check` has an error, and accepts warnings."""
     dataset_name, make = SCENARIOS[name]
     root = tmp_path / "data"
     root.mkdir()

@@ -53,7 +53,8 @@ def test_build_names_a_root_that_is_missing_or_empty(name: str, tmp_path: Path) 
 
 
 def test_import_is_light_and_silent() -> None:
-    code = "import sys, datasets, datasets.base; print(*({'numpy', 'nibabel', 'torch', 'monai'} & set(sys.modules)))"
+    heavy = "{'numpy', 'nibabel', 'torch', 'monai'}"
+    code = f"import sys, datasets, datasets.base; print(*({heavy} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -21,7 +21,8 @@ from datasets.base import BadCasesError, Dataset
 from datasets.layouts import discovery
 from datasets.layouts.discovery import iter_files
 from datasets.splits.rule import split_cases
-from tests.datasets.bad_roots import kidney, three_cases_each_with_its_fault
+from tests.datasets.roots.build import kidney
+from tests.datasets.roots.unreadable import three_cases_each_with_its_fault
 
 FAULTY = ["BraTS20_Training_002", "BraTS20_Training_003", "BraTS20_Training_004"]
 AS_IT_IS = DataSpec()

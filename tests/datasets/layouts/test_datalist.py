@@ -1,4 +1,4 @@
-"""A user's own data set: what a datalist may say, what it means, and what is wrong with one, to the last word."""
+"""A user's own data set: forms of a datalist, their meaning, and faults, to the last word."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from datasets.layouts.datalist import Datalist
 from datasets.prepared.prepare import prepare
 from datasets.volumes.checking import check_dataset
 from datasets.volumes.reading import read_image, read_label
-from tests.datasets.bad_roots import save, save_stored, scan, truth
+from tests.datasets.roots.build import save, save_stored, scan, truth
 
 Save = Callable[..., Path]
 TWO = [
@@ -136,55 +136,46 @@ BAD = {
     ),
     "no_json": (
         "{training: ",
-        "{where}: Invalid JSON: key must be a string at line 1 column 2 (docs/data.md has an example)",
+        "{where}: Invalid JSON: key must be a string at line 1 column 2 {hint}",
     ),
-    "no_labels": (
-        {"labels": None},
-        "{where}: labels: Field required (docs/data.md has an example)",
-    ),
-    "no_modality": (
-        {"modality": None},
-        "{where}: modality: Field required (docs/data.md has an example)",
-    ),
-    "no_training": (
-        {"training": []},
-        "{where}: training: must list a case, got none (docs/data.md has an example)",
-    ),
+    "no_labels": ({"labels": None}, "{where}: labels: Field required {hint}"),
+    "no_modality": ({"modality": None}, "{where}: modality: Field required {hint}"),
+    "no_training": ({"training": []}, "{where}: training: must list a case, got none {hint}"),
     "no_label": (
         {"training": [TWO[0], {"image": "i/b.nii.gz"}]},
-        "{where}: training.1.label: Field required (docs/data.md has an example)",
+        "{where}: training.1.label: Field required {hint}",
     ),
     "one_class": (
         {"labels": {"0": "background"}, "regions": None},
-        "{where}: labels: must have a background of value 0 and a class beside it, got {{'0': 'background'}} "
-        "(docs/data.md has an example)",
+        "{where}: labels: must have a background of value 0 and a class beside it, got "
+        "{{'0': 'background'}} {hint}",
     ),
     "no_background": (
         {"labels": {"1": "spleen", "5": "lesion"}},
         "{where}: labels: must have a background of value 0 and a class beside it, got "
-        "{{'1': 'spleen', '5': 'lesion'}} (docs/data.md has an example)",
+        "{{'1': 'spleen', '5': 'lesion'}} {hint}",
     ),
     "unknown_value": (
         {"regions": {"organ": [1, 7]}},
-        "{where}: regions: 'organ' must be values of the labels [0, 1, 5], got [1, 7] (docs/data.md has an example)",
+        "{where}: regions: 'organ' must be values of the labels [0, 1, 5], got [1, 7] {hint}",
     ),
     "misspelt": (
         {"region": {"organ": [1]}},
-        "{where}: unknown key 'region' (did you mean 'regions'?) (docs/data.md has an example)",
+        "{where}: unknown key 'region' (did you mean 'regions'?) {hint}",
     ),
     "empty_window": (
         {"window": {"low_hu": 3, "high_hu": 3, "mean_hu": 0, "std_hu": 1}},
-        "{where}: window: window: must have low < high and a positive standard deviation, got Window(low_hu=3.0, "
-        "high_hu=3.0, mean_hu=0.0, std_hu=1.0) (docs/data.md has an example)",
+        "{where}: window: window: must have low < high and a positive standard deviation, "
+        "got Window(low_hu=3.0, high_hu=3.0, mean_hu=0.0, std_hu=1.0) {hint}",
     ),
     "window_of_mri": (
         {"modality": "MRI", "window": {"low_hu": 0, "high_hu": 3, "mean_hu": 1, "std_hu": 1}},
-        "{where}: window: is of Hounsfield units, got modality MRI (docs/data.md has an example)",
+        "{where}: window: is of Hounsfield units, got modality MRI {hint}",
     ),
     "public_name": (
         {"name": "BraTS"},
-        "{where}: name: 'brats' is the name of a public data set (give it another \"name\", or use --datasets brats "
-        "--data-root {root})",
+        "{where}: name: 'brats' is the name of a public data set (give it another \"name\", "
+        "or use --datasets brats --data-root {root})",
     ),
     "twice": (
         {"training": [TWO[0], TWO[0]]},
@@ -192,14 +183,15 @@ BAD = {
     ),
     "bad_id": (
         {"training": [TWO[0] | {"id": "../x"}]},
-        "{where}: training.0.id: must be letters, digits, '.', '_' and '-', got '../x' (docs/data.md has an example)",
+        "{where}: training.0.id: must be letters, digits, '.', '_' and '-', got '../x' {hint}",
     ),
     "too_few_files": (
         {
             "modality": {"0": "a", "1": "b", "2": "c"},
             "training": [TWO[0] | {"image": ["i/a.nii.gz"] * 2}],
         },
-        "{where}: image: must name a file for each of a, b, c, or one with a 4th axis, got 2, the first i/a.nii.gz",
+        "{where}: image: must name a file for each of a, b, c, or one with a 4th axis, "
+        "got 2, the first i/a.nii.gz",
     ),
 }
 
@@ -214,7 +206,8 @@ def test_a_bad_datalist_is_one_sentence(
         write(tmp_path, **changes)
     elif changes is not None:
         file.write_text(changes)
-    expected = sentence.format(where=f"datalist: {file}", root=tmp_path)
+    hint = "(docs/data.md has an example)"
+    expected = sentence.format(where=f"datalist: {file}", root=tmp_path, hint=hint)
     assert main(["data", "check", "--datasets", str(file)]) == 2
     assert capsys.readouterr().err == f"error: {expected}\n"
     with pytest.raises(ValueError, match="datalist: ") as caught:

@@ -91,7 +91,8 @@ def test_kits_lists_unlabelled_cases_and_names_missing_images(tmp_path: Path) ->
     touch(tmp_path, "data/case_00002/segmentation.nii.gz")
     with pytest.raises(
         DataError,
-        match=r"kits: case case_00002 has no ct volume in .*case_00002 \(looked for .*imaging.*download",
+        match=r"kits: case case_00002 has no ct volume in .*case_00002 "
+        r"\(looked for .*imaging.*download",
     ):
         Kits(tmp_path).find_cases()
 

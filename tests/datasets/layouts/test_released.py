@@ -1,4 +1,4 @@
-"""Every release in the layout in which people have it: release, count, channels, labels, regions; and its check."""
+"""Every release in its usual layout: what is found, read and checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In the CT phantoms a single voxel tells no lesion from its mimics, and where a thing lies does."""
+"""In the CT phantoms the place of a voxel tells a lesion from its mimics, its value does not."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def draw_scenes(name: str) -> list[tuple[Patient, np.ndarray]]:
 
 @pytest.mark.parametrize("name", ["kits", "lits"])
 def test_no_single_voxel_tells_a_lesion_from_its_mimics(name):
-    """The chance that a lesion's voxel is brighter than a mimic's is a half, in the mean over patients.
+    """A lesion's voxel is brighter than a mimic's with a chance of a half, in the mean of patients.
 
     One patient's chance scatters by 0.12 about it, since a texture has few independent patches in a
     lesion; the mean of 24 by 0.025, of which 0.06 is more than twice. Voxels at a border hold both

@@ -17,7 +17,13 @@ from datasets.prepared.intensity import scale_mri
 from datasets.prepared.prepare import prepare
 
 SMALL = (16, 32, 32)
+BRATS_FILES = {
+    f"BraTS20_Training_001/BraTS20_Training_001_{role}.nii.gz"
+    for role in ("flair", "t1", "t1ce", "t2", "seg")
+}
+KITS_FILES = {"case_00000/imaging.nii.gz", "case_00000/segmentation.nii.gz", "kits.json"}
 BATCH = "media/nas/01_Datasets/CT/LITS/Training Batch 1"
+LITS_FILES = {f"{BATCH}/volume-0.nii", f"{BATCH}/segmentation-0.nii"}
 
 
 def hash_files(root: Path) -> dict[str, str]:
@@ -49,13 +55,11 @@ def test_real_loader_reads_back_what_was_drawn(name: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "files", "codes", "spacing_mm"),
     [
-        ("brats", {f"BraTS20_Training_001/BraTS20_Training_001_{role}.nii.gz" for role in
-                   ("flair", "t1", "t1ce", "t2", "seg")}, "LPS", (1.0, 1.0, 1.0)),
-        ("kits", {"case_00000/imaging.nii.gz", "case_00000/segmentation.nii.gz", "kits.json"}, "IPL",
-         (3.0, 0.78125, 0.78125)),
-        ("lits", {f"{BATCH}/volume-0.nii", f"{BATCH}/segmentation-0.nii"}, "LPS", (0.765625, 0.765625, 1.0)),
+        ("brats", BRATS_FILES, "LPS", (1.0, 1.0, 1.0)),
+        ("kits", KITS_FILES, "IPL", (3.0, 0.78125, 0.78125)),
+        ("lits", LITS_FILES, "LPS", (0.765625, 0.765625, 1.0)),
     ],
-)  # fmt: skip
+)
 def test_layout_is_that_of_the_release(
     name: str, files: set[str], codes: str, spacing_mm: tuple[float, ...], tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""The folder of prepared cases: kept, renewed, resumed after a kill, shared by processes, refused if too large."""
+"""The folder of prepared cases: kept, renewed, resumed, shared, refused if too large."""
 
 from __future__ import annotations
 
@@ -147,7 +147,8 @@ def test_too_little_room_is_said_before_anything_is_written(
     dataset = Brats(brats_root)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(capacity.shutil, "disk_usage", lambda folder: usage(10, 0, 6 * 480 * 9 - 1))
-    message = r"brats: preparing takes up to 0.0 GiB below .*cache/brats, which has 0.0 GiB free \(make room"
+    message = r"brats: preparing takes up to 0.0 GiB below .*cache/brats, which has 0.0 GiB free \("
+    message += "make room"
     with pytest.raises(DataError, match=message):
         prepare(dataset, dataset.find_cases(), tmp_path / "cache")
     assert not ready_folders(tmp_path / "cache")

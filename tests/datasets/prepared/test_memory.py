@@ -1,4 +1,4 @@
-"""Memory: preparing takes less than four times the float32 size, reading patches leaves nothing behind."""
+"""Memory: preparing takes less than four times the float32 size, reading patches keeps nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datasets.kits import Kits
 from datasets.prepared.case import PreparedCase
 from datasets.prepared.patches import PatchDataset
 from datasets.prepared.prepare import prepare
-from tests.datasets.bad_roots import kidney
+from tests.datasets.roots.build import kidney
 
 SHAPE = (96, 160, 160)
 FLOAT32_BYTES = 4 * int(np.prod(SHAPE))
@@ -22,7 +22,7 @@ FLOAT32_BYTES = 4 * int(np.prod(SHAPE))
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float64])
 def test_preparing_takes_less_than_four_times_the_float32_size(dtype: type, tmp_path: Path) -> None:
-    """NumPy reports its arrays to tracemalloc, and the file's blocks are bytes, so that all of the volume is seen."""
+    """NumPy reports its arrays to tracemalloc, and the file's blocks are bytes: all is counted."""
     folder = tmp_path / "kits19" / "case_00001"
     folder.mkdir(parents=True)
     image = np.random.default_rng(0).integers(-100, 100, SHAPE).astype(dtype)

@@ -1,4 +1,4 @@
-"""One kidney stored in many ways: what training sees is the same, and a prediction lies on each file's own grid."""
+"""One kidney stored in many ways: training sees the same, predictions have each file's own grid."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ORIGIN_MM = (-101.5, 33.25, 1200.0)
 
 
 def write_copy(root: Path, copy: str, *, compress: bool = True) -> Path:
-    """Write a body with a kidney and a tumour, nothing symmetric; the oblique copy is LPS, tilted by 10 degrees."""
+    """Write a body with a kidney and a tumour, not symmetric; the oblique copy is tilted LPS."""
     rng = np.random.default_rng(3)
     image = np.full(SHAPE, -1000, dtype=np.int16)
     image[1:13, 2:15, 3:21] = rng.integers(-200, 300, (12, 13, 18))
@@ -104,7 +104,7 @@ def test_what_is_written_back_overlays_the_input(copy: str, compress: bool, tmp_
 
 
 def test_values_are_those_of_the_release(tmp_path: Path) -> None:
-    """Enhancing tumour is 4 up to BraTS 2021 and 3 in BraTS 2023 and in the Decathlon, where oedema is 1."""
+    """Enhancing tumour is 4 up to BraTS 2021, 3 in BraTS 2023 and the Decathlon."""
     source = tmp_path / "image.nii.gz"
     header = nib.Nifti1Header()
     header["descrip"], header["cal_max"] = b"T1", 900

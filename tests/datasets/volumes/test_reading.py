@@ -43,7 +43,7 @@ def test_every_orientation_reads_the_same(
 def test_kits_file_with_explicit_affine_reads_equal(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    """Written by hand, without our writer: (z, y, x) stored from head to feet, front to back, right to left."""
+    """Written by hand: (z, y, x) stored from head to feet, front to back, right to left."""
     canonical = rng.integers(-1000, 1000, SHAPE).astype(np.int16)
     affine = np.zeros((4, 4))
     affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = -3.0, -2.0, -1.0, 1.0
@@ -130,7 +130,8 @@ def test_intensities_are_finite(value: float, tmp_path: Path, save: Save) -> Non
     path = save(tmp_path / "i.nii", volume)
     with pytest.raises(
         DataError,
-        match=r"i\.nii: intensities must be finite, found NaN or infinity at 1 of 480 voxels of case c1",
+        match=r"i\.nii: intensities must be finite, found NaN or infinity at "
+        "1 of 480 voxels of case c1",
     ):
         read_image(make_case(path))
 
