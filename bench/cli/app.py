@@ -85,8 +85,7 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, _, rest = super().resolve_command(ctx, args)
-        assert name is not None
-        return name, load_command(name), rest
+        return name, load_command(str(name)), rest
 
 
 def load_command(name: str) -> Any:

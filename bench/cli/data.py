@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from typer import Option
 
 import datasets as registry
-from bench.cli.terminal import EXIT_DONE, EXIT_FAILED, case_progress
+from bench.cli.terminal import EXIT_FAILED, SYNTHETIC, case_progress
 from bench.grid.cells import parse_names
 from bench.grid.sources import check_exclude
 from datasets.base import Dataset, NoCasesError
@@ -50,15 +50,10 @@ def demo(
         if dataset not in (None, name):
             rule = f"layout '{layout}' is one of {name}"
             raise ValueError(f"phantom: {rule}, got data set {dataset}")
+    shape = FULL_SHAPE if full_size else DEMO_SHAPE
     with case_progress(console) as on_case:
-        write_phantoms(
-            layout or name,
-            out,
-            cases,
-            seed=seed,
-            shape=FULL_SHAPE if full_size else DEMO_SHAPE,
-            on_case=partial(on_case, "writing"),
-        )
+        on_written = partial(on_case, "writing")
+        write_phantoms(layout or name, out, cases, seed=seed, shape=shape, on_case=on_written)
     console.print(
         f"wrote {cases} synthetic cases; use them with --datasets {name} --data-root {out}",
         soft_wrap=True,
@@ -90,12 +85,12 @@ def check(
             on_read = partial(on_case, f"reading {dataset.info.title}")
             checks.append(check_dataset(dataset, jobs, on_read))
     if json:
-        typer.echo(_format_json(checks))
+        typer.echo(dumps([_record(each) for each in checks], indent=1))
     else:
         for each in checks:
             _print_findings(each, Console())
-    passed = all(each.passed for each in checks)
-    raise typer.Exit(EXIT_DONE if passed else EXIT_FAILED)
+    if not all(each.passed for each in checks):
+        raise typer.Exit(EXIT_FAILED)
 
 
 @data.command()
@@ -156,10 +151,10 @@ def _print_findings(findings: Findings, console: Console) -> None:
     found = findings.discovery
     n_unlabelled = len(found.unlabelled)
     n_cases = len(found.cases)
-    synthetic = " (SYNTHETIC phantoms)" if findings.synthetic else ""
     lines = [
         f"[bold]{escape(findings.info.title)}[/] in {escape(str(findings.root))}: {n_cases} cases, "
-        f"{n_cases - n_unlabelled} with a label, {findings.n_bytes / MIB:,.1f} MiB read{synthetic}"
+        f"{n_cases - n_unlabelled} with a label, {findings.n_bytes / MIB:,.1f} MiB read"
+        f"{SYNTHETIC[findings.synthetic]}"
     ]
     if found.runner_up:
         lines.append(f"runner-up by the names of the files: {escape(found.runner_up)}")
@@ -182,25 +177,17 @@ def _problems_table(findings: Findings) -> Table:
     table.add_column("what")
     table.add_column("sentence", overflow="fold")
     for problem in findings.problems:
-        kind = "[yellow]warning[/]" if problem.is_warning else "[red]error[/]"
-        table.add_row(escape(problem.case), kind, escape(problem.message))
+        level = "[yellow]warning[/]" if problem.is_warning else "[red]error[/]"
+        table.add_row(escape(problem.case), level, escape(problem.message))
     return table
-
-
-def _format_json(checks: list[Findings]) -> str:
-    return json.dumps([_record(each) for each in checks], indent=1)
 
 
 def _record(findings: Findings) -> dict[str, Any]:
     found = findings.discovery
-    problems = [
-        {
-            "case": each.case,
-            "level": "warning" if each.is_warning else "error",
-            "message": each.message,
-        }
-        for each in findings.problems
-    ]
+    problems = []
+    for each in findings.problems:
+        level = "warning" if each.is_warning else "error"
+        problems.append({"case": each.case, "level": level, "message": each.message})
     return {
         "dataset": findings.info.name,
         "release": findings.info.release,

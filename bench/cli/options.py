@@ -16,11 +16,17 @@ from typer import Option
 from methods.execution import Execution
 
 T = TypeVar("T")
+KEYWORD = Parameter.KEYWORD_ONLY
 
 
 def option(default: T | EllipsisType, help: str, *, at_least: int | None = None) -> T:
     """Declare an option of a command as a dataclass field; ``...``: it must be given."""
     return cast(T, field(default=default, metadata={"help": help, "min": at_least}))
+
+
+def flag(help: str) -> bool:
+    """Declare an option without a value, which is off where it is not given."""
+    return option(False, help)
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Request:
     set: list[str] | None = option(
         None, "Any field of the protocol, as in --set train.lr=3e-4 (repeatable)."
     )
-    skip_bad_cases: bool = option(False, "Leave out cases that cannot be used, and record them.")
+    skip_bad_cases: bool = flag("Leave out cases that cannot be used, and record them.")
     out: Path = option(Path("results"), "Where runs, phantoms and prepared data are kept.")
 
 
@@ -67,9 +73,7 @@ class ComputeRequest:
     slices_per_chunk: int = option(
         0, "Slices that go through the backbone at once; 0 = all. Saves memory.", at_least=0
     )
-    checkpointing: bool = option(
-        False, "Compute activations twice instead of keeping them. Saves memory."
-    )
+    checkpointing: bool = flag("Compute activations twice instead of keeping them. Saves memory.")
 
     @property
     def execution(self) -> Execution:
@@ -96,9 +100,7 @@ class TuneRequest:
     trial_epochs: int | None = option(
         None, "Epochs of a trial; default: those of a run, 10 for the demo.", at_least=1
     )
-    tune_per_fold: bool = option(
-        False, "A study for each fold; default: that of the first fold is used."
-    )
+    tune_per_fold: bool = flag("A study for each fold; default: that of the first fold is used.")
 
     @property
     def dimensions(self) -> list[str]:
@@ -107,7 +109,7 @@ class TuneRequest:
 
 
 def takes(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Turn a command's first parameters, a dataclass each, into one option a field."""
+    """Turn a command's first parameters, a dataclass each, into one option a field, for typer."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
@@ -122,8 +124,8 @@ def takes(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
         for kind in kinds:
             parameters += _list_parameters(kind)
         own = list(inspect.signature(command, eval_str=True).parameters.values())[len(kinds) :]
-        parameters += [item.replace(kind=Parameter.KEYWORD_ONLY) for item in own]
-        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # for typer
+        parameters += [item.replace(kind=KEYWORD) for item in own]
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         call.__annotations__ = {item.name: item.annotation for item in parameters}
         return call
 
@@ -143,7 +145,5 @@ def _list_parameters(kind: type) -> list[Parameter]:
         if item.metadata:
             names = [f"--{item.name.replace('_', '-')}"] if hint is bool else []
             default = Option(item.default, *names, **item.metadata)
-        parameters.append(
-            Parameter(item.name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)
-        )
+        parameters.append(Parameter(item.name, KEYWORD, default=default, annotation=hint))
     return parameters

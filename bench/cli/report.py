@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import methods
-from bench.cli.options import option, takes
+from bench.cli.options import flag, option, takes
 from bench.cli.terminal import print_tables
 from bench.grid.cells import split_list
 from bench.tracking.store import Store, open_store
@@ -24,7 +24,7 @@ from reports.formats import FORMATS
 from reports.formats.macros import format_macros
 from reports.page.page import format_page
 from reports.page.portfolio import PAGE, Contents, Portfolio, build_portfolio, name_files
-from reports.records.files import partial_of, replace_durably, write_durably
+from reports.records.files import write_durably
 from reports.records.run import RunResult
 from reports.records.slices import SLICES_FILE, CaseSlices, read_slices
 from reports.tables.build import ALL, MAIN, TUNING, ReportRequest, build_tables
@@ -50,9 +50,7 @@ class ReportOptions:
     )
     dataset: str | None = option(None, "Only this data set.")
     out: Path | None = option(None, "Write to this file (with --figures: folder).")
-    figures: bool = option(
-        False, "Tables in all formats, macros, pictures and the page into --out FOLDER."
-    )
+    figures: bool = flag("Tables in all formats, macros, pictures and the page into --out FOLDER.")
     versus: str = option("", "Test every method against this one.")
     spread: Literal["auto", "cases", "runs"] = option(
         "auto", "± over cases or over runs (folds and seeds); auto: runs where there are several."
@@ -66,10 +64,10 @@ class ReportOptions:
     reference: Path | None = option(
         None, "CSV of published numbers to put beside ours: dataset,method,quantity,value."
     )
-    per_dataset: bool = option(False, "A main table for each data set instead of all side by side.")
-    macros: bool = option(False, "LaTeX commands for the numbers instead of tables.")
-    intersection: bool = option(False, "Compare on the cases that all methods have.")
-    allow_mixed: bool = option(False, "Let different protocols into one table.")
+    per_dataset: bool = flag("A main table for each data set instead of all side by side.")
+    macros: bool = flag("LaTeX commands for the numbers instead of tables.")
+    intersection: bool = flag("Compare on the cases that all methods have.")
+    allow_mixed: bool = flag("Let different protocols into one table.")
 
     def read(self) -> ReportRequest:
         """Check the options and return the report that they ask for.
@@ -103,14 +101,18 @@ class ReportOptions:
         groups = {}
         for item in self.group or ():
             heading, members = _split_pair(item, "--group Prompts=vpt_shallow,vpt_deep")
-            groups[heading] = tuple(split_list(members, "--group"))
+            groups[heading] = _split(members, "--group")
         return View(
-            methods=tuple(split_list(self.methods, "--methods")) if self.methods else (),
-            columns=tuple(split_list(self.columns, "--columns")) if self.columns else (),
+            methods=_split(self.methods, "--methods"),
+            columns=_split(self.columns, "--columns"),
             names=dict(names),
             groups=groups,
             published=() if self.reference is None else read_published(self.reference),
         )
+
+
+def _split(text: str, name: str) -> tuple[str, ...]:
+    return tuple(split_list(text, name)) if text else ()
 
 
 def _split_pair(text: str, example: str) -> tuple[str, str]:
@@ -197,8 +199,7 @@ def load_results(store: Store, request: ReportRequest) -> list[RunResult]:
     Raises: ValueError if the store has none, or does not know the data set.
     """
     results = store.load_results(request.dataset)
-    known = store.list_datasets() if not results else []
-    if known:
+    if not results and (known := store.list_datasets()):
         raise ValueError(
             f"report: --dataset must be among {', '.join(known)}, got '{request.dataset}'"
         )
@@ -230,9 +231,7 @@ def write_folder(request: ReportRequest, out: Path | None, console: Console) -> 
     for name, content in name_files(portfolio).items():
         target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = partial_of(target)
-        partial.write_bytes(content)
-        replace_durably(partial, target)
+        write_durably(target, content)
     page = portfolio.page
     for sentence in page.absent:
         console.print(f"[dim]{escape(sentence)}[/]", soft_wrap=True)

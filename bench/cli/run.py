@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.cli.options import ComputeRequest, Request, TuneRequest, option, takes
+from bench.cli.options import ComputeRequest, Request, TuneRequest, flag, option, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
 from bench.cli.terminal import (
     EXIT_DONE,
@@ -45,11 +45,11 @@ FAILURES = (Status.FAILED, Status.DIVERGED, Status.OOM)
 class RunOptions:
     """Which runs to repeat, and where their settings come from, as it was typed."""
 
-    force: bool = option(False, "Repeat runs that are done.")
+    force: bool = flag("Repeat runs that are done.")
     tune: int = option(
         0, "Tune each method first, with so many trials, and run with the best.", at_least=0
     )
-    tuned: bool = option(False, "Run with the best of the studies below --out.")
+    tuned: bool = flag("Run with the best of the studies below --out.")
     settings: Path | None = option(
         None, "Run with the values of this file, written by `tune --export-tuned`."
     )

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.cli.options import option, takes
-from bench.cli.terminal import add_columns, case_progress
+from bench.cli.options import flag, option, takes
+from bench.cli.terminal import SYNTHETIC, add_columns, case_progress
 from bench.scoring.label_files import Pairing, pair_files, read_pair
 from bench.scoring.metrics import Scoring, score_case
 from bench.scoring.postprocessing import AUTO, REGION, choose_cutoff
@@ -41,7 +41,7 @@ class ScoreOptions:
     set: list[str] | None = option(
         None, "A field of the scoring, as in --set eval.hd95=pooled (repeatable)."
     )
-    json: bool = option(False, "Print JSON instead of tables.")
+    json: bool = flag("Print JSON instead of tables.")
 
 
 @commands.command()
@@ -115,9 +115,8 @@ def _print_tables(
     assumed = ""
     if pairing.release_assumed:
         assumed = " (assumed, the files' names do not tell: --release names another)"
-    synthetic = " (SYNTHETIC phantoms)" if pairing.synthetic else ""
     console.print(
-        f"[bold]{escape(pairing.info.title)}[/]{assumed}{synthetic}, "
+        f"[bold]{escape(pairing.info.title)}[/]{assumed}{SYNTHETIC[pairing.synthetic]}, "
         f"cases: {len(pairing.pairs)}; empty masks: {scoring.policy_name}; "
         f"HD95: {scoring.spec.hd95}",
         soft_wrap=True,

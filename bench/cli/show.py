@@ -15,8 +15,8 @@ from typer import Argument, Option
 
 import datasets
 import methods
-from bench.cli.options import option, takes
-from bench.cli.terminal import EXIT_DONE, EXIT_FAILED, add_columns
+from bench.cli.options import flag, option, takes
+from bench.cli.terminal import EXIT_FAILED, add_columns
 from bench.cost.inventory import MethodCount, NetworkShape, count_methods, read_network_shape
 from bench.grid.cells import parse_methods, parse_names
 from bench.models import registry
@@ -27,6 +27,7 @@ from methods.base import Method, MissingRole
 from reports.records.run import describe_schema
 
 commands = typer.Typer()
+STARTS = {True: "starts as the frozen network", False: "changes the output from the start"}
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,7 @@ class ListOptions:
     also_train: str | None = option(
         None, "What trains beside the method: decoder (default) or paper, as model.also_train."
     )
-    json: bool = option(False, "Print the count as JSON.")
-
-    def name_count_options(self) -> list[str]:
-        """Return those given of the options that are for counting parameters."""
-        given = [item.name for item in fields(self)[1:] if getattr(self, item.name)]
-        return [f"--{name.replace('_', '-')}" for name in given]
+    json: bool = flag("Print the count as JSON.")
 
 
 @commands.command("list")
@@ -56,7 +52,8 @@ def list_(options: ListOptions) -> None:
 
     With a backbone: parameters of each method there, total, trained and trained by part.
     """
-    given = options.name_count_options()
+    typed = [name for name, value in asdict(options).items() if value]
+    given = [f"--{name.replace('_', '-')}" for name in typed if name != "registry"]
     if given and options.registry != "methods":
         raise ValueError(f"list {options.registry}: only `list methods` takes {given[0]}")
     if options.backbone is None:
@@ -86,14 +83,12 @@ def _methods_table() -> Table:
     for name in methods.names():
         kind = methods.get(name)
         info = kind.info
-        facts = f"needs {', '.join(info.roles)}; " if info.roles else ""
-        facts += (
-            "starts as the frozen network"
-            if info.identity_at_init
-            else "changes the output from the start"
-        )
-        facts += "; merges into the weights" if info.mergeable else "; does not merge"
-        lines = [info.paper, facts]
+        facts = []
+        if info.roles:
+            facts.append(f"needs {', '.join(info.roles)}")
+        facts.append(STARTS[info.identity_at_init])
+        facts.append("merges into the weights" if info.mergeable else "does not merge")
+        lines = [info.paper, "; ".join(facts)]
         for item in fields(kind):
             lines.append(f"  {item.name}={item.default}  {item.metadata['help']}")
         table.add_row(name, escape("\n".join(lines)), end_section=True)
@@ -178,7 +173,8 @@ def check(
         failed |= any(isinstance(outcome, str) for outcome in outcomes)
         table.add_row(heading, *map(_describe_outcome, outcomes))
     Console().print(table)
-    raise typer.Exit(EXIT_FAILED if failed or not hosted else EXIT_DONE)
+    if failed or not hosted:
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _find_breach(promise: Promise, method: Method, backbone: str) -> str | MissingRole | None:

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 from typer import Argument, Option
 
-from bench.cli.terminal import EXIT_DONE, EXIT_FAILED, add_columns
+from bench.cli.terminal import EXIT_FAILED, add_columns
 from bench.tracking import publishing
 from bench.tracking.connection import default_uri, prepare_environment
 from bench.tracking.local_store import describe_browsing, repair_moved
@@ -63,7 +63,8 @@ def sync(out: Annotated[Path, Option(help="What `run` wrote to.")] = Path("resul
     for problem in tally.problems:
         console.print(f"[red]problem:[/] {escape(problem)}", soft_wrap=True)
     console.print(f"browse:  [bold]{escape(describe_browsing(uri))}[/]", soft_wrap=True)
-    raise typer.Exit(EXIT_FAILED if tally.problems else EXIT_DONE)
+    if tally.problems:
+        raise typer.Exit(EXIT_FAILED)
 
 
 @commands.command()

@@ -32,13 +32,8 @@ if TYPE_CHECKING:  # `--help` needs this file, and neither of these
     from bench.tuning.plan import StudyPlan
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
-STYLES = {
-    Status.DONE: "green",
-    Status.SKIPPED: "yellow",
-    Status.DIVERGED: "red",
-    Status.OOM: "red",
-    Status.FAILED: "red",
-}
+SYNTHETIC = {True: " (SYNTHETIC phantoms)", False: ""}
+STYLES = {Status.DONE: "green", Status.SKIPPED: "yellow", PRUNED: "dim"}  # else red
 FIT_FRAC = 0.85  # how much of a run is training; the rest is scoring
 
 
@@ -159,7 +154,7 @@ def describe_spec(spec: RunSpec) -> str:
 def describe_result(result: RunResult) -> str:
     """Return one line, as Rich markup, that says how a run ended."""
     where = escape(f"{result.label} · {result.dataset} · fold {result.fold} · seed {result.seed}")
-    head = f"[{STYLES[result.status]}]{result.status:<8}[/] {where}"
+    head = f"[{STYLES.get(result.status, 'red')}]{result.status:<8}[/] {where}"
     if result.status is not Status.DONE or result.cost is None:
         return f"{head}: {escape(result.reason)}"
     dice = mean_defined(row.dice for row in result.cases).value
@@ -203,7 +198,7 @@ def describe_trial(event: TrialEvent, best: float | None) -> str:
     trial = event.trial
     number = f"trial {trial.number + 1}/{event.plan.tune.trials or '?'}"
     name = escape(f"{run.method} · {run.dataset} · {number}")
-    style = "dim" if trial.status == PRUNED else STYLES[Status(trial.status)]
+    style = STYLES.get(trial.status, "red")
     found = escape(trial.reason) if trial.dice is None else f"inner Dice {100 * trial.dice:.1f}"
     if best is not None:
         found += f", best {100 * best:.1f}"

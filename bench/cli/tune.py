@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from bench.cli.options import ComputeRequest, Request, TuneRequest, option, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
-from bench.cli.terminal import EXIT_DONE, EXIT_FAILED, StudyDisplay, print_tables, report_interrupt
+from bench.cli.terminal import EXIT_FAILED, StudyDisplay, print_tables, report_interrupt
 from bench.grid.plan import Experiment
 from bench.grid.slots import Slots, choose_slots
 from bench.specs.protocol import SpecError
@@ -83,12 +83,15 @@ def tune(
     except KeyboardInterrupt:
         interrupted = report_interrupt(console, ": the trials that have ended are kept")
         raise typer.Exit(interrupted) from None
-    if options.export_tuned is not None:
-        _export(records, options.export_tuned, console)
+    if file := options.export_tuned:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_toml(file, [best_values(record) for record in records])
+        console.print(f"values: {file}   use them:  [bold]python -m bench run --settings {file}[/]")
     console.print(
         "final runs:  [bold]python -m bench run --tuned[/] with the same methods and data sets"
     )
-    raise typer.Exit(EXIT_FAILED if any(map(_has_failed, records)) else EXIT_DONE)
+    if any(map(_has_failed, records)):
+        raise typer.Exit(EXIT_FAILED)
 
 
 def read_budget(text: str) -> float:
@@ -167,12 +170,6 @@ def search_values(
                 "the default is what is left[/]"
             )
     return records
-
-
-def _export(records: Sequence[StudyRecord], file: Path, console: Console) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_toml(file, [best_values(record) for record in records])
-    console.print(f"values: {file}   use them:  [bold]python -m bench run --settings {file}[/]")
 
 
 def _has_failed(record: StudyRecord) -> bool:

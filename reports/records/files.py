@@ -8,10 +8,10 @@ from pathlib import Path
 PARTIAL = ".partial"
 
 
-def write_durably(target: Path, text: str) -> None:
-    """Write a text file as a whole or not at all."""
+def write_durably(target: Path, content: str | bytes) -> None:
+    """Write a file as a whole or not at all."""
     partial = partial_of(target)
-    partial.write_text(text)
+    partial.write_bytes(content.encode() if isinstance(content, str) else content)
     replace_durably(partial, target)
 
 

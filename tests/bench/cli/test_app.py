@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.cli.app import main
+from bench.cli.app import COMMANDS, load_command, main
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -76,6 +76,24 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
 def test_an_unknown_option_exits_2(capsys):
     assert main(["run", "--metods", "all"]) == 2
     assert "No such option" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "choices"),
+    [
+        (["report", "--format", "xml"], ["terminal", "markdown", "latex", "csv", "html"]),
+        (["report", "--kind", "mian"], ["main", "efficiency", "ablation", "kshot", "tuning"]),
+        (["report", "--spread", "folds"], ["auto", "cases", "runs"]),
+        (["list", "models"], ["methods", "datasets", "backbones"]),
+    ],
+)
+def test_a_value_that_is_no_choice_exits_2_and_names_the_choices(
+    arguments, choices, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(arguments) == 2
+    printed = capsys.readouterr().err
+    assert [choice for choice in choices if f"'{choice}'" not in printed] == []
 
 
 def write_code(path):
@@ -162,14 +180,29 @@ def test_list_shows_the_registries(what, words, capsys, monkeypatch):
     assert all(word in printed for word in words)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--methods", "lroa"]])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_has_the_first_line_of_each_commands_help(name):
+    paragraph = load_command(name).help.partition("\n\n")[0]
+    assert COMMANDS[name][1] == " ".join(paragraph.split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--methods", "lroa"],
+        ["plan", "--methods", "lroa"],
+        ["tune", "--methods", "lroa"],
+    ],
+)
 def test_nothing_heavy_is_imported_to_parse(arguments):
-    """The heavy libraries stay out; that, not a stopwatch, is what keeps the promise of a quick start."""
+    """Loading no heavy library, which can be tested without a stopwatch, keeps the start quick."""
     code = f"""
 import sys
 from bench.cli.app import main
 main({arguments!r})
-sys.exit(", ".join(sorted({{"torch", "monai", "timm", "mlflow", "pandas", "matplotlib"}} & set(sys.modules))) or 0)
+heavy = {{"torch", "monai", "timm", "mlflow", "pandas", "matplotlib"}}
+sys.exit(", ".join(sorted(heavy & set(sys.modules))) or 0)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr.splitlines()[-1]

@@ -43,7 +43,9 @@ OWN = """
     @dataclass(frozen=True)
     class Gated(Method):
         start: float = setting(0.0, "where the gates start", at_least(0))
-        info: ClassVar[MethodInfo] = MethodInfo("gated", "Gated", "nobody's", "", (Role.BLOCK,), True, "gates are shut")
+        info: ClassVar[MethodInfo] = MethodInfo(
+            "gated", "Gated", "nobody's", "", (Role.BLOCK,), True, "gates are shut"
+        )
 
         def inject(self, backbone):
             for site in find_sites(backbone, Role.BLOCK):

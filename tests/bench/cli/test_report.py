@@ -24,7 +24,7 @@ Fill = Callable[[list[RunResult]], None]
 def fill(
     tmp_path: Path, new_store: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Fill]:
-    """Put results into a store of the working directory, each with the same slices for all its cases."""
+    """Put results into a store, each with the same slices for all its cases."""
     uri = new_store(tmp_path / "store")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""`bench score`: the same numbers as in a run, for files of any origin; what does not belong together is refused."""
+"""`bench score` gives the numbers of a run, and refuses files that do not belong together."""
 
 import json
 import re
@@ -256,16 +256,19 @@ def write_bad(folder, kind):
         ("value", "label of case BraTS20_Training_007 may hold 0, 1, 2, 4, found 3"),
         (
             "shape",
-            "must lie on the grid of the reference, (10, 12, 8) LPS of 3 x 2 x 1 mm, got (10, 12, 7) LPS",
+            "must lie on the grid of the reference, (10, 12, 8) LPS of 3 x 2 x 1 mm, "
+            "got (10, 12, 7) LPS",
         ),
         (
             "spacing",
-            "must lie on the grid of the reference, (10, 12, 8) LPS of 3 x 2 x 1 mm, got (10, 12, 8) LPS of 3",
+            "must lie on the grid of the reference, (10, 12, 8) LPS of 3 x 2 x 1 mm, "
+            "got (10, 12, 8) LPS of 3",
         ),
         ("place", "must lie on the grid of the reference"),
         (
             "stranger",
-            "every prediction must have a reference, got none for BraTS20_Training_008 (name them as",
+            "every prediction must have a reference, got none for BraTS20_Training_008 "
+            "(name them as",
         ),
         ("double", "--prediction must hold one file for case BraTS20_Training_007, got "),
         ("nothing", "--prediction must hold .nii or .nii.gz files, got none below"),

@@ -1,4 +1,4 @@
-"""Bad input to `tune` and to the tuning options of `run`: one sentence, before any data are looked at."""
+"""Bad input to `tune` and `run --tune` is one sentence, before any data are read."""
 
 import pytest
 

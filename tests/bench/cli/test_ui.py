@@ -58,7 +58,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working directory in which a command with two runs has ended, and the UI is about to be opened."""
+    """A working directory in which a command with two runs has ended."""
     folder = tmp_path_factory.mktemp("work")
     specs = [
         RunSpec(MethodSpec(name), "brats", "f00", 0, 0, Protocol(), folder)
@@ -98,12 +98,26 @@ def address(folder: Path) -> Iterator[str]:
 def make_result(spec: RunSpec) -> RunResult:
     dice = 0.432 if spec.method.name == "linear" else 0.876
     return RunResult(
-        run_id=spec.run_id, status=Status.DONE, reason="", method=spec.method.name, settings={},
-        label=spec.method.name, dataset="brats", backbone="tiny_vit", weights="none", fold=0, seed=0,
-        protocol_id=spec.protocol_id, protocol=spec.protocol_record(), synthetic=True, regions=("WT",),
-        cases=(CaseScore("p1", "WT", dice, 2.0, 10, 9),), curve=(EpochRecord(0, 0.5, 1e-3, 0.6),), best_epoch=0,
+        run_id=spec.run_id,
+        status=Status.DONE,
+        reason="",
+        method=spec.method.name,
+        settings={},
+        label=spec.method.name,
+        dataset="brats",
+        backbone="tiny_vit",
+        weights="none",
+        fold=0,
+        seed=0,
+        protocol_id=spec.protocol_id,
+        protocol=spec.protocol_record(),
+        synthetic=True,
+        regions=("WT",),
+        cases=(CaseScore("p1", "WT", dice, 2.0, 10, 9),),
+        curve=(EpochRecord(0, 0.5, 1e-3, 0.6),),
+        best_epoch=0,
         cost=Cost(1000, 20, 300, 0.02, 12.5, 2.5, 512.0),
-    )  # fmt: skip
+    )
 
 
 def wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
@@ -117,7 +131,7 @@ def wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 def wait_until(browser: Any, what: str, found: Any) -> Any:
-    """Return what ``found`` gives as soon as that is something; ``what`` says in the error what was missing."""
+    """Return the first true value of ``found(page)``; ``what`` names it in the error."""
     from selenium.common.exceptions import StaleElementReferenceException
     from selenium.webdriver.support.ui import WebDriverWait
 
