@@ -48,8 +48,7 @@ def demo(
     if layout is not None:
         name = get_layout(layout).dataset
         if dataset not in (None, name):
-            rule = f"layout '{layout}' is one of {name}"
-            raise ValueError(f"phantom: {rule}, got data set {dataset}")
+            raise ValueError(f"phantom: layout '{layout}' is one of {name}, got data set {dataset}")
     shape = FULL_SHAPE if full_size else DEMO_SHAPE
     with case_progress(console) as on_case:
         on_written = partial(on_case, "writing")

@@ -133,10 +133,7 @@ def takes(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 
 def _list_parameters(kind: type) -> list[Parameter]:
-    """Return a keyword parameter for each field of a dataclass.
-
-    A field that is no `option` must say in its own annotation what it is.
-    """
+    """Return a keyword parameter for each field, an `option` or one with an annotation for typer."""
     hints = get_type_hints(kind, include_extras=True)
     parameters = []
     for item in fields(kind):
