@@ -133,7 +133,7 @@ def takes(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 
 def _list_parameters(kind: type) -> list[Parameter]:
-    """Return a keyword parameter for each field, an `option` or one with an annotation for typer."""
+    """Return a keyword parameter a field, which is an `option` or has typer's own annotation."""
     hints = get_type_hints(kind, include_extras=True)
     parameters = []
     for item in fields(kind):
