@@ -19,12 +19,8 @@ def build(
 ) -> Segmenter:
     """Return the network of a run with its method in it, the backbone frozen.
 
-    Args:
-        info: of the data set, for the numbers of channels and classes.
-        on_plain: called with the network before the method goes into it.
-
-    Raises: MissingRole if the backbone cannot host the method; ValueError if the weights cannot be
-    had or read, or are others than those of the spec, or if a setting of the method does not fit.
+    ``on_plain`` is called with the network before the method goes into it. Raises: MissingRole if
+    the backbone cannot host the method; ValueError if a setting does not fit, or as `build_plain`.
     """
     options = spec.protocol.model
     model = build_plain(spec, info)

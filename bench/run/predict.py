@@ -48,13 +48,8 @@ def predict_case(
 
     The case goes the way of the run's own cases: prepared as they were, cut into the same windows,
     small enhancing tumour taken as core where the run's protocol says so. The file has the grid and
-    the header of the case's first volume.
-
-    Args:
-        folder: of the run.
-        inputs: as in `find_single_case`.
-        root: of the run's data, if they were moved.
-        weights: the file of pre-trained weights, if it was moved.
+    the header of the case's first volume. ``inputs`` is as in `find_single_case`, ``root`` and
+    ``weights`` are as in `load_run`.
 
     Raises: DeltaError if the network cannot be restored; DataError if the case cannot be read, if
     the run chose a cutoff and its result is gone, or if the output exists or is no NIfTI file.
@@ -82,10 +77,7 @@ def predict_case(
 def write_classes(
     classes: np.ndarray, info: DatasetInfo, geometry: Geometry, like: Path, output: Path
 ) -> None:
-    """Write a class map as label values on the grid of the volume ``like``.
-
-    ``classes`` is (D, H, W) in canonical orientation.
-    """
+    """Write a canonical class map (D, H, W) as label values on the grid of the volume ``like``."""
     values = np.array(info.label_values)
     dtype = np.uint8 if values.min() >= 0 and values.max() <= 255 else np.int16
     source = nib.load(like)

@@ -30,12 +30,7 @@ def load_run(
 ) -> tuple[RunSpec, Segmenter]:
     """Return the spec of a run and the network that it chose, in evaluation mode.
 
-    Args:
-        folder: of the run; only its delta is read.
-        device: where the network goes.
-        root: of the data, if they were moved.
-        weights: the file of pre-trained weights, if it was moved.
-
+    ``root`` and ``weights`` are where the data and the file of weights are now, if they were moved.
     Raises: DeltaError if the delta is missing, damaged or of another format, or if the backbone is
     built from something else than the run's was; ValueError if the weights cannot be had.
     """
@@ -56,10 +51,10 @@ def load_run(
 
 @torch.inference_mode()
 def compare_reloaded(trained: Segmenter, place: Place, in_channels: int) -> tuple[float, float]:
-    """Return how far a run's folder is from the network that it trained.
+    """Return the largest difference of logits between a network and its run's folder, and a scale.
 
-    Returns: the largest difference of the logits of one patch of noise, and the largest logit
-    without its sign. The trained network is left in evaluation mode.
+    Both networks see one patch of noise. The scale is the largest logit without its sign. The
+    trained network is left in evaluation mode.
     """
     spec, restored = load_run(place.folder, place.device)
     set_execution(restored, place.execution)

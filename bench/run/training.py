@@ -38,9 +38,7 @@ class TrainingData:
 
     draw_epoch: Callable[[int], Iterable[Batch]]
     steps_per_epoch: int
-    validate: Callable[
-        [], float
-    ]  # mean Dice of the model, as it then is, on inner validation cases
+    validate: Callable[[], float]  # mean Dice of the model, as it then is, on inner validation
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,8 @@ class TrainingStep:
 
 @dataclass(frozen=True)
 class _Best:
+    """The epoch with the highest Dice so far."""
+
     dice: float
     epoch: int
     state: dict[str, torch.Tensor]

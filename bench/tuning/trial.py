@@ -20,7 +20,7 @@ def carry_out_trial(spec: RunSpec, place: Place, send: Callable[..., None]) -> N
     """Carry out a trial in this process.
 
     Calls ``send("validation", number, Dice of each inner validation case, tuned parameters, seconds
-    of fit)`` every time, and at last ``send("end", status, Dice at the best epoch, tuned parameters,
+    of fit)`` every time, and last ``send("end", status, Dice at the best epoch, tuned parameters,
     seconds of fit, reason)``.
     """
     n_tuned, started = 0, time.perf_counter()

@@ -1,4 +1,7 @@
-"""Small data and runs for tests, and stores: MLflow takes seconds to make its tables, so the file is copied."""
+"""Small data and runs for tests, and stores.
+
+MLflow takes seconds to make the tables of a store, so its file is copied.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ def make_run(phantoms: Path) -> Callable[..., RunSpec]:
 
 @pytest.fixture
 def carry_out(prepared: Path) -> Callable[..., RunResult]:
-    """Return a function that carries out a run in a folder, on the CPU, with the shared cache unless one is given."""
+    """Return a function that carries out a run in a folder, on the CPU, with a shared cache."""
     from bench.run.execute import execute_run  # heavy, and few tests need it
 
     def carry(spec: RunSpec, folder: Path, cache: Path = prepared) -> RunResult:

@@ -1,4 +1,4 @@
-"""Attempts: what the last one has left stays until this one has ended; every step can be cut off."""
+"""Attempts: the results before stay until the attempt has ended; every step can be cut off."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ def fill(folder: Path, status: Status, mark: str, *, reads: int = 0) -> None:
         HeldOut(folder, list).open(f"{mark}{number}")
     (folder / "delta.safetensors").write_text(mark)
     RunResult(
-        run_id="r", status=status, reason="", method="lora", settings={}, label=mark, dataset="brats", backbone="b",
-        weights="none", fold=0, seed=0, protocol_id="p", protocol={}, synthetic=True,
+        run_id="r", status=status, reason="", method="lora", settings={}, label=mark,
+        dataset="brats", backbone="b", weights="none", fold=0, seed=0, protocol_id="p",
+        protocol={}, synthetic=True,
     ).write(folder)  # fmt: skip
 
 

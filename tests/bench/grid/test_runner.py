@@ -17,9 +17,9 @@ def make_spec(name: str) -> RunSpec:
 
 def write_result(out: Path, spec: RunSpec, status: Status) -> None:
     result = RunResult(
-        run_id=spec.run_id, status=status, reason="", method=spec.method.name, settings={}, label=spec.method.name,
-        dataset="brats", backbone="tiny_vit", weights="none", fold=0, seed=0, protocol_id=spec.protocol_id,
-        protocol=spec.protocol_record(), synthetic=True,
+        run_id=spec.run_id, status=status, reason="", method=spec.method.name, settings={},
+        label=spec.method.name, dataset="brats", backbone="tiny_vit", weights="none", fold=0,
+        seed=0, protocol_id=spec.protocol_id, protocol=spec.protocol_record(), synthetic=True,
     )  # fmt: skip
     result.write(run_folder(out, spec))
 

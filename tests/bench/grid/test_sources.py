@@ -1,4 +1,7 @@
-"""Which cases take part: all bad ones are named at once, or left out and recorded; folds from nnU-Net's file."""
+"""Which cases take part: all bad ones are named at once, or left out and recorded.
+
+Folds come from nnU-Net's file, and a root is walked once.
+"""
 
 from __future__ import annotations
 

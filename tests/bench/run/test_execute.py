@@ -48,7 +48,10 @@ def test_a_run_leaves_a_complete_record(make_run, carry_out, tmp_path):
 
 @pytest.fixture
 def watched(monkeypatch, make_run, tmp_path):
-    """Let every touch of a held-out case (its files, its arrays) raise until the choice is on disk; list the reads."""
+    """Let every touch of a held-out case raise until the choice is on disk; list the reads.
+
+    A touch is of its files or of its arrays.
+    """
     reads = []
     test = set(split_of(make_run()).test)
 

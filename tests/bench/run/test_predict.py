@@ -1,4 +1,7 @@
-"""A case segmented with the network of a run: what is written is what the run itself scored, on the file's own grid."""
+"""A case segmented with the network of a run.
+
+What is written is what the run itself scored, on the file's own grid.
+"""
 
 from __future__ import annotations
 
@@ -165,13 +168,13 @@ BAD = {
     ),
     "a root": (
         ["{root}"],
-        "input: must be one case, got 5 in the folder {root} (BraTS20_Training_001, BraTS20_Training_002, "
-        "BraTS20_Training_003 and 2 more)",
+        "input: must be one case, got 5 in the folder {root} (BraTS20_Training_001, "
+        "BraTS20_Training_002, BraTS20_Training_003 and 2 more)",
     ),
     "one file": (
         ["{root}/x.nii.gz"],
-        "input: a case of BraTS 2020 has 4 volumes, got the file {root}/x.nii.gz (give its folder, or --input "
-        "CHANNEL=FILE for each of flair, t1ce, t1, t2)",
+        "input: a case of BraTS 2020 has 4 volumes, got the file {root}/x.nii.gz (give its folder, "
+        "or --input CHANNEL=FILE for each of flair, t1ce, t1, t2)",
     ),
     "three channels": (
         ["flair=a.nii", "t1=b.nii", "t2=c.nii"],
@@ -224,8 +227,8 @@ def test_outputs_and_runs_are_checked_before_anything_is_read(
     arguments = ["--input", "x", "--output", str(tmp_path / "s.nii")]
     assert main(["predict", "--run", near, "--out", str(out), *arguments]) == 2
     assert capsys.readouterr().err == (
-        f"error: --run: no run '{near}' with a trained network (did you mean '{spec.run_id}'?; --out says where runs "
-        "are)\n"
+        f"error: --run: no run '{near}' with a trained network (did you mean '{spec.run_id}'?; "
+        "--out says where runs are)\n"
     )
     assert (
         json.loads((out / "runs" / spec.run_id / "result.json").read_text())["test_reads"] == 1

@@ -1,4 +1,4 @@
-"""Two runs get into one table only if every field of their protocols is equal; the field that is not is named."""
+"""Two runs get into one table only if their protocols are equal; a field that is not is named."""
 
 import json
 from dataclasses import replace

@@ -32,7 +32,7 @@ class SealedError(Exception):
 
 @dataclass(frozen=True)
 class SealedCase(Case):
-    """A case that is listed with its label, as it must be to be split, and whose files cannot be asked for."""
+    """A case that is listed with its label, so that it is split, but whose files cannot be read."""
 
     def __getattribute__(self, name):
         if name == "images":
@@ -58,7 +58,7 @@ def probe(monkeypatch, make_run):
 
 @pytest.fixture
 def try_once(tmp_path):
-    """Return a function that carries out one trial and returns its outcome and what it said before."""
+    """Return a function that carries out a trial and returns its outcome and its messages."""
 
     def run(spec, cache=tmp_path / "cache", trial=FIRST):
         messages = []
