@@ -28,13 +28,11 @@ from bench.specs.run import Place, RunSpec
 from reports.records.plain import to_plain
 from reports.records.run import Cost, RunResult
 
-Progress = Callable[
-    [str, int, int], None
-]  # phase ("fit" or "score"), how much is done, of how much
+Progress = Callable[[str, int, int], None]  # phase ("fit" or "score"), done, total
 
 
 class Draft:
-    """The record of a run that has not ended yet: frozen, and replaced when more is found."""
+    """What is known of a run that has not ended: a frozen record, replaced when more is found."""
 
     def __init__(self, spec: RunSpec) -> None:
         self.spec = spec
