@@ -21,7 +21,7 @@ from bench.specs.protocol import SpecError
 from bench.specs.run import RunSpec
 from bench.tuning.campaign import run_studies
 from bench.tuning.plan import LOCK, plan_studies
-from bench.tuning.space import build_space, check_only, check_owners, split_values
+from bench.tuning.space import build_space, check_dimensions, split_values
 from bench.tuning.tuned_values import best_values, write_toml
 from reports.records.run import Status
 from reports.records.study import TUNING, StudyRecord
@@ -122,9 +122,8 @@ def check_searches(experiment: Experiment, tuning: TuneRequest) -> None:
 
     searches = tuning.search or ()
     protocol = experiment.protocol
-    check_owners(searches, [spec.name for spec in experiment.methods])
     built = [spec.build() for spec in experiment.methods]
-    check_only(tuning.dimensions, built, protocol, searches)
+    check_dimensions(searches, tuning.dimensions, built, protocol)
     for method in built:
         asked = set(build_space(method, protocol, searches)) - set(build_space(method, protocol))
         ends = []

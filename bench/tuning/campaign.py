@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ class TrialEvent:
 
 
 def begin_studies(plans: Sequence[StudyPlan], storage: str, out: Path) -> BaseStorage:
-    """Return the storage with every study in it, before anything is computed.
+    """Return the storage with every study in it.
 
     Under a lock: two workers that begin at the same time would both make the database's tables.
     Raises: SpecError if the storage cannot be used or a study has changed.
@@ -63,19 +64,13 @@ def run_studies(
     """Work on all studies until each has spent its budget; return their records, also on disk.
 
     One slot works on a study, so that its trials follow from each other. On KeyboardInterrupt open
-    trials are left for the next worker.
-
-    Args:
-        plans: the studies.
-        storage: address of Optuna's storage.
-        out: the folder that ``--out`` names.
-        slots: where trials are computed.
-        on_event: called by several threads, one at a time.
-
+    trials are left for the next worker. ``on_event`` is called by several threads, one at a time.
     Raises: SpecError if the storage cannot be used or a study has changed.
     """
     opened = begin_studies(plans, storage, out)
     crew = _Crew(storage, out, slots, on_event)
+    for device in slots.devices:
+        crew.devices.put(device)
     with ThreadPoolExecutor(len(slots.devices)) as pool:
         futures = [pool.submit(crew.work_on, plan) for plan in plans]
         try:
@@ -105,42 +100,18 @@ def build_record(plan: StudyPlan, study: Study) -> StudyRecord:
     )
 
 
-def end_trial(
-    trial: TrialRecord,
-    status: str,
-    dice: float | None,
-    params_tuned: int,
-    fit_s: float,
-    reason: str = "",
-) -> TrialRecord:
-    """Return a running trial as it ended; only one that was trained has a Dice."""
-    trained = status in (Status.DONE, PRUNED)
-    return replace(
-        trial,
-        status=status,
-        dice=dice if trained else None,
-        params_tuned=params_tuned,
-        fit_s=fit_s,
-        reason=reason,
-    )
-
-
+@dataclass(frozen=True)
 class _Crew:
     """The threads that work on studies, with their child processes."""
 
-    def __init__(
-        self, storage: str, out: Path, slots: Slots, on_event: Callable[[TrialEvent], None]
-    ) -> None:
-        self.storage = storage
-        self.out = out
-        self.slots = slots
-        self.on_event = on_event
-        self.lock = threading.Lock()
-        self.stopped = threading.Event()
-        self.active: set[Child] = set()
-        self.devices: SimpleQueue[str] = SimpleQueue()
-        for device in slots.devices:
-            self.devices.put(device)
+    storage: str
+    out: Path
+    slots: Slots
+    on_event: Callable[[TrialEvent], None]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    active: set[Child] = field(default_factory=set)
+    devices: SimpleQueue[str] = field(default_factory=SimpleQueue)  # that are free
 
     def stop(self) -> None:
         """End all children; the threads that wait for one are interrupted."""
@@ -193,18 +164,18 @@ class _Crew:
         """Pass on what a child sends until its trial ends, is pruned, or the child dies."""
         started = time.perf_counter()
         try:
-            while True:
-                kind, *content = child.messages.recv()
-                if kind == "end":
-                    return end_trial(trial, *content)
-                number, dices, params_tuned, fit_s = content
-                on_validation(number + 1)
-                if report(number, dices):
+            for validation in count():
+                dices, known = child.messages.recv()
+                trial = replace(trial, **known)
+                if dices is None:
+                    return trial
+                on_validation(validation + 1)
+                if report(validation, dices):
                     child.stop()
-                    dice = sum(dices) / len(dices)
-                    return end_trial(trial, PRUNED, dice, params_tuned, fit_s)
+                    return replace(trial, status=PRUNED, dice=sum(dices) / len(dices))
         except EOFError:
             reason = f"the trial's process {child.describe_end()}"
             if self.stopped.is_set():
                 raise KeyboardInterrupt from None
-            return end_trial(trial, Status.FAILED, None, 0, time.perf_counter() - started, reason)
+        lived_s = time.perf_counter() - started
+        return replace(trial, status=Status.FAILED, params_tuned=0, fit_s=lived_s, reason=reason)

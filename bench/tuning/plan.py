@@ -12,7 +12,8 @@ from typing import Any
 import methods
 from bench.specs.protocol import TuneSpec
 from bench.specs.run import MethodSpec, RunSpec
-from bench.tuning.space import Space, Value, build_space, describe_space, split_values
+from bench.tuning.space import Space, build_space, describe_space, split_values
+from methods.settings import Value
 from reports.records.cell import Cell
 from reports.records.study import TUNING
 
@@ -30,7 +31,6 @@ class StudyPlan:
 
     @property
     def tune(self) -> TuneSpec:
-        """The budget and how it is spent."""
         return self.run.protocol.tune
 
     def record(self) -> dict[str, Any]:
@@ -39,8 +39,10 @@ class StudyPlan:
 
     def trial_run(self, values: Mapping[str, Value]) -> RunSpec:
         """Return the run of a trial, with as many epochs as the budget gives it."""
-        run, epochs = vary(self.run, values), self.tune.epochs
-        return replace(run, chosen=(*run.chosen, ("train.epochs", str(epochs)))) if epochs else run
+        run = vary(self.run, values)
+        if not self.tune.epochs:
+            return run
+        return replace(run, chosen=(*run.chosen, ("train.epochs", str(self.tune.epochs))))
 
 
 def plan_studies(
@@ -52,14 +54,8 @@ def plan_studies(
 ) -> list[StudyPlan]:
     """Return the studies that the final runs ``specs`` need, in their order.
 
-    Args:
-        specs: the final runs.
-        out: the folder that ``--out`` names.
-        searches: as in `build_space`.
-        prefix: begins the names of the studies.
-        only: as in `build_space`.
-
-    Raises: SpecError for a dimension that cannot be searched.
+    ``prefix`` begins their names; ``searches`` and ``only`` are those of `build_space`. Raises:
+    SpecError for a dimension that cannot be searched.
     """
     first: dict[str, RunSpec] = {}  # of each data set
     plans: dict[str, StudyPlan] = {}
@@ -91,8 +87,7 @@ def describe_protocol(run: RunSpec) -> dict[str, Any]:
 def vary(run: RunSpec, values: Mapping[str, Value]) -> RunSpec:
     """Return the run with a trial's values in place of its defaults."""
     own, shared = split_values(values)
-    method = methods.build(run.method.name, dict(run.method.settings) | own)
+    built = methods.build(run.method.name, dict(run.method.settings) | own)
+    method = MethodSpec(run.method.name, methods.changed_settings(built))
     chosen = tuple((key, str(value)) for key, value in sorted(shared.items()))
-    return replace(
-        run, method=MethodSpec(run.method.name, methods.changed_settings(method)), chosen=chosen
-    )
+    return replace(run, method=method, chosen=chosen)

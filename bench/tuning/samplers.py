@@ -1,4 +1,4 @@
-"""Optuna's samplers and pruners, with what the budget of a study leaves them."""
+"""Optuna's samplers and pruners for a budget."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def has_two_objectives(tune: TuneSpec) -> bool:
 
 
 def build_sampler(tune: TuneSpec, *draw: str | int) -> BaseSampler:
-    """Return the sampler of a ``draw``: the number of a trial, and the dimension if it is one of it.
+    """Return the sampler of one draw: (number of the trial) or (number, key of the dimension).
 
     With two objectives NSGA-II takes the place of TPE.
     """
@@ -27,29 +27,27 @@ def build_sampler(tune: TuneSpec, *draw: str | int) -> BaseSampler:
     from optuna.exceptions import ExperimentalWarning
 
     seed = derive_seed("sampler", tune.seed, *draw)
-    if has_two_objectives(tune) and tune.sampler == "tpe":
-        return samplers.NSGAIISampler(seed=seed, population_size=max(4, tune.trials // 4))
     n_startup = min(10, max(3, tune.trials // 4))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        match tune.sampler:
-            case "gp":
-                return samplers.GPSampler(seed=seed, n_startup_trials=n_startup)
-            case "random":
-                return samplers.RandomSampler(seed=seed)
-            case "cmaes":
-                return samplers.CmaEsSampler(
-                    seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False
-                )
-            case "qmc":  # a sequence: its numbering is in the study, its scrambling must not change
-                return samplers.QMCSampler(
-                    seed=tune.seed,
-                    scramble=True,
-                    warn_independent_sampling=False,
-                    warn_asynchronous_seeding=False,
-                )
-            case _:
-                return samplers.TPESampler(seed=seed, n_startup_trials=n_startup)
+        if tune.sampler == "gp":
+            return samplers.GPSampler(seed=seed, n_startup_trials=n_startup)
+        if tune.sampler == "random":
+            return samplers.RandomSampler(seed=seed)
+        if tune.sampler == "cmaes":
+            return samplers.CmaEsSampler(
+                seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False
+            )
+        if tune.sampler == "qmc":  # a sequence, numbered in the study: one scrambling for all of it
+            return samplers.QMCSampler(
+                seed=tune.seed,
+                scramble=True,
+                warn_independent_sampling=False,
+                warn_asynchronous_seeding=False,
+            )
+    if has_two_objectives(tune):
+        return samplers.NSGAIISampler(seed=seed, population_size=max(4, tune.trials // 4))
+    return samplers.TPESampler(seed=seed, n_startup_trials=n_startup)
 
 
 def build_pruner(tune: TuneSpec) -> BasePruner:

@@ -11,7 +11,7 @@ from optuna.storages import InMemoryStorage
 from bench.specs.protocol import Protocol, SpecError, TrainSpec, TuneSpec, override
 from bench.specs.run import MethodSpec, RunSpec
 from bench.tuning.plan import StudyPlan
-from bench.tuning.space import Dimension, build_space, check_owners, defaults, split_values
+from bench.tuning.space import Dimension, build_space, check_dimensions, defaults, split_values
 from bench.tuning.study import open_storage, open_study, storage_errors
 from bench.tuning.worker import tune
 from methods import METHODS, build
@@ -405,7 +405,7 @@ def test_a_search_for_a_method_that_is_not_tuned_is_refused():
     with pytest.raises(
         SpecError, match=r"unknown dimension 'lroa\.rank=2\.\.4' \(did you mean 'lora'\?\)"
     ):
-        check_owners(["lroa.rank=2..4"], ["lora", "linear"])
+        check_dimensions(["lroa.rank=2..4"], [], [build("lora"), build("linear")], Protocol())
 
 
 def test_a_range_on_the_command_line_replaces_the_choices():
