@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
@@ -24,13 +24,8 @@ from bench.tracking.connection import default_uri, prepare_environment
 from bench.tracking.local_store import describe_browsing, repair_moved
 from bench.tracking.store import open_store
 from datasets.base import list_first
-from reports.analysis.run_pair import (
-    RegionDifference,
-    compare_regions,
-    list_differences,
-    pair_cases,
-)
-from reports.analysis.statistics import least_cases
+from reports.analysis.run_pair import compare_regions, list_differences, pair_cases
+from reports.analysis.statistics import PairedTest, least_cases
 from reports.analysis.tidy import MEAN
 from reports.records.run import RunResult
 from reports.tables.differences import interval_cell
@@ -141,20 +136,20 @@ def _print_fields(first: RunResult, second: RunResult, console: Console) -> None
         console.print(table)
 
 
-def _regions_table(regions: Sequence[RegionDifference]) -> Table:
+def _regions_table(tests: Mapping[str, PairedTest]) -> Table:
     table = _begin_table("Dice (%), paired over cases: B - A")
     table.add_column("region", no_wrap=True)
     add_columns(table, numbers=("n", "A", "B", "B - A [95 % CI]", "p", "r", "d"))
-    for item in regions:
+    for region, test in tests.items():
         table.add_row(
-            item.region,
-            str(item.n),
-            f"{100 * item.first:.1f}",
-            f"{100 * item.second:.1f}",
-            interval_cell(item.interval).text,
-            f"at least {least_cases(1)} cases" if item.p is None else f"{item.p:.3g}",
-            f"{item.rank_biserial:+.2f}",
-            "-" if math.isnan(item.cohen_dz) else f"{item.cohen_dz:+.2f}",
+            region,
+            str(test.n),
+            f"{100 * test.first:.1f}",
+            f"{100 * test.second:.1f}",
+            interval_cell(test.difference).text,
+            f"at least {least_cases(1)} cases" if test.p is None else f"{test.p:.3g}",
+            f"{test.rank_biserial:+.2f}",
+            "-" if math.isnan(test.cohen_dz) else f"{test.cohen_dz:+.2f}",
         )
     table.caption = (
         "p: two-sided Wilcoxon signed-rank, not corrected for the number of regions; "

@@ -7,11 +7,12 @@ import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.records.run import RESULT_FILE, to_fields
+from reports.records.plain import to_plain
+from reports.records.run import RESULT_FILE
 from reports.records.study import STUDY_FILE
 
 if TYPE_CHECKING:
@@ -68,4 +69,5 @@ def build_metrics(
 
 def hash_record(record: Any) -> str:
     """Return the SHA-256 of a dataclass."""
-    return hashlib.sha256(json.dumps(to_fields(record), sort_keys=True).encode()).hexdigest()
+    text = json.dumps(to_plain(record, "record", undefined=nan), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -8,14 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.analysis.statistics import (
-    Interval,
-    bootstrap_mean,
-    cohen_dz,
-    least_cases,
-    rank_biserial,
-    signed_rank_p,
-)
+from reports.analysis.statistics import PairedTest, compare_pairs
 from reports.analysis.tidy import average_seeds, case_table
 from reports.records.plain import flatten
 from reports.records.run import RunResult
@@ -35,20 +28,6 @@ class FieldDifference:
     field: str
     first: str
     second: str
-
-
-@dataclass(frozen=True)
-class RegionDifference:
-    """The Dice of two runs over their common cases, in fractions."""
-
-    region: str
-    n: int
-    first: float
-    second: float
-    interval: Interval  # of second minus first
-    p: float | None  # None for too few cases
-    rank_biserial: float
-    cohen_dz: float
 
 
 def list_differences(first: RunResult, second: RunResult) -> Iterator[FieldDifference]:
@@ -89,23 +68,6 @@ def pair_cases(first: RunResult, second: RunResult) -> tuple[pd.DataFrame, pd.Da
     return frames[0].loc[cases, regions], frames[1].loc[cases, regions]
 
 
-def compare_regions(first: pd.DataFrame, second: pd.DataFrame) -> list[RegionDifference]:
-    """Return the difference in each region, the mean last, of the frames of `pair_cases`."""
-    found = []
-    for region in first.columns:
-        pairs = pd.DataFrame({"first": first[region], "second": second[region]}).dropna()
-        values = (pairs["second"] - pairs["first"]).to_numpy(float)
-        enough = values.size >= least_cases(1)
-        found.append(
-            RegionDifference(
-                region=str(region),
-                n=int(values.size),
-                first=float(pairs["first"].mean()),
-                second=float(pairs["second"].mean()),
-                interval=bootstrap_mean(values),
-                p=signed_rank_p(values) if enough else None,
-                rank_biserial=rank_biserial(values),
-                cohen_dz=cohen_dz(values),
-            )
-        )
-    return found
+def compare_regions(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, PairedTest]:
+    """Return the test of each region, the mean last, for the frames of `pair_cases`."""
+    return {str(region): compare_pairs(first[region], second[region]) for region in first.columns}

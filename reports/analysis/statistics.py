@@ -38,6 +38,19 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class PairedTest:
+    """Two methods or runs on the cases on which both are defined."""
+
+    n: int
+    first: float  # mean
+    second: float  # mean
+    difference: Interval  # of the mean of second minus first
+    p: float | None  # of the signed-rank test; None for too few cases
+    rank_biserial: float
+    cohen_dz: float
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The methods that cannot be told from the best one."""
 
@@ -121,11 +134,25 @@ def cohen_dz(differences: np.ndarray) -> float:
     return float(differences.mean()) / spread if spread > 0 else nan
 
 
+def compare_pairs(first: pd.Series[float], second: pd.Series[float]) -> PairedTest:
+    """Return the test of two columns of scores with the same cases."""
+    pairs = pd.DataFrame({"first": first, "second": second}).dropna()
+    values = (pairs["second"] - pairs["first"]).to_numpy(float)
+    return PairedTest(
+        n=int(values.size),
+        first=float(pairs["first"].mean()),
+        second=float(pairs["second"].mean()),
+        difference=bootstrap_mean(values),
+        p=signed_rank_p(values) if values.size >= least_cases(1) else None,
+        rank_biserial=rank_biserial(values),
+        cohen_dz=cohen_dz(values),
+    )
+
+
 def compare_with(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Return one row per other method against a reference that was chosen without the scores.
 
-    Columns: method, reference, n, difference, low, high (bootstrap), p, p_holm, rank_biserial,
-    cohen_dz. A difference is method minus reference, over the cases on which both are defined.
+    Columns: method, reference, p_holm, and the fields of `PairedTest` with the reference as first.
 
     Raises: ValueError if the reference is unknown; TooFewError if there is no other method or too
     few cases.
@@ -137,28 +164,15 @@ def compare_with(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
     others = [name for name in names if name != reference]
     if not others:
         raise TooFewError("statistics: a comparison must have two methods, got one")
-    paired = [_differences(scores, name, reference) for name in others]
-    fewest = min(values.size for values in paired)
+    tests = {name: compare_pairs(scores[reference], scores[name]) for name in others}
+    fewest = min(test.n for test in tests.values())
     if fewest < least_cases(len(others)):
         what = "a comparison" if len(others) == 1 else f"{len(others)} comparisons"
         rule = f"{what} must have {least_cases(len(others))} cases at least"
         raise TooFewError(f"statistics: {rule}, got {fewest}")
     rows = []
-    for name, values in zip(others, paired, strict=True):
-        interval = bootstrap_mean(values)
-        rows.append(
-            {
-                "method": name,
-                "reference": reference,
-                "n": values.size,
-                "difference": interval.value,
-                "low": interval.low,
-                "high": interval.high,
-                "p": signed_rank_p(values),
-                "rank_biserial": rank_biserial(values),
-                "cohen_dz": cohen_dz(values),
-            }
-        )
+    for name, test in tests.items():
+        rows.append({"method": name, "reference": reference, **vars(test)})
     table = pd.DataFrame(rows)
     return table.assign(p_holm=holm(table["p"].to_list()))
 

@@ -27,8 +27,8 @@ class _NanAsNull:
 Number = Annotated[float, _NanAsNull()]  # null in the file where it is nan
 
 
-def to_plain(value: Any, where: str) -> Any:
-    """Return a value, dataclasses included, as JSON has it: nan becomes None.
+def to_plain(value: Any, where: str, undefined: float | None = None) -> Any:
+    """Return a value, dataclasses included, as JSON has it: nan becomes ``undefined``.
 
     Raises: ValueError that names the place of an infinite number or of an object that is no plain
     data.
@@ -36,19 +36,19 @@ def to_plain(value: Any, where: str) -> Any:
     if isinstance(value, float):
         if isinf(value):
             raise ValueError(f"{where}: must be a finite number or nan, got {value}")
-        return None if isnan(value) else float(value)
+        return undefined if isnan(value) else float(value)
     if value is None or isinstance(value, str | int):
         return value
     if is_dataclass(value):
         record: dict[str, Any] = {}
         for item in fields(value):
-            plain = to_plain(getattr(value, item.name), f"{where}.{item.name}")
+            plain = to_plain(getattr(value, item.name), f"{where}.{item.name}", undefined)
             record |= plain if item.metadata == INLINE else {item.name: plain}
         return record
     if isinstance(value, Mapping):
-        return {key: to_plain(each, f"{where}.{key}") for key, each in value.items()}
+        return {key: to_plain(value[key], f"{where}.{key}", undefined) for key in value}
     if isinstance(value, tuple | list):
-        return [to_plain(each, f"{where}[{index}]") for index, each in enumerate(value)]
+        return [to_plain(each, f"{where}[{i}]", undefined) for i, each in enumerate(value)]
     raise ValueError(f"{where}: must be plain data, got {type(value).__name__}")
 
 

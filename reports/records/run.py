@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cache
 from math import nan
@@ -253,17 +253,6 @@ def read_result(folder: Path) -> RunResult | None:
     """
     file = folder / RESULT_FILE
     return RunResult.from_json(file.read_text(), str(file)) if file.is_file() else None
-
-
-def to_fields(value: Any) -> dict[str, Any]:
-    """Return a dataclass as `asdict` does, with the items of `CaseScore.further` as fields."""
-    return asdict(value, dict_factory=_inline)
-
-
-def _inline(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(items)
-    further = record.pop("further", {})
-    return record | further
 
 
 def describe_schema() -> dict[str, Any]:

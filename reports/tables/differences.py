@@ -70,7 +70,7 @@ def _comparison_table(comparison: MethodComparison, reference: str) -> Table:
     compared = compare_with(comparison.scores, reference or shown[0])
     rows: list[Any] = compared.to_dict("records")
     for row in rows:
-        row["difference"] = interval_cell(Interval(row["difference"], row["low"], row["high"]))
+        row["difference"] = interval_cell(row["difference"])
     first = rows[0]["reference"]
     sentences = [METHOD_OF_TEST]
     if left_out:

@@ -181,7 +181,8 @@ def test_comparison_with_a_reference() -> None:
     assert table.loc["more", "p_holm"] == pytest.approx(2 * table.loc["more", "p"])
     assert table.loc["more", "p_holm"] < 1e-6
     assert table.loc["same", "p_holm"] == table.loc["same", "p"] > 0.05
-    assert table.loc["more", "low"] < table.loc["more", "difference"] < table.loc["more", "high"]
+    difference = table.loc["more", "difference"]
+    assert difference.low < difference.value < difference.high
     assert table.loc["more", "rank_biserial"] > 0.9
 
 
