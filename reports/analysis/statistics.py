@@ -1,19 +1,17 @@
 """Paired statistics over cases: which differences between methods are more than chance.
 
-All functions take a score matrix (blocks x methods) of `reports.analysis.tidy.score_matrix`: one
-number for each case, seeds averaged before. docs/statistics.md has definitions, assumptions and
-references.
+A score matrix is that of `reports.analysis.tidy.score_matrix` (cases x methods): one number for
+each case, seeds averaged before. docs/statistics.md has definitions and assumptions.
 
-References: Wilcoxon 1945; Holm 1979; Demsar 2006, JMLR 7:1-30; Efron 1987 (BCa); Kerby 2014
-(rank-biserial); Wiesenfarth et al. 2021, Scientific Reports 11:2369 (rank intervals).
+References: Wilcoxon 1945; Holm 1979; Efron 1987 (BCa); Kerby 2014 (rank-biserial).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
-from math import ceil, floor, inf, log2, nan, sqrt
+from math import ceil, log2, nan
 
 import numpy as np
 import pandas as pd
@@ -58,31 +56,6 @@ class Verdict:
     tied: frozenset[str]  # without the best
     n_cases: int
     reason: str = ""  # why there is no verdict
-
-
-@dataclass(frozen=True)
-class Friedman:
-    """Friedman's test with Nemenyi's critical difference of mean ranks (rank 1 is best)."""
-
-    n_blocks: int
-    mean_ranks: dict[str, float]
-    chi2: float  # corrected for ties
-    p: float
-    f: float  # Iman & Davenport's, less conservative
-    p_f: float
-    critical_difference: float
-
-    @property
-    def cliques(self) -> list[tuple[str, ...]]:
-        """The largest groups of methods within the critical difference, best first."""
-        order = sorted(self.mean_ranks, key=self.mean_ranks.__getitem__)
-        groups: list[tuple[str, ...]] = []
-        for start, first in enumerate(order):
-            reach = self.mean_ranks[first] + self.critical_difference
-            group = tuple(name for name in order[start:] if self.mean_ranks[name] <= reach)
-            if len(group) > 1 and not any(set(group) <= set(other) for other in groups):
-                groups.append(group)
-        return groups
 
 
 def least_cases(n_comparisons: int, alpha: float = ALPHA) -> int:
@@ -204,49 +177,6 @@ def find_ties(scores: pd.DataFrame, *, largest_first: bool = True, alpha: float 
     return Verdict(best, frozenset(tied), min(counts))
 
 
-def mean_ranks(scores: pd.DataFrame) -> pd.Series[float]:
-    """Return each method's rank averaged over the complete blocks; the largest score has rank 1."""
-    ranks = stats.rankdata(-_complete_blocks(scores), axis=1)
-    return pd.Series(ranks.mean(axis=0), index=scores.columns)
-
-
-def nemenyi_difference(n_methods: int, n_blocks: int, alpha: float = ALPHA) -> float:
-    """Return the critical difference of two mean ranks.
-
-    Reference: Demsar 2006, section 3.2.2: q sqrt(k (k + 1) / (6 N)), q of the studentised range
-    over sqrt(2).
-    """
-    q = float(stats.studentized_range.ppf(1 - alpha, n_methods, inf)) / sqrt(2)
-    return q * sqrt(n_methods * (n_methods + 1) / (6 * n_blocks))
-
-
-def friedman_nemenyi(scores: pd.DataFrame, alpha: float = ALPHA) -> Friedman:
-    """Return Friedman's test over the blocks (data sets or cases) on which all are defined.
-
-    Raises: TooFewError for fewer than three methods, or where no difference of mean ranks could be
-    critical.
-    """
-    values = _complete_blocks(scores)
-    n, k = values.shape
-    if k < 3:
-        raise TooFewError(f"statistics: Friedman's test must have three methods at least, got {k}")
-    # The critical difference falls with the root of the blocks; no difference exceeds k - 1.
-    needed = max(2, floor((nemenyi_difference(k, 1, alpha) / (k - 1)) ** 2) + 1)
-    if n < needed:
-        rule = f"Nemenyi's test of {k} methods must have {needed} blocks at least"
-        raise TooFewError(f"statistics: {rule}, got {n}")
-    ranks = {str(name): float(rank) for name, rank in mean_ranks(scores).items()}
-    equal = Friedman(n, ranks, 0.0, 1.0, 0.0, 1.0, nemenyi_difference(k, n, alpha))
-    if np.ptp(values, axis=1).max() == 0:  # no method differs on any block: no evidence
-        return equal
-    test = stats.friedmanchisquare(*values.T)
-    chi2 = float(test.statistic)
-    rest = n * (k - 1) - chi2
-    f = (n - 1) * chi2 / rest if rest > 1e-9 else inf
-    p_f = float(stats.f.sf(f, k - 1, (k - 1) * (n - 1)))
-    return replace(equal, chi2=chi2, p=float(test.pvalue), f=f, p_f=p_f)
-
-
 def bootstrap_mean(values: np.ndarray, n_resamples: int = RESAMPLES, seed: int = 0) -> Interval:
     """Return the mean with its 95 % BCa bootstrap interval.
 
@@ -263,38 +193,6 @@ def bootstrap_mean(values: np.ndarray, n_resamples: int = RESAMPLES, seed: int =
         (kept,), np.mean, n_resamples=n_resamples, vectorized=True, method="BCa", rng=rng
     ).confidence_interval
     return Interval(mean, float(low), float(high))
-
-
-def bootstrap_ranks(
-    scores: pd.DataFrame, *, largest_first: bool = True, n_resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, Interval]:
-    """Return each method's rank by its mean score, with the rank's 95 % interval over the cases.
-
-    All methods see the same draws of cases. Reference: Wiesenfarth et al. 2021 ("aggregate then
-    rank", bootstrapped).
-
-    Raises: TooFewError below `LEAST_FOR_INTERVAL` cases on which all methods are defined.
-    """
-    values = _complete_blocks(scores)
-    n = len(values)
-    if n < LEAST_FOR_INTERVAL:
-        rule = f"rank intervals must have {LEAST_FOR_INTERVAL} cases at least"
-        raise TooFewError(f"statistics: {rule}, got {n}")
-    signed = -values if largest_first else values
-    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples) / n
-    # Rounded: equal means must stay equal in any order of the sum.
-    ranks = stats.rankdata((draws @ signed).round(12), axis=1)
-    own = stats.rankdata(signed.mean(axis=0).round(12))
-    low, high = np.percentile(ranks, (2.5, 97.5), axis=0)
-    found = {}
-    for index, name in enumerate(_names(scores)):
-        found[name] = Interval(float(own[index]), float(low[index]), float(high[index]))
-    return found
-
-
-def _complete_blocks(scores: pd.DataFrame) -> np.ndarray:
-    """Return the rows in which every method is defined, as float (n, k)."""
-    return scores.dropna().to_numpy(float)
 
 
 def _names(scores: pd.DataFrame) -> list[str]:

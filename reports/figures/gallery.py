@@ -10,7 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.statistics import Friedman, TooFewError, bootstrap_ranks, friedman_nemenyi
+from reports.analysis.ranks import Friedman, bootstrap_ranks, friedman_nemenyi
+from reports.analysis.statistics import TooFewError
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
 from reports.figures.distributions import draw_cases, draw_critical_difference, draw_ranks
 from reports.figures.panels import draw_panels, pick_cases

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from itertools import product
-from math import inf, nan, sqrt
+from math import nan, sqrt
 
 import numpy as np
 import pandas as pd
@@ -12,15 +12,11 @@ from scipy import stats
 from reports.analysis.statistics import (
     TooFewError,
     bootstrap_mean,
-    bootstrap_ranks,
     cohen_dz,
     compare_with,
     find_ties,
-    friedman_nemenyi,
     holm,
     least_cases,
-    mean_ranks,
-    nemenyi_difference,
     rank_biserial,
     signed_rank_p,
 )
@@ -28,26 +24,6 @@ from reports.analysis.tidy import score_matrix
 from reports.records.run import CaseScore, RunResult
 
 RTOL = 1e-9  # float64 sums of at most a thousand terms
-
-# Demsar 2006, table 6: ranks of C4.5 and its variants by AUC on 14 data sets.
-DEMSAR_NAMES = ["C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf"]
-DEMSAR_RANKS = [
-    (4, 3, 2, 1),
-    (1, 2, 3, 4),
-    (4, 1, 2, 3),
-    (4, 1, 3, 2),
-    (4, 2, 3, 1),
-    (1, 2.5, 4, 2.5),
-    (3, 2, 4, 1),
-    (2.5, 2.5, 4, 1),
-    (4, 3, 2, 1),
-    (2.5, 2.5, 2.5, 2.5),
-    (4, 2.5, 1, 2.5),
-    (3, 2, 4, 1),
-    (4, 1, 2, 3),
-    (3, 1, 4, 2),
-]
-DEMSAR = pd.DataFrame(-np.array(DEMSAR_RANKS), columns=DEMSAR_NAMES)  # rank 1 is the largest score
 
 
 def exact_p(differences: np.ndarray) -> float:
@@ -105,57 +81,6 @@ def test_holm_never_exceeds_one_and_skips_what_is_unknown() -> None:
     assert holm([0.01, nan, 0.02]) == pytest.approx([0.02, nan, 0.02], nan_ok=True)
 
 
-def test_friedman_and_nemenyi_on_demsars_example() -> None:
-    found = friedman_nemenyi(DEMSAR)
-    assert found.n_blocks == 14
-    assert list(found.mean_ranks.values()) == pytest.approx([3.143, 2.0, 2.893, 1.964], abs=5e-4)
-    assert found.critical_difference == pytest.approx(1.25, abs=5e-3)
-    assert nemenyi_difference(4, 14, alpha=0.10) == pytest.approx(1.12, abs=5e-3)
-    counts = [np.unique(row, return_counts=True)[1] for row in DEMSAR_RANKS]
-    ties = sum(int((count**3 - count).sum()) for count in counts) / (14 * (4**3 - 4))
-    chi2 = found.chi2 * (1 - ties)  # the paper's formula does not correct for ties
-    assert chi2 == pytest.approx(9.28, abs=5e-3)
-    assert 13 * chi2 / (14 * 3 - chi2) == pytest.approx(3.69, abs=5e-3)
-    assert found.f == pytest.approx(13 * found.chi2 / (14 * 3 - found.chi2))
-    assert found.cliques == [("C4.5+m+cf", "C4.5+m", "C4.5+cf", "C4.5")]
-
-
-def test_nemenyi_against_demsars_table_of_q() -> None:
-    table = {
-        2: 1.960,
-        3: 2.343,
-        4: 2.569,
-        5: 2.728,
-        6: 2.850,
-        7: 2.949,
-        8: 3.031,
-        9: 3.102,
-        10: 3.164,
-    }
-    for k, q in table.items():
-        assert nemenyi_difference(k, 1) / sqrt(k * (k + 1) / 6) == pytest.approx(q, abs=1.1e-3)
-
-
-def test_friedman_against_the_textbook_formula() -> None:
-    scores = pd.DataFrame(np.random.default_rng(3).normal(size=(25, 5)), columns=list("abcde"))
-    n, k = scores.shape
-    ranks = scores.rank(axis=1, ascending=False)
-    chi2 = 12 * n / (k * (k + 1)) * (ranks.mean() ** 2).sum() - 3 * n * (k + 1)
-    found = friedman_nemenyi(scores)
-    assert found.chi2 == pytest.approx(chi2, rel=RTOL)
-    assert found.p == pytest.approx(stats.chi2.sf(chi2, k - 1), rel=RTOL)
-    assert mean_ranks(scores).to_dict() == pytest.approx(ranks.mean().to_dict())
-
-
-def test_cliques_are_the_largest_groups_within_reach() -> None:
-    scores = pd.DataFrame(
-        {"a": [9.0] * 30, "b": [8.0, 7.0] * 15, "c": [7.0, 8.0] * 15, "d": [1.0] * 30}
-    )
-    found = friedman_nemenyi(scores)
-    assert found.critical_difference == pytest.approx(0.8563, abs=1e-4)
-    assert found.cliques == [("b", "c")]
-
-
 def test_effect_sizes_by_hand() -> None:
     differences = np.array([4.0, 3.0, -1.0, 2.0, 0.0])  # ranks 4, 3, 1, 2; the zero is dropped
     assert rank_biserial(differences) == pytest.approx((9 - 1) / 10)
@@ -206,12 +131,6 @@ def test_too_few_cases_are_said() -> None:
     with pytest.raises(TooFewError, match="must have two methods, got one"):
         compare_with(made_scores()[["base"]], "base")
     assert find_ties(made_scores()[["base"]]).reason == "there is only one method"
-    with pytest.raises(TooFewError, match="of 3 methods must have 3 blocks at least, got 2"):
-        friedman_nemenyi(made_scores(n=2))
-    with pytest.raises(TooFewError, match="three methods"):
-        friedman_nemenyi(made_scores()[["base", "more"]])
-    with pytest.raises(TooFewError, match="5 cases at least, got 4"):
-        bootstrap_ranks(made_scores(n=4))
     assert np.isnan(bootstrap_mean(np.arange(4.0)).low)
 
 
@@ -230,26 +149,8 @@ def test_ties_with_the_best() -> None:
 
 def test_nothing_differs_anywhere() -> None:
     equal = pd.DataFrame(dict.fromkeys("abc", [0.5] * 9))
-    assert (friedman_nemenyi(equal).chi2, friedman_nemenyi(equal).p) == (0, 1)
     assert find_ties(equal).tied == {"b", "c"}
     assert bootstrap_mean(np.full(9, 0.5)) == bootstrap_mean(np.full(20, 0.5))
-    assert {interval.value for interval in bootstrap_ranks(equal).values()} == {2}
-
-
-def test_perfect_agreement_has_an_infinite_f() -> None:
-    ordered = pd.DataFrame(
-        {"a": np.arange(9) + 2.0, "b": np.arange(9) + 1.0, "c": np.arange(9) + 0.0}
-    )
-    found = friedman_nemenyi(ordered)
-    assert (found.chi2, found.f, found.p_f) == (18, inf, 0)
-
-
-def test_rank_intervals() -> None:
-    ranks = bootstrap_ranks(made_scores())
-    assert (ranks["more"].value, ranks["more"].low, ranks["more"].high) == (1, 1, 1)
-    assert {ranks["base"].low, ranks["base"].high} == {2, 3}
-    assert bootstrap_ranks(made_scores(), largest_first=False)["more"].value == 3
-    assert bootstrap_ranks(made_scores()) == ranks  # drawn from a fixed seed
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from reports.analysis.comparison import compare_methods
-from reports.analysis.statistics import bootstrap_ranks, friedman_nemenyi
+from reports.analysis.ranks import bootstrap_ranks, friedman_nemenyi
 from reports.analysis.tidy import MEAN
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
 from reports.figures.distributions import draw_cases, draw_critical_difference, draw_ranks
