@@ -26,7 +26,7 @@ class DataError(ValueError):
 
 
 def ignore_progress(done: int, total: int) -> None:
-    """Do nothing: the default of ``on_case``."""
+    """Do nothing."""
 
 
 def unknown_name(kind: str, name: str, known: Collection[str]) -> ValueError:
@@ -189,12 +189,10 @@ class Discovery:
 
     @property
     def unlabelled(self) -> tuple[Case, ...]:
-        """The cases without a label, which serve for prediction only."""
         return tuple(case for case in self.cases if case.label is None)
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        """The problems that keep cases from being used."""
         return tuple(problem for problem in self.problems if not problem.is_warning)
 
 
@@ -211,16 +209,13 @@ class Dataset(ABC):
 
     @property
     def meaning(self) -> str:
-        """What two data sets must share beside their files to be equal; empty for a release."""
+        """What two data sets must share beside their files to be equal."""
         return ""
 
     @property
     @abstractmethod
     def info(self) -> DatasetInfo:
-        """The facts of what is below the root.
-
-        Raises: DataError as `discover`.
-        """
+        """The facts of what is below the root; may raise as `discover`."""
 
     @abstractmethod
     def discover(self) -> Discovery:
@@ -231,7 +226,6 @@ class Dataset(ABC):
 
     @cached_property
     def discovery(self) -> Discovery:
-        """The result of `discover`, looked up once."""
         return self.discover()
 
     def find_cases(self, left_out: Collection[str] = ()) -> list[Case]:
@@ -250,8 +244,7 @@ class Dataset(ABC):
     def find_labelled(self, exclude: str = "", left_out: Collection[str] = ()) -> list[Case]:
         """Return the cases that can be trained on and scored.
 
-        ``exclude`` names a preset of the release; a preset that the release does not have excludes
-        nothing.
+        ``exclude`` names a preset of the release; an unknown preset excludes nothing.
 
         Raises: DataError as `find_cases`.
         """

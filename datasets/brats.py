@@ -20,15 +20,7 @@ TRAINING_FOLDER = r"(?:HGG|LGG|[Tt]rain\w*)/"
 
 
 def _build_release(name: str, title: str, case: str, case_id: str, example: str) -> Release:
-    """Return a release whose files are called as the case and the role.
-
-    Args:
-        name: the name of the release.
-        title: its name in messages and tables.
-        case: pattern of a case in the names of files and folders.
-        case_id: template that the groups of ``case`` fill.
-        example: a case, for messages.
-    """
+    """Return a release whose files are called as the case (a pattern) and the role."""
     return Release(
         name=name,
         title=title,
@@ -121,7 +113,6 @@ class Brats(ReleasedDataset):
     """Gliomas; 240 x 240 x 155 voxels of 1 mm, skull-stripped and co-registered."""
 
     name = "brats"
-    title = "BraTS"
     reference = "Menze et al. 2015, IEEE TMI 34(10):1993-2024; Bakas et al. 2018, arXiv 1811.02629"
     modality = "MRI"
     releases = (BRATS2020, BRATS2018, BRATS2019, BRATS2021, BRATS2023, BRATS2024, FETS, MSD01)

@@ -65,7 +65,6 @@ class Kits(ReleasedDataset):
     """Kidneys; about 512 x 512 in plane, slices of 0.5 to 5 mm."""
 
     name = "kits"
-    title = "KiTS"
     reference = (
         "Heller et al. 2021, Medical Image Analysis 67:101821; Heller et al. 2023, arXiv 2307.01984"
     )

@@ -60,7 +60,6 @@ class Lits(ReleasedDataset):
     """Livers; 512 x 512 in plane, 42 to 1026 slices."""
 
     name = "lits"
-    title = "LiTS"
     reference = "Bilic et al. 2023, Medical Image Analysis 84:102680"
     modality = "CT"
     window = Window(low_hu=-20.0, high_hu=210.0, mean_hu=99.40, std_hu=39.36)

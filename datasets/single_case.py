@@ -15,12 +15,9 @@ VOLUME = (".nii", ".nii.gz")
 def find_single_case(info: DatasetInfo, root: Path, inputs: Sequence[str]) -> Case:
     """Return the case that the user means; its label, if it has one, is not read.
 
-    Args:
-        info: the facts of the data set that the network was trained on.
-        root: where the run found its data.
-        inputs: CHANNEL=FILE for each channel, or one word: a volume that holds all channels, a
-            folder with the files of one case, named as in the release, or the id of a case below
-            ``root``.
+    ``inputs`` are CHANNEL=FILE for each channel, or one word: a volume that holds all channels, a
+    folder with the files of one case, named as in the release, or the id of a case below ``root``,
+    where the run found its data.
 
     Raises: DataError if that is not one case with the channels of ``info``.
     """

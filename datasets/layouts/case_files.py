@@ -26,13 +26,7 @@ class Hit:
 def build_cases(
     name: str, root: Path, release: Release, hits: Sequence[Hit]
 ) -> tuple[list[Case], list[Problem]]:
-    """Return the complete cases, sorted by id, and the problems of all.
-
-    Args:
-        name: of the data set, for messages.
-        root: the folder that was searched.
-        release: the release that the files belong to.
-        hits: its files.
+    """Return the complete cases of a release, sorted by id, and the problems of all.
 
     Raises: NoCasesError if there are labels but no volume, in a release where that is usual.
     """

@@ -23,15 +23,11 @@ class Datalist(Dataset):
 
     @cached_property
     def content(self) -> DatalistFile:
-        """The content of the file.
-
-        Raises: DataError as `read_datalist`.
-        """
+        """The content of the file; may raise as `read_datalist`."""
         return read_datalist(self.file)
 
     @cached_property
     def info(self) -> DatasetInfo:
-        """The facts of the data set."""
         content = self.content
         return DatasetInfo(
             name=slug(content.name or self.file.stem),

@@ -35,7 +35,6 @@ class Entry(BaseModel):
 
     @property
     def images(self) -> list[str]:
-        """The files of the channels."""
         return self.image if isinstance(self.image, list) else [self.image]
 
 

@@ -72,10 +72,7 @@ def recognise_release(
 ) -> Recognition:
     """Return which release knows most of the files; between equals a clue decides, then the order.
 
-    Args:
-        releases: those of one data set.
-        paths: for each file, the path that the patterns are matched with.
-        hints: paths in which the releases' clues are searched.
+    Patterns of files are matched with the texts of ``paths``; clues are searched in ``hints``.
     """
     hits = {}
     fits = {}

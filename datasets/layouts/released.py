@@ -13,7 +13,6 @@ class ReleasedDataset(Dataset):
     """A public data set; the names of the files tell which release is below the root."""
 
     name: ClassVar[str]
-    title: ClassVar[str]
     reference: ClassVar[str]
     modality: ClassVar[str]
     window: ClassVar[Window | None] = None  # constants of CT
@@ -21,18 +20,12 @@ class ReleasedDataset(Dataset):
 
     @classmethod
     def find_release(cls, name: str) -> Release:
-        """Return a release by its name.
-
-        Raises: KeyError if there is no such release.
-        """
+        """Return a release by its name; may raise KeyError."""
         return {each.name: each for each in cls.releases}[name]
 
     @classmethod
     def describe(cls, release: str) -> DatasetInfo:
-        """Return the facts of a release by its name.
-
-        Raises: KeyError if there is no such release.
-        """
+        """Return the facts of a release by its name; may raise KeyError."""
         entry = cls.find_release(release)
         return DatasetInfo(
             name=cls.name,
@@ -50,11 +43,9 @@ class ReleasedDataset(Dataset):
 
     @cached_property
     def info(self) -> DatasetInfo:
-        """The facts of the release below the root."""
         found = self.discovery.release
         assert found is not None, "a released data set is discovered as one of its releases"
         return self.describe(found.name)
 
     def discover(self) -> Discovery:
-        """Choose the release and list its cases."""
         return discover_release(self.name, self.root, self.releases)

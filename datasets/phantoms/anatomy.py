@@ -39,20 +39,10 @@ BRAIN_NOISE = 45.0
 
 # Abdomen: Hounsfield units.
 FAT, MUSCLE, ORGAN, LESION = range(1, 5)
-KIDNEY_PALETTE = (
-    Tissue((-1000,), 0),
-    Tissue((-90,), 12),
-    Tissue((55,), 15),
-    Tissue((180,), 18),
-    Tissue((95,), 18),
-)
-LIVER_PALETTE = (
-    Tissue((-1000,), 0),
-    Tissue((-90,), 12),
-    Tissue((60,), 15),
-    Tissue((160,), 14),
-    Tissue((70,), 14),
-)
+KIDNEYS_HU = ((-1000, 0), (-90, 12), (55, 15), (180, 18), (95, 18))  # mean and texture
+LIVER_HU = ((-1000, 0), (-90, 12), (60, 15), (160, 14), (70, 14))
+KIDNEY_PALETTE = tuple(Tissue((mean,), texture) for mean, texture in KIDNEYS_HU)
+LIVER_PALETTE = tuple(Tissue((mean,), texture) for mean, texture in LIVER_HU)
 ABDOMEN_NOISE = 14.0
 
 

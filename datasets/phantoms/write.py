@@ -48,13 +48,8 @@ def write_phantoms(
     A root that was completed with the same numbers is left as it is; a larger ``n_cases`` adds
     cases to it, and cases that an interrupted call left out are written.
 
-    Args:
-        name: a data set, or one of its layouts in `datasets.phantoms.layouts`.
-        root: an empty or new folder, or one that this function wrote.
-        n_cases: how many cases.
-        seed: of everything that is drawn.
-        shape: of each volume; None: `DEMO_SHAPE`.
-        on_case: called as ``on_case(done, total)`` after each case.
+    ``name`` is a data set, or one of its layouts in `datasets.phantoms.layouts`. ``shape`` is that
+    of each volume, `DEMO_SHAPE` by default.
 
     Raises: ValueError for an unknown data set or a number out of range; DataError if the root holds
     anything else.

@@ -29,16 +29,12 @@ class Need:
     float32: int  # bytes of its channels in float32
 
     @property
-    def memory(self) -> int:
-        """Bytes that its worker holds at its peak."""
+    def memory(self) -> int:  # bytes that its worker holds at its peak
         return PEAK_FACTOR * self.float32
 
 
 def estimate(case: Case, spacing_mm: SpacingMm | None) -> Need:
-    """Return the needs of a case from the header of its first image; none if it is unreadable.
-
-    Preparing the case will report the fault.
-    """
+    """Return the needs of a case by its first header; none if it is unreadable (reported later)."""
     try:
         image = nib.load(next(iter(case.images.values())))
         n_vox = int(np.prod(image.shape[:3]))

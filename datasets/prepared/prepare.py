@@ -59,15 +59,8 @@ def prepare(
 ) -> list[PreparedCase]:
     """Return the cases in their prepared form, in the given order; prepare new and changed ones.
 
-    Several processes may do this at once in one cache.
-
-    Args:
-        dataset: the data set of the cases.
-        cases: with or without a label.
-        cache: folder of the prepared cases of all data sets.
-        on_case: called as ``on_case(done, total)`` after each case.
-        settings: what the arrays depend on.
-        jobs: how many cases are prepared at once, as far as memory goes; None: one a core.
+    At most ``jobs`` cases are prepared at once (None: one a core), as far as memory goes. Several
+    processes may do this in one cache.
 
     Raises: DataError if the disk has too little room, before anything is written; BadCasesError
     that names all cases whose files are unusable, after the others have been prepared.

@@ -44,14 +44,6 @@ def find_split_file(asked: str, root: Path) -> SplitFile | None:
     path = root / SPLITS_FILE if asked == AUTO else Path(asked)
     if asked == RULE or (asked == AUTO and not path.is_file()):
         return None
-    return read_split_file(path)
-
-
-def read_split_file(path: Path) -> SplitFile:
-    """Return the folds of a file.
-
-    Raises: DataError if it does not exist or has another content.
-    """
     if not path.is_file():
         raise DataError(f"splits: no file {path} (data.splits takes a file, {AUTO} or {RULE})")
     content = path.read_bytes()
@@ -75,12 +67,8 @@ def split_by_file(
 ) -> Split:
     """Return a fold of the file; the inner validation part is drawn from its training ids.
 
-    Args:
-        file: the folds.
-        cases: the cases that can be used.
-        fold: number of the fold, from 0.
-        val_frac: share of the training patients that is held out for validation.
-        known: ids that may be in the file without being used: unlabelled, or left out on request.
+    ``cases`` are those that can be used. The file may name other ids if they are ``known``: cases
+    without a label, or left out on request.
 
     Raises: DataError if there is no such fold, an id is not known at all, or too little is left.
     """

@@ -42,14 +42,11 @@ class Findings:
 
     @property
     def passed(self) -> bool:
-        """Whether every case can be used."""
         return all(problem.is_warning for problem in self.problems)
 
 
 def check_dataset(dataset: Dataset, jobs: int = 0, on_case: OnCase = ignore_progress) -> Findings:
-    """Read all files of all cases.
-
-    ``jobs`` is the number of processes; 0: one a core, 1: none beside this one.
+    """Read all files of all cases in ``jobs`` processes; 0: one a core, 1: only this one.
 
     Raises: DataError if the root is no folder, holds no case, or mixes releases.
     """

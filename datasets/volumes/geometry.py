@@ -27,19 +27,16 @@ class Geometry:
     spacing_mm: SpacingMm
 
     @property
-    def codes(self) -> str:
-        """The directions of the stored axes, such as LPS."""
+    def codes(self) -> str:  # directions of the stored axes, such as LPS
         return "".join(nib.aff2axcodes(self.affine))
 
     @property
     def canonical_shape(self) -> VolumeShape:
-        """The shape of the array in canonical orientation."""
         x, y, z = (self.shape[axis] for axis in np.argsort(self.orientation[:, 0]))
         return z, y, x
 
     @property
-    def canonical_affine(self) -> np.ndarray:
-        """The affine of the array in RAS order (W, H, D)."""
+    def canonical_affine(self) -> np.ndarray:  # of the array in RAS order (W, H, D)
         return self.affine @ nib.orientations.inv_ornt_aff(self.orientation, self.shape)
 
     def to_canonical(self, array: np.ndarray) -> np.ndarray:

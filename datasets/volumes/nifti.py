@@ -116,8 +116,9 @@ def open_volume(path: Path, case: str) -> VolumeFile:
 
 
 def _open_stream(path: Path) -> IO[bytes]:
-    # a gzip file reads as bytes do, but typeshed does not count it as IO[bytes]
-    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")  # type: ignore[return-value]
+    if path.name.endswith(".gz"):
+        return gzip.open(path, "rb")  # type: ignore[return-value]  # typeshed's gap
+    return path.open("rb")
 
 
 @contextmanager

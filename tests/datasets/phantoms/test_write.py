@@ -107,7 +107,7 @@ def test_tumour_is_nested_and_the_brain_stripped() -> None:
         grown = np.logical_or.reduce(
             [np.roll(patient.classes == 1, step, axis) for step in (-1, 1) for axis in (1, 2)]
         )
-        assert (grown & core).sum() / grown.sum() > 0.95  # a rim lies around the necrosis
+        assert (grown & core).sum() / grown.sum() > 0.95  # a rim is around the necrosis
         assert not patient.image[:, patient.image[0] == 0].any()
         assert (patient.image[:, whole] > 0).all()
 

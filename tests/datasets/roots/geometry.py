@@ -24,7 +24,7 @@ from tests.datasets.roots.build import (
 
 
 def _reorder(path: Path) -> None:
-    """Store a volume from head to feet first, with the affine that says so."""
+    """Store a volume from head to feet first, with a matching affine."""
     image = nib.load(path)
     turn = nib.orientations.ornt_transform(
         nib.io_orientation(image.affine), nib.orientations.axcodes2ornt("IPL")
