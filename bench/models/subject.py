@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch.nn import functional as F
@@ -19,7 +21,7 @@ Gradients = dict[str, torch.Tensor | None]  # by trained tensor; None: autograd 
 
 @dataclass(frozen=True)
 class Subject:
-    """A method on a backbone with random weights; every network is built anew."""
+    """A method on a backbone with random weights; every network is a copy."""
 
     method: Method
     backbone: str = "tiny_vit"
@@ -32,9 +34,7 @@ class Subject:
 
     def build_plain(self) -> Segmenter:
         """Return the network without the method, nothing frozen."""
-        return build_segmenter(
-            self.backbone, "none", in_channels=CHANNELS, n_classes=CLASSES, patch=self.patch, seed=0
-        )
+        return copy.deepcopy(_build_plain(self.backbone, self.patch))
 
     def build_tuned(self, seed: int = 0) -> Segmenter:
         """Return the network with the method in it; the seed decides how the method starts."""
@@ -45,6 +45,13 @@ class Subject:
     def make_volume(self) -> torch.Tensor:
         """Return two volumes (B, C, D, H, W), always the same."""
         return torch.randn(2, CHANNELS, *self.patch, generator=torch.Generator().manual_seed(5))
+
+
+@lru_cache(maxsize=2)
+def _build_plain(backbone: str, patch: tuple[int, int, int]) -> Segmenter:
+    return build_segmenter(
+        backbone, "none", in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0
+    )
 
 
 @torch.no_grad()
@@ -58,7 +65,7 @@ def train(model: Segmenter, volume: torch.Tensor, n_steps: int) -> list[Gradient
     generator = torch.Generator().manual_seed(1)
     target = torch.randint(CLASSES, (len(volume), *volume.shape[2:]), generator=generator)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     model.train()
     history: list[Gradients] = []
     for _ in range(n_steps):

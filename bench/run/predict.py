@@ -47,7 +47,7 @@ def predict_case(
     """Write the segmentation of a case by a run's network, in the label values of its data set.
 
     The case goes the way of the run's own cases: prepared as they were, cut into the same windows,
-    small enhancing tumour taken as core where the run's protocol says so. The file has the grid and
+    small enhancing tumour taken as core where the run's protocol asks for it. The file has the grid and
     the header of the case's first volume. ``inputs`` is as in `find_single_case`, ``root`` and
     ``weights`` are as in `load_run`.
 

@@ -58,7 +58,7 @@ class DataSpec:
     spacing_mm: tuple[float, float, float] | None = setting(
         None, "resample to this spacing D,H,W in mm; none = keep each case's own", SPACING
     )
-    crop: bool = setting(True, "cut away what lies around the body or the brain")
+    crop: bool = setting(True, "cut away everything around the body or the brain")
     ct_norm: str = setting(
         "constants",
         "CT window: known ones | of the training part",
