@@ -74,7 +74,7 @@ def read_delta(folder: Path) -> tuple[DeltaHeader, dict[str, torch.Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = _read_header(path, file.metadata() or {})
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         cause = " ".join(str(error).split())[:120]
         raise DeltaError(f"delta: {path} is truncated or damaged ({cause})") from None
