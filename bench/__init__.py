@@ -1,1 +1,1 @@
-"""Med-Tuning Bench: compare parameter-efficient tuning methods for medical volumetric segmentation."""
+"""Med-Tuning Bench: parameter-efficient tuning methods compared on medical volumes."""
