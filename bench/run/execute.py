@@ -13,12 +13,11 @@ from bench.cost.timing import metered
 from bench.cost.usage import record_usage
 from bench.models.segmenter import Segmenter
 from bench.run.delta_file import DELTA_FILE, write_delta
-from bench.run.ending import DONE, ending_of
 from bench.run.firewall import count_reads, write_selection
 from bench.run.fold import Fold
 from bench.run.provenance import describe_end, describe_machine, describe_request, describe_run
 from bench.run.restore import check_reloaded, compare_reloaded
-from bench.run.setup import Setup, set_up
+from bench.run.setup import DONE, Setup, ending_of, set_up
 from bench.run.training import Fit, build_step
 from bench.scoring.cases import score_overlaps
 from bench.scoring.held_out import score_held_out

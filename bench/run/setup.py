@@ -1,21 +1,25 @@
-"""From a spec to a network that is ready to be trained: what runs and tuning trials share."""
+"""What runs and tuning trials share: a network that is ready to be trained, and how it ends."""
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from lightning_fabric import Fabric
 
+from bench.cost.memory import describe_out_of_memory, is_out_of_memory
 from bench.models.segmenter import Segmenter
 from bench.run.fold import Fold, build_training_data, load_fold
 from bench.run.inference import build_predictor
 from bench.run.network import build, build_fabric
-from bench.run.training import Fit, TrainingData, fit
+from bench.run.training import DivergedError, Fit, TrainingData, fit
 from bench.scoring.cases import Predict
 from bench.specs.run import Place, RunSpec
+from methods.base import MissingRole
 from methods.executed import set_execution
+from reports.records.run import Status
 
 
 @dataclass(frozen=True)
@@ -61,3 +65,31 @@ def set_up(
     predict = build_predictor(model, protocol.data.patch, protocol.eval, fabric)
     data = build_training_data(spec, fold, predict, on_validation)
     return Setup(spec, fold, fabric, model, predict, data)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How something ended that was to be trained."""
+
+    status: Status
+    reason: str = ""  # one sentence; empty when done
+    traceback: str = ""  # of what was not foreseen: a failure, or too little memory
+
+
+DONE = Ending(Status.DONE)
+
+
+def ending_of(error: Exception, device: str) -> Ending:
+    """Return the ending that an exception stands for.
+
+    A method that the backbone cannot host is ``skipped``, a loss that is no number ``diverged``,
+    too little memory ``oom``, any other exception ``failed``. Call it where it is caught.
+    """
+    if isinstance(error, MissingRole):
+        return Ending(Status.SKIPPED, str(error))
+    if isinstance(error, DivergedError):
+        return Ending(Status.DIVERGED, str(error))
+    if is_out_of_memory(error):
+        reason = describe_out_of_memory(error, device)
+        return Ending(Status.OOM, reason, traceback.format_exc())
+    return Ending(Status.FAILED, f"{type(error).__name__}: {error}", traceback.format_exc())

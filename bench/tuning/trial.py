@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.cost.measure import count_parameters
-from bench.run.ending import DONE, ending_of
-from bench.run.setup import set_up
+from bench.run.setup import DONE, ending_of, set_up
 from bench.specs.run import Place, RunSpec
 
 

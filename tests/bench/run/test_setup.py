@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench.run.ending import DONE, ending_of
+from bench.run.setup import DONE, ending_of
 from bench.run.training import DivergedError
 from methods.base import MissingRole
 from reports.records.run import Status
