@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 GROUP_TAG = "medtuning.group"  # of a parent run: the id of its command
 PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"  # a text that the UI shows first
+Number = tuple[str, float | None, int]  # name, value, step
 STUDIES = "tuning/"  # begins the names of the experiments of studies, whose trials are no results
 
 
@@ -53,10 +54,8 @@ class Entry:
     end_ms: int | None = None
 
 
-def build_metrics(
-    numbers: Iterable[tuple[str, float | None, int]], at_ms: int | None = None
-) -> list[Metric]:
-    """Return MLflow's metrics of (name, value, step), by default of now; None and nan are left out."""
+def build_metrics(numbers: Iterable[Number], at_ms: int | None = None) -> list[Metric]:
+    """Return MLflow's metrics, by default of now; numbers that are None or nan are left out."""
     from mlflow.entities import Metric
 
     at_ms = int(1000 * time.time()) if at_ms is None else at_ms

@@ -66,9 +66,9 @@ def read_group(out: Path, group_id: str) -> Group | None:
 
 
 def describe_group(group: Group, results: Sequence[RunResult], tables: Sequence[str]) -> Entry:
-    """Return what MLflow shows of a command on one data set: its tables, and how many runs ended how.
+    """Return what MLflow shows of a command on one data set.
 
-    ``results`` are those that there are so far, at least one; ``tables`` are in Markdown.
+    ``results`` are those that have ended, at least one; ``tables`` are in Markdown.
     """
     n_runs = len(group.runs[results[0].dataset])
     head = f"`{group.command}`\n\n{len(results)} of {n_runs} runs have ended."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,27 +26,22 @@ Record = TypeVar("Record", RunResult, StudyRecord)
 UNREADABLE = (ValueError, TypeError, KeyError, OSError)  # a file of another version, or edited
 
 
+@dataclass
 class Tracker:
-    """Sends results and studies to MLflow.
+    """Sends the results and studies below ``out`` to MLflow.
 
-    With a console, the first error of MLflow is printed and nothing more is sent. Without one,
-    every method raises it, as a TrackingError.
-
-    Args:
-        out: the folder that ``--out`` names.
-        store: where to; None: the default one.
-        console: where an error is printed.
+    With a console, the first TrackingError is printed there and nothing more is sent. Without one,
+    every method raises it.
     """
 
-    def __init__(
-        self, out: Path, store: Store | None = None, console: Console | None = None
-    ) -> None:
-        self.out = out
-        self.store = store
-        self.console = console
-        self.groups: dict[str, Group | None] = {}  # None: the record is gone
-        self.parents: dict[tuple[str, str], str] = {}  # (group, data set) -> MLflow's run id
-        if store is None:
+    out: Path
+    store: Store | None = None  # by default that of `open_store`; None again after an error
+    console: Console | None = None
+    groups: dict[str, Group | None] = field(default_factory=dict)  # None: the record is gone
+    parents: dict[tuple[str, str], str] = field(default_factory=dict)  # (group, data set) -> run
+
+    def __post_init__(self) -> None:
+        if self.store is None:
             with self._giving_up():
                 self.store = open_store()
 
@@ -55,7 +50,7 @@ class Tracker:
         with self._giving_up():
             if self.store is not None:
                 parent = self._find_parent(self.store, result)
-                return self.store.log_result(result, folder, parent=parent)
+                return self.store.log_result(result, folder, parent)
         return False
 
     def send_study(self, record: StudyRecord, folder: Path) -> bool:
@@ -77,11 +72,9 @@ class Tracker:
                     self.store.close_group(parent, describe_group(group, results, texts))
 
     def _find_parent(self, store: Store, result: RunResult) -> str:
-        if not result.group:
-            return ""
-        if result.group not in self.groups:
+        if result.group and result.group not in self.groups:
             self.groups[result.group] = read_group(self.out, result.group)
-        group = self.groups[result.group]
+        group = self.groups.get(result.group)
         if group is None:
             return ""
         key = (result.group, result.dataset)

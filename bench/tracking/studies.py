@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.tracking.entry import NOTE_TAG, STUDIES, STUDY, Entry, build_metrics, hash_record
+from bench.tracking.entry import NOTE_TAG, STUDIES, STUDY, Entry, Number, build_metrics, hash_record
 from bench.tracking.store import Store
 from reports.records.plain import flatten
 from reports.records.run import Status
@@ -42,10 +42,7 @@ def load_studies(store: Store, dataset: str | None = None) -> list[StudyRecord]:
 def describe_study(record: StudyRecord, folder: Path) -> Entry:
     """Return what MLflow shows of a study; ``folder`` has its record and pictures."""
     settings = {"tune": record.tune, "method": record.method, "weights": record.weights}
-    numbers: list[tuple[str, float | None, int]] = [
-        ("trials", len(record.trials), 0),
-        ("time/fit_s", record.fit_s, 0),
-    ]
+    numbers: list[Number] = [("trials", len(record.trials), 0), ("time/fit_s", record.fit_s, 0)]
     for name, trial in (("default", record.default), ("tuned", record.best)):
         if trial is not None:
             numbers.append((f"dice/{name}", trial.dice, 0))

@@ -107,7 +107,7 @@ def build_space(
 def check_dimensions(
     searches: Iterable[str], only: Sequence[str], methods: Sequence[Method], protocol: Protocol
 ) -> None:
-    """Raise SpecError if ``--search`` or ``--only`` name nothing that is tuned, or leave nothing."""
+    """Raise SpecError if ``--search`` or ``--only`` name what is not tuned, or leave nothing."""
     owners = [*SECTIONS, *(method.info.name for method in methods)]
     for search in searches:
         owner = search.partition("=")[0].partition(".")[0]

@@ -44,7 +44,7 @@ STALE_S = 300.0  # a worker of another machine that was silent for so long is ta
 
 
 def open_storage(uri: str) -> BaseStorage:
-    """Return an Optuna storage: a database URL, ``journal:FILE`` for a disk that several machines share.
+    """Return an Optuna storage: a database URL, or ``journal:FILE`` for a disk of many machines.
 
     Raises: SpecError if it cannot be opened.
     """

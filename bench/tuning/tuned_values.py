@@ -20,9 +20,8 @@ from bench.tuning.study import name_difference
 from reports.records.cell import Cell
 from reports.records.study import STUDY_FILE, TUNING, StudyRecord, read_study
 
-HEADER = (
-    "# Values found by `python -m bench tune`; use them with `python -m bench run --settings FILE`."
-)
+USE = "use them with `python -m bench run --settings FILE`"
+HEADER = f"# Values found by `python -m bench tune`; {USE}."
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ def best_values(record: StudyRecord) -> TunedValues:
 def find_studies(specs: Sequence[RunSpec], out: Path, prefix: str = "") -> list[StudyRecord]:
     """Return the finished studies below ``--out`` that the runs can take values from.
 
-    ``prefix`` begins the studies' names, as given to ``--study``. Raises: SpecError if there are
-    none, or if one was made under another protocol than the runs have.
+    ``prefix`` begins their names, as given to ``--study``. Raises: SpecError if there are none, or
+    if one was made under another protocol than the runs have.
     """
     by_place = {_place_of(spec.cell): spec for spec in reversed(specs)}
     found = []
@@ -57,11 +56,20 @@ def find_studies(specs: Sequence[RunSpec], out: Path, prefix: str = "") -> list[
             _check_protocol(record, spec)
             found.append(record)
     if not found:
-        raise SpecError(
-            f"--tuned: there is no finished study of these runs in {out / TUNING} "
-            "(make some with `python -m bench tune`)"
-        )
+        rule = f"there is no finished study of these runs in {out / TUNING}"
+        raise SpecError(f"--tuned: {rule} (make some with `python -m bench tune`)")
     return found
+
+
+def _check_protocol(record: StudyRecord, spec: RunSpec) -> None:
+    made, wanted = dict(record.protocol), describe_protocol(spec)
+    made["tune"] = wanted["tune"] = None  # the runs get the study's
+    if made != wanted:
+        raise SpecError(
+            f"--tuned: study {record.name} is of another protocol: {name_difference(made, wanted)} "
+            "(tune again into a new --study, or take the values all the same: "
+            "--export-tuned, --settings)"
+        )
 
 
 def apply_tuned(specs: Sequence[RunSpec], found: Iterable[TunedValues]) -> list[RunSpec]:
@@ -80,6 +88,33 @@ def apply_tuned(specs: Sequence[RunSpec], found: Iterable[TunedValues]) -> list[
     return [_apply(spec, tuned) for spec, tuned in zip(specs, chosen, strict=True)]
 
 
+def _choose_values(spec: RunSpec, by_cell: Mapping[Cell, TunedValues]) -> TunedValues:
+    """Return the values for a run: of its own fold, or of the one that was tuned on for all."""
+    own = by_cell.get(replace(spec.cell, weights=""))
+    if own is not None:
+        return own
+    for cell, tuned in by_cell.items():
+        if _place_of(cell) == _place_of(spec.cell) and not tuned.tune["per_fold"]:
+            return tuned
+    where = f"{spec.method} on {spec.dataset} with {spec.cell.backbone}, fold {spec.fold}"
+    raise SpecError(f"--tuned: no study of {where} (make it with `python -m bench tune`)")
+
+
+def _place_of(cell: Cell) -> Cell:
+    """Return which runs a study of the cell can be for, of every fold and with any weights."""
+    return replace(cell, weights="", fold=0)
+
+
+def _apply(spec: RunSpec, tuned: TunedValues) -> RunSpec:
+    try:
+        protocol = replace(spec.protocol, tune=TuneSpec(**tuned.tune))
+        run = replace(vary(replace(spec, protocol=protocol), tuned.values), study=tuned.study)
+        assert run.own_protocol  # built, and so checked, before anything is trained
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"tuned values of {tuned.study}: {error}") from None
+    return run
+
+
 def apply_shipped(specs: Sequence[RunSpec], file: Path) -> list[RunSpec]:
     """Return the runs with the values of a preset's file; unchanged if it lacks one of them.
 
@@ -92,14 +127,22 @@ def apply_shipped(specs: Sequence[RunSpec], file: Path) -> list[RunSpec]:
 
 
 def write_toml(file: Path, found: Sequence[TunedValues]) -> None:
-    """Write values of one budget so that ``--settings`` reads them; comments may be added by hand."""
+    """Write values of one budget so that ``--settings`` reads them."""
     lines = [HEADER, "", "[tune]", *_format_table(found[0].tune)]
     for tuned in found:
-        cell = asdict(tuned.cell)
-        del cell["weights"]
-        lines += ["", "[[tuned]]", *_format_table(cell | {"study": tuned.study})]
+        place = asdict(tuned.cell) | {"study": tuned.study}
+        del place["weights"]
+        lines += ["", "[[tuned]]", *_format_table(place)]
         lines += ["[tuned.values]", *_format_table(tuned.values)]
     file.write_text("\n".join(lines) + "\n")
+
+
+def _format_table(table: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for key, value in table.items():
+        name = key if key.isidentifier() else json.dumps(key)
+        lines.append(f"{name} = {json.dumps(value)}")
+    return lines
 
 
 def read_toml(file: Path) -> list[TunedValues]:
@@ -116,60 +159,11 @@ def read_toml(file: Path) -> list[TunedValues]:
             f"backbone, fold, shots, study and values (missing or unknown: {error})"
         ) from None
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(
-            f"--settings {file}: must be a file that `bench tune --export-tuned` wrote, got {error}"
-        ) from None
-
-
-def _format_table(table: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for key, value in table.items():
-        name = key if key.isidentifier() else json.dumps(key)
-        lines.append(f"{name} = {json.dumps(value)}")
-    return lines
+        rule = "must be a file that `bench tune --export-tuned` wrote"
+        raise SpecError(f"--settings {file}: {rule}, got {error}") from None
 
 
 def _read_table(
     tune: dict[str, Any], *, study: str, values: dict[str, Any], **cell: Any
 ) -> TunedValues:
     return TunedValues(Cell(weights="", **cell), study, values, tune)
-
-
-def _place_of(cell: Cell) -> Cell:
-    """Return which runs a study of the cell can be for, of every fold and with any weights."""
-    return replace(cell, weights="", fold=0)
-
-
-def _choose_values(spec: RunSpec, by_cell: Mapping[Cell, TunedValues]) -> TunedValues:
-    """Return the values for a run: of its own fold, or of the one that was tuned on for all."""
-    own = by_cell.get(replace(spec.cell, weights=""))
-    if own is not None:
-        return own
-    for cell, tuned in by_cell.items():
-        if _place_of(cell) == _place_of(spec.cell) and not tuned.tune["per_fold"]:
-            return tuned
-    raise SpecError(
-        f"--tuned: no study of {spec.method} on {spec.dataset} with {spec.cell.backbone}, "
-        f"fold {spec.fold} (make it with `python -m bench tune`)"
-    )
-
-
-def _apply(spec: RunSpec, tuned: TunedValues) -> RunSpec:
-    try:
-        protocol = replace(spec.protocol, tune=TuneSpec(**tuned.tune))
-        run = replace(vary(replace(spec, protocol=protocol), tuned.values), study=tuned.study)
-        assert run.own_protocol  # built, and so checked, before anything is trained
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"tuned values of {tuned.study}: {error}") from None
-    return run
-
-
-def _check_protocol(record: StudyRecord, spec: RunSpec) -> None:
-    made, wanted = dict(record.protocol), describe_protocol(spec)
-    made["tune"] = wanted["tune"] = None  # the runs get the study's
-    if made != wanted:
-        raise SpecError(
-            f"--tuned: study {record.name} is of another protocol: {name_difference(made, wanted)} "
-            "(tune again into a new --study, or take the values all the same: --export-tuned, "
-            "--settings)"
-        )

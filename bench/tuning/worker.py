@@ -1,7 +1,6 @@
 """The loop of a study: claim a trial, carry it out, tell the sampler; until the budget is spent.
 
-How a trial is carried out is not known here: `Evaluate` is a child process in production and a
-formula in tests. One rule for every method decides what a trial counts for:
+`Evaluate` is a child process in production and a formula in tests. What a trial counts for:
 
 * done: its Dice on the inner validation cases, at its best epoch;
 * diverged or out of memory: it counts, and the sampler takes it for worse than all others;
@@ -50,15 +49,9 @@ def tune(
 ) -> None:
     """Work on a study until its budget is spent and the trials of all workers have ended.
 
-    Args:
-        study: shared by the workers.
-        plan: its folder is seen by all workers of the study.
-        evaluate: carries out a trial.
-        on_trial: called after each trial of this worker.
-        stopped: once it is set, no further trial is begun.
-
-    Raises: KeyboardInterrupt if ``evaluate`` does, or between trials once ``stopped`` is set. The
-        current trial stays open and is taken up by the next worker.
+    All workers see the plan's folder. ``on_trial`` is called after each trial of this one. Raises:
+    KeyboardInterrupt if ``evaluate`` does, or between trials once ``stopped`` is set. The current
+    trial stays open and is taken up by the next worker.
     """
     stopped = stopped or threading.Event()
     plan.folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +108,7 @@ def _tell(study: Study, trial: Trial, tune: TuneSpec, ended: TrialRecord) -> Non
     from optuna.trial import TrialState
 
     if trial.storage.get_trial(trial._trial_id).state.is_finished():
-        return  # after a long silence of this worker another one has taken the trial up, and ended it
+        return  # by another worker, after a long silence of this one
     for name in studies.ENDING:
         trial.set_user_attr(name, getattr(ended, name))
     # The Wilcoxon pruner asks to be told the mean so far of a trial that it has stopped.

@@ -79,11 +79,10 @@ class StudyRecord:
 
     @property
     def front(self) -> list[TrialRecord]:
-        """The trials that no other beats in both Dice and parameters, from the fewest parameters on."""
+        """The trials that no other beats in both Dice and parameters, by parameters."""
         front: list[TrialRecord] = []
-        for trial in sorted(
-            self.done, key=lambda trial: (trial.params_tuned, -(trial.dice or 0.0), trial.number)
-        ):
+        ranked = sorted(self.done, key=lambda trial: (trial.params_tuned, -(trial.dice or 0.0)))
+        for trial in ranked:  # of equal ones the earliest is first
             if not front or (trial.dice or 0.0) > (front[-1].dice or 0.0):
                 front.append(trial)
         return front
@@ -94,12 +93,12 @@ class StudyRecord:
         return sum(trial.fit_s for trial in self.trials)
 
     def best_so_far(self) -> list[float]:
-        """Return, trial by trial, the highest Dice up to it; nan before the first that ended well."""
-        done = self.done
+        """Return the highest Dice up to each trial; nan before the first that ended well."""
         best, line = nan, []
         for trial in self.trials:
-            if trial in done and trial.dice is not None and not trial.dice <= best:
-                best = trial.dice
+            dice = trial.dice if trial.status == Status.DONE else None
+            if dice is not None and not dice <= best:
+                best = dice
             line.append(best)
         return line
 

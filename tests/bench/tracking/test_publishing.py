@@ -1,4 +1,4 @@
-"""From run folders to MLflow and back: parent runs, `bench sync`, stores that were lost or moved."""
+"""From run folders to MLflow and back: parent runs, `bench sync`, stores lost or moved."""
 
 import json
 import shutil
@@ -29,10 +29,12 @@ def make_result(method: str, dataset: str = "brats", **changes: Any) -> RunResul
     spec = RunSpec(MethodSpec(method), dataset, "f00", 0, 0, Protocol(), Path("/data"))
     score = 0.5 + len(method) / 100
     result = RunResult(
-        run_id=spec.run_id, status=Status.DONE, reason="", method=method, settings={}, label=method, dataset=dataset,
-        backbone="tiny_vit", weights="none", fold=0, seed=0, protocol_id=spec.protocol_id,
+        run_id=spec.run_id, status=Status.DONE, reason="", method=method, settings={}, label=method,
+        dataset=dataset, backbone="tiny_vit", weights="none", fold=0, seed=0, protocol_id=spec.protocol_id,
         protocol=spec.protocol_record(), synthetic=True, regions=("WT",),
-        cases=(CaseScore("p1", "WT", score, 2.0, 10, 9), CaseScore("p2", "WT", score / 2, 4.0, 10, 9)),
+        cases=(
+            CaseScore("p1", "WT", score, 2.0, 10, 9), CaseScore("p2", "WT", score / 2, 4.0, 10, 9),
+        ),
         curve=(EpochRecord(0, 0.5, 1e-3, 0.6), EpochRecord(1, 0.4, 1e-3, 0.55)), best_epoch=0,
         cost=Cost(1000, 20, 300, 0.02, 12.5, 2.5, 512.0),
         provenance={"started_at": f"2025-06-01T12:00:{len(method):02}+00:00"},
@@ -41,7 +43,7 @@ def make_result(method: str, dataset: str = "brats", **changes: Any) -> RunResul
 
 
 def write_runs(out: Path, *results: RunResult, command: str = COMMAND) -> Group:
-    """Leave behind what `run` leaves: the record of the command, and each result with its name in it."""
+    """Leave behind what `run` leaves: the record of the command, and results that name it."""
     specs = [
         RunSpec(MethodSpec(r.method), r.dataset, "f00", r.fold, r.seed, Protocol(), Path("/data"))
         for r in results
@@ -242,13 +244,14 @@ def test_sync_restores_the_studies_and_their_trials(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Also where nothing but tuning was done; a study that cannot be read is said, and the rest is sent."""
+    """Also where nothing but tuning was done; a study that cannot be read is reported."""
     trials = [
         TrialRecord(number, "done", {"train.lr": 0.1}, 0.5 + number / 10, 20, 1.5)
         for number in range(2)
     ]
     study = StudyRecord(
-        "lora-brats", "lora", "brats", "tiny_vit", "none", 0, 0, True, "abc", {"trials": 2}, {}, tuple(trials)
+        "lora-brats", "lora", "brats", "tiny_vit", "none", 0, 0, True, "abc", {"trials": 2}, {},
+        tuple(trials),
     )  # fmt: skip
     study.write(out / "tuning" / study.name)
     (out / "tuning" / "broken").mkdir()

@@ -60,7 +60,7 @@ OVERLAY = b"not really a picture"
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """One store for all tests of this file (making the tables takes seconds); each test has a data set of its own."""
+    """One store for all tests, as making its tables takes seconds; each has its own data set."""
     return open_store(f"sqlite:///{tmp_path_factory.mktemp('a folder')}/mlflow.db")
 
 

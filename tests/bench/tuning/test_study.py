@@ -1,4 +1,4 @@
-"""The study's loop on formulas instead of networks: budgets, interruptions, workers, a planted optimum."""
+"""The study's loop on formulas instead of networks: budgets, interruptions, workers, an optimum."""
 
 import math
 import sqlite3
