@@ -13,11 +13,10 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-def draw_study(study: Study, folder: Path) -> list[Path]:
+def draw_study(study: Study, folder: Path) -> None:
     """Draw history, parallel coordinates, slices, importances, and the front of two objectives.
 
-    Returns the files. The first four are of the inner Dice. Importances need two trials with
-    different values; otherwise that picture is left out.
+    The first four are of the inner Dice. Importances need two trials with different values.
     """
     import matplotlib as mpl
 
@@ -26,7 +25,6 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
     from optuna.exceptions import ExperimentalWarning
 
     folder.mkdir(parents=True, exist_ok=True)
-    files = []
     with warnings.catch_warnings():
         for category in (ExperimentalWarning, UserWarning):  # about novelty and style
             warnings.simplefilter("ignore", category)
@@ -35,8 +33,6 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
             file = folder / f"{PICTURE_PREFIX}{name}.png"
             plt.gcf().savefig(file, dpi=110, bbox_inches="tight")
             plt.close("all")
-            files.append(file)
-    return files
 
 
 def _list_pictures(study: Study) -> list[tuple[str, Any, dict[str, Any]]]:

@@ -29,9 +29,9 @@ def make_result(method: str, dataset: str = "brats", **changes: Any) -> RunResul
     spec = RunSpec(MethodSpec(method), dataset, "f00", 0, 0, Protocol(), Path("/data"))
     score = 0.5 + len(method) / 100
     result = RunResult(
-        run_id=spec.run_id, status=Status.DONE, reason="", method=method, settings={}, label=method,
-        dataset=dataset, backbone="tiny_vit", weights="none", fold=0, seed=0, protocol_id=spec.protocol_id,
-        protocol=spec.protocol_record(), synthetic=True, regions=("WT",),
+        run_id=spec.run_id, status=Status.DONE, reason="", method=method, settings={},
+        label=method, dataset=dataset, backbone="tiny_vit", weights="none", fold=0, seed=0,
+        protocol_id=spec.protocol_id, protocol=spec.protocol_record(), synthetic=True, regions=("WT",),
         cases=(
             CaseScore("p1", "WT", score, 2.0, 10, 9), CaseScore("p2", "WT", score / 2, 4.0, 10, 9),
         ),
