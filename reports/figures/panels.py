@@ -56,8 +56,9 @@ def draw_panels(
         predictions[label] = mine.prediction[_place(mine, depth)]
     window = _find_window([reference, *predictions.values()])
     n_rows = -(-(len(slices) + 1) // COLUMNS)
-    height_in = n_rows * (COLUMN_IN / COLUMNS * _ratio(*window) + 0.3) + 0.05
-    figure = Figure(figsize=(COLUMN_IN, height_in))
+    rows, columns = window
+    ratio = (rows.stop - rows.start) / (columns.stop - columns.start)
+    figure = Figure(figsize=(COLUMN_IN, n_rows * (COLUMN_IN / COLUMNS * ratio + 0.3) + 0.05))
     figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
     panels = np.atleast_1d(figure.subplots(n_rows, COLUMNS)).ravel()
     for axes in panels:
@@ -98,10 +99,7 @@ def _place(slices: CaseSlices, depth: int) -> int:
     return int(np.flatnonzero(slices.depths == depth)[0])
 
 
-Window = tuple[slice, slice]  # rows, columns
-
-
-def _find_window(maps: Sequence[np.ndarray]) -> Window:
+def _find_window(maps: Sequence[np.ndarray]) -> tuple[slice, slice]:
     """Return rows and columns around all objects, with a margin; the whole slice without any."""
     drawn = np.any(np.stack(maps), axis=0)
     return _find_range(np.any(drawn, axis=1)), _find_range(np.any(drawn, axis=0))
@@ -115,11 +113,7 @@ def _find_range(drawn: np.ndarray) -> slice:
     return slice(max(0, places[0] - margin), min(drawn.size, places[-1] + margin + 1))
 
 
-def _ratio(rows: slice, columns: slice) -> float:
-    return float((rows.stop - rows.start) / (columns.stop - columns.start))
-
-
-def _show(axes: Axes, image: np.ndarray, window: Window) -> None:
+def _show(axes: Axes, image: np.ndarray, window: tuple[slice, slice]) -> None:
     rows, columns = window
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, origin="lower", interpolation="nearest")
     axes.set_xlim(columns.start - 0.5, columns.stop - 0.5)

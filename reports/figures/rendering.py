@@ -35,7 +35,7 @@ def start_renderers() -> Iterator[Executor]:
     try:
         yield pool
     finally:
-        pool.shutdown(cancel_futures=True)  # after an error nobody waits for the rest
+        pool.shutdown(cancel_futures=True)  # after an error the rest is not drawn
 
 
 def render_one(picture: Picture, formats: Sequence[str]) -> dict[str, bytes]:

@@ -1,21 +1,20 @@
-"""`report --figures` and `report --format html`: everything that a store has something for, in one go.
+"""`report --figures` and `report --format html`: all tables and pictures of a store in one go.
 
-All is made in memory first, so that bad input leaves no file behind.
+They are made in memory first, so that bad input leaves no file behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.figures.gallery import Picture, list_pictures
+from reports.figures.gallery import Picture, ReadSlices, list_pictures
 from reports.figures.rendering import render_one, start_renderers
 from reports.figures.style import assign_looks
 from reports.formats import FORMATS
 from reports.formats.macros import format_macros
 from reports.page.page import Page, format_page
 from reports.records.run import RunResult
-from reports.records.slices import CaseSlices
 from reports.records.study import StudyRecord
 from reports.tables.build import ReportRequest, build_tables_of, summarise
 from reports.tables.main import main_tables
@@ -27,19 +26,12 @@ TABLES, FIGURES, PAGE, MACROS = "tables", "figures", "index.html", "macros.tex"
 
 @dataclass(frozen=True)
 class Contents:
-    """What a portfolio is made of.
+    """What a portfolio is made of."""
 
-    Attributes:
-        results: the runs, in the order of the tables.
-        studies: the tuning studies.
-        read_slices: returns the slices of a run's case; None if the run kept none.
-        method_names: all methods, in the order in which colours are given out.
-    """
-
-    results: Sequence[RunResult]
+    results: Sequence[RunResult]  # in the order of the tables
     studies: Sequence[StudyRecord]
-    read_slices: Callable[[RunResult, str], CaseSlices | None]
-    method_names: Sequence[str]
+    read_slices: ReadSlices
+    method_names: Sequence[str]  # of all methods, in the order in which they get colours
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,7 @@ def build_portfolio(
 ) -> Portfolio:
     """Return the page and every picture in these formats (pdf, png, svg).
 
-    Raises: ValueError in one sentence if what there is cannot be compared.
+    Raises: ValueError in one sentence if the results cannot be compared.
     """
     with start_renderers() as renderers:
         summaries = summarise(contents.results, request)
@@ -67,9 +59,8 @@ def build_portfolio(
         drawing = [renderers.submit(render_one, picture, formats) for picture in pictures]
         tables, absent = build_tables_of(summaries, request, per_dataset=request.per_dataset)
         rendered = [each.result() for each in drawing]
-    drawn = [
-        (picture, files["svg"].decode()) for picture, files in zip(pictures, rendered, strict=True)
-    ]
+    svgs = [files["svg"].decode() for files in rendered]
+    drawn = list(zip(pictures, svgs, strict=True))
     tables = [*tables, *tuning_tables(contents.studies)]
     page = Page(contents.results, summaries, tables, drawn, [*absent, *undrawn])
     return Portfolio(page, pictures, rendered)
@@ -80,10 +71,10 @@ def name_files(portfolio: Portfolio) -> dict[str, bytes]:
     page = portfolio.page
     files = {PAGE: format_page(page), MACROS: format_macros(main_tables(page.summaries))}
     for table in page.tables:
-        files |= {
-            f"{TABLES}/{table.slug}.{SUFFIXES[name]}": show(table) for name, show in FORMATS.items()
-        }
+        for name, show in FORMATS.items():
+            files[f"{TABLES}/{table.slug}.{SUFFIXES[name]}"] = show(table)
     found = {name: text.encode() for name, text in files.items()}
-    for picture, formats in zip(portfolio.pictures, portfolio.rendered, strict=True):
-        found |= {f"{FIGURES}/{picture.slug}.{name}": formats[name] for name in ("pdf", "png")}
+    for picture, contents in zip(portfolio.pictures, portfolio.rendered, strict=True):
+        for suffix in ("pdf", "png"):
+            found[f"{FIGURES}/{picture.slug}.{suffix}"] = contents[suffix]
     return found

@@ -113,7 +113,8 @@ def gap_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
             found.append(_gap_table(comparison, list(tuned.values())))
     if not found:
         raise ValueError(
-            "report: the tuning gap must have a method with default and with tuned settings, got none"
+            "report: the tuning gap must have a method with default and with tuned settings, "
+            "got none"
         )
     return found
 

@@ -32,7 +32,7 @@ def main_table(comparisons: Sequence[MethodComparison]) -> Table:
     columns = [rows.name_column(), rows.cost_column("tuned_m"), rows.cost_column("tuned_pct")]
     for comparison in comparisons:
         columns += rows.score_columns(comparison, levels=3)
-    if len(comparisons) == 1:  # a mean over data sets would be nobody's time
+    if len(comparisons) == 1:  # a mean over data sets is no time of a run
         columns.append(rows.cost_column("fit_s"))
     columns += rows.note_columns()
     context = name_setting(comparisons[0].setting)[1:]

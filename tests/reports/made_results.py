@@ -1,4 +1,4 @@
-"""Results made from a formula, for tests of the reports: no training, and nobody may take them for measurements."""
+"""Results made from a formula, for tests of the reports; they are no measurements."""
 
 import json
 from dataclasses import asdict, replace
@@ -143,7 +143,7 @@ def without_numbers(result: RunResult, status: Status, reason: str) -> RunResult
 
 
 def make_fixture() -> list[RunResult]:
-    """Return two data sets, two folds, two seeds, six methods; one sweep, and one of each bad end."""
+    """Return two data sets, folds and seeds, six methods; one sweep, and one of each bad end."""
     results = [
         make_result(method, dataset, fold, seed)
         for dataset, fold, seed, method in product(("brats", "kits"), (0, 1), (0, 1), SHIFT)

@@ -1,4 +1,4 @@
-"""The committed LaTeX goes through pdflatex in one and in two columns, without errors or overfull lines."""
+"""The committed LaTeX compiles in one and in two columns, without errors or overfull lines."""
 
 import shutil
 import subprocess
@@ -28,7 +28,8 @@ def test_tables_and_macros_compile(tmp_path: Path, options: str) -> None:
 \usepackage{{booktabs,siunitx,graphicx}}
 \input{{{EXPECTED / "macros.tex"}}}
 \begin{{document}}
-LoRA reaches \benchTinyVitNoneBratsLoraDiceMean\,\%, see table~\ref{{tab:main-brats-kits-tiny-vit-none}}.
+LoRA reaches \benchTinyVitNoneBratsLoraDiceMean\,\%,
+see table~\ref{{tab:main-brats-kits-tiny-vit-none}}.
 {inputs}
 \end{{document}}
 """

@@ -1,5 +1,6 @@
-"""Every format of the tables of the committed fixture, letter by letter; `python -m` this file renews.
+"""Every format of the tables of the committed fixture, letter by letter.
 
+`python -m tests.reports.formats.test_snapshots` renews the files.
 Look at the difference before you commit a renewed file.
 """
 

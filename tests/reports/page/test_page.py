@@ -1,4 +1,4 @@
-"""The HTML page in a real browser: it asks nobody for anything, complains about nothing, sorts, unfolds a case."""
+"""The HTML page in a real browser: no request, no complaint; it sorts and unfolds a case."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def click(browser, selector: str) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_sorting_goes_both_ways_and_holes_come_last(browser) -> None:  # type: ignore[no-untyped-def]
-    head = "#main-brats-kits-tiny-vit-none thead tr:last-child th:nth-child(9) button"  # a region of kits
+    # the ninth column is a region of kits
+    head = "#main-brats-kits-tiny-vit-none thead tr:last-child th:nth-child(9) button"
     for reverse in (True, False):
         click(browser, head)
         found = column(browser, "main-brats-kits-tiny-vit-none", 9)
