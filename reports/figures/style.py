@@ -60,12 +60,10 @@ class Look:
 
     @property
     def line(self) -> dict[str, Any]:
-        """Return the arguments of a line."""
         return {"color": self.colour, "linestyle": self.dash}
 
     @property
     def point(self) -> dict[str, Any]:
-        """Return the arguments of a marker."""
         return {
             "marker": self.marker,
             "markerfacecolor": self.colour if self.filled else "white",

@@ -80,11 +80,7 @@ class _Widths:
             self.sign = "+"
         self.whole = max(self.whole, len(whole))
         self.decimals = max(self.decimals, len(decimals))
-        self.spread = max(self.spread, _count_digits(spread))
-
-
-def _count_digits(spread: str) -> int:
-    return len(spread.replace(".", ""))
+        self.spread = max(self.spread, len(spread.replace(".", "")))
 
 
 def _alignment(column: Column) -> str:
@@ -157,7 +153,7 @@ def _underlined(cell: Cell, widths: _Widths, mark: str) -> str:
     number, spread = cell.parts
     text = rf"\underline{{{number}}}"
     if spread:
-        pad = _phantom("0" * (widths.spread - _count_digits(spread)))
+        pad = _phantom("0" * (widths.spread - len(spread.replace(".", ""))))
         text += rf" $\pm$ {pad}{spread}"
     elif widths.spread:
         text += _phantom(rf" $\pm$ {'0' * widths.spread}.")

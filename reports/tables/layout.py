@@ -97,11 +97,9 @@ class MethodRows:
             found = []
             for comparison, line in self._find_lines(key):
                 if line["n_runs"] and line["note"]:
-                    found.append((comparison.setting.dataset, line["note"]))
-            if len(self.comparisons) > 1:
-                notes.append("; ".join(f"{dataset}: {note}" for dataset, note in found))
-            else:
-                notes.append("".join(note for _, note in found))
+                    prefix = f"{comparison.setting.dataset}: " if len(self.comparisons) > 1 else ""
+                    found.append(f"{prefix}{line['note']}")
+            notes.append("; ".join(found))
         return [fill_column(Head("note", ("Note",)), notes)] if any(notes) else []
 
     def _find_lines(self, key: RowKey) -> Iterator[tuple[MethodComparison, pd.Series]]:

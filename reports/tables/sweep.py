@@ -19,11 +19,7 @@ def sweep_tables(
 ) -> list[Table]:
     """Return tables with a column per value of one field of the setting, all else equal.
 
-    Args:
-        kind: the kind of table.
-        field: "weights" or "shots".
-        head: what the values are called.
-        comparisons: the settings.
+    ``field`` is "weights" or "shots", ``head`` what its values are called.
 
     Raises: ValueError if there are no two values.
     """

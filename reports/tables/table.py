@@ -25,7 +25,6 @@ class Cell:
 
     @property
     def is_number(self) -> bool:
-        """Return whether the text is a plain number, with or without a spread."""
         return not isnan(self.value) and not self.text.startswith("<")
 
     @property
@@ -46,7 +45,6 @@ class Column:
 
     @property
     def is_missing(self) -> bool:
-        """Return whether it is a column of numbers without any."""
         return not self.words and all(cell.text == MISSING for cell in self.cells)
 
 
@@ -65,13 +63,7 @@ class Table:
     context: str = ""  # what macros put before a data set's name, where it is not all of the slug
 
     @property
-    def n_rows(self) -> int:
-        """Return the number of methods."""
-        return len(self.columns[0].cells)
-
-    @property
     def has_places(self) -> bool:
-        """Return whether any cell is marked as best or second."""
         return any(cell.place for column in self.columns for cell in column.cells)
 
     def iter_rows(self) -> Iterator[tuple[str, tuple[Cell, ...]]]:
@@ -150,13 +142,9 @@ def number_cell(value: float, digits: int, spread: float = nan) -> Cell:
 def rank_cells(
     cells: Sequence[Cell], ranked: Sequence[bool], digits: int, *, largest_first: bool
 ) -> tuple[Cell, ...]:
-    """Return the cells with their places, by the printed number; the best has no mark of a tie.
+    """Return the cells with the places of those that are ranked; the best has no mark of a tie.
 
-    Args:
-        cells: the cells of a column.
-        ranked: whether each counts.
-        digits: decimals of the printed numbers; equal ones have equal places.
-        largest_first: whether the largest number is the best.
+    Numbers that are equal when rounded to ``digits`` decimals have equal places.
     """
     eligible = set()
     for cell, counts in zip(cells, ranked, strict=True):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from math import nan
 from typing import Any
 
 from reports.records.study import StudyRecord, TrialRecord
-from reports.tables.table import MISSING, Head, Table, align_heads, fill_columns, make_slug
+from reports.tables.table import MISSING, Column, Head, Table, align_heads, fill_columns, make_slug
 from reports.tables.wording import join_values, list_values
 
 BAD = ("failed", "diverged", "oom", "skipped")
@@ -73,15 +74,9 @@ def tuning_table(studies: Sequence[StudyRecord]) -> Table:
             if trial.status in BAD:
                 ending = f"{trial.status}: {trial.reason}"
                 notes.append(f"{study.method}, trial {trial.number}: {ending}")
-    return Table(
-        kind="tuning",
-        slug=_slug("tuning", studies),
-        title=_title("tuning", studies),
-        columns=align_heads(fill_columns(TUNING_HEADS, rows)),
-        caption=tuple(_caption(studies)),
-        notes=tuple(notes),
-        comments=tuple(f"study {study.name}, fold {study.fold}" for study in studies),
-    )
+    table = _assemble("tuning", "tuning", studies, fill_columns(TUNING_HEADS, rows))
+    comments = tuple(f"study {study.name}, fold {study.fold}" for study in studies)
+    return replace(table, notes=tuple(notes), comments=comments)
 
 
 def front_table(studies: Sequence[StudyRecord]) -> Table:
@@ -98,17 +93,29 @@ def front_table(studies: Sequence[StudyRecord]) -> Table:
                     "values": _describe_values(study, trial),
                 }
             )
+    table = _assemble("front", "Pareto front", studies, fill_columns(FRONT_HEADS, rows))
     first = "No other trial of the method has both a higher Dice and fewer parameters."
+    return replace(table, caption=(first, *table.caption))
+
+
+def _assemble(
+    kind: str, title: str, studies: Sequence[StudyRecord], columns: Sequence[Column]
+) -> Table:
+    first = studies[0]
+    datasets = join_values(studies, "dataset")
+    shots = f"shots{first.shots}" if first.shots else ""
+    budget = "-".join(str(first.tune[name]) for name in ("trials", "budget_s", "sampler", "pruner"))
+    where = (datasets.replace(", ", "-"), first.backbone, first.weights, f"f{first.fold}")
     return Table(
-        kind="front",
-        slug=_slug("front", studies),
-        title=_title("Pareto front", studies),
-        columns=align_heads(fill_columns(FRONT_HEADS, rows)),
-        caption=(first, *_caption(studies)),
+        kind=kind,
+        slug=make_slug(kind, *where, shots, budget),
+        title=f"{title} · {datasets} · {first.backbone}",
+        columns=align_heads(columns),
+        caption=tuple(_write_caption(studies)),
     )
 
 
-def _caption(studies: Sequence[StudyRecord]) -> list[str]:
+def _write_caption(studies: Sequence[StudyRecord]) -> list[str]:
     tune = studies[0].tune
     amount = f"{tune['budget_s']:.0f} s of fit" if tune["budget_s"] else f"{tune['trials']} trials"
     epochs = f", {tune['epochs']} epochs a trial" if tune["epochs"] else ""
@@ -126,19 +133,6 @@ def _caption(studies: Sequence[StudyRecord]) -> list[str]:
     if any(study.weights == "none" for study in studies):
         sentences.append("Backbone with random weights.")
     return sentences
-
-
-def _title(word: str, studies: Sequence[StudyRecord]) -> str:
-    return f"{word} · {join_values(studies, 'dataset')} · {studies[0].backbone}"
-
-
-def _slug(kind: str, studies: Sequence[StudyRecord]) -> str:
-    """Return a name that no other setting has."""
-    first = studies[0]
-    datasets = ",".join(list_values(studies, "dataset"))
-    shots = f"shots{first.shots}" if first.shots else ""
-    budget = "-".join(str(first.tune[name]) for name in ("trials", "budget_s", "sampler", "pruner"))
-    return make_slug(kind, datasets, first.backbone, first.weights, f"f{first.fold}", shots, budget)
 
 
 def _name_rows(studies: Sequence[StudyRecord]) -> list[str]:
