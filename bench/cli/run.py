@@ -29,8 +29,7 @@ from bench.cli.tune import check_searches, search_values, with_budget
 from bench.grid.plan import Experiment, Plan, prepare_data
 from bench.grid.runner import Event, promote_finished_attempts, run_grid, split_finished
 from bench.grid.slots import Slots, choose_slots
-from bench.specs.folders import RUNS, run_folder
-from bench.specs.run import RunSpec
+from bench.specs.run import RUNS, RunSpec, run_folder
 from bench.tracking.connection import default_uri
 from bench.tracking.groups import begin_group
 from bench.tracking.local_store import describe_browsing

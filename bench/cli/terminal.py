@@ -28,8 +28,7 @@ from reports.tables.table import Table as ReportTable
 if TYPE_CHECKING:  # `--help` needs this file, and neither of these
     from bench.grid.runner import Event
     from bench.specs.run import RunSpec
-    from bench.tuning.campaign import TrialEvent
-    from bench.tuning.plan import StudyPlan
+    from bench.tuning.plan import StudyPlan, TrialEvent
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 SYNTHETIC = {True: " (SYNTHETIC phantoms)", False: ""}

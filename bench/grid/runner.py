@@ -12,8 +12,7 @@ from bench.grid.children import Child, start_child
 from bench.grid.slots import Slots
 from bench.run.firewall import count_reads, read_selection
 from bench.run.provenance import describe_run
-from bench.specs.folders import run_folder
-from bench.specs.run import Place, RunSpec
+from bench.specs.run import Place, RunSpec, run_folder
 from reports.records.run import RunResult, Status, read_result
 
 # repeating these would give the same again

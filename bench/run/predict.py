@@ -18,7 +18,7 @@ from bench.run.network import build_fabric
 from bench.run.restore import load_run
 from bench.scoring.metrics import MM3_PER_ML, region_mask
 from bench.scoring.postprocessing import AUTO, is_known, relabel_small
-from bench.specs.folders import RUNS
+from bench.specs.run import RUNS
 from datasets.base import DataError, DatasetInfo
 from datasets.prepared.prepare import prepare_case
 from datasets.single_case import VOLUME, find_single_case

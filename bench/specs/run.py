@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from methods.base import Method
 
 EMBEDDED_WEIGHTS = "formula-vit"  # what ships with the package
+RUNS, COMMANDS = "runs", "commands"  # folders in the one that ``--out`` names
 SLUG = str.maketrans({"[": "-", "]": "", ",": "-", ":": "-"})
 
 
@@ -135,6 +136,11 @@ class Place:
     device: str  # "cpu", "cuda:0", "mps"
     threads: int
     execution: Execution = PLAIN
+
+
+def run_folder(out: Path, spec: RunSpec) -> Path:
+    """Return the folder of a run below ``--out``."""
+    return out / RUNS / spec.run_id
 
 
 def digest(value: object) -> str:

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import shorten
 
-from bench.specs.folders import COMMANDS
-from bench.specs.run import RunSpec, digest
+from bench.specs.run import COMMANDS, RunSpec, digest
 from bench.tracking.entry import NOTE_TAG, Entry, build_metrics
 from bench.tracking.results import times_ms
 from reports.records.files import write_durably

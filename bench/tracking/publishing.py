@@ -11,7 +11,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.markup import escape
 
-from bench.specs.folders import COMMANDS, RUNS
+from bench.specs.run import COMMANDS, RUNS
 from bench.tracking.connection import TrackingError
 from bench.tracking.groups import Group, describe_group, read_group
 from bench.tracking.store import Store, open_store

@@ -20,7 +20,7 @@ from bench.grid.slots import Slots
 from bench.run.cases import open_data
 from bench.specs.run import Place
 from bench.tuning.pictures import draw_study
-from bench.tuning.plan import LOCK, StudyPlan, describe_protocol
+from bench.tuning.plan import LOCK, StudyPlan, TrialEvent, describe_protocol
 from bench.tuning.study import open_storage, open_study, read_trials, storage_errors
 from bench.tuning.worker import Report, tune
 from reports.records.run import Status
@@ -29,15 +29,6 @@ from reports.records.study import PRUNED, TUNING, StudyRecord, TrialRecord
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.storages import BaseStorage
-
-
-@dataclass(frozen=True)
-class TrialEvent:
-    """A trial began, was validated (``validations`` times so far), or ended."""
-
-    plan: StudyPlan
-    trial: TrialRecord
-    validations: int = 0
 
 
 def begin_studies(plans: Sequence[StudyPlan], storage: str, out: Path) -> BaseStorage:

@@ -15,7 +15,7 @@ from bench.specs.run import MethodSpec, RunSpec
 from bench.tuning.space import Space, build_space, describe_space, split_values
 from methods.settings import Value
 from reports.records.cell import Cell
-from reports.records.study import TUNING
+from reports.records.study import TUNING, TrialRecord
 
 LOCK = "lock"  # file in a study's folder, held while a trial is handed out or a file is written
 
@@ -43,6 +43,15 @@ class StudyPlan:
         if not self.tune.epochs:
             return run
         return replace(run, chosen=(*run.chosen, ("train.epochs", str(self.tune.epochs))))
+
+
+@dataclass(frozen=True)
+class TrialEvent:
+    """A trial began, was validated (``validations`` times so far), or ended."""
+
+    plan: StudyPlan
+    trial: TrialRecord
+    validations: int = 0
 
 
 def plan_studies(

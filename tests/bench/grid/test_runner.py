@@ -5,9 +5,8 @@ import torch
 
 from bench.grid.runner import split_finished
 from bench.grid.slots import choose_slots
-from bench.specs.folders import run_folder
 from bench.specs.protocol import Protocol, SpecError
-from bench.specs.run import MethodSpec, RunSpec
+from bench.specs.run import MethodSpec, RunSpec, run_folder
 from reports.records.run import RunResult, Status
 
 
