@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ SCALE_RANGE = (0.9, 1.1)  # Med-Tuning's intensity augmentation, here per channe
 SHIFT_RANGE = (-0.1, 0.1)
 
 
+@dataclass(eq=False)
 class PatchDataset(Dataset[dict[str, torch.Tensor]]):
     """An epoch of random patches from prepared cases; the rest of a volume is not read.
 
@@ -23,41 +25,26 @@ class PatchDataset(Dataset[dict[str, torch.Tensor]]):
     a voxel of a foreground class drawn evenly from those that the case has; otherwise its place is
     uniform. A volume smaller than the patch is padded on both sides with 0, which is background.
 
-    Args:
-        cases: labelled cases, drawn evenly.
-        patch: shape (D, H, W) of a patch.
-        n_patches: patches in an epoch.
-        seed: of everything that is drawn.
-        foreground_frac: in [0, 1].
-        augment: whether to mirror each axis with probability 0.5, and to multiply and shift each
-            channel by U(0.9, 1.1) and U(-0.1, 0.1).
-
     Raises: ValueError if there is no case or a number is out of range.
     """
 
-    def __init__(
-        self,
-        cases: Sequence[PreparedCase],
-        patch: VolumeShape,
-        n_patches: int,
-        seed: int,
-        foreground_frac: float,
-        augment: bool,
-    ) -> None:
-        if not cases:
+    cases: Sequence[PreparedCase]  # with labels, drawn evenly
+    patch: VolumeShape
+    n_patches: int  # in an epoch
+    seed: int
+    foreground_frac: float  # in [0, 1]
+    augment: bool  # mirror at random, scale and shift each channel
+    epoch: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if not self.cases:
             raise ValueError("patches: at least one case is needed, got none")
-        if min(patch) < 1 or n_patches < 1:
-            found = f"patch {patch} and n_patches {n_patches}"
+        if min(self.patch) < 1 or self.n_patches < 1:
+            found = f"patch {self.patch} and n_patches {self.n_patches}"
             raise ValueError(f"patches: sizes must be >= 1, got {found}")
-        if not 0 <= foreground_frac <= 1:
-            raise ValueError(f"patches: foreground_frac must be in [0, 1], got {foreground_frac}")
-        self.cases = tuple(cases)
-        self.patch = patch
-        self.n_patches = n_patches
-        self.seed = seed
-        self.foreground_frac = foreground_frac
-        self.augment = augment
-        self.epoch = 0
+        if not 0 <= self.foreground_frac <= 1:
+            rule = "foreground_frac must be in [0, 1]"
+            raise ValueError(f"patches: {rule}, got {self.foreground_frac}")
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next items; workers of a data loader must be restarted after it."""

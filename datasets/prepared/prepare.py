@@ -13,7 +13,7 @@ import logging
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
@@ -39,16 +39,6 @@ LOCKS = ".locks"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """All that a worker needs for one case."""
-
-    info: DatasetInfo
-    case: Case
-    settings: Preparation
-    folder: Path  # to prepare it into
-
-
 def prepare(
     dataset: Dataset,
     cases: Sequence[Case],
@@ -65,27 +55,25 @@ def prepare(
     Raises: DataError if the disk has too little room, before anything is written; BadCasesError
     that names all cases whose files are unusable, after the others have been prepared.
     """
-    name = dataset.info.name
-    home = cache / name
+    info = dataset.info
+    home = cache / info.name
     home.mkdir(parents=True, exist_ok=True)
     folders = {case.id: home / f"{case.id}-{key_of(dataset, case, settings)}" for case in cases}
-    to_do = []
-    for case in cases:
-        if not folders[case.id].is_dir():
-            to_do.append(_Job(dataset.info, case, settings, folders[case.id]))
-    needs = [estimate(job.case, settings.spacing_mm) for job in to_do]
-    check_room(name, needs, home)
+    to_do = [(case, folders[case.id]) for case in cases if not folders[case.id].is_dir()]
+    needs = [estimate(case, settings.spacing_mm) for case, _ in to_do]
+    check_room(info.name, needs, home)
     problems: dict[str, Problem] = {}
     done = len(cases) - len(to_do)
-    for job, reason in run_jobs(_try_job, to_do, choose_workers(needs, jobs)):
-        if reason:
-            problems[job.case.id] = Problem(job.case.id, reason)
+    attempt = partial(_find_fault, info, settings)
+    for (case, _), fault in run_jobs(attempt, to_do, choose_workers(needs, jobs)):
+        if fault:
+            problems[case.id] = Problem(case.id, fault)
         done += 1
         on_case(done, len(cases))
     if problems:
         in_order = [problems[case.id] for case in cases if case.id in problems]
-        raise BadCasesError(f"{name}: {dataset.root}", in_order)
-    return [load_prepared(folders[case.id], dataset.info) for case in cases]
+        raise BadCasesError(f"{info.name}: {dataset.root}", in_order)
+    return [load_prepared(folders[case.id], info) for case in cases]
 
 
 def prepare_case(
@@ -112,10 +100,10 @@ def prepare_case(
     return load_prepared(folder, info)
 
 
-def _try_job(job: _Job) -> str:
-    """Prepare a case; return why it could not be prepared, or nothing."""
+def _find_fault(info: DatasetInfo, settings: Preparation, job: tuple[Case, Path]) -> str:
+    """Prepare a case into a folder; return why that is impossible, or nothing."""
     try:
-        prepare_case(job.info, job.case, job.settings, job.folder)
+        prepare_case(info, job[0], settings, job[1])
     except DataError as error:
         return str(error)
     return ""
