@@ -58,7 +58,7 @@ class PatchDataset(Dataset[dict[str, torch.Tensor]]):
         if not 0 <= index < self.n_patches:
             raise IndexError(f"patches: item must be in 0..{self.n_patches - 1}, got {index}")
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        case = self.cases[rng.integers(len(self.cases))]
+        case = self.cases[int(rng.integers(len(self.cases)))]
         start = draw_start(case, self.patch, self.foreground_frac, rng)
         voxels, classes = case.read_patch(start, self.patch)
         image, label = torch.from_numpy(voxels), torch.from_numpy(classes)[None].long()
