@@ -2,60 +2,10 @@
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 import methods
+from benchmarks.med_adapter import fourier, literal_adapter
 from methods.med_adapter import Adapter
-
-
-def conv1(x, layer):
-    """A 1x1x1 convolution (B, C, D, h, w), whatever class holds the weights."""
-    return F.conv3d(x, layer.weight.reshape(*layer.weight.shape[:2], 1, 1, 1), layer.bias)
-
-
-def separable(z, branch, kernel):
-    half, width = kernel // 2, z.shape[1]
-    first, second, norm = branch.in_slice, branch.along_depth, branch.norm
-    v = F.conv3d(z, first.weight[:, :, None], first.bias, padding=(0, half, half), groups=width)
-    v = F.conv3d(v, second.weight[..., None], second.bias, padding=(half, 0, 0), groups=width)
-    mean, variance = (
-        v.mean((0, 2, 3, 4), keepdim=True),
-        v.var((0, 2, 3, 4), keepdim=True, unbiased=False),
-    )
-    v = (v - mean) / torch.sqrt(variance + 1e-5)
-    return torch.relu(v * norm.weight[:, None, None, None] + norm.bias[:, None, None, None])
-
-
-def fourier(z, branch):
-    w, b = branch.weight[:, None, None], branch.bias[:, None, None]
-    return torch.fft.ifftn(w * torch.fft.fftn(z, dim=(2, 3, 4)) + b, dim=(2, 3, 4)).abs()
-
-
-def adapter_formula(x, adapter, memory, shape):
-    """Return y and the features for the next stage; x is (B*D, N, E)."""
-    batch, depth, height, width = shape
-    z = F.gelu(F.linear(x, adapter.down.weight, adapter.down.bias))
-    z = z.reshape(batch, depth, height, width, -1).permute(0, 4, 1, 2, 3)
-    small, large, spectral = adapter.branches
-    u = conv1(separable(z, small, 3) + separable(z, large, 5) + fourier(z, spectral), adapter.merge)
-    if adapter.link is not None:
-        memory = u = conv1(
-            torch.cat([u, transformed(adapter.link, memory, u)], dim=1), adapter.link.mix
-        )
-    y = (z + u).permute(0, 2, 3, 4, 1).reshape(*x.shape[:2], -1)
-    return x + F.gelu(F.linear(y, adapter.up.weight, adapter.up.bias)), memory
-
-
-def transformed(link, memory, u):
-    layer = link.transform or link.first_transform
-    if layer.weight.shape[-1] == 1:
-        return conv1(torch.zeros_like(u) if memory is None else memory, layer)
-    batch, channels, depth, height, width = u.shape
-    if memory is None:
-        memory = u.new_zeros(batch, channels // 2, depth, 2 * height, 2 * width)
-    return F.conv3d(
-        memory, layer.weight[:, :, None], layer.bias, stride=(1, 2, 2), padding=(0, 1, 1)
-    )
 
 
 def test_adapters_equal_the_formula(pair):
@@ -69,7 +19,7 @@ def test_adapters_equal_the_formula(pair):
         nonlocal memory
         grid = x.shape[1:3] if x.ndim == 4 else (4, 6)
         x = block(x)
-        y, memory = adapter_formula(
+        y, memory = literal_adapter(
             x.reshape(10, -1, x.shape[-1]), adapters[index], memory, (2, 5, *grid)
         )
         return y.reshape(x.shape)
@@ -78,7 +28,7 @@ def test_adapters_equal_the_formula(pair):
 
 
 def test_uneven_frequency_weights_need_the_complex_result(vit_pair):
-    """Random weights are not even in frequency: the inverse transform is complex, which a real transform would miss."""
+    """With weights that are not even in frequency, a real inverse transform would be wrong."""
     vit_pair.apply(methods.build("med_adapter"))
     branch = vit_pair.backbone.blocks[0].adapter.branches[-1]
     z = torch.randn(2, 5, 4, 6, 8, dtype=torch.float64)  # (B, D, gh, gw, h)
