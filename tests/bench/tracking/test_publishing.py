@@ -31,8 +31,8 @@ def make_result(method: str, dataset: str = "brats", **changes: Any) -> RunResul
     result = RunResult(
         run_id=spec.run_id, status=Status.DONE, reason="", method=method, settings={},
         label=method, dataset=dataset, backbone="tiny_vit", weights="none", fold=0, seed=0,
-        protocol_id=spec.protocol_id, protocol=spec.protocol_record(), synthetic=True, regions=("WT",),
-        cases=(
+        protocol_id=spec.protocol_id, protocol=spec.protocol_record(), synthetic=True,
+        regions=("WT",), cases=(
             CaseScore("p1", "WT", score, 2.0, 10, 9), CaseScore("p2", "WT", score / 2, 4.0, 10, 9),
         ),
         curve=(EpochRecord(0, 0.5, 1e-3, 0.6), EpochRecord(1, 0.4, 1e-3, 0.55)), best_epoch=0,
