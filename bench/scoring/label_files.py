@@ -87,9 +87,9 @@ def read_pair(
         hint = "resample it, or write it with the reference's affine"
         raise DataError(f"{prediction}: {rule} ({hint})")
     reference = read_label(case, info, grid)
-    predicted = read_label(replace(case, label=prediction), info, grid)
+    prediction_map = read_label(replace(case, label=prediction), info, grid)
     unknown = not case.spacing_known and grid.spacing_mm == (1.0, 1.0, 1.0)
-    return predicted, reference, None if unknown else grid.spacing_mm
+    return prediction_map, reference, None if unknown else grid.spacing_mm
 
 
 def _list_labels(option: str, path: Path) -> list[Path]:

@@ -17,7 +17,7 @@ SCORING = Scoring(Brats.describe("brats2020"), EvalSpec())
 
 
 class Threshold(nn.Module):
-    """Class k where channel 0 is above k - 0.5; sees one voxel at a time, so windows must not matter."""
+    """Class k where channel 0 is above k - 0.5, voxel by voxel, so that windows do not matter."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         assert x.shape[2:] == PATCH
@@ -25,7 +25,7 @@ class Threshold(nn.Module):
 
 
 class FirstInRow(nn.Module):
-    """Votes for class 1 in the last column of the window, whatever is there: not symmetric."""
+    """Votes for class 1 in the last column of every window: not symmetric."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         logits = torch.zeros(x.shape[0], 2, *x.shape[2:])

@@ -1,4 +1,4 @@
-"""Scores of a case: overlap by hand and against a library, volumes, empty masks, unknown spacing."""
+"""Scores of a case: overlap by hand and by a library, volumes, empty masks, unknown spacing."""
 
 import math
 from dataclasses import replace
@@ -58,8 +58,8 @@ def test_dice_agrees_with_monai():
         rng = np.random.default_rng(seed)
         fields = [ndimage.gaussian_filter(rng.normal(size=SHAPE), sigma=1.5) for _ in range(2)]
         masks = [field > np.quantile(field, rng.uniform(0.5, 0.99)) for field in fields]
-        one, two = (torch.from_numpy(mask)[None, None].float() for mask in masks)
-        expected = compute_dice(one, two, include_background=True, ignore_empty=False).item()
+        first, second = (torch.from_numpy(mask)[None, None].float() for mask in masks)
+        expected = compute_dice(first, second, include_background=True, ignore_empty=False).item()
         assert dice(*masks) == dice(*masks[::-1]) == pytest.approx(expected, abs=1e-6)
         assert 0 <= dice(*masks) <= 1
         assert dice(masks[0], masks[0]) == 1
@@ -171,12 +171,14 @@ def test_the_monai_policy_is_what_monai_does():
     full[0, 0, 1, 1, 1] = 1
     pairs = {"both": (full * 0, full * 0), "miss": (full * 0, full), "alarm": (full, full * 0)}
     ours = full_and_empty("monai")
-    for name, (one, two) in pairs.items():
+    for name, (first, second) in pairs.items():
         theirs = (
-            compute_dice(one, two, include_background=True).item(),
-            compute_hausdorff_distance(one, two, include_background=True, percentile=95).item(),
+            compute_dice(first, second, include_background=True).item(),
+            compute_hausdorff_distance(
+                first, second, include_background=True, percentile=95
+            ).item(),
             compute_surface_dice(
-                one, two, [1.0], include_background=True, use_subvoxels=True
+                first, second, [1.0], include_background=True, use_subvoxels=True
             ).item(),
         )
         if name == "alarm":
@@ -250,7 +252,7 @@ def test_bad_spacing_is_refused(spacing_mm):
 
 
 def test_different_shapes_are_refused():
-    for score in (dice, lambda one, two: score_case("a", one, two, ISOTROPIC, SCORING)):
+    for score in (dice, lambda first, second: score_case("a", first, second, ISOTROPIC, SCORING)):
         with pytest.raises(ValueError, match="equal shape, got"):
             score(EMPTY, EMPTY[1:])
         with pytest.raises(ValueError, match="equal shape, got"):

@@ -1,4 +1,4 @@
-"""Surface metrics: cases that can be computed by hand first, then properties, then an independent library."""
+"""Surface metrics: cases computed by hand, then properties, then an independent library."""
 
 import math
 
@@ -35,7 +35,7 @@ PAIRS = [(blobs(2 * seed), blobs(2 * seed + 1)) for seed in range(200)]
 
 @pytest.fixture(params=[0, math.inf], ids=["tree", "transform"])
 def either_way(request, monkeypatch):
-    """Distances by the search tree and by the distance transform, whatever would be chosen."""
+    """Distances by the search tree and by the distance transform, whichever would be chosen."""
     monkeypatch.setattr(surfaces, "VOXELS_PER_SEARCH", request.param)
 
 
@@ -122,7 +122,7 @@ def test_codes_cover_every_side_of_a_mask():
 
 
 def cube_area_mm2(size: int) -> float:
-    """The marching-cubes surface of a cube of voxels of 1 mm: 6 faces, 12 bevelled edges, 8 cut corners."""
+    """The marching-cubes surface of a cube of 1 mm voxels: faces, bevelled edges, cut corners."""
     length = size - 1
     return 6 * length**2 + 12 * length * math.sqrt(0.5) + 8 * math.sqrt(3) / 8
 
@@ -134,12 +134,13 @@ def test_surface_dice_by_hand():
     assert (
         surface_dice(cube, box((3, 4, 4), (4, 4, 4)), SPACING_MM, 3.0) == 1.0
     )  # one slice off, within the tolerance
-    one, two = (
+    first, second = (
         box((3, 3, 3)),
         box((3, 3, 5)),
     )  # eight cut corners each; four face the other voxel, 1 mm away
     found = [
-        surface_dice(one, two, ISOTROPIC, tolerance_mm) for tolerance_mm in (0.9, 1.0, 1.9, 2.0)
+        surface_dice(first, second, ISOTROPIC, tolerance_mm)
+        for tolerance_mm in (0.9, 1.0, 1.9, 2.0)
     ]
     assert found == pytest.approx([0.0, 0.5, 0.5, 1.0])
     far = surface_dice(cube, cube | box((9, 12, 15), (2, 2, 2)), ISOTROPIC, 1.0)
@@ -226,16 +227,18 @@ def test_agreement_with_monai():
     for prediction, reference in PAIRS:
         spacing_mm = tuple(rng.uniform(0.4, 5.0, size=3))
         tolerance_mm = rng.uniform(0.4, 5.0)
-        one, two = (torch.from_numpy(mask)[None, None].float() for mask in (prediction, reference))
+        first, second = (
+            torch.from_numpy(mask)[None, None].float() for mask in (prediction, reference)
+        )
         expected_mm = compute_hausdorff_distance(
-            one, two, include_background=True, percentile=95, spacing=list(spacing_mm)
+            first, second, include_background=True, percentile=95, spacing=list(spacing_mm)
         ).item()
         assert hausdorff_95(prediction, reference, spacing_mm) == pytest.approx(
             expected_mm, abs=1e-4
         )
         expected = compute_surface_dice(
-            one,
-            two,
+            first,
+            second,
             [tolerance_mm],
             include_background=True,
             spacing=list(spacing_mm),

@@ -1,4 +1,4 @@
-"""Statistics against hand-computed cases, published worked examples and implementations written anew."""
+"""Statistics against cases by hand, published worked examples and implementations written anew."""
 
 from dataclasses import replace
 from itertools import product
@@ -36,7 +36,7 @@ def exact_p(differences: np.ndarray) -> float:
 
 
 def normal_p(differences: np.ndarray) -> float:
-    """Wilcoxon's p by the normal approximation with the correction for ties, from the textbook formula."""
+    """Wilcoxon's p by the normal approximation, corrected for ties, from the textbook formula."""
     n, ranks = len(differences), stats.rankdata(np.abs(differences))
     counts = np.unique(ranks, return_counts=True)[1]
     variance = n * (n + 1) * (2 * n + 1) / 24 - (counts**3 - counts).sum() / 48
@@ -91,7 +91,7 @@ def test_effect_sizes_by_hand() -> None:
 
 
 def made_scores(n: int = 30, shift: float = 0.05, seed: int = 0) -> pd.DataFrame:
-    """Three methods on n cases: 'same' and 'base' differ by noise, 'more' is better by ``shift``."""
+    """Three methods: 'same' and 'base' differ by noise, 'more' is better by ``shift``."""
     rng = np.random.default_rng(seed)
     case = rng.normal(0.7, 0.1, size=n)
     noise = rng.normal(0, 0.02, size=(3, n))
@@ -155,7 +155,7 @@ def test_nothing_differs_anywhere() -> None:
 
 @pytest.mark.slow
 def test_bootstrap_covers_a_known_mean() -> None:
-    """2,000 samples of 50 from a gamma distribution with mean 2; the share covered has a standard error of 0.5 %."""
+    """2,000 samples of 50 from a gamma distribution; the covered share has an error of 0.5 %."""
     rng = np.random.default_rng(0)
     hits = 0
     for index in range(2000):
@@ -168,7 +168,7 @@ def test_bootstrap_covers_a_known_mean() -> None:
 def make_store(
     run: RunResult, rng: np.random.Generator, shifts: dict[str, float], n_cases: int = 30
 ) -> list[RunResult]:
-    """Runs of two folds and two seeds with a common difficulty per case; a method is better by its shift."""
+    """Runs of two folds and two seeds with a common difficulty per case, and a shift per method."""
     hard = rng.uniform(0.4, 0.9, size=n_cases)
     results = []
     for (name, shift), fold, seed in product(shifts.items(), (0, 1), (0, 1)):

@@ -1,4 +1,4 @@
-"""The record of a run: strictly valid JSON with a schema, and one sentence where it cannot be read."""
+"""The record of a run: valid JSON with a schema, and one sentence where it cannot be read."""
 
 from __future__ import annotations
 
@@ -37,15 +37,17 @@ DOCS = Path(__file__).resolve().parents[3] / "docs"
 TIMING = Timing(0.5, 0.1, 5)
 ROW = CaseScore("case_1", "WT", dice=0.5, hd95_mm=math.nan, n_reference_vox=9, n_predicted_vox=8)
 FULL = RunResult(
-    run_id="r", status=Status.DONE, reason="", method="lora", settings={"rank": 4, "targets": ["q", "v"]}, label="lora",
-    dataset="brats", backbone="tiny_vit", weights="none", fold=0, seed=1, protocol_id="p",
+    run_id="r", status=Status.DONE, reason="", method="lora", label="lora",
+    settings={"rank": 4, "targets": ["q", "v"]}, dataset="brats", backbone="tiny_vit",
+    weights="none", fold=0, seed=1, protocol_id="p",
     protocol={"train": {"lr": 1e-3}}, synthetic=True, regions=("WT",), cases=(ROW,), best_epoch=1,
     postprocessing=PostProcessing("ET", 50, ((0, 0.5), (50, math.nan)), (ROW,)),
     curve=(EpochRecord(0, 1.5, 1e-3, None), EpochRecord(1, 1.0, 5e-4, 0.25)),
     cost=Cost(
         10, 2, 3, 0.2, 1.0, 2.0, 300.0, compute=Compute(1.0, 2.0, ("aten::foo x 2",)),
         memory=Memory(1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
-        train_step=TIMING, inference=TIMING, merged=Merged(TIMING, 1e-6), energy_j=3.0, delta_mib=0.1,
+        train_step=TIMING, inference=TIMING, merged=Merged(TIMING, 1e-6), energy_j=3.0,
+        delta_mib=0.1,
     ),
     reload_max_abs_diff=0.0, provenance={"packages": {"torch": "2"}},
 )  # fmt: skip
@@ -100,8 +102,8 @@ def test_another_schema_version_says_what_to_do(tmp_path):
     file.write_text(
         file.read_text().replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 1')
     )
-    expected = rf"^{re.escape(str(file))}: schema version must be {SCHEMA_VERSION}, got 1 \(repeat the run with --force"
-    with pytest.raises(ValueError, match=expected):
+    rule = f"{file}: schema version must be {SCHEMA_VERSION}, got 1 (repeat the run with --force"
+    with pytest.raises(ValueError, match=f"^{re.escape(rule)}"):
         read_result(tmp_path)
 
 
@@ -184,7 +186,7 @@ def test_every_field_is_explained():
         f"provenance.{key}"
         for key in describe_machine(Place(Path(), Path(), "cpu", 1)) | describe_end(0.0)
     }
-    wanted = (
+    expected = (
         names_of(FULL)
         | machine
         | {f"provenance.{key}" for key in ("seeds", "spec", "weights", "ct_window")}
@@ -196,10 +198,10 @@ def test_every_field_is_explained():
         "cost.inference.",
         "cost.merged.inference.",
     )
-    wanted = {name for name in wanted if not name.startswith(parts)}
-    assert wanted - explained == set()
+    expected = {name for name in expected if not name.startswith(parts)}
+    assert expected - explained == set()
     objects = {"cases", "curve", "postprocessing", "postprocessing.cases"}
     durations = {f"cost.{part}" for part in ("train_step", "inference", "merged.inference")}
     assert (
-        explained - wanted - objects - durations == set()
+        explained - expected - objects - durations == set()
     )  # nor is anything explained that is not there

@@ -1,4 +1,4 @@
-"""What a run keeps of its predictions for pictures: the same slices for every method, and never much."""
+"""Slices of predictions for pictures: the same for every method, and never many."""
 
 from pathlib import Path
 
@@ -24,14 +24,14 @@ def make_volume(shape: tuple[int, int, int] = (40, 24, 20)) -> tuple[np.ndarray,
 
 def test_slices_lie_in_the_reference_and_do_not_depend_on_the_prediction() -> None:
     image, reference = make_volume()
-    one = cut_slices(image, reference, reference, n_cases=1)
-    two = cut_slices(image, reference, np.zeros_like(reference), n_cases=1)
-    assert one.depths.tolist() == two.depths.tolist()
-    assert len(one.depths) == MOST_SLICES
-    assert 10 <= one.depths.min() < one.depths.max() < 30
-    assert (one.reference == reference[one.depths]).all()
-    assert not two.prediction.any()
-    assert (one.image.dtype, one.image.min(), one.image.max()) == (np.uint8, 0, 255)
+    first = cut_slices(image, reference, reference, n_cases=1)
+    second = cut_slices(image, reference, np.zeros_like(reference), n_cases=1)
+    assert first.depths.tolist() == second.depths.tolist()
+    assert len(first.depths) == MOST_SLICES
+    assert 10 <= first.depths.min() < first.depths.max() < 30
+    assert (first.reference == reference[first.depths]).all()
+    assert not second.prediction.any()
+    assert (first.image.dtype, first.image.min(), first.image.max()) == (np.uint8, 0, 255)
 
 
 def test_without_a_reference_the_middle_is_kept() -> None:
