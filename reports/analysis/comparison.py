@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import nan
 from textwrap import shorten
 
@@ -35,7 +36,7 @@ Numbers = dict[str, float]  # by the key of a column
 
 @dataclass(frozen=True)
 class MethodComparison:
-    """The comparison of methods in one setting (data set, backbone, pre-training, shots).
+    """The comparison of methods in one setting.
 
     ``rows`` has one row per method, in the given order: method, name, protocol_id, note (empty
     where every fold and seed is done), n_cases, n_runs, a mean per key of `score_keys` (as printed)
@@ -128,20 +129,21 @@ def describe_difference(results: Sequence[RunResult]) -> str:
         protocols[json.dumps(record, sort_keys=True)] = record
     if len(protocols) == 1:
         return ""
-    ids = ", ".join(dict.fromkeys(record["protocol_id"] for record in protocols.values()))
-    named = []
-    for key in dict.fromkeys(key for record in protocols.values() for key in record):
+    differing = {}
+    for key in dict.fromkeys(chain.from_iterable(protocols.values())):
         values = [record.get(key) for record in protocols.values()]
-        if key != "protocol_id" and any(value != values[0] for value in values):
-            named.append(f"{key} ({', '.join(dict.fromkeys(map(str, values)))})")
-    fields = ", ".join(named) or f"protocol_id ({ids})"
-    return f"{len(protocols)} ({ids}) that differ in {fields}"
+        words = ", ".join(dict.fromkeys(map(str, values)))
+        if key == "protocol_id" or values.count(values[0]) < len(values):
+            differing[key] = words
+    ids = differing.pop("protocol_id")
+    fields = [f"{key} ({words})" for key, words in differing.items()] or [f"protocol_id ({ids})"]
+    return f"{len(protocols)} ({ids}) that differ in {', '.join(fields)}"
 
 
 def _compare(
     setting: Setting, group: Sequence[RunResult], difference: str, spread: str, intersection: bool
 ) -> MethodComparison:
-    regions = tuple(dict.fromkeys(region for result in group for region in result.regions))
+    regions = tuple(dict.fromkeys(chain.from_iterable(result.regions for result in group)))
     methods: dict[tuple[str, str], list[RunResult]] = {}
     for result in group:
         methods.setdefault((result.protocol_id, result.label), []).append(result)
@@ -180,8 +182,8 @@ def _compare(
 
 
 def _choose_spread(methods: Iterable[Sequence[RunResult]]) -> str:
-    counts = [len(_select_done(runs)) for runs in methods]
-    return "runs" if min(filter(None, counts), default=0) > 1 else "cases"
+    counts = filter(None, map(len, map(_select_done, methods)))
+    return "runs" if min(counts, default=0) > 1 else "cases"
 
 
 def _select_done(runs: Sequence[RunResult]) -> list[RunResult]:

@@ -130,7 +130,7 @@ def compare_with(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
     Raises: ValueError if the reference is unknown; TooFewError if there is no other method or too
     few cases.
     """
-    names = _names(scores)
+    names = list(scores.columns)
     if reference not in names:
         rule = f"the reference must be one of {', '.join(names)}"
         raise ValueError(f"statistics: {rule}, got '{reference}'")
@@ -157,7 +157,7 @@ def find_ties(scores: pd.DataFrame, *, largest_first: bool = True, alpha: float 
     for every method that may be the best, the chance to call an equal one worse is at most
     ``alpha``.
     """
-    names = _names(scores)
+    names = list(scores.columns)
     means = scores.mean()
     best = str((means if largest_first else -means).idxmax())
     if len(names) == 1:
@@ -193,10 +193,6 @@ def bootstrap_mean(values: np.ndarray, n_resamples: int = RESAMPLES, seed: int =
         (kept,), np.mean, n_resamples=n_resamples, vectorized=True, method="BCa", rng=rng
     ).confidence_interval
     return Interval(mean, float(low), float(high))
-
-
-def _names(scores: pd.DataFrame) -> list[str]:
-    return [str(name) for name in scores.columns]
 
 
 def _differences(scores: pd.DataFrame, first: str, second: str) -> np.ndarray:

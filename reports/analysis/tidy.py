@@ -8,14 +8,14 @@ method.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from math import inf
 
 import numpy as np
 import pandas as pd
 
 from reports.records.metrics import METRICS
-from reports.records.run import CaseScore, RunResult, Status, list_further
+from reports.records.run import SCORE_FIELDS, RunResult, Status, list_further
 
 MEAN = "mean"  # stands in a region's place for the mean over the regions
 
@@ -64,8 +64,7 @@ def case_table(results: Sequence[RunResult]) -> pd.DataFrame:
         run |= {"method": result.label, "fold": result.fold, "seed": result.seed}
         runs.append(run)
     scores = [score for result in results for score in result.cases]
-    names = [item.name for item in fields(CaseScore) if item.name != "further"]
-    columns = {name: [getattr(score, name) for score in scores] for name in names}
+    columns = {name: [getattr(score, name) for score in scores] for name in SCORE_FIELDS}
     columns |= {name: [score.score(name) for score in scores] for name in list_further()}
     run_of_score = np.repeat(np.arange(len(runs)), [len(result.cases) for result in results])
     table = pd.DataFrame(runs).iloc[run_of_score].reset_index(drop=True)

@@ -70,18 +70,20 @@ class CaseScore:
         return core_schema.no_info_before_validator_function(_gather_further, handler(source))
 
 
+SCORE_FIELDS = tuple(item.name for item in fields(CaseScore) if item.name != "further")
+
+
 def list_further() -> list[str]:
     """Return the names of the registered metrics that `CaseScore` keeps in ``further``."""
-    own = {item.name for item in fields(CaseScore)}
-    return [name for name in METRICS if name not in own]
+    return [name for name in METRICS if name not in SCORE_FIELDS]
 
 
 def _gather_further(raw: Any) -> Any:
-    found = [name for name in list_further() if name in raw] if isinstance(raw, dict) else []
-    if not found:
+    if not isinstance(raw, dict):
         return raw
-    further = {name: raw[name] for name in found}
-    return {key: value for key, value in raw.items() if key not in further} | {"further": further}
+    record = dict(raw)
+    further = {name: record.pop(name) for name in list_further() if name in record}
+    return record | {"further": further} if further else raw
 
 
 @dataclass(frozen=True)

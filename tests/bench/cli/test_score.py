@@ -10,11 +10,12 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from bench.cli.app import main
 from bench.scoring.label_files import pair_files
-from bench.scoring.metrics import Scoring, score_case
+from bench.scoring.metrics import MEASURES, Scoring, score_case
 from bench.specs.protocol import EvalSpec
 from datasets.base import SYNTHETIC_MARKER
 from datasets.brats import Brats
 from datasets.phantoms.files import build_geometry
+from reports.records.metrics import METRICS, Metric
 from reports.records.plain import to_plain
 
 SHAPE = (8, 12, 10)
@@ -313,3 +314,18 @@ def test_bad_settings_are_one_sentence(tmp_path, capsys, options, sentence):
         == 2
     )
     assert sentence in capsys.readouterr().err
+
+
+def test_a_new_metric_has_its_columns(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(METRICS, "n_more_vox", Metric("n_more_vox", "More", "voxels", False))
+    monkeypatch.setitem(
+        MEASURES, "n_more_vox", lambda pair: float((pair.prediction > pair.reference).sum())
+    )
+    reference = save(tmp_path / "reference.nii.gz", make_classes())
+    prediction = save(tmp_path / "prediction.nii.gz", make_classes(shift=1))
+    record = score(capsys, reference, prediction)
+    assert record["cases"][0]["n_more_vox"] == 42  # the slice in front: 7 x 6 voxels
+    assert record["regions"][0]["n_more_vox"]["all"] == {"value": 42, "n": 1}
+    arguments = ["--reference", str(reference), "--prediction", str(prediction)]
+    assert main(["score", *arguments, "--dataset", "brats"]) == 0
+    assert capsys.readouterr().out.count("More voxels") == 2
