@@ -1,4 +1,4 @@
-"""How many parameters each method trains on a backbone, counted on torch's meta device without memory."""
+"""How many parameters each method trains on a backbone, counted without memory for them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bench.models import registry
 from bench.models.build import build_segmenter
 from bench.models.segmenter import Segmenter, apply_method
 from methods.base import Method, MissingRole
+from methods.settings import read_value
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,11 @@ def read_network_shape(
 
     Raises: ValueError with one sentence for the user.
     """
-    given: dict[str, Any] = {"channels": channels, "classes": classes, "also_train": also_train}
+    given = {"channels": channels, "classes": classes, "also_train": also_train}
+    typed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if patch is not None:
-        try:
-            depth, height, width = map(int, patch.split(","))
-        except ValueError:
-            raise ValueError(f"--patch: must be three integers D,H,W, got '{patch}'") from None
-        given["patch"] = (depth, height, width)
-    return NetworkShape(
-        backbone, **{key: value for key, value in given.items() if value is not None}
-    )
+        typed["patch"] = read_value(patch, tuple[int, int, int], "--patch:")
+    return NetworkShape(backbone, **typed)
 
 
 def count_methods(shape: NetworkShape) -> list[MethodCount]:
@@ -128,7 +124,7 @@ def _count(method: Method, shape: NetworkShape) -> MethodCount:
 
 
 def _apply_and_count(method: Method, model: Segmenter, also_train: str) -> Parts:
-    """Return the trained parts; the method's own part is its closed form, checked against the network."""
+    """Return the trained parts; check the method's own part against its closed form."""
     expected = method.expected_tuned(model.backbone)
     before = {id(parameter) for parameter in model.backbone.parameters()}
     with torch.device("meta"):

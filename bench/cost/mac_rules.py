@@ -68,7 +68,7 @@ def is_free(name: str) -> bool:
 def count_macs(
     operation: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Any
 ) -> float | None:
-    """Return the count of an executed operation (an overload of torch's), or None without a rule."""
+    """Return the count of an executed operation, an overload of torch's; None without a rule."""
     packet = operation._overloadpacket
     if packet in OWN_RULES:
         return OWN_RULES[packet](args, out)
@@ -90,7 +90,7 @@ def count_attention(query: Sequence[int], key: Sequence[int], value: Sequence[in
 
 
 def count_fourier(signal: Sequence[int], dims: Sequence[int], *, is_real: bool) -> float:
-    """Return the count of a fast Fourier transform over ``dims``; one with a real side takes half."""
+    """Return the count of a fast Fourier transform over ``dims``; a real side halves it."""
     points = prod(signal[dim] for dim in dims)
     return FFT_FACTOR * prod(signal) * log2(max(points, 1)) * (0.5 if is_real else 1)
 
@@ -102,18 +102,19 @@ def _vector_rule(args: Sequence[Any], out: Any) -> float:
 
 def _convolution_backward_rule(args: Sequence[Any], out: Any) -> float:
     """Each of the two gradients that is asked for takes what the convolution took."""
-    grad_out, x, weight = (tensor.shape for tensor in args[:3])
-    n_gradients = sum(args[10][:2])
-    return n_gradients * conv_flop_count(x, weight, grad_out, transposed=args[7]) / 2
+    grad_out, x, weight = args[:3]
+    flops = conv_flop_count(x.shape, weight.shape, grad_out.shape, transposed=args[7])
+    return sum(args[10][:2]) * flops / 2
 
 
 def _attention_rule(args: Sequence[Any], out: Any) -> float:
-    return count_attention(*(tensor.shape for tensor in args[:3]))
+    query, key, value = args[:3]
+    return count_attention(query.shape, key.shape, value.shape)
 
 
 def _attention_backward_rule(args: Sequence[Any], out: Any) -> float:
     """Four products for the two of the forward pass, so that all kernels agree."""
-    return 2 * count_attention(*(tensor.shape for tensor in args[1:4]))
+    return 2 * _attention_rule(args[1:], out)
 
 
 def _fft_rule(args: Sequence[Any], out: Any) -> float:

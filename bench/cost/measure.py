@@ -71,8 +71,8 @@ def measure(
         predict_volume: predicts one whole volume with the model's current weights.
     """
     device = next(model.parameters()).device
-    batch = {name: batch[name].to(device) for name in ("image", "label")}
-    first = {name: tensor[:1] for name, tensor in batch.items()}
+    batch = {"image": batch["image"].to(device), "label": batch["label"].to(device)}
+    first = {"image": batch["image"][:1], "label": batch["label"][:1]}
     with preserved(model, device):
         inference = time_repeats(predict_volume, device)
         merged = _measure_merged(model, batch["image"], predict_volume)

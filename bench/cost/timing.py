@@ -1,4 +1,4 @@
-"""Seconds of something that is repeated, and the energy of something that is not."""
+"""Seconds of a repeated function, and the energy of a block."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -16,24 +15,24 @@ from reports.records.run import Timing
 
 @dataclass(frozen=True)
 class Repeats:
-    """How often something is timed after its warm-up: until ``budget_s`` is spent, but within these bounds."""
+    """How often a function is timed after its warm-up."""
 
     warm_up: int = 1
     at_least: int = 3
     at_most: int = 20
-    budget_s: float = 0.5
+    budget_s: float = 0.5  # no further repeats after it, within the two bounds
 
 
 def time_repeats(
     function: Callable[[], object], device: torch.device, repeats: Repeats = Repeats()
 ) -> Timing:
-    """Return the median and the distance of the quartiles; the device has done its work when a clock is read."""
+    """Return the median and the distance of the quartiles; the device is idle at each reading."""
     for _ in range(repeats.warm_up):
         function()
     seconds: list[float] = []
-    while len(seconds) < repeats.at_least or (
-        len(seconds) < repeats.at_most and sum(seconds) < repeats.budget_s
-    ):
+    while len(seconds) < repeats.at_most:
+        if len(seconds) >= repeats.at_least and sum(seconds) >= repeats.budget_s:
+            break
         synchronize(device)
         started = time.perf_counter()
         function()
@@ -44,7 +43,7 @@ def time_repeats(
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all that it was told to, so that a clock can be read."""
+    """Wait until the device has done all its work, so that a clock can be read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -53,16 +52,16 @@ def synchronize(device: torch.device) -> None:
 
 @dataclass
 class Energy:
-    """What a block has used; None while it runs and where the device does not tell."""
+    """What a block has used; None while it runs and where the device does not measure it."""
 
     joules: float | None = None
 
 
 @contextmanager
 def metered(device: torch.device) -> Iterator[Energy]:
-    """Measure the energy of an NVIDIA GPU over a block by NVML's counter; it is that of the whole board.
+    """Measure the energy of an NVIDIA GPU's whole board over a block by NVML's counter.
 
-    NVML is asked through ``pynvml`` (the distribution ``nvidia-ml-py``), which is optional.
+    It needs ``pynvml`` (the distribution ``nvidia-ml-py``), which is optional.
     """
     energy = Energy()
     read_mj = _open_counter(device)
@@ -83,10 +82,8 @@ def _open_counter(device: torch.device) -> Callable[[], int] | None:
         return None
     try:
         pynvml.nvmlInit()
-        uuid = str(
-            torch.cuda.get_device_properties(device).uuid
-        )  # NVML's numbers ignore CUDA_VISIBLE_DEVICES
-        handle: Any = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+        uuid = torch.cuda.get_device_properties(device).uuid  # CUDA_VISIBLE_DEVICES is not NVML's
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)  # older boards do not have it
     except pynvml.NVMLError:
         return None

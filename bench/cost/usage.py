@@ -1,4 +1,4 @@
-"""What a run takes of the machine while it goes on: a short series, sampled beside the run and kept in its folder."""
+"""What a run uses of the machine over time: a short series in the folder of the run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 USAGE_FILE = "usage.csv"
-INTERVAL_S = 1.0  # at first; doubled whenever there are too many samples
+INTERVAL_S = 1.0  # at first; doubled when there are more than `MOST_SAMPLES`
 MOST_SAMPLES = 240
 
 log = logging.getLogger(__name__)
@@ -26,8 +26,8 @@ def record_usage(folder: Path, device: str, interval_s: float = INTERVAL_S) -> I
     """Sample this process and its device in the background, into ``usage.csv`` in ``folder``.
 
     Columns: at_ms (since 1970), cpu_percent (100 = one core), memory_mib (resident), on a GPU
-    gpu_memory_mib (what torch's allocator holds) and, where NVML tells, gpu_percent. There is at
-    least one sample, also of the shortest run, and after a kill all but the last are there.
+    gpu_memory_mib (reserved by torch's allocator) and, with NVML, gpu_percent. The shortest run has
+    one sample; a killed run lacks the last one.
     """
     over = threading.Event()
     sampler = threading.Thread(
@@ -42,33 +42,36 @@ def record_usage(folder: Path, device: str, interval_s: float = INTERVAL_S) -> I
 
 
 def read_usage(folder: Path) -> list[tuple[int, Sample]]:
-    """Return the time in ms and the values of each sample of the run in ``folder``; none if it was not sampled."""
+    """Return the time in ms and the values of each sample of a run; empty if there are none."""
     file = folder / USAGE_FILE
     if not file.is_file():
         return []
+    samples = []
     with file.open(newline="") as stream:
-        rows = [
-            {name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)
-        ]
-    return [(int(row.pop("at_ms")), row) for row in rows]
+        for row in csv.DictReader(stream):
+            at_ms = int(row.pop("at_ms"))
+            samples.append((at_ms, {name: float(value) for name, value in row.items()}))
+    return samples
 
 
 def _keep_sampling(file: Path, device: str, interval_s: float, over: threading.Event) -> None:
     probes = _build_probes(device)
     samples: list[Sample] = []
     for probe in probes.values():
-        probe()  # a share of time needs a beginning
+        probe()  # the first share of time begins here
     ended = False
     while not ended:
         ended = over.wait(interval_s)
-        samples.append(
-            {"at_ms": int(time.time() * 1000)} | {name: probe() for name, probe in probes.items()}
-        )
+        sample: Sample = {"at_ms": int(time.time() * 1000)}
+        for name, probe in probes.items():
+            sample[name] = probe()
+        samples.append(sample)
         if len(samples) > MOST_SAMPLES:
-            samples, interval_s = samples[1::2], 2 * interval_s
+            samples = samples[1::2]
+            interval_s *= 2
         try:
             _write(file, samples)
-        except OSError as error:  # not worth a run
+        except OSError as error:  # no reason to end the run
             log.warning("usage: %s cannot be written: %s", file, error)
             return
 
@@ -86,7 +89,7 @@ def _build_probes(device: str) -> dict[str, Callable[[], float]]:
     probes["gpu_memory_mib"] = lambda: torch.cuda.memory_reserved(device) / 2**20
     try:
         torch.cuda.utilization(device)
-    except (ImportError, RuntimeError):  # no NVML for Python, or a driver that does not tell
+    except (ImportError, RuntimeError):  # no NVML for Python, or a driver without this figure
         return probes
     return probes | {"gpu_percent": lambda: float(torch.cuda.utilization(device))}
 

@@ -96,7 +96,7 @@ class Pair:
         return [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]
 
     def assert_equal(self, expected: list[torch.Tensor]) -> None:
-        """Compare taps, and the gradients of all that trains; ``expected`` comes from the same parameters."""
+        """Compare taps and the gradients of all that trains with those of the reference."""
         taps = self.backbone(self.slices, self.batch, self.depth)
         assert len(taps) == len(expected) == 4
         for ours, theirs in zip(taps, expected, strict=True):
@@ -126,7 +126,7 @@ class ViTPair(Pair):
     def run(
         self, step: Step, start: Callable[[torch.Tensor], torch.Tensor] = lambda x: x
     ) -> list[torch.Tensor]:
-        """Run the reference block by block and return its taps; tokens in front of the patches are cut off there."""
+        """Run the reference block by block and return its taps, without tokens before the patches."""
         vit, taps = self.reference, []
         x = start(vit.patch_embed(self.slices) + vit.pos_embed)
         for index, block in enumerate(vit.blocks):
@@ -142,7 +142,7 @@ class ViTPair(Pair):
 
 
 class SwinPair(Pair):
-    """Stages of 2, 2, 1, 2 blocks on 16x8 to 2x1 patches, shifted windows of 4x2; tokens are (B*D, h, w, E)."""
+    """Stages of 2, 2, 1, 2 blocks, 16x8 to 2x1 patches, windows of 4x2; tokens (B*D, h, w, E)."""
 
     def run(self, step: Step) -> list[torch.Tensor]:
         """Run the reference block by block and return its taps."""

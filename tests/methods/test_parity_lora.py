@@ -16,7 +16,7 @@ ADAPTED = {  # placement -> layer -> which parts of its rows, of how many
 
 
 def list_updates(backbone):
-    """Return A (parts, R, in) and B (parts, out, R) of every adapted layer of ours, block by block."""
+    """Return A (parts, R, in) and B (parts, out, R) of our adapted layers, block by block."""
     return [
         (module.lora_a, module.lora_b)
         for module in backbone.modules()

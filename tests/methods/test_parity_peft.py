@@ -16,7 +16,7 @@ RANK, ALPHA = 4, 10.0
 
 @pytest.fixture
 def layers() -> nn.ModuleDict:
-    """Two frozen linear layers of different shape, as the query and value of an attention that is not fused."""
+    """Two frozen linear layers of different shape, as query and value of an attention."""
     generator = torch.Generator().manual_seed(0)
     plain = (
         nn.ModuleDict({"query": nn.Linear(24, 40), "value": nn.Linear(40, 12)})

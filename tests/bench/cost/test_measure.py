@@ -1,4 +1,4 @@
-"""Measuring: it changes nothing, merged inference is compared, and a run that has too little memory ends `oom`."""
+"""Measuring changes nothing, compares merged inference, and too little memory ends as `oom`."""
 
 from __future__ import annotations
 
