@@ -26,7 +26,8 @@ def count_facts(results: Sequence[RunResult]) -> dict[str, str]:
     for run in results:
         n_done += run.status == Status.DONE
         repeats.add((run.fold, run.seed))
-        cases.update((run.dataset, row.case) for row in run.cases)
+        for row in run.cases:
+            cases.add((run.dataset, row.case))
     return {
         "runs done": f"{n_done} of {len(results)}",
         "methods": str(len(list_values(results, "label"))),
