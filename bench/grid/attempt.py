@@ -7,8 +7,6 @@
 Every step can be cut off and taken up again: ``result.json`` is written last, and moved last.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
@@ -33,10 +31,7 @@ def begin_attempt(folder: Path) -> Path:
 
 
 def end_attempt(folder: Path) -> None:
-    """Put a finished attempt in the place of the one before, which is kept if it was done.
-
-    Does nothing where no attempt has finished.
-    """
+    """Put a finished attempt, if any, in the place of the one before, which is kept if done."""
     attempt = folder / ATTEMPT
     if not (attempt / RESULT_FILE).is_file():
         return

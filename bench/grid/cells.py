@@ -1,7 +1,5 @@
 """From what the user typed to methods, data sets, folds and seeds."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from itertools import product
@@ -63,10 +61,7 @@ def parse_numbers(text: str, option: str, upper: int | None = None) -> list[int]
 
 
 def split_list(text: str, option: str) -> list[str]:
-    """Split at the commas outside brackets.
-
-    Raises: SpecError if an item is empty.
-    """
+    """Split at the commas outside brackets. Raises: SpecError if an item is empty."""
     items = [item.strip() for item in re.split(r",(?![^\[]*\])", text)]
     if not all(items):
         raise SpecError(f"{option}: must be a comma-separated list, got '{text}'")

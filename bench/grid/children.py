@@ -4,15 +4,12 @@ They come from a fork server that has imported the heavy libraries once. Each is
 own, unlike those of the pools for cases and figures: it may be killed without the others.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pkgutil import resolve_name
 from typing import Any
 
 from datasets.volumes.pool import follow_parent
@@ -28,7 +25,6 @@ class Child:
     messages: Connection
 
     def stop(self) -> None:
-        """End the process at once and wait for its end."""
         self.process.terminate()
         self.process.join()
 
@@ -43,10 +39,9 @@ class Child:
 
 
 def start_child(function: str, *arguments: Any, name: str) -> Child:
-    """Start a function, given as "module:name", in a process of that name.
+    """Start a function, given as "module:name" and imported in the child only, in a process.
 
-    The function is imported in the child only. Its last argument is a function that sends its own
-    arguments to ``Child.messages`` as a tuple.
+    Its last argument is a function that sends its own arguments to ``Child.messages`` as a tuple.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
@@ -59,6 +54,5 @@ def start_child(function: str, *arguments: Any, name: str) -> Child:
 
 def _child_main(function: str, arguments: tuple[Any, ...], messages: Connection) -> None:
     follow_parent()
-    module, _, attribute = function.partition(":")
-    target: Callable[..., object] = getattr(import_module(module), attribute)
+    target = resolve_name(function)
     target(*arguments, lambda *message: messages.send(message))

@@ -1,7 +1,5 @@
 """From a checked request to runs that can start: data found, or phantoms written."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,18 +41,17 @@ class Plan:
 
 
 def lay_out(experiment: Experiment, on_case: OnCase) -> Plan:
-    """Return the runs of an experiment, all of its data and weights found.
+    """Return the runs of an experiment, all of its data found, or phantoms written.
 
-    Writes phantoms if the experiment has no data. Raises: DataError if a root does not hold the
-    data set, or holds cases that cannot be used, unless the experiment skips them; ValueError if
-    the weights cannot be had or read.
+    Raises: DataError if a root does not hold the data set, or holds cases that cannot be used and
+    that the experiment does not skip; ValueError if the weights cannot be had or read.
     """
     from bench.models.build import check_weights  # imports torch
     from datasets.phantoms.write import write_phantoms
 
     model, data = experiment.protocol.model, experiment.protocol.data
     sha256 = check_weights(model.backbone, model.weights, data.patch[1:])
-    cache, skip = experiment.out / "cache", experiment.skip_bad_cases
+    cache = experiment.out / "cache"
     phantom = experiment.phantom
     sources = []
     for name, root in experiment.roots.items():
@@ -62,6 +59,7 @@ def lay_out(experiment: Experiment, on_case: OnCase) -> Plan:
             on_written = partial(on_case, f"writing {name} phantoms")
             write_phantoms(name, root, phantom.n_cases, shape=phantom.shape, on_case=on_written)
         on_read = partial(on_case, f"reading {name}")
+        skip = experiment.skip_bad_cases
         sources.append(inspect_source(name, root, cache, data, on_read, skip=skip))
     check_exclude(data.exclude, [source.dataset for source in sources])
     # the name of a file, or of what is embedded, does not say what is in it
@@ -72,28 +70,15 @@ def lay_out(experiment: Experiment, on_case: OnCase) -> Plan:
 def expand(
     experiment: Experiment, sources: Sequence[DataSource], weights_sha256: str = ""
 ) -> tuple[RunSpec, ...]:
-    """Return every cell of the grid, data set by data set, the methods in the order given.
-
-    Each number of ``shots`` makes a protocol of its own.
-    """
-    protocols = [experiment.protocol]
-    if experiment.shots:
-        data = experiment.protocol.data
-        few = [replace(data, shots=number) for number in experiment.shots]
-        protocols = [replace(experiment.protocol, data=each) for each in few]
+    """Return every cell of the grid, data set by data set, the methods in the order given."""
+    protocol = experiment.protocol
+    shots = experiment.shots or (protocol.data.shots,)
+    protocols = [replace(protocol, data=replace(protocol.data, shots=n)) for n in shots]
     axes = (sources, protocols, experiment.folds, experiment.seeds, experiment.methods)
     runs = []
     for source, protocol, fold, seed, method in product(*axes):
-        run = RunSpec(
-            method,
-            source.name,
-            source.fingerprint,
-            fold,
-            seed,
-            protocol,
-            source.root,
-            weights_sha256,
-        )
+        name, content = source.name, source.fingerprint
+        run = RunSpec(method, name, content, fold, seed, protocol, source.root, weights_sha256)
         runs.append(replace(run, left_out=source.left_out, splits_sha256=source.splits_sha256))
     return tuple(runs)
 

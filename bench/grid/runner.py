@@ -1,7 +1,5 @@
 """The grid, one process a run: finished runs are kept, failures recorded, killed runs repeated."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -32,8 +30,6 @@ class Event:
 
 @dataclass(frozen=True)
 class _Run:
-    """A run in its process."""
-
     spec: RunSpec
     place: Place
     child: Child
@@ -43,8 +39,7 @@ def split_finished(
     specs: Sequence[RunSpec], out: Path
 ) -> tuple[list[tuple[RunSpec, RunResult]], list[RunSpec]]:
     """Return the finished runs with their results, and the runs that are still to do."""
-    finished: list[tuple[RunSpec, RunResult]] = []
-    to_do: list[RunSpec] = []
+    finished, to_do = [], []
     for spec in specs:
         result = read_result(run_folder(out, spec))
         if result is not None and result.status in FINISHED:
@@ -112,10 +107,7 @@ def _collect(run: _Run) -> RunResult:
 
 
 def _record_death(spec: RunSpec, attempt: Path, end: str) -> RunResult:
+    record = replace(describe_run(spec), reason=f"the run's process {end}")
     selection = read_selection(attempt)
-    return replace(
-        describe_run(spec),
-        reason=f"the run's process {end}",
-        chosen_sha256=selection.chosen_sha256 if selection else "",
-        test_reads=count_reads(attempt),
-    )
+    chosen = selection.chosen_sha256 if selection else ""
+    return replace(record, chosen_sha256=chosen, test_reads=count_reads(attempt))

@@ -1,7 +1,5 @@
 """How many runs go on at once, and on which devices."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 
@@ -32,10 +30,7 @@ def choose_slots(asked: str, jobs: int | None = None, execution: Execution = PLA
 
 
 def choose_devices(asked: str) -> list[str]:
-    """Return the devices of this machine that ``auto``, ``cuda``, ``cuda:1``, ... stands for.
-
-    Raises: SpecError if there is none.
-    """
+    """Return the devices that ``auto``, ``cuda``, ``cuda:1``, ... is. Raises: SpecError if none."""
     devices = find_devices()
     if asked == "auto":
         return next(iter(devices.values()))

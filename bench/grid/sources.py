@@ -1,7 +1,5 @@
 """Which cases of a root take part in an experiment, and which cannot."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +10,12 @@ from bench.specs.protocol import DataSpec, SpecError
 from datasets.base import BadCasesError, Case, Dataset
 from datasets.splits.file import find_split_file
 
+OnCase = Callable[[int, int], None]  # takes cases done, cases in all
+
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set that was opened, and what an experiment uses of it.
-
-    This process looks through the folder once. Runs get the plain facts, and open it again.
-    """
+    """A data set that was opened, and what an experiment uses of it; runs open it again."""
 
     name: str
     root: Path  # as asked for: a folder or a datalist
@@ -30,19 +27,12 @@ class DataSource:
 
 
 def inspect_source(
-    name: str,
-    root: Path,
-    cache: Path,
-    data: DataSpec,
-    on_case: Callable[[int, int], None],
-    *,
-    skip: bool,
+    name: str, root: Path, cache: Path, data: DataSpec, on_case: OnCase, *, skip: bool
 ) -> DataSource:
     """Open a root and find out what can be used of it.
 
     The names of the files are checked. The volumes are read (and prepared) only where bad cases are
     to be skipped, or where a name is wrong already, so that the error lists everything.
-
     Raises: DataError if the root does not hold the data set; BadCasesError unless ``skip``.
     """
     from datasets.prepared.keys import fingerprint
@@ -63,15 +53,11 @@ def inspect_source(
         reasons.setdefault(problem.case, problem.message)
     _check_window(dataset, data)
     splits = find_split_file(data.splits, dataset.root)
-    return DataSource(
-        name,
-        root,
-        dataset,
-        cases=tuple(dataset.find_labelled(data.exclude, reasons)),
-        fingerprint=fingerprint(dataset.find_cases(reasons), dataset.root, dataset.meaning),
-        left_out=tuple(sorted(reasons.items())),
-        splits_sha256=splits.sha256 if splits else "",
-    )
+    cases = tuple(dataset.find_labelled(data.exclude, reasons))
+    content = fingerprint(dataset.find_cases(reasons), dataset.root, dataset.meaning)
+    left_out = tuple(sorted(reasons.items()))
+    sha256 = splits.sha256 if splits else ""
+    return DataSource(name, root, dataset, cases, content, left_out, sha256)
 
 
 def check_exclude(preset: str, opened: Sequence[Dataset]) -> None:
@@ -92,8 +78,6 @@ def _check_window(dataset: Dataset, data: DataSpec) -> None:
     """Raise SpecError if CT shall be scaled by constants that nobody knows."""
     info = dataset.info
     if info.modality == "CT" and info.window is None and data.ct_norm == "constants":
-        raise SpecError(
-            f"data.ct_norm: no constants are known for '{info.name}', got constants "
-            "(--set data.ct_norm=fingerprint fits them to the training part; or give "
-            '"window" in its file)'
-        )
+        rule = f"no constants are known for '{info.name}', got constants"
+        hint = "--set data.ct_norm=fingerprint fits them to the training part"
+        raise SpecError(f'data.ct_norm: {rule} ({hint}; or give "window" in its file)')

@@ -44,9 +44,8 @@ def split_of(dataset: Dataset, cases: Sequence[Case], spec: RunSpec) -> Split:
     data = spec.protocol.data
     file = find_split_file(data.splits, dataset.root)
     if (file.sha256 if file else "") != spec.splits_sha256:
-        raise DataError(
-            f"splits: the folds of {dataset.root} have changed since the run was planned"
-        )
+        change = "have changed since the run was planned"
+        raise DataError(f"splits: the folds of {dataset.root} {change}")
     if file is None:
         split = split_cases(cases, spec.fold, n_folds=data.n_folds, val_frac=data.val_frac)
     else:

@@ -3,8 +3,6 @@
 The frozen tensors are not stored: they are loaded or drawn again. Reading the file runs no code.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,7 +23,7 @@ FORMAT, FORMAT_VERSION = "medtuning-delta", 1
 
 
 class DeltaError(ValueError):
-    """A stored delta cannot be used; the message is one sentence that names the file."""
+    """A stored delta cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +41,10 @@ class DeltaHeader:
 def write_delta(folder: Path, model: Segmenter, spec: RunSpec, dataset: DatasetInfo) -> str:
     """Write the delta into a run's folder, as a whole or not at all; return its tensors' hash."""
     state = {name: tensor.cpu().contiguous() for name, tensor in delta_state(model).items()}
-    header = DeltaHeader(
-        run_id=spec.run_id,
-        spec=spec,
-        dataset=dataset,
-        weights_sha256=model.weights_sha256,
-        frozen_sha256=hash_tensors(frozen_state(model)),
-        delta_sha256=hash_tensors(state),
-    )
-    metadata = {
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
-        "header": _adapter().dump_json(header).decode(),
-    }
+    frozen, stored = hash_tensors(frozen_state(model)), hash_tensors(state)
+    header = DeltaHeader(spec.run_id, spec, dataset, model.weights_sha256, frozen, stored)
+    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION)}
+    metadata["header"] = _adapter().dump_json(header).decode()
     target = folder / DELTA_FILE
     save_file(state, partial_of(target), metadata)
     replace_durably(partial_of(target), target)

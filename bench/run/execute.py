@@ -1,10 +1,8 @@
 """One run, from its spec to its result. A child process executes it; it does not know the grid."""
 
-from __future__ import annotations
-
 import time
-from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from bench.cost import measure
@@ -15,10 +13,10 @@ from bench.models.segmenter import Segmenter
 from bench.run.delta_file import DELTA_FILE, write_delta
 from bench.run.firewall import count_reads, write_selection
 from bench.run.fold import Fold
-from bench.run.provenance import describe_end, describe_machine, describe_request, describe_run
+from bench.run.provenance import describe_end, describe_run, describe_start
 from bench.run.restore import check_reloaded, compare_reloaded
 from bench.run.setup import DONE, Setup, ending_of, set_up
-from bench.run.training import Fit, build_step
+from bench.run.training import Fit, Progress, build_step
 from bench.scoring.cases import score_overlaps
 from bench.scoring.held_out import score_held_out
 from bench.scoring.metrics import Scoring
@@ -27,47 +25,36 @@ from bench.specs.run import Place, RunSpec
 from reports.records.plain import to_plain
 from reports.records.run import Cost, RunResult
 
-Progress = Callable[[str, int, int], None]  # phase ("fit" or "score"), done, total
-
 
 class Draft:
-    """What is known of a run that has not ended: a frozen record, replaced when more is found."""
+    """What is known of a run that has not ended."""
 
     def __init__(self, spec: RunSpec) -> None:
         self.spec = spec
         self.record = describe_run(spec)
 
     def keep(self, **found: Any) -> None:
-        """Add fields of the record.
-
-        Raises: ValueError if one cannot be stored; the record stays as it was.
-        """
+        """Add fields. Raises: ValueError if one cannot be stored; the record stays as it was."""
         record = replace(self.record, **found)
         to_plain(record, "result")
         self.record = record
 
     def keep_provenance(self, **found: Any) -> None:
-        """Add entries to the record's provenance."""
         self.keep(provenance=self.record.provenance | found)
 
     def keep_fold(self, fold: Fold) -> None:
-        """Add which cases the run uses."""
         window = fold.info.window
         self.keep(split_hash=fold.split_hash, data_fingerprint=self.spec.fingerprint)
         self.keep_provenance(ct_window=asdict(window) if window else None)
 
     def keep_weights(self, model: Segmenter) -> None:
-        """Add which pre-trained weights the network starts from."""
         loaded = model.backbone.loaded
         self.keep(weights_sha256=model.weights_sha256)
         self.keep_provenance(weights=asdict(loaded) if loaded else None)
 
 
 def execute_run(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
-    """Carry out a run, write ``result.json`` into its folder and return it.
-
-    The result has what was found before the run ended, however it did: `ending_of` says how.
-    """
+    """Carry out a run, write ``result.json`` into its folder and return it, however it ends."""
     started = time.perf_counter()
     place.folder.mkdir(parents=True, exist_ok=True)
     draft = Draft(spec)
@@ -79,9 +66,7 @@ def execute_run(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult
         ending = ending_of(error, place.device)
     result = replace(
         draft.record,
-        status=ending.status,
-        reason=ending.reason,
-        traceback=ending.traceback,
+        **vars(ending),
         provenance=draft.record.provenance | describe_end(started),
         test_reads=count_reads(place.folder),
     )
@@ -91,7 +76,7 @@ def execute_run(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult
 
 def _train_and_score(draft: Draft, place: Place, on_progress: Progress) -> None:
     spec = draft.spec
-    draft.keep(provenance=describe_machine(place) | describe_request(spec))
+    draft.keep(provenance=describe_start(spec, place))
     setup = set_up(spec, place, on_fold=draft.keep_fold, on_plain=draft.keep_weights)
     counts = measure.count_parameters(setup.model)
     with metered(setup.fabric.device) as energy:
@@ -123,7 +108,7 @@ def _train_and_score(draft: Draft, place: Place, on_progress: Progress) -> None:
 
 
 def _choose(setup: Setup, place: Place, fitted: Fit, draft: Draft) -> None:
-    """Put the chosen weights on record, and check that they give the trained network back."""
+    """Put the chosen weights on record; check that they give the trained network back."""
     info, run_id = setup.fold.info, setup.spec.run_id
     sha256 = write_delta(place.folder, setup.model, setup.spec, info)
     write_selection(place.folder, run_id, sha256, fitted.best_epoch, fitted.best_val_dice)
@@ -139,14 +124,10 @@ def _score(setup: Setup, place: Place, draft: Draft, on_progress: Progress) -> f
     scoring = Scoring(fold.info, setup.spec.own_protocol.eval)
     cutoff = choose_cutoff(scoring, lambda: score_overlaps(setup.predict, fold.val, scoring))
     draft.keep(empty_policy=scoring.policy_name)
-    scored = score_held_out(
-        setup.predict,
-        fold.held_out.open(draft.record.chosen_sha256),
-        scoring,
-        place.folder,
-        draft.record.label + (" (SYNTHETIC)" if fold.dataset.synthetic else ""),
-        lambda done, total: on_progress("score", done, total),
-    )
+    title = draft.record.label + (" (SYNTHETIC)" if fold.dataset.synthetic else "")
+    on_case = partial(on_progress, "score")
+    cases = fold.held_out.open(draft.record.chosen_sha256)
+    scored = score_held_out(setup.predict, cases, scoring, place.folder, title, on_case)
     processed = cutoff.apply(scored.cases) if cutoff else None
     draft.keep(cases=scored.cases, postprocessing=processed)
     return scored.score_s

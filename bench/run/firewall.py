@@ -1,11 +1,8 @@
 """The held-out cases stay closed until the choice is on disk; how often they are opened is counted.
 
-``selection.json`` in a run's folder names the chosen weights; ``test_reads.jsonl`` gets a line each
-time the held-out cases are opened. A run that is repeated in its folder goes on with the same file,
-so that a second look at the held-out cases shows in the result.
+A run that is repeated in its folder goes on with the same ``test_reads.jsonl``, so that a second
+look at the held-out cases shows in the result.
 """
-
-from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
@@ -16,9 +13,8 @@ from typing import Generic, TypeVar
 
 from reports.records.files import append_durably, write_durably
 
-SELECTION_FILE = "selection.json"
-READS_FILE = "test_reads.jsonl"
-
+SELECTION_FILE = "selection.json"  # names the chosen weights
+READS_FILE = "test_reads.jsonl"  # a line each time the held-out cases are opened
 CaseT = TypeVar("CaseT")
 
 
@@ -48,8 +44,7 @@ class HeldOut(Generic[CaseT]):
     def open(self, chosen_sha256: str) -> Sequence[CaseT]:
         """Return the cases; the read is on record before the first of them is touched.
 
-        Raises: FirewallError if the folder does not name these weights as chosen, or at the second
-        call.
+        Raises: FirewallError unless the folder names these weights as chosen; at a second call.
         """
         selection = read_selection(self._folder)
         if selection is None:
@@ -62,7 +57,7 @@ class HeldOut(Generic[CaseT]):
         if self._opened:
             raise FirewallError("firewall: a run opens the held-out cases once")
         self._opened = True
-        read = json.dumps({"chosen_sha256": chosen_sha256, "at": _now()})
+        read = json.dumps({"chosen_sha256": chosen_sha256, "at": read_clock()})
         append_durably(self._folder / READS_FILE, read)
         return self._load()
 
@@ -71,7 +66,7 @@ def write_selection(
     folder: Path, run_id: str, chosen_sha256: str, epoch: int, val_dice: float | None
 ) -> None:
     """Put the choice on record; when this returns, it is on disk."""
-    selection = Selection(run_id, chosen_sha256, epoch, val_dice, _now())
+    selection = Selection(run_id, chosen_sha256, epoch, val_dice, read_clock())
     write_durably(folder / SELECTION_FILE, json.dumps(asdict(selection), indent=1))
 
 
@@ -87,5 +82,6 @@ def count_reads(folder: Path) -> int:
     return len(file.read_text().splitlines()) if file.is_file() else 0
 
 
-def _now() -> str:
+def read_clock() -> str:
+    """Return the time in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,7 +1,5 @@
 """The cases of a run's fold; the held-out ones are behind the firewall."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +18,8 @@ from datasets.prepared.case import PreparedCase
 from datasets.prepared.intensity import fit_window
 from datasets.prepared.patches import PatchDataset
 from datasets.prepared.prepare import prepare
+
+OnValidation = Callable[[tuple[float, ...]], None]  # takes the Dice of each case, every time
 
 
 @dataclass(frozen=True)
@@ -57,23 +57,13 @@ def load_fold(spec: RunSpec, cache: Path, folder: Path) -> Fold:
 
 
 def build_training_data(
-    spec: RunSpec,
-    fold: Fold,
-    predict: Predict,
-    on_validation: Callable[[tuple[float, ...]], None] = lambda dices: None,
+    spec: RunSpec, fold: Fold, predict: Predict, on_validation: OnValidation
 ) -> TrainingData:
-    """Return the patches to train on, and the mean Dice that selects the epoch.
-
-    ``on_validation`` is called with the Dice of each inner validation case, every time.
-    """
-    options = spec.protocol.data
+    """Return the patches to train on, and the mean Dice that selects the epoch."""
+    data = spec.protocol.data
+    seed = spec.seeds["data"]
     patches = PatchDataset(
-        fold.train,
-        options.patch,
-        options.patches_per_epoch,
-        seed=spec.seeds["data"],
-        foreground_frac=options.foreground_frac,
-        augment=True,
+        fold.train, data.patch, data.patches_per_epoch, seed, data.foreground_frac, augment=True
     )
     loader = DataLoader(patches, batch_size=spec.own_protocol.train.batch)
 

@@ -1,17 +1,25 @@
-"""The network of a run: the same in training, in the reload check and when a delta is restored."""
-
-from __future__ import annotations
+"""The network of a run, from its spec, and its class map of a whole volume."""
 
 import logging
 from collections.abc import Callable
+from itertools import combinations
 
+import numpy as np
+import torch
 from lightning_fabric import Fabric
+from monai.inferers import sliding_window_inference
+from torch import nn
 
 from bench.models.backbones.base import set_drop_path
 from bench.models.build import build_segmenter
 from bench.models.segmenter import Segmenter, apply_method
+from bench.scoring.cases import Predict
+from bench.specs.protocol import EvalSpec
 from bench.specs.run import RunSpec
 from datasets.base import DatasetInfo
+
+# sets of the axes D, H, W of (B, K, D, H, W)
+MIRRORS = [list(axes) for count in range(4) for axes in combinations((2, 3, 4), count)]
 
 
 def build(
@@ -25,13 +33,9 @@ def build(
     options = spec.protocol.model
     model = build_plain(spec, info)
     on_plain(model)
-    apply_method(
-        model,
-        spec.method.build(),
-        seed=spec.seeds["method"],
-        also_train=options.also_train,
-        backbone_mode=options.backbone_mode,
-    )
+    method, seed = spec.method.build(), spec.seeds["method"]
+    mode = options.backbone_mode
+    apply_method(model, method, seed, also_train=options.also_train, backbone_mode=mode)
     return model
 
 
@@ -59,13 +63,47 @@ def build_plain(spec: RunSpec, info: DatasetInfo) -> Segmenter:
 
 
 def build_fabric(device: str, precision: str) -> Fabric:
-    """Return Fabric for one device such as ``cpu``, ``mps`` or ``cuda:1``.
-
-    Its advice to round fp32 matrix products on a GPU is not printed: they stay exact, and bf16 is
-    there for speed.
-    """
+    """Return Fabric for one device such as ``cpu``, ``mps`` or ``cuda:1``."""
+    # no advice to round fp32 matrix products on a GPU: they stay exact, and bf16 is there for speed
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     kind, _, index = device.partition(":")
     devices = [int(index)] if index else 1
     # Fabric types both words as literals; the command line and the protocol have checked them
     return Fabric(accelerator=kind, devices=devices, precision=precision)  # type: ignore[arg-type]
+
+
+def build_predictor(
+    model: nn.Module, patch: tuple[int, int, int], spec: EvalSpec, fabric: Fabric
+) -> Predict:
+    """Return a function from an image (C, D, H, W) to its class map (D, H, W), uint8.
+
+    It uses the model as it then is. Windows are blended with Gaussian weights (nnU-Net). With
+    ``spec.flips`` the logits of 8 mirrored volumes are averaged in host memory (Med-Tuning).
+    """
+
+    def predict_window(window: torch.Tensor) -> torch.Tensor:
+        with fabric.autocast():
+            logits = model(window)
+        return logits.float()
+
+    @torch.inference_mode()
+    def predict(image: np.ndarray) -> np.ndarray:
+        model.eval()
+        volume = torch.from_numpy(np.asarray(image, dtype=np.float32))[None]
+        total: torch.Tensor | None = None
+        for axes in MIRRORS if spec.flips else MIRRORS[:1]:
+            logits = sliding_window_inference(
+                volume.flip(axes),
+                roi_size=patch,
+                sw_batch_size=1,
+                predictor=predict_window,
+                overlap=spec.overlap,
+                mode="gaussian",
+                sw_device=fabric.device,
+                device=torch.device("cpu"),
+            ).flip(axes)
+            total = logits if total is None else total.add_(logits)
+        assert total is not None
+        return total[0].argmax(dim=0).to(torch.uint8).numpy()
+
+    return predict

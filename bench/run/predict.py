@@ -1,7 +1,5 @@
 """Segment one case with the network of a run, and write the classes onto the case's own grid."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +11,7 @@ import numpy as np
 
 from bench.run.cases import preparation_of
 from bench.run.delta_file import DELTA_FILE, read_delta
-from bench.run.inference import build_predictor
-from bench.run.network import build_fabric
+from bench.run.network import build_fabric, build_predictor
 from bench.run.restore import load_run
 from bench.scoring.metrics import MM3_PER_ML, region_mask
 from bench.scoring.postprocessing import AUTO, is_known, relabel_small
@@ -46,11 +43,8 @@ def predict_case(
 ) -> Prediction:
     """Write the segmentation of a case by a run's network, in the label values of its data set.
 
-    The case goes the way of the run's own cases: prepared as they were, cut into the same windows,
-    small enhancing tumour taken as core where the run's protocol asks for it. The file has the grid and
-    the header of the case's first volume. ``inputs`` is as in `find_single_case`, ``root`` and
-    ``weights`` are as in `load_run`.
-
+    The case is treated like the run's own cases. The file has the grid and header of the case's
+    first volume. ``inputs`` is as in `find_single_case`, ``root`` and ``weights`` as in `load_run`.
     Raises: DeltaError if the network cannot be restored; DataError if the case cannot be read, if
     the run chose a cutoff and its result is gone, or if the output exists or is no NIfTI file.
     """
@@ -106,9 +100,8 @@ def find_run(name: str, out: Path) -> Path:
     known = sorted(file.parent.name for file in runs.glob(f"*/{DELTA_FILE}"))
     close = get_close_matches(name, known, n=1, cutoff=0.3)
     hint = f"did you mean '{close[0]}'?" if close else f"{len(known)} of them are in {runs}"
-    raise DataError(
-        f"--run: no run '{name}' with a trained network ({hint}; --out says where runs are)"
-    )
+    where = "--out says where runs are"
+    raise DataError(f"--run: no run '{name}' with a trained network ({hint}; {where})")
 
 
 def read_cutoff(folder: Path, asked: str) -> int:
@@ -117,10 +110,8 @@ def read_cutoff(folder: Path, asked: str) -> int:
         return int(asked)
     result = read_result(folder)
     if result is None or result.postprocessing is None:
-        raise DataError(
-            f"--run: {folder} must have a {RESULT_FILE} with the cutoff that the run chose "
-            "(eval.et_min_vox is auto)"
-        )
+        need = "the cutoff that the run chose (eval.et_min_vox is auto)"
+        raise DataError(f"--run: {folder} must have a {RESULT_FILE} with {need}")
     return result.postprocessing.min_vox
 
 
@@ -133,7 +124,5 @@ def _check_output(output: Path) -> None:
 
 def _measure(classes: np.ndarray, info: DatasetInfo, geometry: Geometry) -> dict[str, float]:
     voxel_ml = float(np.prod(geometry.spacing_mm)) / MM3_PER_ML
-    return {
-        region.name: np.count_nonzero(region_mask(classes, region)) * voxel_ml
-        for region in info.regions
-    }
+    masks = {region.name: region_mask(classes, region) for region in info.regions}
+    return {name: np.count_nonzero(mask) * voxel_ml for name, mask in masks.items()}

@@ -1,18 +1,16 @@
 """Where a result comes from: what was asked for, code, packages, machine."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import methods
 from bench.run.cases import open_data
+from bench.run.firewall import read_clock
 from bench.specs.run import Place, RunSpec
 from datasets.base import DataError, Dataset
 from reports.records.run import RunResult, Status
@@ -25,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CPU_FACTS = Path("/proc/cpuinfo")
 
 
-def describe_machine(place: Place) -> dict[str, Any]:
-    """Return what a reviewer needs to know about the circumstances of a run, as plain data."""
+def describe_start(spec: RunSpec, place: Place) -> dict[str, Any]:
+    """Return what was asked for and the circumstances of a run, as plain data."""
     commit = _git("rev-parse", "HEAD")
     return {
         "git_commit": commit,
@@ -39,18 +37,15 @@ def describe_machine(place: Place) -> dict[str, Any]:
         "threads": place.threads,
         "checkpointing": place.execution.checkpointing,
         "slices_per_chunk": place.execution.slices_per_chunk,
-        "started_at": _now(),
+        "started_at": read_clock(),
+        "spec": asdict(spec) | {"root": str(spec.root)},
+        "seeds": spec.seeds,
     }
-
-
-def describe_request(spec: RunSpec) -> dict[str, Any]:
-    """Return the whole spec of a run and its seeds, as plain data."""
-    return {"spec": asdict(spec) | {"root": str(spec.root)}, "seeds": spec.seeds}
 
 
 def describe_end(started: float) -> dict[str, Any]:
     """Return when a run ended, and how long it took since ``started`` of `time.perf_counter`."""
-    return {"ended_at": _now(), "wall_s": round(time.perf_counter() - started, 3)}
+    return {"ended_at": read_clock(), "wall_s": round(time.perf_counter() - started, 3)}
 
 
 def describe_run(spec: RunSpec) -> RunResult:
@@ -88,11 +83,9 @@ def _name_regions(dataset: Dataset) -> tuple[str, ...]:
 
 def _git(*arguments: str) -> str | None:
     """Return what git prints, or None where the code is not in a git checkout."""
-    command = ["git", *arguments]
+    command = ["git", "-C", str(ROOT), *arguments]
     try:
-        done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=10
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
@@ -109,7 +102,3 @@ def _name_device(device: str) -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

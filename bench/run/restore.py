@@ -1,7 +1,5 @@
 """From a run's folder back to its network: the backbone is built again, the delta goes on top."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,8 +29,8 @@ def load_run(
     """Return the spec of a run and the network that it chose, in evaluation mode.
 
     ``root`` and ``weights`` are where the data and the file of weights are now, if they were moved.
-    Raises: DeltaError if the delta is missing, damaged or of another format, or if the backbone is
-    built from something else than the run's was; ValueError if the weights cannot be had.
+    Raises: DeltaError if the delta is missing, damaged or of another format, or the backbone is
+    another than the run's; ValueError if the weights cannot be had.
     """
     header, state = read_delta(folder)
     spec = replace(header.spec, root=root or header.spec.root)
@@ -53,8 +51,8 @@ def load_run(
 def compare_reloaded(trained: Segmenter, place: Place, in_channels: int) -> tuple[float, float]:
     """Return the largest difference of logits between a network and its run's folder, and a scale.
 
-    Both networks see one patch of noise. The scale is the largest logit without its sign. The
-    trained network is left in evaluation mode.
+    Both networks see one patch of noise. The scale is the largest absolute logit of the trained
+    network, which is left in evaluation mode.
     """
     spec, restored = load_run(place.folder, place.device)
     set_execution(restored, place.execution)
@@ -66,10 +64,8 @@ def compare_reloaded(trained: Segmenter, place: Place, in_channels: int) -> tupl
 
 
 def check_reloaded(difference: float, largest: float, device: torch.device) -> None:
-    """Raise ReloadError if logits differ by more than the device's arithmetic explains, or by nan.
-
-    ``largest`` is the scale: after a few training steps logits reach 10^4, where a GPU rounds 0.1.
-    """
+    """Raise ReloadError for nan, or a difference that the device's arithmetic does not explain."""
+    # logits reach 10^4 after a few training steps, where a GPU rounds 0.1
     if not difference <= TOLERANCE.get(device.type, TOLERANCE_ELSEWHERE) * largest:
         raise ReloadError(
             "reload: the stored delta must give the logits of the trained network, which reach "

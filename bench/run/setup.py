@@ -1,7 +1,5 @@
 """What runs and tuning trials share: a network that is ready to be trained, and how it ends."""
 
-from __future__ import annotations
-
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +9,9 @@ from lightning_fabric import Fabric
 
 from bench.cost.memory import describe_out_of_memory, is_out_of_memory
 from bench.models.segmenter import Segmenter
-from bench.run.fold import Fold, build_training_data, load_fold
-from bench.run.inference import build_predictor
-from bench.run.network import build, build_fabric
-from bench.run.training import DivergedError, Fit, TrainingData, fit
+from bench.run.fold import Fold, OnValidation, build_training_data, load_fold
+from bench.run.network import build, build_fabric, build_predictor
+from bench.run.training import DivergedError, Fit, Progress, TrainingData, fit
 from bench.scoring.cases import Predict
 from bench.specs.run import Place, RunSpec
 from methods.base import MissingRole
@@ -33,8 +30,7 @@ class Setup:
     predict: Predict  # by the model as it then is
     data: TrainingData
 
-    def fit(self, on_progress: Callable[[str, int, int], None]) -> Fit:
-        """Train the network; see `bench.run.training.fit`."""
+    def fit(self, on_progress: Progress) -> Fit:
         return fit(self.model, self.data, self.spec.own_protocol.train, self.fabric, on_progress)
 
 
@@ -43,16 +39,12 @@ def set_up(
     place: Place,
     on_fold: Callable[[Fold], None] = lambda fold: None,
     on_plain: Callable[[Segmenter], None] = lambda model: None,
-    on_validation: Callable[[tuple[float, ...]], None] = lambda dices: None,
+    on_validation: OnValidation = lambda dices: None,
 ) -> Setup:
     """Load a run's fold and build its network; torch's random numbers are at the run's start.
 
-    Args:
-        on_fold: called with the fold as soon as it is loaded.
-        on_plain: called with the network before the method goes into it.
-        on_validation: called with the Dice of each inner validation case, at every validation.
-
-    Raises: as `load_fold` and `build`.
+    ``on_fold`` is called with the fold as soon as it is loaded, ``on_plain`` with the network
+    before the method goes into it. Raises: as `load_fold` and `build`.
     """
     torch.set_num_threads(place.threads)
     protocol = spec.own_protocol
@@ -80,11 +72,7 @@ DONE = Ending(Status.DONE)
 
 
 def ending_of(error: Exception, device: str) -> Ending:
-    """Return the ending that an exception stands for.
-
-    A method that the backbone cannot host is ``skipped``, a loss that is no number ``diverged``,
-    too little memory ``oom``, any other exception ``failed``. Call it where it is caught.
-    """
+    """Return the ending that an exception stands for; call it where the exception is caught."""
     if isinstance(error, MissingRole):
         return Ending(Status.SKIPPED, str(error))
     if isinstance(error, DivergedError):

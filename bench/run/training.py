@@ -4,8 +4,6 @@ Warm-up and cosine follow Med-Tuning (Shen et al., MIDL 2024); the loss is the e
 Dice and cross-entropy (nnU-Net, Isensee et al., Nature Methods 2021).
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +24,7 @@ from bench.specs.protocol import TrainSpec
 from reports.records.run import EpochRecord
 
 Batch = dict[str, torch.Tensor]  # "image" (B, C, D, H, W) float32, "label" (B, D, H, W) int64
+Progress = Callable[[str, int, int], None]  # takes a phase ("fit" or "score"), done, total
 
 
 class DivergedError(RuntimeError):
@@ -80,21 +79,8 @@ class TrainingStep:
         self.optimizer.step()
 
 
-@dataclass(frozen=True)
-class _Best:
-    """The epoch with the highest Dice so far."""
-
-    dice: float
-    epoch: int
-    state: dict[str, torch.Tensor]
-
-
 def fit(
-    model: Segmenter,
-    data: TrainingData,
-    spec: TrainSpec,
-    fabric: Fabric,
-    on_progress: Callable[[str, int, int], None],
+    model: Segmenter, data: TrainingData, spec: TrainSpec, fabric: Fabric, on_progress: Progress
 ) -> Fit:
     """Train what requires a gradient; the model is left at its best epoch on inner validation.
 
@@ -109,7 +95,8 @@ def fit(
     factor = partial(lr_factor, total_steps=n_steps, warmup_frac=spec.warmup_frac)
     schedule = LambdaLR(step.optimizer.optimizer, factor)
     curve: list[EpochRecord] = []
-    best = _Best(-math.inf, 0, delta_state(model))
+    best_dice, best_epoch = -math.inf, 0
+    best_state = delta_state(model)
     done = 0
     for epoch in range(epochs):
         step.model.train()
@@ -126,15 +113,16 @@ def fit(
         val_dice = None
         if (epoch + 1) % spec.val_every == 0 or epoch == epochs - 1:
             val_dice = data.validate()
-            if val_dice > best.dice:
-                best = _Best(val_dice, epoch, delta_state(model))
+            if val_dice > best_dice:
+                best_dice, best_epoch = val_dice, epoch
+                best_state = delta_state(model)
         train_loss, learning_rate = sum(losses) / len(losses), float(schedule.get_last_lr()[0])
         curve.append(EpochRecord(epoch, train_loss, learning_rate, val_dice))
         on_progress("fit", epoch + 1, epochs)
-    load_delta(model, best.state)
+    load_delta(model, best_state)
     synchronize(fabric.device)
     fit_s = time.perf_counter() - started - waited_s
-    return Fit(tuple(curve), best.epoch, best.dice, fit_s, waited_s)
+    return Fit(tuple(curve), best_epoch, best_dice, fit_s, waited_s)
 
 
 def build_step(model: nn.Module, spec: TrainSpec, fabric: Fabric) -> TrainingStep:
@@ -149,12 +137,9 @@ def build_loss() -> nn.Module:
 
 
 def build_optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
-    """Return the protocol's optimiser over everything that requires a gradient.
-
-    A step is one fused kernel. Half precision cannot have that: its gradients are clipped between
-    the scaling and the step, which fused kernels do at once.
-    """
+    """Return the protocol's optimiser over everything that requires a gradient."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # 16-mixed clips gradients between unscaling and step, which a fused kernel does at once
     lr, decay, fused = spec.lr, spec.weight_decay, spec.precision != "16-mixed"
     if spec.optimizer == "adam":
         return torch.optim.Adam(trained, lr, weight_decay=decay, amsgrad=True, fused=fused)

@@ -1,20 +1,11 @@
 """Named protocols: from a laptop without data to the paper's setting."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.specs.protocol import (
-    DataSpec,
-    EvalSpec,
-    ModelSpec,
-    Protocol,
-    SpecError,
-    TrainSpec,
-    suggest,
-)
+from bench.specs.protocol import DataSpec, EvalSpec, ModelSpec, Protocol, TrainSpec
 from bench.specs.run import EMBEDDED_WEIGHTS
+from methods.settings import SpecError, suggest
 
 
 @dataclass(frozen=True)
@@ -63,13 +54,7 @@ PRESETS = {
             data=DataSpec(patch=(128, 128, 128), patches_per_epoch=268, foreground_frac=0.0),
             model=ModelSpec(backbone="vit_b16", weights="in21k", also_train="paper"),
             train=TrainSpec(
-                epochs=250,
-                batch=2,
-                optimizer="adam",
-                lr=2e-3,
-                weight_decay=1e-5,
-                warmup_frac=0.1,
-                val_every=10,
+                epochs=250, batch=2, optimizer="adam", lr=2e-3, weight_decay=1e-5, val_every=10
             ),
             eval=EvalSpec(overlap=0.67, flips=True),
         ),
@@ -78,10 +63,7 @@ PRESETS = {
 
 
 def get_preset(name: str) -> Preset:
-    """Return the preset of that name.
-
-    Raises: SpecError with the nearest name.
-    """
+    """Return the preset of that name. Raises: SpecError with the nearest name."""
     if name not in PRESETS:
         raise SpecError(f"unknown preset '{name}'{suggest(name, list(PRESETS))}")
     return PRESETS[name]

@@ -1,9 +1,4 @@
-"""The protocol: everything that must be equal for two runs to be compared.
-
-Plain frozen data, cheap to import.
-"""
-
-from __future__ import annotations
+"""The protocol, as plain frozen data that are cheap to import."""
 
 from dataclasses import dataclass, fields, replace
 from math import inf
@@ -166,11 +161,9 @@ def override(protocol: Protocol, assignment: str) -> Protocol:
     Raises: SpecError if the field does not exist or the value does not fit its type.
     """
     key, equals, text = assignment.partition("=")
-    known = [
-        f"{section}.{item.name}"
-        for section in SECTIONS
-        for item in fields(getattr(protocol, section))
-    ]
+    known: list[str] = []
+    for section in SECTIONS:
+        known += [f"{section}.{item.name}" for item in fields(getattr(protocol, section))]
     if not equals:
         raise SpecError(f"--set: must look like train.lr=3e-4, got '{assignment}'")
     if key not in known:

@@ -29,10 +29,7 @@ class MethodSpec:
     settings: tuple[tuple[str, str], ...] = ()
 
     def build(self) -> Method:
-        """Return the method.
-
-        Raises: ValueError if the name, a setting's name or its value is wrong.
-        """
+        """Raises: ValueError if the name, a setting's name or its value is wrong."""
         return methods.build(self.name, dict(self.settings))
 
     def __str__(self) -> str:
@@ -43,10 +40,7 @@ class MethodSpec:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run, as plain data that travel to its process and into its result.
-
-    ``root`` and ``group`` have no influence on the result.
-    """
+    """One run, as plain data; ``root`` and ``group`` have no influence on its result."""
 
     method: MethodSpec
     dataset: str
@@ -65,14 +59,10 @@ class RunSpec:
     @property
     def cell(self) -> Cell:
         """The cell of the grid that the run belongs to."""
-        return Cell(
-            method=str(self.method),
-            dataset=self.dataset,
-            backbone=self.protocol.model.backbone,
-            weights=self.weights_label,
-            fold=self.fold,
-            shots=self.protocol.data.shots,
-        )
+        backbone = self.protocol.model.backbone
+        shots = self.protocol.data.shots
+        weights = self.weights_label
+        return Cell(str(self.method), self.dataset, backbone, weights, self.fold, shots)
 
     @property
     def own_protocol(self) -> Protocol:

@@ -6,7 +6,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from bench.run.inference import MIRRORS, build_predictor
+from bench.run.network import MIRRORS, build_predictor
 from bench.scoring.cases import mean_dices, score_cases, score_overlaps
 from bench.scoring.metrics import Scoring
 from bench.specs.protocol import EvalSpec

@@ -13,8 +13,9 @@ import jsonschema
 import numpy as np
 import pytest
 
-from bench.run.provenance import describe_end, describe_machine
-from bench.specs.run import Place
+from bench.run.provenance import describe_end, describe_start
+from bench.specs.protocol import Protocol
+from bench.specs.run import MethodSpec, Place, RunSpec
 from reports.records.plain import INLINE
 from reports.records.run import (
     RESULT_FILE,
@@ -182,10 +183,9 @@ def names_of(value: Any, prefix: str = "") -> set[str]:
 def test_every_field_is_explained():
     text = (DOCS / "results.md").read_text().partition("## The fields of result.json")[2]
     explained = set(re.findall(r"^\| `([\w.]+)`", text, re.MULTILINE))
-    machine = {
-        f"provenance.{key}"
-        for key in describe_machine(Place(Path(), Path(), "cpu", 1)) | describe_end(0.0)
-    }
+    spec = RunSpec(MethodSpec("lora"), "brats", "", 0, 0, Protocol(), Path())
+    provenance = describe_start(spec, Place(Path(), Path(), "cpu", 1)) | describe_end(0.0)
+    machine = {f"provenance.{key}" for key in provenance}
     expected = (
         names_of(FULL)
         | machine
