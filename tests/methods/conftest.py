@@ -126,7 +126,7 @@ class ViTPair(Pair):
     def run(
         self, step: Step, start: Callable[[torch.Tensor], torch.Tensor] = lambda x: x
     ) -> list[torch.Tensor]:
-        """Run the reference block by block and return its taps, without tokens before the patches."""
+        """Return the reference's taps, block by block, without tokens before the patches."""
         vit, taps = self.reference, []
         x = start(vit.patch_embed(self.slices) + vit.pos_embed)
         for index, block in enumerate(vit.blocks):

@@ -10,7 +10,7 @@ N_PROMPTS = 3
 
 
 def attend(tokens, attn, bias, mask):
-    """Return one window's attention: tokens (P+area, E), bias (heads, area, area), mask (area, area)."""
+    """Return one window's attention: (P+area, E); bias (heads, area, area), mask (area, area)."""
     n_tokens, width = tokens.shape
     q, k, v = (
         F.linear(tokens, attn.qkv.weight, attn.qkv.bias)
