@@ -11,8 +11,6 @@ from methods import surgery
 from methods.settings import check
 from methods.sites import HasSites, Role, Site
 
-__all__ = ["Method", "MethodInfo", "MissingRole", "apply", "find_sites"]
-
 
 class MissingRole(ValueError):  # noqa: N818 - it ends a run as skipped, which is no error
     """The backbone lacks a kind of site that the method needs."""
