@@ -20,63 +20,21 @@ from typer.main import get_group
 
 from bench.cli.terminal import EXIT_BAD_INPUT
 
-COMMANDS = {  # name: the module whose `commands` hold it, and the first line of its help
-    "run": (
-        "bench.cli.run",
-        "Train and score every method on every data set, and print the table.",
-    ),
-    "tune": (
-        "bench.cli.tune",
-        "Search each method's settings and the shared ones under one budget, on the training part "
-        "of the fold alone.",
-    ),
-    "plan": (
-        "bench.cli.run",
-        "List the runs that `run` would make with the same arguments: what is done, what is to do.",
-    ),
-    "predict": (
-        "bench.cli.run",
-        "Segment a case with the network of a run; the file has the input's grid and header, and "
-        "the release's values.",
-    ),
-    "report": (
-        "bench.cli.report",
-        "Print the tables of everything that MLflow holds: Markdown, CSV, LaTeX that goes into a "
-        "paper as it is, HTML.",
-    ),
-    "compare": (
-        "bench.cli.store",
-        "Print in what two runs differ (spec, protocol, versions), and the paired difference of "
-        "Dice on each case.",
-    ),
-    "sync": (
-        "bench.cli.store",
-        "Send to MLflow every result and every tuning study below --out that it lacks.",
-    ),
-    "score": (
-        "bench.cli.score",
-        "Score label files that anybody has made, by the code that scores a run.",
-    ),
-    "pretrain": (
-        "bench.cli.pretrain",
-        "Pre-train a tiny ViT on images drawn from formulas: no download, no photograph, no "
-        "medical volume.",
-    ),
-    "check": (
-        "bench.cli.show",
-        "Check that a method is what it says: start, parameter count, what stays frozen, "
-        "gradients, saving, merging.",
-    ),
-    "list": (
-        "bench.cli.show",
-        "Show the methods, data sets or backbones: papers, roles, settings with their defaults.",
-    ),
-    "schema": (
-        "bench.cli.show",
-        "Print the JSON schema of result.json, which every run leaves in its folder.",
-    ),
-    "ui": ("bench.cli.store", "Open the MLflow UI on the store that `run` writes to."),
-    "data": ("bench.cli.data", "Check data, write folds and example data."),
+COMMANDS = {  # name: the file whose `commands` hold it, and the first line of its help
+    "run": ("run", "Train and score every method on every data set, and print the table."),
+    "tune": ("tune", "Search each method's settings and the shared ones under one budget."),
+    "plan": ("run", "List the runs that `run` would make with the same arguments, done and to do."),
+    "predict": ("run", "Segment a case with the network of a run."),
+    "report": ("report", "Print the tables of everything that MLflow holds."),
+    "compare": ("store", "Print in what two runs differ, and their difference of Dice by case."),
+    "sync": ("store", "Send to MLflow every result and study below --out that it lacks."),
+    "score": ("score", "Score label files of any origin, by the code that scores a run."),
+    "pretrain": ("pretrain", "Pre-train a tiny ViT on images drawn from formulas."),
+    "check": ("show", "Check that a method does what it declares."),
+    "list": ("show", "Show the methods, data sets or backbones, and the methods' settings."),
+    "schema": ("show", "Print the JSON schema of result.json, which a run leaves in its folder."),
+    "ui": ("store", "Open the MLflow UI on the store that `run` writes to."),
+    "data": ("data", "Check data, write folds and example data."),
 }
 
 
@@ -90,7 +48,7 @@ class LazyGroup(TyperGroup):
 
 def load_command(name: str) -> Any:
     """Import the file of a command and return the command."""
-    module = import_module(COMMANDS[name][0])
+    module = import_module(f"bench.cli.{COMMANDS[name][0]}")
     return get_group(module.commands).commands[name]
 
 

@@ -25,6 +25,7 @@ from datasets.volumes.checking import Findings, check_dataset
 
 MIB = 1 << 20
 commands = typer.Typer()
+Root = Annotated[Path | None, Option(help="Folder of the data as downloaded; none for datalists.")]
 data = typer.Typer(help="Check data, write folds and example data.", no_args_is_help=True)
 commands.add_typer(data, name="data")
 
@@ -33,13 +34,11 @@ commands.add_typer(data, name="data")
 def demo(
     out: Annotated[Path, Option(help="Folder to write to.")],
     dataset: Annotated[str | None, Option(help="brats (default), kits or lits.")] = None,
-    layout: Annotated[
-        str | None, Option(help="A release: brats2019, brats2023, msd01, kits23, lits-kaggle, ...")
-    ] = None,
+    layout: Annotated[str | None, Option(help="A release: brats2023, msd01, kits23, ...")] = None,
     cases: Annotated[int, Option(min=1, help="How many.")] = 10,
     seed: Annotated[int, Option(help="Other seeds give other volumes.")] = 0,
     full_size: Annotated[
-        bool, Option("--full-size", help="155x240x240 voxels instead of 32x64x64.")
+        bool, Option("--full-size", help="155x240x240 voxels, not 32x64x64.")
     ] = False,
 ) -> None:
     """Write synthetic volumes in the real data set's files and folders."""
@@ -53,23 +52,15 @@ def demo(
     with case_progress(console) as on_case:
         on_written = partial(on_case, "writing")
         write_phantoms(layout or name, out, cases, seed=seed, shape=shape, on_case=on_written)
-    console.print(
-        f"wrote {cases} synthetic cases; use them with --datasets {name} --data-root {out}",
-        soft_wrap=True,
-    )
+    options = f"--datasets {name} --data-root {out}"
+    console.print(f"wrote {cases} synthetic cases; use them with {options}", soft_wrap=True)
 
 
 @data.command()
 def check(
-    data_root: Annotated[
-        Path | None, Option(help="Folder of the data, as it was downloaded.")
-    ] = None,
+    data_root: Root = None,
     datasets: Annotated[
-        str | None,
-        Option(
-            help="Comma list of brats, kits, lits, or datalists (.json); default: all that are "
-            "there."
-        ),
+        str | None, Option(help="Comma list of brats, kits, lits or datalists; default: all found.")
     ] = None,
     jobs: Annotated[int, Option(min=0, help="Processes that read; 0: one a core.")] = 0,
     json: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
@@ -95,9 +86,7 @@ def check(
 @data.command()
 def splits(
     datasets: Annotated[str, Option(help="brats, kits, lits or a datalist (.json).")],
-    data_root: Annotated[
-        Path | None, Option(help="Folder of the data; none for a datalist.")
-    ] = None,
+    data_root: Root = None,
     folds: Annotated[int, Option(min=2, help="How many.")] = 5,
     exclude: Annotated[str, Option(help="Preset of cases to leave out, such as nnunet2019.")] = "",
     out: Annotated[Path, Option(help="File to write.")] = Path("splits_final.json"),

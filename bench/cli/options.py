@@ -34,19 +34,13 @@ class Request:
     """What to run, as it was typed; nothing is checked yet."""
 
     methods: str = option(
-        "all", 'Comma list or "all"; brackets set or sweep: "lora\\[rank=4,8],linear".'
+        "all", 'Comma list, or all; brackets set or sweep: "lora\\[rank=4,8],linear".'
     )
-    datasets: str = option(
-        "brats", 'Comma list of brats, kits, lits and datalists (.json), or "all".'
-    )
+    datasets: str = option("brats", "Comma list of brats, kits, lits, datalists (.json), or all.")
     folds: str = option("0", 'Held-out folds: "0", "0,2", "0-4" or "all".')
     seeds: str = option("0", '"0", "0,7" or "0-2".')
-    shots: str | None = option(
-        None, 'Few-shot: "1,5,10" training cases, nested, a protocol each; 0 = all.'
-    )
-    preset: str | None = option(
-        None, "demo, quick or paper; default: quick with --data-root, else demo."
-    )
+    shots: str | None = option(None, "Few-shot, nested: 1,5,10 training cases; 0: all.")
+    preset: str | None = option(None, "demo (default), quick (default with --data-root) or paper.")
     data_root: list[str] | None = option(
         None, "Folder of the data set, or NAME=FOLDER (repeatable); default: phantoms are written."
     )
@@ -55,9 +49,7 @@ class Request:
     epochs: int | None = option(None, "Training epochs; default: the preset's.")
     max_steps: int | None = option(None, "Stop training after so many steps.")
     precision: str | None = option(None, "32-true, bf16-mixed or 16-mixed; default: the preset's.")
-    set: list[str] | None = option(
-        None, "Any field of the protocol, as in --set train.lr=3e-4 (repeatable)."
-    )
+    set: list[str] | None = option(None, "Any field of the protocol: train.lr=3e-4 (repeatable).")
     skip_bad_cases: bool = flag("Leave out cases that cannot be used, and record them.")
     out: Path = option(Path("results"), "Where runs, phantoms and prepared data are kept.")
 
@@ -85,17 +77,12 @@ class TuneRequest:
     """How to tune, as it was typed."""
 
     storage: str | None = option(
-        None,
-        "Optuna storage: a database URL or journal:FILE; default: tuning/optuna.db below --out.",
+        None, "Optuna storage: URL or journal:FILE; default: tuning/optuna.db below --out."
     )
     search: list[str] | None = option(
-        None,
-        "Search this instead of what is declared: lora.rank=2..64, train.lr=1e-4,1e-3 "
-        "(repeatable).",
+        None, "Search this, not what is declared: lora.rank=2..64, train.lr=1e-4,1e-3 (repeatable)."
     )
-    only: str = option(
-        "", "Search these dimensions alone, the others keep their defaults: train.lr,lora.rank."
-    )
+    only: str = option("", "Search these alone, others keep their defaults: train.lr,lora.rank.")
     study: str = option("", "Put in front of the studies' names, to begin new ones.")
     trial_epochs: int | None = option(
         None, "Epochs of a trial; default: those of a run, 10 for the demo.", at_least=1

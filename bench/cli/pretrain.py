@@ -19,6 +19,7 @@ from bench.specs.protocol import SpecError
 
 commands = typer.Typer()
 DEFAULT = Recipe()
+OUT = Path("results/pretrain/formula-vit.safetensors")
 LAST = 50  # steps whose mean loss the card tells
 
 
@@ -34,20 +35,16 @@ class PretrainOptions:
     batch: int = option(DEFAULT.batch, "Scenes a step.")
     lr: float = option(DEFAULT.lr, "Peak learning rate.")
     seed: int = option(DEFAULT.seed, "Of the first weights and of the scenes.")
-    out: Path = option(
-        Path("results/pretrain/formula-vit.safetensors"),
-        "File to write; its card gets the suffix .json.",
-    )
+    out: Path = option(OUT, "File to write; its card gets the suffix .json.")
 
 
 @commands.command()
 @takes(PretrainOptions)
 def pretrain(options: PretrainOptions) -> None:
-    """Pre-train a tiny ViT on images drawn from formulas: no download, no photograph, no medical
-    volume.
+    """Pre-train a tiny ViT on images drawn from formulas.
 
-    Without options it makes the weights that ship with the package, which `--weights formula-vit`
-    stands for.
+    No download, no photograph, no medical volume. Without options it makes the weights that
+    ship with the package, which `--weights formula-vit` stands for.
     """
     given = asdict(options)
     out = given.pop("out")
@@ -55,10 +52,9 @@ def pretrain(options: PretrainOptions) -> None:
     if out.suffix != ".safetensors":
         raise SpecError(f"pretrain: --out must end in .safetensors, got {out}")
     torch.set_num_threads(1)  # the bits must not depend on the number of cores
-    console = Console()
     started = time.process_time()
     losses = []
-    with case_progress(console) as on_progress:
+    with case_progress(Console()) as on_progress:
 
         def on_step(done: int, loss: float) -> None:
             losses.append(loss)
@@ -69,6 +65,5 @@ def pretrain(options: PretrainOptions) -> None:
     loss = round(sum(recent) / len(recent), 4)
     cpu_s = round(time.process_time() - started)
     sha256 = train.write_weights(out, backbone, recipe, {"loss": loss, "cpu_s": cpu_s})
-    console.print(
-        f"wrote {escape(str(out))} and its card: loss {loss}, {cpu_s} CPU s, SHA-256 {sha256}"
-    )
+    figures = f"loss {loss}, {cpu_s} CPU s, SHA-256 {sha256}"
+    Console().print(f"wrote {escape(str(out))} and its card: {figures}")

@@ -16,7 +16,7 @@ from rich.markup import escape
 
 import methods
 from bench.cli.options import flag, option, takes
-from bench.cli.terminal import print_tables
+from bench.cli.terminal import NO_RESULT, print_tables
 from bench.grid.cells import split_list
 from bench.tracking.store import Store, open_store
 from bench.tracking.studies import load_studies
@@ -62,7 +62,7 @@ class ReportOptions:
         None, 'Rows under a heading: "Adapters=adaptformer,med_adapter" (repeatable).'
     )
     reference: Path | None = option(
-        None, "CSV of published numbers to put beside ours: dataset,method,quantity,value."
+        None, "CSV of published numbers: dataset,method,quantity,value."
     )
     per_dataset: bool = flag("A main table for each data set instead of all side by side.")
     macros: bool = flag("LaTeX commands for the numbers instead of tables.")
@@ -70,16 +70,14 @@ class ReportOptions:
     allow_mixed: bool = flag("Let different protocols into one table.")
 
     def read(self) -> ReportRequest:
-        """Check the options and return the report that they ask for.
+        """Return the report that the options ask for.
 
-        Raises: ValueError in one sentence for options that exclude each other or cannot be read.
+        Raises: ValueError for options that exclude each other or cannot be read.
         """
         narrowed = self.format != "terminal" or self.macros or self.kind not in (None, ALL)
         if self.figures and narrowed:
-            raise ValueError(
-                "report: --figures writes every kind in every format, got --format, --kind or "
-                "--macros as well"
-            )
+            rule = "--figures writes every kind in every format"
+            raise ValueError(f"report: {rule}, got --format, --kind or --macros as well")
         if self.macros and self.format == "html":
             raise ValueError("report: --macros are LaTeX, got --format html as well")
         whole = self.figures or self.format == "html"
@@ -126,8 +124,9 @@ def _split_pair(text: str, example: str) -> tuple[str, str]:
 @commands.command()
 @takes(ReportOptions)
 def report(options: ReportOptions) -> None:
-    """Print the tables of everything that MLflow holds: Markdown, CSV, LaTeX that goes into a paper
-    as it is, HTML.
+    """Print the tables of everything that MLflow holds.
+
+    Formats are Markdown, CSV, HTML, and LaTeX that goes into a paper as it is.
 
     With [bold]--figures --out report/[/] everything at once: tables, numbers, pictures and a page
     to open in a browser.
@@ -177,8 +176,7 @@ def _format(tables: Sequence[Table], request: ReportRequest) -> str:
 def collect_tables(request: ReportRequest, *, per_dataset: bool) -> list[Table]:
     """Return the tables of the request's kind: of results, of tuning studies, or of both.
 
-    Raises: ValueError in one sentence if the store has nothing for them, or results that cannot be
-    compared.
+    Raises: ValueError if the store has nothing for them, or results that cannot be compared.
     """
     store = open_store()
     studies = load_studies(store, request.dataset) if request.kind in (ALL, TUNING) else []
@@ -186,10 +184,8 @@ def collect_tables(request: ReportRequest, *, per_dataset: bool) -> list[Table]:
         tables = build_tables(load_results(store, request), request, per_dataset=per_dataset)
         return [*tables, *tuning_tables(studies)]
     if not studies:
-        raise ValueError(
-            "report: the tracking store holds no tuning study "
-            "(make some with `python -m bench tune`)"
-        )
+        hint = "make some with `python -m bench tune`"
+        raise ValueError(f"report: the tracking store holds no tuning study ({hint})")
     return tuning_tables(studies)
 
 
@@ -200,13 +196,10 @@ def load_results(store: Store, request: ReportRequest) -> list[RunResult]:
     """
     results = store.load_results(request.dataset)
     if not results and (known := store.list_datasets()):
-        raise ValueError(
-            f"report: --dataset must be among {', '.join(known)}, got '{request.dataset}'"
-        )
+        rule = f"--dataset must be among {', '.join(known)}"
+        raise ValueError(f"report: {rule}, got '{request.dataset}'")
     if not results:
-        raise ValueError(
-            "report: the tracking store holds no result yet (make some with `python -m bench run`)"
-        )
+        raise ValueError(f"report: {NO_RESULT}")
     order = {name: number for number, name in enumerate(methods.names())}
 
     def place(run: RunResult) -> tuple[object, ...]:
@@ -219,14 +212,11 @@ def load_results(store: Store, request: ReportRequest) -> list[RunResult]:
 def write_folder(request: ReportRequest, out: Path | None, console: Console) -> None:
     """Write tables, macros, pictures and the page into a folder; files of the same names go.
 
-    Raises: ValueError in one sentence if there is nothing to report, or results that cannot be
-    compared; nothing is written then.
+    Raises: as `collect_tables`; nothing is written then.
     """
     if out is None or out.is_file() or not out.resolve().parent.is_dir():
-        raise ValueError(
-            "report: --figures must have --out FOLDER, in a folder that exists, "
-            f"got {out or 'none'}"
-        )
+        rule = "--figures must have --out FOLDER, in a folder that exists"
+        raise ValueError(f"report: {rule}, got {out or 'none'}")
     portfolio = _build_portfolio(request, ("pdf", "png", "svg"))
     for name, content in name_files(portfolio).items():
         target = out / name
@@ -235,10 +225,8 @@ def write_folder(request: ReportRequest, out: Path | None, console: Console) -> 
     page = portfolio.page
     for sentence in page.absent:
         console.print(f"[dim]{escape(sentence)}[/]", soft_wrap=True)
-    console.print(
-        f"{len(page.tables)} tables, {len(portfolio.pictures)} pictures "
-        f"from {len(page.results)} runs"
-    )
+    counts = f"{len(page.tables)} tables, {len(portfolio.pictures)} pictures"
+    console.print(f"{counts} from {len(page.results)} runs")
     console.print(f"open:  [bold]{escape(str(out / PAGE))}[/]", soft_wrap=True)
 
 

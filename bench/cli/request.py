@@ -22,10 +22,7 @@ from bench.tuning.tuned_values import apply_shipped
 
 
 def read_request(request: Request) -> Experiment:
-    """Check a request without touching the data.
-
-    Raises: ValueError with one sentence for the user.
-    """
+    """Check a request without touching the data; raise ValueError with a sentence for the user."""
     names = parse_names(request.datasets, datasets.names(), "--datasets")
     for name in names:
         if not datasets.is_datalist(name):
@@ -64,9 +61,8 @@ def warn_about_synthetic_inputs(experiment: Experiment, console: Console) -> Non
     if weights == "none":
         console.print("[yellow]weights: none, the backbone starts from random numbers[/]")
     if weights == EMBEDDED_WEIGHTS:
-        console.print(
-            "[yellow]weights: formula-vit (embedded), pre-trained on images drawn from formulas[/]"
-        )
+        origin = "(embedded), pre-trained on images drawn from formulas"
+        console.print(f"[yellow]weights: formula-vit {origin}[/]")
 
 
 def lay_out_runs(experiment: Experiment, console: Console) -> Plan:
@@ -84,9 +80,8 @@ def lay_out_runs(experiment: Experiment, console: Console) -> Plan:
 def _choose_preset(name: str | None, *, has_data: bool) -> Preset:
     preset = get_preset(name or ("quick" if has_data else "demo"))
     if preset.phantom is None and not has_data:
-        raise SpecError(
-            f"preset '{name}' needs your own data: give --data-root (or use --preset demo)"
-        )
+        hint = "give --data-root (or use --preset demo)"
+        raise SpecError(f"preset '{name}' needs your own data: {hint}")
     return preset
 
 
@@ -145,6 +140,5 @@ def _find_root(name: str, request: Request, *, single: bool, phantom: bool) -> t
             return name, root / name
     if plain and single:
         return name, plain[0]
-    raise SpecError(
-        f"--data-root: no folder for '{name}' (give --data-root {name}=/path/to/{name})"
-    )
+    hint = f"give --data-root {name}=/path/to/{name}"
+    raise SpecError(f"--data-root: no folder for '{name}' ({hint})")

@@ -13,18 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.cli import terminal
 from bench.cli.options import ComputeRequest, Request, TuneRequest, flag, option, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
-from bench.cli.terminal import (
-    EXIT_DONE,
-    EXIT_FAILED,
-    GridDisplay,
-    add_columns,
-    case_progress,
-    describe_spec,
-    print_tables,
-    report_interrupt,
-)
 from bench.cli.tune import check_searches, search_values, with_budget
 from bench.grid.plan import Experiment, Plan, prepare_data
 from bench.grid.runner import Event, promote_finished_attempts, run_grid, split_finished
@@ -49,9 +40,7 @@ class RunOptions:
         0, "Tune each method first, with so many trials, and run with the best.", at_least=0
     )
     tuned: bool = flag("Run with the best of the studies below --out.")
-    settings: Path | None = option(
-        None, "Run with the values of this file, written by `tune --export-tuned`."
-    )
+    settings: Path | None = option(None, "Run with the values of a file of `tune --export-tuned`.")
 
 
 @commands.command()
@@ -70,9 +59,7 @@ def run(
     Exit code: 0 all done, 1 some run failed, 2 bad input, 130 interrupted.
     """
     if (options.tune > 0) + options.tuned + (options.settings is not None) > 1:
-        raise ValueError(
-            "run: --tune, --tuned and --settings exclude each other, got more than one"
-        )
+        raise ValueError("run: --tune, --tuned and --settings exclude each other, got several")
     if options.tune:
         request = with_budget(request, tuning, {"trials": options.tune})
     experiment = read_request(request)
@@ -84,37 +71,32 @@ def run(
 def carry_out(
     experiment: Experiment, slots: Slots, tuning: TuneRequest, options: RunOptions, command: str
 ) -> int:
-    """Carry out a grid, from the data to the printed table; return the exit code.
-
-    ``command`` is what was typed.
-    """
+    """Carry out the grid of ``command``, from the data to the table, and return the exit code."""
     console = Console()
     warn_about_synthetic_inputs(experiment, console)
     plan = lay_out_runs(experiment, console)
     try:
-        specs = choose_values(plan.runs, experiment, slots, tuning, options, console)
+        specs = choose_values(plan, experiment, slots, tuning, options)
     except KeyboardInterrupt:
-        return report_interrupt(console, " while tuning: the trials that have ended are kept")
+        return terminal.report_interrupt(
+            console, " while tuning: the trials that have ended are kept"
+        )
     console.print(f"settings: {describe_tuning(specs)}")
     plan = replace(plan, runs=tuple(specs))
     return run_plan(plan, experiment.out, slots, command, console, force=options.force)
 
 
 def choose_values(
-    specs: Sequence[RunSpec],
-    experiment: Experiment,
-    slots: Slots,
-    tuning: TuneRequest,
-    options: RunOptions,
-    console: Console,
+    plan: Plan, experiment: Experiment, slots: Slots, tuning: TuneRequest, options: RunOptions
 ) -> Sequence[RunSpec]:
     """Return the runs with tuned values, if asked for: from a file, from studies, or tuned now."""
+    specs = plan.runs
     if options.settings is not None:
         return apply_tuned(specs, read_toml(options.settings))
     if options.tuned:
         records = find_studies(specs, experiment.out, tuning.study)
     elif experiment.protocol.tune.trials:
-        records = search_values(specs, experiment, slots, tuning, console)
+        records = search_values(specs, experiment, slots, tuning)
     else:
         return specs
     return apply_tuned(specs, [best_values(record) for record in records])
@@ -135,7 +117,7 @@ def run_plan(
     from bench.tracking.publishing import Tracker  # imports pandas
 
     specs = plan.runs
-    with case_progress(console) as on_case:
+    with terminal.case_progress(console) as on_case:
         promote_finished_attempts(specs, out)
         finished, to_do = ([], list(specs)) if force else split_finished(specs, out)
         prepare_data(to_do, plan.sources, out, on_case)
@@ -144,13 +126,12 @@ def run_plan(
     tracker = Tracker(out, console=console)
     results = {spec.run_id: result for spec, result in finished}
     if finished:
-        console.print(
-            f"{len(finished)} of {len(specs)} runs are done already (--force repeats them)"
-        )
+        count = f"{len(finished)} of {len(specs)} runs"
+        console.print(f"{count} are done already (--force repeats them)")
     try:
         for spec, result in finished:
             tracker.send(result, run_folder(out, spec))
-        with GridDisplay(console, len(to_do)) as display:
+        with terminal.GridDisplay(console, len(to_do)) as display:
 
             def on_event(event: Event) -> None:
                 display.show(event)
@@ -160,7 +141,9 @@ def run_plan(
 
             run_grid(to_do, out, slots, on_event)
     except KeyboardInterrupt:
-        return report_interrupt(console, f": {len(results)} of {len(specs)} runs have ended")
+        return terminal.report_interrupt(
+            console, f": {len(results)} of {len(specs)} runs have ended"
+        )
     finally:
         tracker.finish()
     return print_outcome([results[spec.run_id] for spec in specs], len(to_do), out, console)
@@ -171,40 +154,36 @@ def print_outcome(results: Sequence[RunResult], n_new: int, out: Path, console: 
     from reports.analysis.comparison import compare_methods  # imports pandas
     from reports.tables.main import main_table
 
-    print_tables([main_table([table]) for table in compare_methods(results)], console)
+    terminal.print_tables([main_table([table]) for table in compare_methods(results)], console)
     minutes, seconds = divmod(round(time.time() - psutil.Process().create_time()), 60)
-    console.print(
-        f"time:    {minutes} min {seconds} s from the command to its table, "
-        f"{n_new} runs carried out"
-    )
+    taken = f"{minutes} min {seconds} s from the command to its table"
+    console.print(f"time:    {taken}, {n_new} runs carried out")
     console.print("tables:  [bold]python -m bench report --format latex[/]")
     address = escape(describe_browsing(default_uri()))
     console.print(f"browse:  [bold]{address}[/]", soft_wrap=True)
     failed = [result for result in results if result.status in FAILURES]
     for result in failed:
         record = escape(str(out / RUNS / result.run_id / RESULT_FILE))
-        console.print(
-            f"[red]not done:[/] the reason, and the traceback if any, are in {record}",
-            soft_wrap=True,
-        )
-    return EXIT_FAILED if failed else EXIT_DONE
+        sentence = f"[red]not done:[/] the reason, and the traceback if any, are in {record}"
+        console.print(sentence, soft_wrap=True)
+    return terminal.EXIT_FAILED if failed else terminal.EXIT_DONE
 
 
 @commands.command()
 @takes(Request)
 def plan(request: Request) -> None:
-    """List the runs that `run` would make with the same arguments: what is done, what is to do."""
+    """List the runs that `run` would make with the same arguments, done and to do."""
     console = Console()
     experiment = read_request(request)
     specs = lay_out_runs(experiment, console).runs
     finished, to_do = split_finished(specs, experiment.out)
     states = {spec.run_id: result.status.value for spec, result in finished}
-    title = (
-        f"{len(specs)} runs in {experiment.out / RUNS}: {len(finished)} done, {len(to_do)} to do"
-    )
-    table = add_columns(Table(title=title), ("run", "state", "folder"))
+    folder = experiment.out / RUNS
+    title = f"{len(specs)} runs in {folder}: {len(finished)} done, {len(to_do)} to do"
+    table = terminal.add_columns(Table(title=title), ("run", "state", "folder"))
     for spec in specs:
-        table.add_row(describe_spec(spec), states.get(spec.run_id, "to do"), escape(spec.run_id))
+        name = terminal.describe_spec(spec)
+        table.add_row(name, states.get(spec.run_id, "to do"), escape(spec.run_id))
     console.print(table)
 
 
@@ -214,24 +193,21 @@ class PredictOptions:
 
     run: str = option(..., "Id of a run that is done, or its folder.")
     input: list[str] = option(
-        ...,
-        "A case: its folder, its volume, its id in the run's data set, or CHANNEL=FILE for each "
-        "channel.",
+        ..., "Folder or volume of a case, its id in the data set, or CHANNEL=FILE for each channel."
     )
     output: Path = option(..., "File to write, .nii or .nii.gz.")
     out: Path = option(Path("results"), "What `run` wrote to.")
     device: str = option("auto", "auto, cpu, cuda, cuda:1 or mps.")
     data_root: Path | None = option(None, "Where the run's data are now, if they were moved.")
-    weights: str | None = option(
-        None, "Where the file of pre-trained weights is now, if it was moved."
-    )
+    weights: str | None = option(None, "Where its pre-trained weights are now, if they were moved.")
 
 
 @commands.command()
 @takes(PredictOptions)
 def predict(options: PredictOptions) -> None:
-    """Segment a case with the network of a run; the file has the input's grid and header, and the
-    release's values.
+    """Segment a case with the network of a run.
+
+    The file has the input's grid and header, and the release's values.
     """
     from bench.run.predict import find_run, predict_case  # imports MONAI
 
@@ -242,7 +218,5 @@ def predict(options: PredictOptions) -> None:
     )
     volumes = written.volumes_ml or {}
     found = ", ".join(f"{region} {size:.1f} ml" for region, size in volumes.items())
-    typer.echo(
-        f"wrote {written.output}: case {written.case}, "
-        f"{found or 'volumes unknown, as the spacing is'}"
-    )
+    found = found or "volumes unknown, as the spacing is"
+    typer.echo(f"wrote {written.output}: case {written.case}, {found}")

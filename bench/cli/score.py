@@ -35,22 +35,17 @@ class ScoreOptions:
     reference: Path = option(..., "Label file, or a folder of them: a data root will do.")
     prediction: Path = option(..., "Label file, or a folder of them; of any tool.")
     dataset: str = option(..., "brats, kits or lits: label values, regions, rule for empty masks.")
-    release: str | None = option(
-        None, "brats2020, brats2023, msd01, kits23, ...; default: by the references' names."
-    )
-    set: list[str] | None = option(
-        None, "A field of the scoring, as in --set eval.hd95=pooled (repeatable)."
-    )
+    release: str | None = option(None, "brats2020, msd01, ...; default: by the references' names.")
+    set: list[str] | None = option(None, "A field of the scoring: eval.hd95=pooled (repeatable).")
     json: bool = flag("Print JSON instead of tables.")
 
 
 @commands.command()
 @takes(ScoreOptions)
 def score(options: ScoreOptions) -> None:
-    """Score label files that anybody has made, by the code that scores a run.
+    """Score label files of any origin, by the code that scores a run.
 
-    Files of two folders belong together if they are of one case: called as the case, or as its
-    label.
+    Files of two folders belong together if each is called as the case, or as the case's label.
     """
     spec = _read_spec(options.set or ())
     pairing = pair_files(options.dataset, options.reference, options.prediction, options.release)
@@ -78,15 +73,12 @@ def _read_spec(assignments: Sequence[str]) -> EvalSpec:
     protocol = Protocol()
     for assignment in assignments:
         if not assignment.startswith("eval."):
-            raise SpecError(
-                f"score: --set must be a field of the scoring such as eval.hd95, got '{assignment}'"
-            )
+            rule = "--set must be a field of the scoring such as eval.hd95"
+            raise SpecError(f"score: {rule}, got '{assignment}'")
         protocol = override(protocol, assignment)
     if protocol.eval.et_min_vox == AUTO:
-        raise SpecError(
-            "score: eval.et_min_vox must be a number, got auto "
-            "(only a run has cases to choose it on)"
-        )
+        hint = "only a run has cases to choose it on"
+        raise SpecError(f"score: eval.et_min_vox must be a number, got auto ({hint})")
     return protocol.eval
 
 

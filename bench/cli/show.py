@@ -39,16 +39,14 @@ class ListOptions:
     patch: str | None = option(None, "Patch of the count, D,H,W in voxels; default 128,128,128.")
     channels: int | None = option(None, "Input channels of the count; default 4.", at_least=1)
     classes: int | None = option(None, "Classes of the count; default 4.", at_least=1)
-    also_train: str | None = option(
-        None, "What trains beside the method: decoder (default) or paper, as model.also_train."
-    )
+    also_train: str | None = option(None, "Trained beside the method: decoder (default) or paper.")
     json: bool = flag("Print the count as JSON.")
 
 
 @commands.command("list")
 @takes(ListOptions)
 def list_(options: ListOptions) -> None:
-    """Show the methods, data sets or backbones: papers, roles, settings with their defaults.
+    """Show the methods, data sets or backbones, and the methods' settings.
 
     With a backbone: parameters of each method there, total, trained and trained by part.
     """
@@ -59,12 +57,7 @@ def list_(options: ListOptions) -> None:
     if options.backbone is None:
         if given:
             raise ValueError(f"list methods: {given[0]} needs --backbone")
-        tables = {
-            "methods": _methods_table,
-            "datasets": _datasets_table,
-            "backbones": _backbones_table,
-        }
-        Console().print(tables[options.registry]())
+        Console().print(TABLES[options.registry]())
         return
     shape = read_network_shape(
         options.backbone, options.patch, options.channels, options.classes, options.also_train
@@ -118,12 +111,13 @@ def _backbones_table() -> Table:
     return table
 
 
+TABLES = {"methods": _methods_table, "datasets": _datasets_table, "backbones": _backbones_table}
+
+
 def _counts_table(shape: NetworkShape, counts: list[MethodCount]) -> Table:
     size = "x".join(map(str, shape.patch))
-    title = (
-        f"{shape.backbone}, {shape.channels} channels, {shape.classes} classes, patch {size}, "
-        f"also_train={shape.also_train}"
-    )
+    inputs = f"{shape.channels} channels, {shape.classes} classes, patch {size}"
+    title = f"{shape.backbone}, {inputs}, also_train={shape.also_train}"
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("name", no_wrap=True)
     add_columns(table, numbers=("total", "trained", "method", "decoder", "other"))
@@ -148,12 +142,11 @@ def _describe_start(count: MethodCount) -> str:
 @commands.command()
 def check(
     method: Annotated[str, Argument(help="A method's name, or your own as package.module:Class.")],
-    backbone: Annotated[
-        str, Option(help="Comma list of backbones to put it into.")
-    ] = "tiny_vit,tiny_swin",
+    backbone: Annotated[str, Option(help="Comma list of backbones.")] = "tiny_vit,tiny_swin",
 ) -> None:
-    """Check that a method is what it says: start, parameter count, what stays frozen, gradients,
-    saving, merging.
+    """Check that a method does what it declares.
+
+    Checked are start, parameter count, what stays frozen, gradients, saving and merging.
 
     Exit code: 0 everything holds, 1 something does not, 2 bad input.
     """
@@ -197,5 +190,5 @@ def _describe_outcome(outcome: str | MissingRole | None) -> str:
 
 @commands.command()
 def schema() -> None:
-    """Print the JSON schema of result.json, which every run leaves in its folder."""
+    """Print the JSON schema of result.json, which a run leaves in its folder."""
     typer.echo(json.dumps(describe_schema(), indent=1))

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 from typer import Argument, Option
 
-from bench.cli.terminal import EXIT_FAILED, add_columns
+from bench.cli.terminal import EXIT_FAILED, NO_RESULT, add_columns
 from bench.tracking import publishing
 from bench.tracking.connection import default_uri, prepare_environment
 from bench.tracking.local_store import describe_browsing, repair_moved
@@ -35,7 +35,7 @@ commands = typer.Typer()
 
 @commands.command()
 def sync(out: Annotated[Path, Option(help="What `run` wrote to.")] = Path("results")) -> None:
-    """Send to MLflow every result and every tuning study below --out that it lacks.
+    """Send to MLflow every result and study below --out that it lacks.
 
     After the tracking server was away, after mlflow.db was lost, after the folder was moved.
 
@@ -45,12 +45,10 @@ def sync(out: Annotated[Path, Option(help="What `run` wrote to.")] = Path("resul
     uri = default_uri()
     moved = repair_moved(uri)
     tally = publishing.sync(open_store(uri), out)
+    lines = []
     if moved:
-        console.print(
-            f"the store was moved: the files of {', '.join(moved)} are looked for beside it",
-            markup=False,
-        )
-    lines = [f"sent {run_id}" for run_id in tally.sent]
+        lines.append(f"the store was moved: looking for the files of {', '.join(moved)} beside it")
+    lines += [f"sent {run_id}" for run_id in tally.sent]
     lines += [f"sent study {name}" for name in tally.sent_studies]
     lines.append(f"sent {len(tally.sent)} of {tally.n_results} results to {uri}")
     for line in lines:
@@ -67,9 +65,8 @@ def ui(port: Annotated[int, Option(help="Port on this machine.")] = 5000) -> Non
     """Open the MLflow UI on the store that `run` writes to."""
     uri = default_uri()
     if uri.startswith("http"):
-        raise ValueError(
-            f"ui: MLFLOW_TRACKING_URI is a server, got {uri} (open that address in a browser)"
-        )
+        hint = "open that address in a browser"
+        raise ValueError(f"ui: MLFLOW_TRACKING_URI is a server, got {uri} ({hint})")
     prepare_environment()  # the UI must not send usage data either
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     raise typer.Exit(subprocess.run([*command, "--port", str(port)], check=False).returncode)
@@ -80,8 +77,9 @@ def compare(
     run_a: Annotated[str, Argument(help="Id of a run, or a part of it that no other run has.")],
     run_b: Annotated[str, Argument(help="The other run.")],
 ) -> None:
-    """Print in what two runs differ (spec, protocol, versions), and the paired difference of Dice
-    on each case.
+    """Print in what two runs differ, and their difference of Dice by case.
+
+    Compared are spec, protocol and versions; the test of each region is paired over cases.
     """
     console = Console()
     results = open_store().load_results()
@@ -92,10 +90,8 @@ def compare(
     first_scores, second_scores = pair_cases(first, second)
     for name, run in (("A", first), ("B", second)):
         synthetic = " (SYNTHETIC)" if run.synthetic else ""
-        console.print(
-            f"{name}: {escape(run.run_id)} · {escape(run.label)} on {run.dataset}{synthetic}",
-            soft_wrap=True,
-        )
+        what = f"{escape(run.label)} on {run.dataset}{synthetic}"
+        console.print(f"{name}: {escape(run.run_id)} · {what}", soft_wrap=True)
     _print_fields(first, second, console)
     console.print(_regions_table(compare_regions(first_scores, second_scores)))
     lost = {row.case for row in first.cases} ^ {row.case for row in second.cases}
@@ -115,14 +111,11 @@ def match_run(results: Sequence[RunResult], text: str) -> RunResult:
     if len(found) == 1:
         return found[0]
     if not results:
-        raise ValueError(
-            "compare: the tracking store holds no result yet (make some with `python -m bench run`)"
-        )
+        raise ValueError(f"compare: {NO_RESULT}")
     listed = list_first([run.run_id for run in found or results])
     what = f"fits {len(found)} of them: {listed}" if found else f"fits none of {listed}"
-    raise ValueError(
-        f"compare: a run must be the id of one run, or a part of it, got '{text}', which {what}"
-    )
+    rule = "a run must be the id of one run, or a part of it"
+    raise ValueError(f"compare: {rule}, got '{text}', which {what}")
 
 
 def _print_fields(first: RunResult, second: RunResult, console: Console) -> None:

@@ -5,18 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from reports.analysis.aggregates import mean_defined
@@ -31,6 +24,7 @@ if TYPE_CHECKING:  # `--help` needs this file, and neither of these
     from bench.tuning.plan import StudyPlan, TrialEvent
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
+NO_RESULT = "the tracking store holds no result yet (make some with `python -m bench run`)"
 SYNTHETIC = {True: " (SYNTHETIC phantoms)", False: ""}
 STYLES = {Status.DONE: "green", Status.SKIPPED: "yellow", PRUNED: "dim"}  # else red
 FIT_FRAC = 0.85  # how much of a run is training; the rest is scoring
@@ -72,29 +66,14 @@ def case_progress(console: Console) -> Iterator[Callable[[str, int, int], None]]
         yield on_case
 
 
-class Bars:
-    """A context manager that shows bars with the time left; nothing where there is no terminal."""
+class Bars(Progress):
+    """Bars with the time left; nothing is shown where there is no terminal."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[state]}"),
-            TimeElapsedColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            speed_estimate_period=300,
-        )
-
-    def __enter__(self) -> Self:
-        self.progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.progress.stop()
+        columns = ("{task.description}", BarColumn(), "{task.fields[state]}")
+        times = (TimeElapsedColumn(), "ETA", TimeRemainingColumn())
+        off = not console.is_terminal
+        super().__init__(*columns, *times, console=console, disable=off, speed_estimate_period=300)
 
 
 class GridDisplay(Bars):
@@ -105,8 +84,8 @@ class GridDisplay(Bars):
         self.n_runs = n_runs
         self.n_ended = 0
         self.started = time.monotonic()
-        self.grid = self.progress.add_task("all runs", total=n_runs, state=f"0/{n_runs}")
-        self.tasks: dict[str, TaskID] = {}
+        self.grid = self.add_task("all runs", total=n_runs, state=f"0/{n_runs}")
+        self.bars: dict[str, TaskID] = {}
         self.fractions: dict[str, float] = {}  # of each run that has begun, ended ones included
 
     def show(self, event: Event) -> None:
@@ -114,13 +93,13 @@ class GridDisplay(Bars):
         run_id = event.spec.run_id
         if event.phase == "start":
             name = describe_spec(event.spec)
-            self.tasks[run_id] = self.progress.add_task(name, total=1.0, state="starting")
+            self.bars[run_id] = self.add_task(name, total=1.0, state="starting")
         elif event.result is not None:
             self._end(run_id, event.result)
         else:
             self._advance(run_id, event)
         done = sum(self.fractions.values())
-        self.progress.update(self.grid, completed=done, state=f"{self.n_ended}/{self.n_runs}")
+        self.update(self.grid, completed=done, state=f"{self.n_ended}/{self.n_runs}")
 
     def _advance(self, run_id: str, event: Event) -> None:
         share = event.done / event.total
@@ -131,14 +110,14 @@ class GridDisplay(Bars):
             state = f"scoring case {event.done}/{event.total}"
             fraction = FIT_FRAC + (1 - FIT_FRAC) * share
         self.fractions[run_id] = fraction
-        self.progress.update(self.tasks[run_id], completed=fraction, state=state)
+        self.update(self.bars[run_id], completed=fraction, state=state)
 
     def _end(self, run_id: str, result: RunResult) -> None:
-        self.progress.remove_task(self.tasks.pop(run_id))
+        self.remove_task(self.bars.pop(run_id))
         self.fractions[run_id] = 1.0
         self.n_ended += 1
         line = describe_result(result)
-        if not self.progress.live.is_started:
+        if not self.live.is_started:
             done = sum(self.fractions.values())
             left_s = (time.monotonic() - self.started) * (self.n_runs - done) / done
             line += f" ({self.n_ended}/{self.n_runs} runs, ETA {left_s:.0f} s)"
@@ -166,11 +145,11 @@ class StudyDisplay(Bars):
     def __init__(self, console: Console, plans: Sequence[StudyPlan]) -> None:
         super().__init__(console)
         self.best: dict[str, float] = {}
-        self.tasks: dict[str, TaskID] = {}
+        self.bars: dict[str, TaskID] = {}
         for plan in plans:
             name = escape(f"{plan.run.method} · {plan.run.dataset}")
             total = plan.tune.trials or None
-            self.tasks[plan.name] = self.progress.add_task(name, total=total, state="waiting")
+            self.bars[plan.name] = self.add_task(name, total=total, state="waiting")
 
     def show(self, event: TrialEvent) -> None:
         """Bring the bars up to date; a trial that has ended becomes a line of its own."""
@@ -183,11 +162,11 @@ class StudyDisplay(Bars):
                 state += f"/{total}"
             if event.validations:
                 state += f", validated {event.validations} x"
-            self.progress.update(self.tasks[name], state=state)
+            self.update(self.bars[name], state=state)
             return
         if trial.status == Status.DONE and trial.dice is not None:
             self.best[name] = max(trial.dice, self.best.get(name, 0.0))
-        self.progress.update(self.tasks[name], completed=trial.number + 1)
+        self.update(self.bars[name], completed=trial.number + 1)
         self.console.print(describe_trial(event, self.best.get(name)))
 
 

@@ -37,9 +37,7 @@ class BudgetOptions:
     """How long and by which rules to search, as it was typed."""
 
     trials: int | None = option(None, "Trials for each method; default 20.", at_least=1)
-    budget: str | None = option(
-        None, "Seconds of training for each method instead, as in 90s, 30m or 2h."
-    )
+    budget: str | None = option(None, "Training time of each method instead: 90s, 30m or 2h.")
     sampler: str = option("tpe", "tpe, gp, random, cmaes or qmc.")
     pruner: str = option("median", "median, wilcoxon or none.")
     objectives: str = option("dice", "dice, or dice,params for a Pareto front.")
@@ -64,11 +62,11 @@ class BudgetOptions:
 def tune(
     request: Request, compute: ComputeRequest, tuning: TuneRequest, options: BudgetOptions
 ) -> None:
-    """Search each method's settings and the shared ones under one budget, on the training part of
-    the fold alone.
+    """Search each method's settings and the shared ones under one budget.
 
-    The first trial is the default. What has been tried is not repeated: after Ctrl-C or a power
-    cut, give the same command again; more of them at once share the work. Then: `run --tuned`.
+    Only the training part of the fold is used; the first trial is the default. What has been tried
+    is not repeated: after Ctrl-C or a power cut, give the same command again; more of them at once
+    share the work. Then: `run --tuned`.
     """
     if options.trials is not None and options.budget is not None:
         raise ValueError("tune: --trials and --budget exclude each other, got both")
@@ -79,17 +77,16 @@ def tune(
     warn_about_synthetic_inputs(experiment, console)
     specs = lay_out_runs(experiment, console).runs
     try:
-        records = search_values(specs, experiment, slots, tuning, console)
+        records = search_values(specs, experiment, slots, tuning)
     except KeyboardInterrupt:
-        interrupted = report_interrupt(console, ": the trials that have ended are kept")
-        raise typer.Exit(interrupted) from None
+        code = report_interrupt(console, ": the trials that have ended are kept")
+        raise typer.Exit(code) from None
     if file := options.export_tuned:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_toml(file, [best_values(record) for record in records])
         console.print(f"values: {file}   use them:  [bold]python -m bench run --settings {file}[/]")
-    console.print(
-        "final runs:  [bold]python -m bench run --tuned[/] with the same methods and data sets"
-    )
+    again = "[bold]python -m bench run --tuned[/] with the same methods and data sets"
+    console.print(f"final runs:  {again}")
     if any(map(_has_failed, records)):
         raise typer.Exit(EXIT_FAILED)
 
@@ -113,11 +110,7 @@ def with_budget(request: Request, tuning: TuneRequest, budget: Mapping[str, obje
 
 
 def check_searches(experiment: Experiment, tuning: TuneRequest) -> None:
-    """Check what is to be searched, before any data are read.
-
-    Raises: ValueError in one sentence for a dimension that does not exist, or whose ends do not fit
-    the backbone.
-    """
+    """Raise ValueError for a dimension that does not exist or does not fit the backbone."""
     from bench.models.build import check_methods  # imports torch
 
     searches = tuning.search or ()
@@ -136,38 +129,31 @@ def check_searches(experiment: Experiment, tuning: TuneRequest) -> None:
 
 
 def search_values(
-    specs: Sequence[RunSpec],
-    experiment: Experiment,
-    slots: Slots,
-    tuning: TuneRequest,
-    console: Console,
+    specs: Sequence[RunSpec], experiment: Experiment, slots: Slots, tuning: TuneRequest
 ) -> list[StudyRecord]:
     """Carry out the studies of a grid, send them to MLflow and print what they have found."""
     from bench.tracking.publishing import Tracker  # imports pandas
     from reports.tables.tuning import tuning_tables
 
-    folder = experiment.out / TUNING
-    plans = plan_studies(
-        specs, experiment.out, tuning.search or (), tuning.study, tuning.dimensions
-    )
+    console = Console()
+    out = experiment.out
+    folder = out / TUNING
+    plans = plan_studies(specs, out, tuning.search or (), tuning.study, tuning.dimensions)
     storage = tuning.storage or f"sqlite:///{(folder / STORAGE).resolve()}"
     budget = experiment.protocol.tune.budget
-    console.print(
-        f"tuning {len(plans)} methods x data sets, {budget} each, in {storage}", soft_wrap=True
-    )
+    sentence = f"tuning {len(plans)} methods x data sets, {budget} each, in {storage}"
+    console.print(sentence, soft_wrap=True)
     with StudyDisplay(console, plans) as display:
-        records = run_studies(plans, storage, experiment.out, slots, display.show)
+        records = run_studies(plans, storage, out, slots, display.show)
     with FileLock(folder / LOCK):  # workers that share the studies end at the same time
-        tracker = Tracker(experiment.out, console=console)
+        tracker = Tracker(out, console=console)
         for plan, record in zip(plans, records, strict=True):
             tracker.send_study(record, plan.folder)
     print_tables(tuning_tables(records), console)
     for record in records:
         if record.best is None:
-            console.print(
-                f"[yellow]{record.name}: no trial has ended well ({escape(record.reasons)}); "
-                "the default is what is left[/]"
-            )
+            sentence = f"{record.name}: no trial has ended well, so the default stays"
+            console.print(f"[yellow]{sentence} ({escape(record.reasons)})[/]")
     return records
 
 
