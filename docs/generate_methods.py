@@ -1,13 +1,9 @@
-"""Write the methods' guide from the registry, the methods' docstrings and counted parameters.
-
-    python docs/generate_methods.py > docs/methods.md
+"""Write docs/methods.md (see `COMMAND`) from the registry, docstrings and counted parameters.
 
 A method's module docstring is its article: a title, ``Reference:``, the equation (indented), what
 has to be said, and a paragraph that begins with ``Our choices:`` for where we leave the paper or
 the authors' code.
 """
-
-from __future__ import annotations
 
 import inspect
 import re
@@ -16,7 +12,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import Field, dataclass, fields
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -28,7 +24,6 @@ from bench.run.training import build_loss
 from methods.base import Method
 from methods.executed import set_execution
 from methods.execution import Execution
-from methods.settings import Value
 from methods.sites import Role
 
 COMMAND = "python docs/generate_methods.py > docs/methods.md"
@@ -93,24 +88,32 @@ def write_guide() -> str:
     """Return the guide as Markdown; the same text for the same code."""
     built = [methods.build(name) for name in methods.names()]
     tuned = _count_tuned()
-    headings = ("Method", "Paper", *(f"Tuned, {title}" for title in SHAPES), "Step 0", "Merges")
-    rows = [_summary_row(method, tuned[method.info.name]) for method in built]
     parts = ["# Methods", f"<!-- Generated, do not edit: {COMMAND} -->", _wrap(INTRODUCTION)]
-    parts.append(_table(headings, rows))
+    parts.append(_summary(built, tuned))
     for _, group in groupby(built, key=lambda method: type(method).__module__):
         parts.append(_section(list(group), tuned))
-    parts.append(_memory_section())
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, _memory_section()]) + "\n"
 
 
 def _count_tuned() -> dict[str, list[str]]:
-    """Return for each method what it tunes on each backbone of `SHAPES`."""
     tuned: dict[str, list[str]] = {name: [] for name in methods.names()}
     for shape in SHAPES.values():
         for count in count_methods(shape):
             parts = count.trained_by_part
             tuned[count.name].append(f"{parts.method:,}" if parts else "cannot host it")
     return tuned
+
+
+def _summary(built: list[Method], tuned: dict[str, list[str]]) -> str:
+    rows = []
+    for method in built:
+        info = method.info
+        paper = f"[{info.paper}]({info.url})" if info.url else info.paper
+        start = "identity" if info.identity_at_init else "changes the output"
+        merges = "yes" if info.mergeable else "no"
+        rows.append((f"`{info.name}`", paper, *tuned[info.name], start, merges))
+    titles = (f"Tuned, {title}" for title in SHAPES)
+    return _table(("Method", "Paper", *titles, "Step 0", "Merges"), rows)
 
 
 def read_article(method: Method) -> Article:
@@ -131,14 +134,11 @@ def read_article(method: Method) -> Article:
 
 
 def _section(group: list[Method], tuned: dict[str, list[str]]) -> str:
-    """Return the article of the methods of one module."""
     article = read_article(group[0])
-    heading = " and ".join(method.info.title for method in group)
-    parts = [f"## {heading}"]
+    url = group[0].info.url
+    parts = ["## " + " and ".join(method.info.title for method in group)]
     if article.reference:
-        parts.append(f"**Paper.** {article.reference}")
-        if group[0].info.url:
-            parts[-1] += f" <{group[0].info.url}>"
+        parts.append(f"**Paper.** {article.reference}" + (f" <{url}>" if url else ""))
     parts += article.body
     if article.choices:
         parts.append(f"**Where we differ.** {_capitalise(article.choices)}")
@@ -148,31 +148,26 @@ def _section(group: list[Method], tuned: dict[str, list[str]]) -> str:
 
 
 def _facts(method: Method, tuned: list[str]) -> list[str]:
-    """Return what the registry knows of a method: name, place, sizes, start, settings."""
     info = method.info
     places = "; ".join(PLACES[role] for role in method.needed_roles()) or "nothing is inserted"
     sizes = ", ".join(f"{size} on {title}" for title, size in zip(SHAPES, tuned, strict=True))
     start = "the frozen network" if info.identity_at_init else "not the frozen network"
-    facts = [
-        f"* Where it sits: {places}.",
-        f"* Tuned parameters: {sizes}; in general {_closed_form(method)}",
-        f"* At step 0: {start}; {info.identity_note}.",
-        f"* Merges into the frozen weights: {'yes' if info.mergeable else 'no'}.",
-    ]
-    parts = [f"### `{info.name}`", "\n".join(facts)]
+    merges = "yes" if info.mergeable else "no"
+    in_general = _join(inspect.getdoc(method.expected_tuned) or "").removeprefix("Return ")
+    facts = f"""\
+* Where it sits: {places}.
+* Tuned parameters: {sizes}; in general {in_general}
+* At step 0: {start}; {info.identity_note}.
+* Merges into the frozen weights: {merges}."""
     rows = []
     for item in fields(method):
-        default = _show(getattr(method, item.name))
-        rows.append(
-            (f"`{item.name}`", f"`{default}`", item.metadata["help"], _show_condition(item))
-        )
-    if rows:
-        parts.append(_table(("Setting", "Default", "Meaning", "Rule"), rows))
-    return parts
+        default, rule = _describe_values(item)
+        rows.append((f"`{item.name}`", f"`{default}`", item.metadata["help"], rule))
+    settings = [_table(("Setting", "Default", "Meaning", "Rule"), rows)] if rows else []
+    return [f"### `{info.name}`", facts, *settings]
 
 
-@dataclass(frozen=True)
-class StepBytes:
+class StepBytes(NamedTuple):
     """Bytes of a training step on one patch in fp32, with AdamW's two moments."""
 
     weights: int
@@ -180,16 +175,9 @@ class StepBytes:
     optimizer: int
     saved: int  # by autograd, for the backward pass
 
-    @property
-    def total(self) -> int:
-        return self.weights + self.gradients + self.optimizer + self.saved
-
 
 def estimate_step(shape: NetworkShape, method: Method, execution: Execution) -> StepBytes:
-    """Return what a step holds; the network is built on torch's meta device, nothing is computed.
-
-    Temporary results and an allocator's reserve come on top.
-    """
+    """Return what a step holds but temporary results; the network is on torch's meta device."""
     model = build_outline(shape)
     with torch.device("meta"):
         apply_method(model, method, seed=0, also_train=shape.also_train)
@@ -198,12 +186,9 @@ def estimate_step(shape: NetworkShape, method: Method, execution: Execution) -> 
     set_execution(model.train(), execution)
     loss_function = build_loss()
     trained = count_bytes(parameter for parameter in model.parameters() if parameter.requires_grad)
-    return StepBytes(
-        weights=count_bytes([*model.parameters(), *model.buffers()]),
-        gradients=trained,
-        optimizer=2 * trained,
-        saved=count_saved_bytes(model, lambda: loss_function(model(image), label)),
-    )
+    weights = count_bytes([*model.parameters(), *model.buffers()])
+    saved = count_saved_bytes(model, lambda: loss_function(model(image), label))
+    return StepBytes(weights, gradients=trained, optimizer=2 * trained, saved=saved)
 
 
 def _memory_section() -> str:
@@ -212,23 +197,11 @@ def _memory_section() -> str:
         method = methods.build(name)
         plain = estimate_step(SHAPES["ViT-B/16"], method, Execution())
         saving = estimate_step(SHAPES["ViT-B/16"], method, SAVING)
-        fixed = plain.total - plain.saved
-        sizes = (fixed, plain.saved, plain.total, saving.saved, saving.total)
+        fixed = sum(plain) - plain.saved
+        sizes = (fixed, plain.saved, sum(plain), saving.saved, sum(saving))
         rows.append((f"`{name}`", *(f"{size / 2**30:.2f}" for size in sizes)))
     headings = ("Method", "Fixed", "Kept", "Sum", "Kept, saving", "Sum, saving")
     return "\n\n".join(["## Memory", _wrap(MEMORY), _table(headings, rows)])
-
-
-def _closed_form(method: Method) -> str:
-    """Return the sentence of the method's own docstring on its number of parameters."""
-    return _join(inspect.getdoc(method.expected_tuned) or "").removeprefix("Return ")
-
-
-def _summary_row(method: Method, tuned: list[str]) -> tuple[str, ...]:
-    info = method.info
-    paper = f"[{info.paper}]({info.url})" if info.url else info.paper
-    start = "identity" if info.identity_at_init else "changes the output"
-    return (f"`{info.name}`", paper, *tuned, start, "yes" if info.mergeable else "no")
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -240,24 +213,19 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (headings, rules, *rows))
 
 
-def _show(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _show_condition(item: Field[Any]) -> str:
+def _describe_values(item: Field[Any]) -> tuple[str, str]:
+    """Return the default of a setting, and the rule for its values."""
     if isinstance(item.default, bool):
-        return "true or false"
-    text: str = item.metadata["must_be"].text
-    return text.replace(">=", "≥")
+        return str(item.default).lower(), "true or false"
+    return str(item.default), item.metadata["must_be"].text.replace(">=", "≥")
 
 
 def _join(paragraph: str) -> str:
-    """Return a paragraph on one line, its code marked as in Markdown."""
+    # one line, code marked as in Markdown
     return " ".join(paragraph.split()).replace("``", "`")
 
 
 def _wrap(prose: str) -> str:
-    """Return paragraphs with their lines broken at `WIDTH`."""
     paragraphs = (" ".join(each.split()) for each in prose.split("\n\n"))
     return "\n\n".join(textwrap.fill(each, WIDTH, break_on_hyphens=False) for each in paragraphs)
 
