@@ -47,7 +47,8 @@ def sync(out: Annotated[Path, Option(help="What `run` wrote to.")] = Path("resul
     tally = publishing.sync(open_store(uri), out)
     lines = []
     if moved:
-        lines.append(f"the store was moved: looking for the files of {', '.join(moved)} beside it")
+        names = ", ".join(moved)
+        lines.append(f"the store was moved: the files of {names} are looked for beside it")
     lines += [f"sent {run_id}" for run_id in tally.sent]
     lines += [f"sent study {name}" for name in tally.sent_studies]
     lines.append(f"sent {len(tally.sent)} of {tally.n_results} results to {uri}")
