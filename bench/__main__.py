@@ -1,7 +1,5 @@
 """Start the command line, after checking that the packages it will import are its own."""
 
-from __future__ import annotations
-
 import sys
 from importlib.util import find_spec
 from pathlib import Path

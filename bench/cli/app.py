@@ -3,8 +3,6 @@
 A command's file is imported when the command is used, so that ``--help`` needs nothing heavy.
 """
 
-from __future__ import annotations
-
 import logging
 import shlex
 import sys

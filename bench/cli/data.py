@@ -1,7 +1,5 @@
 """The commands below `data`: `demo` (example data), `check` (what is wrong), `splits` (folds)."""
 
-from __future__ import annotations
-
 from functools import partial
 from json import dumps
 from pathlib import Path

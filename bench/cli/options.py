@@ -1,7 +1,5 @@
 """The options that several commands share, and how a command takes a dataclass of options."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields

@@ -1,7 +1,5 @@
 """The command `pretrain`: the weights that ship with the package, or others by another recipe."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path

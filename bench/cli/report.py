@@ -1,7 +1,5 @@
 """The command `report`: tables of the tracking store, printed, in a file, or all in a folder."""
 
-from __future__ import annotations
-
 import re
 import tempfile
 from collections.abc import Sequence

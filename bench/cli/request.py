@@ -1,7 +1,5 @@
 """From what was typed to a checked experiment, without reading data, and from there to its runs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

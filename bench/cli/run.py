@@ -1,7 +1,5 @@
 """The commands `run` (a grid of runs), `plan` (its state) and `predict` (one run's network)."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

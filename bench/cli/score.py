@@ -1,7 +1,5 @@
 """The command `score`: label files of any origin, scored by the code that scores a run."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

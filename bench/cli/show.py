@@ -1,7 +1,5 @@
 """The commands `list`, `check` and `schema`: the registries, a method's promises, result.json."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """The commands on the tracking store: `sync`, `compare` and `ui`."""
 
-from __future__ import annotations
-
 import math
 import subprocess
 import sys

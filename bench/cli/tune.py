@@ -1,7 +1,5 @@
 """The command `tune`, and the search of values that `run --tune` starts."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
