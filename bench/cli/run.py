@@ -19,9 +19,8 @@ from bench.grid.plan import Experiment, Plan, prepare_data
 from bench.grid.runner import Event, promote_finished_attempts, run_grid, split_finished
 from bench.grid.slots import Slots, choose_slots
 from bench.specs.run import RUNS, RunSpec, run_folder
-from bench.tracking.connection import default_uri
+from bench.tracking.connection import default_uri, describe_browsing
 from bench.tracking.groups import begin_group
-from bench.tracking.local_store import describe_browsing
 from bench.tuning.tuned_values import apply_tuned, best_values, find_studies, read_toml
 from reports.records.run import RESULT_FILE, RunResult, Status
 

@@ -17,9 +17,7 @@ from rich.table import Table
 from typer import Argument, Option
 
 from bench.cli.terminal import EXIT_FAILED, NO_RESULT, add_columns
-from bench.tracking import publishing
-from bench.tracking.connection import default_uri, prepare_environment
-from bench.tracking.local_store import describe_browsing, repair_moved
+from bench.tracking import connection, publishing
 from bench.tracking.store import open_store
 from datasets.base import list_first
 from reports.analysis.run_pair import compare_regions, list_differences, pair_cases
@@ -40,8 +38,8 @@ def sync(out: Annotated[Path, Option(help="What `run` wrote to.")] = Path("resul
     Exit code: 0 all are there, 1 some result cannot be read, 2 the store cannot be reached.
     """
     console = Console()
-    uri = default_uri()
-    moved = repair_moved(uri)
+    uri = connection.default_uri()
+    moved = connection.repair_moved(uri)
     tally = publishing.sync(open_store(uri), out)
     lines = []
     if moved:
@@ -54,7 +52,7 @@ def sync(out: Annotated[Path, Option(help="What `run` wrote to.")] = Path("resul
         console.print(line, markup=False, soft_wrap=True)
     for problem in tally.problems:
         console.print(f"[red]problem:[/] {escape(problem)}", soft_wrap=True)
-    console.print(f"browse:  [bold]{escape(describe_browsing(uri))}[/]", soft_wrap=True)
+    console.print(f"browse:  [bold]{escape(connection.describe_browsing(uri))}[/]", soft_wrap=True)
     if tally.problems:
         raise typer.Exit(EXIT_FAILED)
 
@@ -62,11 +60,11 @@ def sync(out: Annotated[Path, Option(help="What `run` wrote to.")] = Path("resul
 @commands.command()
 def ui(port: Annotated[int, Option(help="Port on this machine.")] = 5000) -> None:
     """Open the MLflow UI on the store that `run` writes to."""
-    uri = default_uri()
+    uri = connection.default_uri()
     if uri.startswith("http"):
         hint = "open that address in a browser"
         raise ValueError(f"ui: MLFLOW_TRACKING_URI is a server, got {uri} ({hint})")
-    prepare_environment()  # the UI must not send usage data either
+    connection.prepare_environment()  # the UI must not send usage data either
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     raise typer.Exit(subprocess.run([*command, "--port", str(port)], check=False).returncode)
 

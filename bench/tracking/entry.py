@@ -44,7 +44,7 @@ class Entry:
 
     name: str
     tags: dict[str, str]
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)  # sent as str(value)
     metrics: Sequence[Metric] = ()
     texts: Mapping[str, str] = field(default_factory=dict)  # artifacts by name
     files: Sequence[Path] = ()  # more artifacts

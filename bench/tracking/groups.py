@@ -1,7 +1,5 @@
 """The runs that one command asked for: their record on disk, and their parent run in MLflow."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,14 +29,7 @@ class Group:
 
     @property
     def title(self) -> str:
-        """The name of the parent run in lists."""
         return shorten(self.command.removeprefix("python -m bench "), 60, placeholder=" …")
-
-    def write(self, out: Path) -> None:
-        """Write the record, as a whole or not at all."""
-        target = out / COMMANDS / f"{self.id}.json"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(target, json.dumps(asdict(self), indent=1))
 
 
 def begin_group(specs: Sequence[RunSpec], command: str, out: Path) -> Group:
@@ -50,7 +41,8 @@ def begin_group(specs: Sequence[RunSpec], command: str, out: Path) -> Group:
     earlier = read_group(out, group_id)
     started_at = earlier.started_at if earlier else datetime.now(UTC).isoformat(timespec="seconds")
     group = Group(group_id, command, started_at, runs)
-    group.write(out)
+    (out / COMMANDS).mkdir(parents=True, exist_ok=True)
+    write_durably(out / COMMANDS / f"{group_id}.json", json.dumps(asdict(group), indent=1))
     return group
 
 
@@ -65,14 +57,11 @@ def read_group(out: Path, group_id: str) -> Group | None:
 
 
 def describe_group(group: Group, results: Sequence[RunResult], tables: Sequence[str]) -> Entry:
-    """Return what MLflow shows of a command on one data set.
-
-    ``results`` are those that have ended, at least one; ``tables`` are in Markdown.
-    """
+    """Return what MLflow shows of a command on a data set: one or more results, Markdown tables."""
     n_runs = len(group.runs[results[0].dataset])
     head = f"`{group.command}`\n\n{len(results)} of {n_runs} runs have ended."
     counts = Counter(result.status for result in results)
-    status = "FAILED" if any(counts[bad] for bad in BAD) else "FINISHED"
+    status = "FINISHED" if counts.keys().isdisjoint(BAD) else "FAILED"
     return Entry(
         name=group.title,
         tags={

@@ -1,7 +1,5 @@
 """From folders to MLflow: results below the parent run of their command, its tables, studies."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,8 +28,7 @@ UNREADABLE = (ValueError, TypeError, KeyError, OSError)  # a file of another ver
 class Tracker:
     """Sends the results and studies below ``out`` to MLflow.
 
-    With a console, the first TrackingError is printed there and nothing more is sent. Without one,
-    every method raises it.
+    With a console, the first TrackingError ends the sending and is printed. Without, it is raised.
     """
 
     out: Path
@@ -54,7 +51,6 @@ class Tracker:
         return False
 
     def send_study(self, record: StudyRecord, folder: Path) -> bool:
-        """Send the study in ``folder``; return whether the store lacked it."""
         with self._giving_up():
             if self.store is not None:
                 return log_study(self.store, record, folder)
@@ -121,10 +117,8 @@ def sync(store: Store, out: Path) -> Tally:
     files = sorted((out / RUNS).glob(f"*/{RESULT_FILE}"))
     study_files = sorted((out / TUNING).glob(f"*/{STUDY_FILE}"))
     if not files and not study_files:
-        raise ValueError(
-            f"sync: {out / RUNS} must hold the folders of runs, got none "
-            "(--out names what `run` wrote to)"
-        )
+        rule = "must hold the folders of runs, got none (--out names what `run` wrote to)"
+        raise ValueError(f"sync: {out / RUNS} {rule}")
     tracker = Tracker(out, store)
     runs, problems = _send(files, "result", lambda file: read_result(file.parent), tracker.send)
     tracker.finish()

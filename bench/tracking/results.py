@@ -1,7 +1,5 @@
 """What MLflow shows of a result: a few tags, params and metrics, and files with the rest."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -93,9 +91,7 @@ def tags(result: RunResult) -> dict[str, str]:
 def params(result: RunResult) -> dict[str, str]:
     """Return the method's settings and the protocol under dotted names, such as ``method.rank``."""
     flat = flatten(result.protocol | {"method": {"name": result.method} | result.settings})
-    return {
-        key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()
-    }
+    return {key: each if isinstance(each, str) else json.dumps(each) for key, each in flat.items()}
 
 
 def texts(result: RunResult) -> dict[str, str]:
@@ -114,13 +110,11 @@ def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
     """Yield (name, value, step): the numbers of the chosen epoch, at step 0, and the curves."""
     aggregates = aggregate_regions(result.cases)
     for name in METRICS:
-        for aggregate in aggregates:
-            mean = aggregate.means[name].all
+        means = {aggregate.region: aggregate.means[name].all for aggregate in aggregates}
+        means["mean"] = average_metric(result.cases, name).all
+        for region, mean in means.items():
             if mean.n:
-                yield f"{name}/{aggregate.region}", mean.value, 0
-        overall = average_metric(result.cases, name).all
-        if overall.n:
-            yield f"{name}/mean", overall.value, 0
+                yield f"{name}/{region}", mean.value, 0
     if result.best_epoch is not None:
         yield "best_epoch", result.best_epoch, 0
         chosen = [record.val_dice for record in result.curve if record.epoch == result.best_epoch]
@@ -128,9 +122,9 @@ def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
             yield "best_val_dice", chosen[0], 0
     if result.cost is not None:
         found = flatten(asdict(result.cost))
-        yield from (
-            (name, found[key], 0) for key, name in COSTS.items() if found.get(key) is not None
-        )
+        for key, name in COSTS.items():
+            if found.get(key) is not None:
+                yield name, found[key], 0
     for record in result.curve:
         yield "train/loss", record.train_loss, record.epoch
         yield "train/lr", record.learning_rate, record.epoch

@@ -1,8 +1,7 @@
 """Results in MLflow: an experiment per data set, a parent run per command, a nested run per result.
 
-``result.json`` in a run's folder is the durable record. The store is a copy of it, to browse and to
-report from. Hence a run is sent whole when it has ended, and sending it again repairs what an
-interrupted attempt left behind.
+The durable record is ``result.json`` in a run's folder; the store is a copy to browse and to report
+from. A run is sent whole when it has ended. Sending it again repairs an interrupted attempt.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from bench.tracking import local_store
-from bench.tracking.connection import TrackingError, default_uri, reaching
+from bench.tracking.connection import TrackingError, artifact_place, default_uri, reaching
 from bench.tracking.entry import GROUP_TAG, PARENT_TAG, RESULT, STUDIES, STUDY, Entry, Kind
 from bench.tracking.groups import Group
 from bench.tracking.results import describe_result, milliseconds
@@ -51,10 +49,7 @@ def open_store(uri: str | None = None) -> Store:
 
 @dataclass(frozen=True)
 class Store:
-    """An MLflow store that has answered.
-
-    Every method raises TrackingError if the store cannot be reached.
-    """
+    """An MLflow store that has answered; every method raises TrackingError once it does not."""
 
     uri: str
     client: MlflowClient = field(repr=False)
@@ -67,9 +62,8 @@ class Store:
     def send(self, kind: Kind, experiment: str, entry: Entry, parent: str = "") -> bool:
         """Make sure that the store holds exactly this record; return False if it did already.
 
-        Everything else that the store has of the record (an older one, an attempt that was cut off)
-        is deleted, as in the MLflow UI, before the new run is written. ``parent`` is MLflow's id of
-        the run that it is shown under.
+        Older runs of the record and attempts that were cut off are deleted, as in the MLflow UI,
+        before the new one is written. ``parent`` is MLflow's id of the run that it is shown under.
         """
         with reaching(self.uri):
             place = self.find_experiment(experiment)
@@ -100,7 +94,7 @@ class Store:
     def _fill(self, run_id: str, entry: Entry) -> None:
         from mlflow.entities import Param
 
-        params = [Param(key, value) for key, value in entry.params.items()]
+        params = [Param(key, str(value)) for key, value in entry.params.items()]
         self.client.log_batch(run_id, params=params)
         for start in range(0, len(entry.metrics), BATCH):
             self.client.log_batch(run_id, entry.metrics[start : start + BATCH])
@@ -125,7 +119,6 @@ class Store:
             return self.client.create_run(place, started_ms, tags, group.title).info.run_id
 
     def close_group(self, parent: str, entry: Entry) -> None:
-        """Bring a parent run up to date."""
         with reaching(self.uri):
             for key, value in entry.tags.items():
                 self.client.set_tag(parent, key, value)
@@ -135,8 +128,7 @@ class Store:
     def load_results(self, dataset: str | None = None) -> list[RunResult]:
         """Return all results, or those of one data set, in the order in which their runs started.
 
-        Runs that were deleted or cut off are left out, and so are parent runs, tuning trials and
-        other people's runs in the same experiments.
+        Deleted, interrupted and parent runs, trials and runs of other people are left out.
         """
         return self.load(
             RESULT, lambda file: RunResult.from_json(file.read_text(), str(file)), dataset
@@ -145,20 +137,17 @@ class Store:
     def load(
         self, kind: Kind, read: Callable[[Path], Record], experiment: str | None = None
     ) -> list[Record]:
-        """Return the records that are in the store as a whole, of all experiments or one.
-
-        Raises: TrackingError also if the file of one is missing.
-        """
+        """Return the whole records, of all experiments or one; TrackingError if one has no file."""
         records = []
         with reaching(self.uri), gc_paused(), tempfile.TemporaryDirectory() as scratch:
             for run in self._iter_whole_runs(kind, experiment):
                 file = self._find_file(run, kind.file, Path(scratch))
                 if file is None:
-                    raise TrackingError(
-                        f"store {self.uri}: run '{run.info.run_name}' must have its {kind.file}, "
-                        f"found none in {run.info.artifact_uri} "
-                        "(`python -m bench sync` sends it again)"
+                    rule = f"run '{run.info.run_name}' must have its {kind.file}"
+                    hint = (
+                        f"none in {run.info.artifact_uri} (`python -m bench sync` sends it again)"
                     )
+                    raise TrackingError(f"store {self.uri}: {rule}, found {hint}")
                 records.append(read(file))
                 self.runs[run.data.tags[kind.key_tag]] = run
         return records
@@ -170,18 +159,16 @@ class Store:
             return sorted(name for name in names if any(self._iter_whole_runs(RESULT, name)))
 
     def _iter_whole_runs(self, kind: Kind, experiment: str | None) -> Iterator[Run]:
-        """Yield runs in the order in which they started."""
         places = []
         for each in self.client.search_experiments():
             is_study = each.name.startswith(STUDIES)
             if is_study == (kind is STUDY) and experiment in (None, each.name):
                 places.append(each.experiment_id)
         query = f"tags.`{kind.digest_tag}` LIKE '%' AND attributes.status != '{RUNNING}'"
-        order, token = ["attributes.start_time ASC"], None
+        search, token = self.client.search_runs, None
+        order = ["attributes.start_time ASC"]
         while places:
-            page = self.client.search_runs(
-                places, query, max_results=PAGE, order_by=order, page_token=token
-            )
+            page = search(places, query, max_results=PAGE, order_by=order, page_token=token)
             yield from page
             token = page.token
             if not token:
@@ -210,13 +197,12 @@ class Store:
         """Return the id of an experiment; a missing one is made."""
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
-            place = local_store.artifact_place(self.uri, name)
+            place = artifact_place(self.uri, name)
             return self.client.create_experiment(name, place)
         if experiment.lifecycle_stage == "deleted":
             hint = f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
-            raise TrackingError(
-                f"store {self.uri}: experiment '{name}' must not be deleted ({hint})"
-            )
+            rule = f"experiment '{name}' must not be deleted ({hint})"
+            raise TrackingError(f"store {self.uri}: {rule}")
         return experiment.experiment_id
 
 

@@ -3,37 +3,22 @@
 So the data sets' experiments hold final runs only. The study's folder is the durable record.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from bench.tracking.entry import NOTE_TAG, STUDIES, STUDY, Entry, Number, build_metrics, hash_record
 from bench.tracking.store import Store
 from reports.records.plain import flatten
 from reports.records.run import Status
-from reports.records.study import (
-    PICTURE_PREFIX,
-    PRUNED,
-    STUDY_FILE,
-    StudyRecord,
-    TrialRecord,
-    read_study,
-)
+from reports.records.study import PICTURE_PREFIX, PRUNED, StudyRecord, TrialRecord, read_study
 
 
 def log_study(store: Store, record: StudyRecord, folder: Path) -> bool:
-    """Make sure that the store holds exactly this study; return False if it did already.
-
-    Raises: TrackingError if the store cannot be reached.
-    """
+    """Make sure that the store holds exactly this study; return False if it did already."""
     return store.send(STUDY, STUDIES + record.name, describe_study(record, folder))
 
 
 def load_studies(store: Store, dataset: str | None = None) -> list[StudyRecord]:
-    """Return the studies in the store by name, all or those of one data set.
-
-    Raises: TrackingError if the store cannot be reached.
-    """
+    """Return the studies in the store by name, all or those of one data set."""
     found = store.load(STUDY, read_study)
     kept = [study for study in found if dataset in (None, study.dataset)]
     return sorted(kept, key=lambda study: study.name)
@@ -56,9 +41,9 @@ def describe_study(record: StudyRecord, folder: Path) -> Entry:
             "synthetic": str(record.synthetic).lower(),
             "dataset": record.dataset,
         },
-        params={key: str(value) for key, value in flatten(settings).items()},
+        params=flatten(settings),
         metrics=build_metrics(numbers),
-        files=[folder / STUDY_FILE, *folder.glob(f"{PICTURE_PREFIX}*.png")],
+        files=[folder / STUDY.file, *folder.glob(f"{PICTURE_PREFIX}*.png")],
         children=[_describe_trial(record, trial) for trial in record.trials],
     )
 
@@ -75,7 +60,7 @@ def _describe_trial(record: StudyRecord, trial: TrialRecord) -> Entry:
     return Entry(
         name=f"trial {trial.number}",
         tags=tags,
-        params={key: str(value) for key, value in trial.values.items()},
+        params=trial.values,
         metrics=build_metrics(numbers),
         status="FINISHED" if trial.status in (Status.DONE, PRUNED) else "FAILED",
     )

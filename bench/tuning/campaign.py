@@ -79,14 +79,13 @@ def run_studies(
 
 def build_record(plan: StudyPlan, study: Study) -> StudyRecord:
     """Return the record of a study with its trials so far."""
-    run = plan.run
     return StudyRecord(
         name=plan.name,
-        **asdict(run.cell),
-        synthetic=open_data(run).synthetic,
-        protocol_id=run.protocol_id,
+        **asdict(plan.run.cell),
+        synthetic=open_data(plan.run).synthetic,
+        protocol_id=plan.run.protocol_id,
         tune=asdict(plan.tune),
-        protocol=describe_protocol(run),
+        protocol=describe_protocol(plan.run),
         trials=read_trials(study),
     )
 
@@ -111,7 +110,6 @@ class _Crew:
             child.stop()
 
     def work_on(self, plan: StudyPlan) -> StudyRecord:
-        """Work on a study until its budget is spent; write its record and return it."""
         device = self.devices.get()
         try:
             with storage_errors(self.storage):
@@ -134,9 +132,8 @@ class _Crew:
     ) -> TrialRecord:
         """Carry out a trial in a child process on the device; return it ended."""
         name = f"trial-{trial.number:04d}"
-        place = Place(
-            plan.folder / name, self.out / "cache", device, self.slots.threads, self.slots.execution
-        )
+        folder, cache = plan.folder / name, self.out / "cache"
+        place = Place(folder, cache, device, self.slots.threads, self.slots.execution)
         self._report(plan, trial)
         run = plan.trial_run(trial.values)
         child = start_child("bench.tuning.trial:carry_out_trial", run, place, name=name)
@@ -144,26 +141,26 @@ class _Crew:
         if self.stopped.is_set():  # since the trial was claimed
             child.stop()
         try:
-            return self._follow(child, trial, report, partial(self._report, plan, trial))
+            return self._follow(plan, child, trial, report)
         finally:
             self.active.discard(child)
             child.messages.close()
 
     def _follow(
-        self, child: Child, trial: TrialRecord, report: Report, on_validation: Callable[[int], None]
+        self, plan: StudyPlan, child: Child, trial: TrialRecord, report: Report
     ) -> TrialRecord:
         """Pass on what a child sends until its trial ends, is pruned, or the child dies."""
         started = time.perf_counter()
         try:
             for validation in count():
                 dices, known = child.messages.recv()
-                trial = replace(trial, **known)
+                current = replace(trial, **known)
                 if dices is None:
-                    return trial
-                on_validation(validation + 1)
+                    return current
+                self._report(plan, trial, validation + 1)
                 if report(validation, dices):
                     child.stop()
-                    return replace(trial, status=PRUNED, dice=sum(dices) / len(dices))
+                    return replace(current, status=PRUNED, dice=sum(dices) / len(dices))
         except EOFError:
             reason = f"the trial's process {child.describe_end()}"
             if self.stopped.is_set():

@@ -10,14 +10,10 @@ from reports.records.study import PICTURE_PREFIX
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.trial import FrozenTrial
 
 
 def draw_study(study: Study, folder: Path) -> None:
-    """Draw history, parallel coordinates, slices, importances, and the front of two objectives.
-
-    The first four are of the inner Dice. Importances need two trials with different values.
-    """
+    """Draw history, parallel coordinates, slices and importances of the inner Dice, and a front."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -40,7 +36,7 @@ def _list_pictures(study: Study) -> list[tuple[str, Any, dict[str, Any]]]:
     from optuna.importance import PedAnovaImportanceEvaluator
     from optuna.visualization import matplotlib as drawing
 
-    dice = {"target": _dice_of, "target_name": "inner Dice"}
+    dice = {"target": lambda trial: trial.values[0], "target_name": "inner Dice"}
     pictures: list[tuple[str, Any, dict[str, Any]]] = [
         ("history", drawing.plot_optimization_history, dice),
         ("parallel", drawing.plot_parallel_coordinate, dice),
@@ -54,7 +50,3 @@ def _list_pictures(study: Study) -> list[tuple[str, Any, dict[str, Any]]]:
         names = {"target_names": ["inner Dice", "tuned parameters"]}
         pictures.append(("front", drawing.plot_pareto_front, names))
     return pictures
-
-
-def _dice_of(trial: FrozenTrial) -> float:
-    return float(trial.values[0])

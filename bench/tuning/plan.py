@@ -1,7 +1,5 @@
 """Which studies a grid needs, and the run of each of their trials."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -63,8 +61,7 @@ def plan_studies(
 ) -> list[StudyPlan]:
     """Return the studies that the final runs ``specs`` need, in their order.
 
-    ``prefix`` begins their names; ``searches`` and ``only`` are those of `build_space`. Raises:
-    SpecError for a dimension that cannot be searched.
+    ``prefix`` begins their names. ``searches``, ``only`` and what is raised: as in `build_space`.
     """
     first: dict[str, RunSpec] = {}  # of each data set
     plans: dict[str, StudyPlan] = {}

@@ -19,10 +19,7 @@ def has_two_objectives(tune: TuneSpec) -> bool:
 
 
 def build_sampler(tune: TuneSpec, *draw: str | int) -> BaseSampler:
-    """Return the sampler of one draw: (number of the trial) or (number, key of the dimension).
-
-    With two objectives NSGA-II takes the place of TPE.
-    """
+    """Return the sampler of one draw: (number of the trial) or (number, key of the dimension)."""
     from optuna import samplers
     from optuna.exceptions import ExperimentalWarning
 
@@ -35,16 +32,9 @@ def build_sampler(tune: TuneSpec, *draw: str | int) -> BaseSampler:
         if tune.sampler == "random":
             return samplers.RandomSampler(seed=seed)
         if tune.sampler == "cmaes":
-            return samplers.CmaEsSampler(
-                seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False
-            )
+            return samplers.CmaEsSampler(seed=seed, n_startup_trials=n_startup)
         if tune.sampler == "qmc":  # a sequence, numbered in the study: one scrambling for all of it
-            return samplers.QMCSampler(
-                seed=tune.seed,
-                scramble=True,
-                warn_independent_sampling=False,
-                warn_asynchronous_seeding=False,
-            )
+            return samplers.QMCSampler(seed=tune.seed, scramble=True)
     if has_two_objectives(tune):
         return samplers.NSGAIISampler(seed=seed, population_size=max(4, tune.trials // 4))
     return samplers.TPESampler(seed=seed, n_startup_trials=n_startup)

@@ -1,8 +1,7 @@
 """What tuning may try: one dimension a setting, of the method or the protocol, with its default.
 
-The dimensions are the ``search`` ranges and the ``choices`` declared on the fields of the method
-and of the protocol. ``--search`` replaces them. Every dimension includes its default, because the
-first trial of every study is the default.
+The fields of the method and of the protocol declare them as ``search`` or ``choices``; ``--search``
+replaces them. Each includes its default, because the first trial of every study is the default.
 """
 
 from __future__ import annotations
@@ -83,10 +82,9 @@ def build_space(
 ) -> Space:
     """Return the dimensions of a method under a protocol, in the order of their declaration.
 
-    ``searches`` are ``--search`` arguments such as ``lora.rank=2..64`` or ``train.lr=1e-4,1e-3``.
-    Those of other methods are ignored. ``only`` names the dimensions to keep in the same way.
-    Without it all are kept. Raises: SpecError for a dimension that does not exist, that leaves its
-    default out, or that reaches beyond what the setting may be; or if ``only`` keeps none.
+    ``searches`` are ``--search`` arguments such as ``lora.rank=2..64`` or ``train.lr=1e-4,1e-3``;
+    those of other methods are ignored. ``only`` names the dimensions to keep; empty: all. Raises:
+    SpecError if one is unknown, excludes its default or exceeds its setting; if none is kept.
     """
     name = method.info.name
     space = {dimension.key: dimension for dimension in _iter_declared(method, protocol)}
@@ -126,11 +124,8 @@ def check_dimensions(
 
 def describe_space(space: Space) -> dict[str, Any]:
     """Return the space as plain data, to be compared with that of a study made earlier."""
-    record = {}
-    for dimension in space:
-        described = asdict(dimension)
-        record[described.pop("key")] = described
-    return record
+    records = [asdict(dimension) for dimension in space]
+    return {record.pop("key"): record for record in records}
 
 
 def defaults(space: Space) -> dict[str, Value]:
@@ -166,7 +161,7 @@ def _iter_dimensions(owner: str, record: DataclassInstance) -> Iterator[Dimensio
             low, high, scale = item.metadata["search"]
             yield Dimension(key, value, (), min(low, value), max(high, value), scale == "log")
         elif item.metadata["choices"]:
-            yield Dimension(key, value, _unique(*item.metadata["choices"], value))
+            yield Dimension(key, value, (*dict.fromkeys([*item.metadata["choices"], value]),))
 
 
 def _check_ends(dimension: Dimension, method: Method, protocol: Protocol) -> None:
@@ -207,7 +202,8 @@ def _read_dimension(key: str, text: str, default: Value) -> Dimension:
     low = high = 0.0
     try:
         if span is None:
-            choices = _unique(*(read_value(part, kind, key) for part in text.split(",")))
+            values = [read_value(part, kind, key) for part in text.split(",")]
+            choices = tuple(dict.fromkeys(values))
         else:
             low, high = (_read_end(end, kind) for end in span.groups())
     except ValueError:
@@ -221,7 +217,3 @@ def _read_end(text: str, kind: type) -> float:
     if not isfinite(end) or kind not in (int, float) or (kind is int and not end.is_integer()):
         raise ValueError(text)
     return end
-
-
-def _unique(*values: Value) -> tuple[Value, ...]:
-    return tuple(dict.fromkeys(values))

@@ -1,9 +1,8 @@
 """An Optuna study that holds exactly its budget of trials, with any number of workers and kills.
 
-A trial is handed out under a file lock: first one whose worker has died, under its own number and
-with its own values, then a new one while the budget lasts. Samplers are seeded from the study's
-seed and the trial's number, so that a study that was interrupted goes on with the values that it
-would have had.
+A trial is handed out under a file lock: first one whose worker has died, as the trial it was, then
+a new one while the budget lasts. Samplers are seeded from the study's seed and the trial's number,
+so that an interrupted study goes on with the values that it would have had.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,11 +126,10 @@ def claim(study: Study, plan: StudyPlan) -> Trial | None:
     trials = study.get_trials(deepcopy=False)
     if not trials:
         study.enqueue_trial(defaults(plan.space))
-        trials = study.get_trials(deepcopy=False)
     orphan = next(filter(_is_orphan, trials), None)
     if orphan is not None:
         number = orphan.number
-    elif trials[0].state == TrialState.WAITING:
+    elif not trials or trials[0].state == TrialState.WAITING:
         number = 0
     elif _is_spent(trials, plan.tune):
         return None
@@ -140,7 +137,8 @@ def claim(study: Study, plan: StudyPlan) -> Trial | None:
         number = len(trials)
     study.sampler = build_sampler(plan.tune, number)
     trial = study.ask() if orphan is None else optuna.trial.Trial(study, orphan._trial_id)
-    trial.set_user_attr(OWNER, _own_name())
+    own = [socket.gethostname(), os.getpid(), psutil.Process().create_time()]
+    trial.set_user_attr(OWNER, own)
     trial.set_user_attr(BEAT, time.time())
     for dimension in plan.space:
         # Each has a seed of its own: a worker may have died between two of them.
@@ -161,12 +159,11 @@ def read_trials(study: Study) -> tuple[TrialRecord, ...]:
 
 
 def _read_trial(trial: FrozenTrial) -> TrialRecord:
-    ending = {name: trial.user_attrs[name] for name in ENDING if name in trial.user_attrs}
-    record = TrialRecord(
-        number=trial.number, values=dict(trial.params), **{"status": RUNNING} | ending
-    )
-    done = record.status == Status.DONE and trial.values
-    return replace(record, dice=trial.values[0]) if done else record
+    ending: dict[str, Any] = {"status": RUNNING}
+    ending |= {name: trial.user_attrs[name] for name in ENDING if name in trial.user_attrs}
+    done = ending["status"] == Status.DONE and trial.values
+    dice = trial.values[0] if done else None
+    return TrialRecord(trial.number, values=dict(trial.params), dice=dice, **ending)
 
 
 def _is_spent(trials: Sequence[FrozenTrial], tune: TuneSpec) -> bool:
@@ -192,12 +189,7 @@ def _is_orphan(trial: FrozenTrial) -> bool:
     host, pid, born = owner
     if host != socket.gethostname():
         return time.time() - float(trial.user_attrs.get(BEAT, 0.0)) > STALE_S
-    try:
-        reused = abs(psutil.Process(pid).create_time() - born) > 1  # another process has its number
+    try:  # another process may have its number
+        return bool(abs(psutil.Process(pid).create_time() - born) > 1)
     except psutil.NoSuchProcess:
         return True
-    return bool(reused)
-
-
-def _own_name() -> list[str | int | float]:
-    return [socket.gethostname(), os.getpid(), psutil.Process().create_time()]

@@ -3,8 +3,6 @@
 The held-out cases are behind the firewall of the fold, and nothing in here has the key.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any

@@ -1,10 +1,8 @@
 """The values that tuning has found, on their way into runs: from study records or from a TOML file.
 
-Runs carry the budget that found their values in their protocol. So they compare with runs that were
-tuned in place, and not with untuned ones. A file has one budget for all of its values.
+Runs carry the budget that found their values in their protocol: they compare with runs that were
+tuned in place, not with untuned ones. A file has one budget for all of its values.
 """
-
-from __future__ import annotations
 
 import json
 import tomllib
@@ -20,8 +18,9 @@ from bench.tuning.study import name_difference
 from reports.records.cell import Cell
 from reports.records.study import STUDY_FILE, TUNING, StudyRecord, read_study
 
-USE = "use them with `python -m bench run --settings FILE`"
-HEADER = f"# Values found by `python -m bench tune`; {USE}."
+HEADER = (
+    "# Values found by `python -m bench tune`; use them with `python -m bench run --settings FILE`."
+)
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,7 @@ def best_values(record: StudyRecord) -> TunedValues:
 def find_studies(specs: Sequence[RunSpec], out: Path, prefix: str = "") -> list[StudyRecord]:
     """Return the finished studies below ``--out`` that the runs can take values from.
 
-    ``prefix`` begins their names, as given to ``--study``. Raises: SpecError if there are none, or
-    if one was made under another protocol than the runs have.
+    ``prefix`` begins their names. Raises: SpecError if there are none or a protocol differs.
     """
     by_place = {_place_of(spec.cell): spec for spec in reversed(specs)}
     found = []
@@ -65,11 +63,9 @@ def _check_protocol(record: StudyRecord, spec: RunSpec) -> None:
     made, wanted = dict(record.protocol), describe_protocol(spec)
     made["tune"] = wanted["tune"] = None  # the runs get the study's
     if made != wanted:
-        raise SpecError(
-            f"--tuned: study {record.name} is of another protocol: {name_difference(made, wanted)} "
-            "(tune again into a new --study, or take the values all the same: "
-            "--export-tuned, --settings)"
-        )
+        rule = f"study {record.name} is of another protocol: {name_difference(made, wanted)}"
+        hint = "tune again into a new --study, or take its values by --export-tuned, --settings"
+        raise SpecError(f"--tuned: {rule} ({hint})")
 
 
 def apply_tuned(specs: Sequence[RunSpec], found: Iterable[TunedValues]) -> list[RunSpec]:
@@ -116,12 +112,10 @@ def _apply(spec: RunSpec, tuned: TunedValues) -> RunSpec:
 
 
 def apply_shipped(specs: Sequence[RunSpec], file: Path) -> list[RunSpec]:
-    """Return the runs with the values of a preset's file; unchanged if it lacks one of them.
-
-    All or none: a table compares methods that had the same budget.
-    """
+    """Return the runs with the values of a preset's file; unchanged if it lacks one of them."""
     found = read_toml(file)
     places = {_place_of(tuned.cell) for tuned in found}
+    # All or none: a table compares methods that had the same budget.
     known = all(_place_of(spec.cell) in places for spec in specs)
     return apply_tuned(specs, found) if known else list(specs)
 
@@ -146,24 +140,18 @@ def _format_table(table: Mapping[str, Any]) -> list[str]:
 
 
 def read_toml(file: Path) -> list[TunedValues]:
-    """Return what `write_toml` wrote.
-
-    Raises: SpecError if the file is missing, no TOML, or lacks something.
-    """
+    """Return what `write_toml` wrote. Raises: SpecError if it is missing, no TOML or incomplete."""
     try:
         raw = tomllib.loads(file.read_text())
-        return [_read_table(raw["tune"], **table) for table in raw["tuned"]]
-    except (KeyError, TypeError) as error:
-        raise SpecError(
-            f"--settings {file}: must have a table [tune], and in each [[tuned]] method, dataset, "
-            f"backbone, fold, shots, study and values (missing or unknown: {error})"
-        ) from None
+        found = []
+        for table in raw["tuned"]:
+            study, values = table.pop("study"), table.pop("values")
+            found.append(TunedValues(Cell(weights="", **table), study, values, raw["tune"]))
+        return found
+    except (AttributeError, KeyError, TypeError) as error:
+        keys = "method, dataset, backbone, fold, shots, study and values"
+        rule = f"must have a table [tune], and in each [[tuned]] {keys}"
+        raise SpecError(f"--settings {file}: {rule} (missing or unknown: {error})") from None
     except (OSError, tomllib.TOMLDecodeError) as error:
         rule = "must be a file that `bench tune --export-tuned` wrote"
         raise SpecError(f"--settings {file}: {rule}, got {error}") from None
-
-
-def _read_table(
-    tune: dict[str, Any], *, study: str, values: dict[str, Any], **cell: Any
-) -> TunedValues:
-    return TunedValues(Cell(weights="", **cell), study, values, tune)

@@ -50,8 +50,7 @@ def tune(
     """Work on a study until its budget is spent and the trials of all workers have ended.
 
     All workers see the plan's folder. ``on_trial`` is called after each trial of this one. Raises:
-    KeyboardInterrupt if ``evaluate`` does, or between trials once ``stopped`` is set. The current
-    trial stays open and is taken up by the next worker.
+    KeyboardInterrupt if ``evaluate`` does (the next worker takes up its trial), or if ``stopped``.
     """
     stopped = stopped or threading.Event()
     plan.folder.mkdir(parents=True, exist_ok=True)
@@ -82,14 +81,11 @@ def _carry_out(trial: Trial, tune: TuneSpec, evaluate: Evaluate) -> TrialRecord:
 
 
 def _reporter(trial: Trial, tune: TuneSpec) -> Report:
-    """Return what records a validation for the pruner: its mean, or all its cases for Wilcoxon.
-
-    Optuna takes no such values where there are two objectives.
-    """
+    """Return what records a validation for the pruner: its mean, or all its cases for Wilcoxon."""
 
     def report(validation: int, dices: tuple[float, ...]) -> bool:
         if has_two_objectives(tune):
-            return False
+            return False  # Optuna takes no such values then
         steps = {validation: sum(dices) / len(dices)}
         if tune.pruner == "wilcoxon":
             steps = dict(enumerate(dices, start=validation * len(dices)))
@@ -98,8 +94,7 @@ def _reporter(trial: Trial, tune: TuneSpec) -> Report:
             warnings.filterwarnings("ignore", message="The reported value is ignored")
             for step, dice in steps.items():
                 trial.report(dice, step)
-        is_default = trial.number == 0
-        return not is_default and trial.should_prune()
+        return trial.number > 0 and trial.should_prune()  # the default is never pruned
 
     return report
 

@@ -13,9 +13,8 @@ from rich.console import Console
 from bench.cli.app import main
 from bench.specs.protocol import Protocol
 from bench.specs.run import MethodSpec, RunSpec
-from bench.tracking.connection import TrackingError
+from bench.tracking.connection import TrackingError, repair_moved
 from bench.tracking.groups import Group, begin_group, read_group
-from bench.tracking.local_store import repair_moved
 from bench.tracking.publishing import Tracker, sync
 from bench.tracking.store import Store, open_store
 from reports.records.run import CaseScore, Cost, EpochRecord, RunResult, Status

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.tracking.local_store import artifact_place, describe_browsing, find_shadow
+from bench.tracking.connection import artifact_place, describe_browsing, find_shadow
 
 
 @pytest.fixture(autouse=True)
