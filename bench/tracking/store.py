@@ -143,11 +143,9 @@ class Store:
             for run in self._iter_whole_runs(kind, experiment):
                 file = self._find_file(run, kind.file, Path(scratch))
                 if file is None:
-                    rule = f"run '{run.info.run_name}' must have its {kind.file}"
-                    hint = (
-                        f"none in {run.info.artifact_uri} (`python -m bench sync` sends it again)"
-                    )
-                    raise TrackingError(f"store {self.uri}: {rule}, found {hint}")
+                    rule = f"run '{run.info.run_name}' must have its {kind.file}, found none in"
+                    hint = f"{run.info.artifact_uri} (`python -m bench sync` sends it again)"
+                    raise TrackingError(f"store {self.uri}: {rule} {hint}")
                 records.append(read(file))
                 self.runs[run.data.tags[kind.key_tag]] = run
         return records

@@ -124,8 +124,10 @@ def check_dimensions(
 
 def describe_space(space: Space) -> dict[str, Any]:
     """Return the space as plain data, to be compared with that of a study made earlier."""
-    records = [asdict(dimension) for dimension in space]
-    return {record.pop("key"): record for record in records}
+    record = {dimension.key: asdict(dimension) for dimension in space}
+    for described in record.values():
+        del described["key"]
+    return record
 
 
 def defaults(space: Space) -> dict[str, Value]:
@@ -161,7 +163,8 @@ def _iter_dimensions(owner: str, record: DataclassInstance) -> Iterator[Dimensio
             low, high, scale = item.metadata["search"]
             yield Dimension(key, value, (), min(low, value), max(high, value), scale == "log")
         elif item.metadata["choices"]:
-            yield Dimension(key, value, (*dict.fromkeys([*item.metadata["choices"], value]),))
+            choices = tuple(dict.fromkeys([*item.metadata["choices"], value]))
+            yield Dimension(key, value, choices)
 
 
 def _check_ends(dimension: Dimension, method: Method, protocol: Protocol) -> None:

@@ -112,10 +112,9 @@ def _tell(study: Study, trial: Trial, tune: TuneSpec, ended: TrialRecord) -> Non
     if ended.status == Status.DONE or has_value:
         values = [ended.dice, ended.params_tuned] if two else [ended.dice]
         study.tell(trial, cast("list[float]", values))
-    elif ended.status == Status.FAILED or two:
-        study.tell(trial, state=TrialState.FAIL)
     else:
-        study.tell(trial, state=TrialState.PRUNED)
+        failed = ended.status == Status.FAILED or two
+        study.tell(trial, state=TrialState.FAIL if failed else TrialState.PRUNED)
 
 
 @contextmanager
