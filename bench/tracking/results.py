@@ -117,19 +117,18 @@ def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
                 yield f"{name}/{region}", mean.value, 0
     if result.best_epoch is not None:
         yield "best_epoch", result.best_epoch, 0
-        chosen = [record.val_dice for record in result.curve if record.epoch == result.best_epoch]
-        if chosen and chosen[0] is not None:
-            yield "best_val_dice", chosen[0], 0
     if result.cost is not None:
         found = flatten(asdict(result.cost))
-        for key, name in COSTS.items():
-            if found.get(key) is not None:
-                yield name, found[key], 0
+        yield from (
+            (name, found[key], 0) for key, name in COSTS.items() if found.get(key) is not None
+        )
     for record in result.curve:
         yield "train/loss", record.train_loss, record.epoch
         yield "train/lr", record.learning_rate, record.epoch
         if record.val_dice is not None:
             yield "val/dice", record.val_dice, record.epoch
+            if record.epoch == result.best_epoch:
+                yield "best_val_dice", record.val_dice, 0
 
 
 def milliseconds(moment: str) -> int:
