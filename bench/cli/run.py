@@ -116,7 +116,10 @@ def run_plan(
     specs = plan.runs
     with terminal.case_progress(console) as on_case:
         promote_finished_attempts(specs, out)
-        finished, to_do = ([], list(specs)) if force else split_finished(specs, out)
+        if not force:
+            finished, to_do = split_finished(specs, out)
+        else:
+            finished, to_do = [], list(specs)
         prepare_data(to_do, plan.sources, out, on_case)
     group = begin_group(specs, command, out)
     to_do = [replace(spec, group=group.id) for spec in to_do]
@@ -163,7 +166,9 @@ def print_outcome(results: Sequence[RunResult], n_new: int, out: Path, console: 
         record = escape(str(out / RUNS / result.run_id / RESULT_FILE))
         sentence = f"[red]not done:[/] the reason, and the traceback if any, are in {record}"
         console.print(sentence, soft_wrap=True)
-    return terminal.EXIT_FAILED if failed else terminal.EXIT_DONE
+    if failed:
+        return terminal.EXIT_FAILED
+    return terminal.EXIT_DONE
 
 
 @commands.command()
