@@ -17,7 +17,7 @@ from bench.run.provenance import describe_end, describe_run, describe_start
 from bench.run.restore import check_reloaded, compare_reloaded
 from bench.run.setup import DONE, Setup, ending_of, set_up
 from bench.run.training import Fit, Progress, build_step
-from bench.scoring.cases import score_overlaps
+from bench.scoring.cases import score_cases
 from bench.scoring.held_out import score_held_out
 from bench.scoring.metrics import Scoring
 from bench.scoring.postprocessing import choose_cutoff
@@ -122,12 +122,13 @@ def _score(setup: Setup, place: Place, draft: Draft, on_progress: Progress) -> f
     """Open the held-out cases and score them; return the seconds that scoring took."""
     fold = setup.fold
     scoring = Scoring(fold.info, setup.spec.own_protocol.eval)
-    cutoff = choose_cutoff(scoring, lambda: score_overlaps(setup.predict, fold.val, scoring))
+    predict = setup.predict
+    cutoff = choose_cutoff(scoring, lambda: score_cases(predict, fold.val, scoring, in_mm=False))
     draft.keep(empty_policy=scoring.policy_name)
     title = draft.record.label + (" (SYNTHETIC)" if fold.dataset.synthetic else "")
     on_case = partial(on_progress, "score")
     cases = fold.held_out.open(draft.record.chosen_sha256)
-    scored = score_held_out(setup.predict, cases, scoring, place.folder, title, on_case)
+    scored = score_held_out(predict, cases, scoring, place.folder, title, on_case)
     processed = cutoff.apply(scored.cases) if cutoff else None
     draft.keep(cases=scored.cases, postprocessing=processed)
     return scored.score_s

@@ -1,7 +1,5 @@
 """From a trained model and whole volumes to scores, one for each case and region."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,7 +9,7 @@ from datasets.base import DatasetInfo
 from datasets.prepared.case import PreparedCase
 from reports.records.run import CaseScore
 
-Predict = Callable[[np.ndarray], np.ndarray]  # from an image (C, D, H, W) to its class map
+Predict = Callable[[np.ndarray], np.ndarray]  # from an image (C, D, H, W) to classes (D, H, W)
 
 
 def score_cases(
@@ -19,43 +17,29 @@ def score_cases(
     cases: Sequence[PreparedCase],
     scoring: Scoring,
     on_case: Callable[[int, np.ndarray], None] = lambda done, prediction: None,
+    *,
+    in_mm: bool = True,
 ) -> list[CaseScore]:
-    """Score every case on the grid of its file.
+    """Score every case on the grid of its file; all that is measured in mm only if ``in_mm``.
 
-    Args:
-        predict: returns a class map (D, H, W) of the prepared shape.
-        cases: the cases, in the order of the scores.
-        scoring: the rules.
-        on_case: called as ``on_case(n_done, class_map)`` after each case.
+    ``on_case`` is called as ``on_case(n_done, class_map)``; the map has the prepared shape.
     """
     scores: list[CaseScore] = []
     for number, case in enumerate(cases, start=1):
         prediction = predict(case.image())
-        spacing_mm = case.spacing_mm if case.spacing_known else None
+        spacing_mm = case.spacing_mm if in_mm and case.spacing_known else None
         restored = case.restore(prediction)
         scores += score_case(case.id, restored, np.asarray(case.reference()), spacing_mm, scoring)
         on_case(number, prediction)
     return scores
 
 
-def score_overlaps(
-    predict: Predict, cases: Sequence[PreparedCase], scoring: Scoring
-) -> list[CaseScore]:
-    """Score every case without the slower distances, which are nan."""
-    scores: list[CaseScore] = []
-    for case in cases:
-        prediction, reference = case.restore(predict(case.image())), np.asarray(case.reference())
-        scores += score_case(case.id, prediction, reference, None, scoring)
-    return scores
-
-
 def mean_dices(
     predict: Predict, cases: Sequence[PreparedCase], info: DatasetInfo
 ) -> tuple[float, ...]:
-    """Return each case's Dice on the prepared grid, averaged over the regions.
+    """Return each case's Dice on the prepared grid, averaged over the regions, for selection.
 
-    This is for selection, which needs a number for every case: two empty masks agree (1) under
-    every policy of the scores.
+    Two empty masks agree (1) under every policy: selection needs a number for every case.
     """
     means = []
     for case in cases:

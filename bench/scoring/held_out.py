@@ -1,7 +1,5 @@
 """Scoring of a run's held-out cases, with a picture of the first case and slices of all."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,9 +34,9 @@ def score_held_out(
     title: str,
     on_case: Callable[[int, int], None],
 ) -> Scored:
-    """Score the cases, and write a picture of the first and slices of all into ``folder``.
+    """Score the cases; call ``on_case(n_done, n_cases)`` after each.
 
-    ``title`` heads the picture. ``on_case`` is called as ``on_case(n_done, n_cases)``.
+    Writes a picture of the first case, headed ``title``, and slices of all into ``folder``.
     """
     started = time.perf_counter()
     slices: dict[str, CaseSlices] = {}

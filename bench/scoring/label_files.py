@@ -1,11 +1,8 @@
 """Label files of any origin as pairs to score: a reference and a prediction on one grid.
 
-A file belongs to a case: by the names of the data set's release if it has one of them, else by its
-own name without ``.nii[.gz]``. So a prediction may be named as the case or as the case's label
-file, in any folder.
+A file's case follows from the names of the data set's release, else it is the file's name without
+``.nii[.gz]``. So a prediction may be named as the case or as its label file, in any folder.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +39,7 @@ def pair_files(
 ) -> Pairing:
     """Return the pairs of two label files, or of two folders that are searched at any depth.
 
-    ``release`` names the meaning of the label values; by default the names of the references do.
+    ``release`` names the meaning of the label values; by default the references' names do.
 
     Raises: ValueError for an unknown data set or release; DataError if a path does not exist, if a
     prediction has no reference, or if there are two files for a case.
@@ -69,11 +66,10 @@ def pair_files(
 def read_pair(
     case: Case, prediction: Path, info: DatasetInfo
 ) -> tuple[np.ndarray, np.ndarray, Spacing | None]:
-    """Return the class maps of prediction and reference, uint8 (D, H, W), and the spacing.
+    """Return the class maps of prediction and reference, uint8 (D, H, W), and the known spacing.
 
-    Where the case has an image, the reference is put on its grid, as in training. The prediction
-    may be stored in another order of axes, but its voxels must be those of the reference. The
-    spacing is None if it is not known.
+    The reference is put on the grid of the case's image if it has one, as in training. The
+    prediction may have another order of axes, but the same voxels.
 
     Raises: DataError that names the file if one cannot be read, is on another grid, or holds a
     value that the release does not have.
@@ -106,9 +102,9 @@ def _list_labels(option: str, path: Path) -> list[Path]:
 
 def _check_same_kind(reference: Path, prediction: Path) -> None:
     if reference.is_file() != prediction.is_file():
-        kinds = ("a file", "a folder") if reference.is_file() else ("a folder", "a file")
+        got = "a file and a folder" if reference.is_file() else "a folder and a file"
         rule = "--reference and --prediction must be two files or two folders"
-        raise DataError(f"score: {rule}, got {' and '.join(kinds)}")
+        raise DataError(f"score: {rule}, got {got}")
 
 
 def _check_known(predictions: Mapping[str, Path], cases: Mapping[str, Case]) -> None:
@@ -122,7 +118,7 @@ def _check_known(predictions: Mapping[str, Path], cases: Mapping[str, Case]) -> 
 def _choose_release(
     releases: Sequence[Release], files: Sequence[Path], asked: str | None
 ) -> tuple[Release, bool]:
-    """Return the release that was asked for or knows most of the files, and if it is a guess."""
+    """Return the release that was asked for or fits most files, and whether it is a guess."""
     if asked is None:
         paths = _paths_of(files)
         found = recognise_release(releases, paths, list(paths.values()))

@@ -1,11 +1,8 @@
 """The scores of one case: every registered metric and the volumes, region by region.
 
-Dice is 2 |A and B| / (|A| + |B|) of voxel counts. `bench.scoring.surfaces` has the two surface
-metrics, `bench.scoring.policies` the scores of empty masks. Where the spacing of a case is not
-known, everything that is measured in mm is nan.
+Dice is 2 |A and B| / (|A| + |B|) of voxel counts; surfaces.py has the surface metrics, policies.py
+the scores of empty masks. Where a spacing is not known, all that is measured in mm is nan.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,11 +30,9 @@ class Scoring:
 
     @property
     def policy_name(self) -> str:
-        """The policy for empty masks: the data set's, or the one that the protocol names."""
         return choose_policy(self.info, self.spec.empty_policy)
 
     def tolerance_mm(self, region: str, spacing_mm: Spacing) -> float:
-        """Return the tolerance of the surface Dice for a region of a case."""
         if isnan(spacing_mm[0]):
             return nan
         return self.spec.nsd_tolerance_mm or choose_tolerance_mm(self.info, region, spacing_mm)
@@ -57,13 +52,9 @@ class MaskPair:
 # How each metric of `METRICS` is computed. Neither mask is empty, and the spacing is known where
 # the metric needs it.
 MEASURES: dict[str, Callable[[MaskPair], float]] = {
-    "dice": lambda pair: dice(pair.prediction, pair.reference),
-    "hd95_mm": lambda pair: hausdorff_95(
-        pair.prediction, pair.reference, pair.spacing_mm, pair.spec.hd95
-    ),
-    "nsd": lambda pair: surface_dice(
-        pair.prediction, pair.reference, pair.spacing_mm, pair.tolerance_mm
-    ),
+    "dice": lambda p: dice(p.prediction, p.reference),
+    "hd95_mm": lambda p: hausdorff_95(p.prediction, p.reference, p.spacing_mm, p.spec.hd95),
+    "nsd": lambda p: surface_dice(p.prediction, p.reference, p.spacing_mm, p.tolerance_mm),
 }
 
 
@@ -71,17 +62,10 @@ def score_case(
     case_id: str,
     prediction: np.ndarray,
     reference: np.ndarray,
-    spacing_mm: Spacing | None,
+    spacing_mm: Spacing | None,  # None if it is not known
     scoring: Scoring,
 ) -> list[CaseScore]:
-    """Return one score per region.
-
-    Args:
-        case_id: the name of the case in the scores.
-        prediction: map of training classes, integers (D, H, W), background 0.
-        reference: as ``prediction``.
-        spacing_mm: of (D, H, W); None if it is not known.
-        scoring: the rules.
+    """Return one score per region of two maps of training classes (D, H, W), background 0.
 
     Raises: ValueError if the shapes differ or a spacing is not positive.
     """
@@ -144,15 +128,12 @@ def _score_pair(case_id: str, region: str, pair: MaskPair, policy: str) -> CaseS
 
 def _check_spacing(spacing_mm: Spacing) -> Spacing:
     if len(spacing_mm) != 3 or not all(0 < step < np.inf for step in spacing_mm):
-        raise ValueError(
-            f"metrics: spacing must be three positive lengths in mm, got {tuple(spacing_mm)}"
-        )
+        got = tuple(spacing_mm)
+        raise ValueError(f"metrics: spacing must be three positive lengths in mm, got {got}")
     return spacing_mm
 
 
 def _check_shapes(prediction: np.ndarray, reference: np.ndarray) -> None:
     if prediction.shape != reference.shape or prediction.ndim != 3:
-        shapes = f"{prediction.shape} and {reference.shape}"
-        raise ValueError(
-            f"metrics: prediction and reference must be (D, H, W) of equal shape, got {shapes}"
-        )
+        rule = "prediction and reference must be (D, H, W) of equal shape"
+        raise ValueError(f"metrics: {rule}, got {prediction.shape} and {reference.shape}")

@@ -1,16 +1,14 @@
 """Policies for empty masks, and tolerances of the surface Dice.
 
-An empty mask has no surface, and two empty masks have no overlap. Every challenge and every tool
-decides these cases in its own way. The choice moves the mean of a region that is often absent by
-many points, so a number is given with the name of its policy. `reports.records.metrics` has the
-values of each metric, docs/measuring.md the source of each policy.
+Every challenge and tool scores empty masks in its own way. The choice moves the mean of a region
+that is often absent by many points, so a number is given with the name of its policy.
+`reports.records.metrics` has the values, docs/measuring.md the source of each policy.
 """
-
-from __future__ import annotations
 
 from math import nan
 from types import MappingProxyType
 
+from bench.scoring.surfaces import Spacing
 from datasets.base import DatasetInfo
 from reports.records.metrics import METRICS
 
@@ -38,7 +36,7 @@ LEAST_TOLERANCE_MM = 1.0
 
 
 def choose_policy(info: DatasetInfo, asked: str = OF_DATASET) -> str:
-    """Return the name of the policy for a data set: its own, unless another is asked for."""
+    """Return the name of the data set's policy, unless another is asked for."""
     if asked != OF_DATASET:
         return asked
     return RELEASE_POLICIES.get(info.release, OTHER_POLICY)
@@ -55,9 +53,7 @@ def score_empty(
     return scores
 
 
-def choose_tolerance_mm(
-    info: DatasetInfo, region: str, spacing_mm: tuple[float, float, float]
-) -> float:
+def choose_tolerance_mm(info: DatasetInfo, region: str, spacing_mm: Spacing) -> float:
     """Return the challenge's tolerance, else the largest of the case's voxel edges and 1 mm."""
     own = NSD_TOLERANCES_MM.get(info.release, {})
     return own.get(region, max(LEAST_TOLERANCE_MM, *spacing_mm))

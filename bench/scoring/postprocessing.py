@@ -1,15 +1,12 @@
 """Small enhancing tumours taken as core: a usual last step on BraTS.
 
 Its scores are reported beside the plain ones, never instead. Predicted enhancing tumour of fewer
-than N voxels becomes necrosis. Whole tumour and core hold both classes, so only the scores of ET
-change, to those of an empty prediction: they follow from the plain scores. The gain comes from the
-policy, which takes an empty prediction of an absent tumour as perfect. N is therefore chosen on
-the inner validation cases, before the held-out ones are opened.
+than N voxels becomes necrosis, which changes the scores of ET alone, to those of an empty
+prediction. The gain comes from the policy, which takes an empty prediction of an absent tumour as
+perfect, so N is chosen on the inner validation cases before the held-out ones are opened.
 
 Reference: Isensee et al. 2020, arXiv 2011.00848 (nnU-Net for BraTS 2020).
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +34,6 @@ class Cutoff:
     policy: str  # for empty masks
 
     def apply(self, rows: Iterable[CaseScore]) -> PostProcessing:
-        """Return the scores of ET with this cutoff; those of other regions do not change."""
         scores = drop_small(rows, self.min_vox, self.policy)
         return PostProcessing(REGION, self.min_vox, self.tried, scores)
 
@@ -52,9 +48,8 @@ def choose_cutoff(
 ) -> Cutoff | None:
     """Return the cutoff that the protocol asks for; None if it asks for none or there is no ET.
 
-    Under ``auto`` it is the candidate with the best mean Dice of ET on the validation cases, which
-    are scored for this alone. The smallest of equal candidates wins, so that nothing is relabelled
-    without a gain.
+    Under ``auto`` it is the candidate with the best mean Dice of ET on the validation cases, the
+    smallest of equal ones, so that nothing is relabelled without a gain.
     """
     asked = scoring.spec.et_min_vox
     if asked == OFF or not is_known(scoring.info):
@@ -62,11 +57,12 @@ def choose_cutoff(
     if asked != AUTO:
         return Cutoff(int(asked), (), scoring.policy_name)
     rows = score_validation()
+    policy = scoring.policy_name
     tried = []
     for count in CANDIDATES_VOX:
-        tried.append((count, _mean_dice(drop_small(rows, count, scoring.policy_name))))
+        tried.append((count, _mean_dice(drop_small(rows, count, policy))))
     best = max(tried, key=lambda pair: -1.0 if isnan(pair[1]) else pair[1])
-    return Cutoff(best[0], tuple(tried), scoring.policy_name)
+    return Cutoff(best[0], tuple(tried), policy)
 
 
 def drop_small(rows: Iterable[CaseScore], min_vox: int, policy: str) -> tuple[CaseScore, ...]:

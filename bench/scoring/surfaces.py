@@ -1,17 +1,13 @@
 """Surface metrics of two masks: the 95th-percentile Hausdorff distance and the surface Dice.
 
-Two surfaces are in use. The Hausdorff distance takes the filled voxels with an empty one beside
-them (6 neighbours), as MONAI, medpy and nnU-Net do. The surface Dice takes the surface between
-voxels, piece by piece with its area, as the KiTS challenge does; counting voxels instead gives
-other numbers under the same name.
-
-Time and memory grow with the surfaces, not with the volume, unless the masks are noise.
+The Hausdorff distance takes the filled voxels with an empty one beside them (6 neighbours), as
+MONAI, medpy and nnU-Net do. The surface Dice takes the surface between voxels by area, as the KiTS
+challenge does; counting voxels gives other numbers. Time and memory grow with the surfaces, not
+with the volume, unless the masks are noise.
 
 References: Taha & Hanbury 2015, BMC Medical Imaging 15:29; Nikolov et al. 2021, J Med Internet Res
 23(7):e26151.
 """
-
-from __future__ import annotations
 
 import numpy as np
 from scipy.ndimage import binary_erosion, distance_transform_edt
@@ -20,9 +16,7 @@ from scipy.spatial import KDTree
 from bench.scoring.surfels import FULL, surface_areas_mm2, surface_codes
 
 HD95_VARIANTS = ("max", "pooled")
-# Searching a tree costs about as much per surface voxel as a distance transform for this many
-# voxels of the box.
-VOXELS_PER_SEARCH = 16
+VOXELS_PER_SEARCH = 16  # for which a distance transform costs as much as searching one in a tree
 ROUNDING_MM = 1e-6  # a distance that equals the tolerance but for rounding is within it
 
 Spacing = tuple[float, float, float]
@@ -31,11 +25,10 @@ Spacing = tuple[float, float, float]
 def hausdorff_95(
     prediction: np.ndarray, reference: np.ndarray, spacing_mm: Spacing, variant: str = "max"
 ) -> float:
-    """Return the 95th-percentile Hausdorff distance of two masks that are not empty, in mm.
+    """Return the 95th-percentile Hausdorff distance of two masks, bool (D, H, W), not empty, in mm.
 
     ``max`` is the larger of the two directed 95th percentiles, ``pooled`` the percentile of both
-    directions taken together (medpy); percentiles are interpolated linearly. Masks are bool (D, H,
-    W); voxels at the edge of the volume are surface.
+    directions together (medpy), interpolated linearly. Voxels at the volume's edge are surface.
 
     Raises: ValueError for an unknown variant.
     """
@@ -51,9 +44,9 @@ def hausdorff_95(
 def surface_dice(
     prediction: np.ndarray, reference: np.ndarray, spacing_mm: Spacing, tolerance_mm: float
 ) -> float:
-    """Return the fraction of both surfaces, by area, within the tolerance of the other one.
+    """Return the fraction in [0, 1] of both surfaces, by area, within the tolerance of the other.
 
-    Masks are bool (D, H, W) and not empty. The result is in [0, 1].
+    Masks are bool (D, H, W) and not empty.
     """
     limit_mm = tolerance_mm + ROUNDING_MM
     codes = [surface_codes(mask) for mask in (prediction, reference)]
@@ -85,13 +78,13 @@ def _distances_mm(
 ) -> np.ndarray:
     """Return the distance from each voxel of ``start`` to the nearest of ``end``.
 
-    A distance above the limit may be inf. A tree and a distance transform are both exact; the tree
-    is faster by far for thin surfaces in a large box, the transform for dense ones.
+    A distance above the limit may be inf. Both ways are exact; the tree is faster for thin surfaces
+    in a large box, the transform for dense ones.
     """
     origins, targets = _voxels(start), _voxels(end)
     if VOXELS_PER_SEARCH * (len(origins) + len(targets)) > start.size:
         return distance_transform_edt(~end, sampling=spacing_mm)[start]
-    # These two switches build the tree faster, and it is no slower to search on a grid.
+    # These two switches build the tree faster; on a grid it is no slower to search.
     tree = KDTree(targets * np.asarray(spacing_mm), balanced_tree=False, compact_nodes=False)
     return tree.query(origins * np.asarray(spacing_mm), distance_upper_bound=limit_mm)[0]
 

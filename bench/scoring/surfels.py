@@ -1,15 +1,12 @@
 """The area of the surface between eight neighbouring voxels, for each of their 256 fillings.
 
 Marching cubes with the surface halfway between voxels: a filling gives up to four plane pieces,
-each given by its area vector, whose length is its area. Turned, mirrored and inverted fillings
-have the same pieces turned and mirrored, so 13 fillings are enough. Where the pieces of a filling
-are open to choice, they are those of the public surface-distance code, so that surface Dice agrees
-with it and with MONAI (``use_subvoxels=True``).
+each an area vector, whose length is its area. 13 fillings are enough: the others are these turned,
+mirrored or inverted. Pieces that are open to choice are those of the public surface-distance code,
+so that surface Dice agrees with it and with MONAI (``use_subvoxels=True``).
 
 Reference: Nikolov et al. 2021, J Med Internet Res 23(7):e26151 (surface Dice).
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -41,8 +38,7 @@ PIECES: dict[int, tuple[tuple[int, int, int], ...]] = {
 def surface_codes(mask: np.ndarray) -> np.ndarray:
     """Return which of the eight voxels around each voxel corner are filled, a bit for each.
 
-    From bool (D, H, W) to uint8 (D+1, H+1, W+1); outside the mask nothing is filled. The surface
-    passes where a code is neither 0 nor `FULL`.
+    From bool (D, H, W) to uint8 (D+1, H+1, W+1). The surface is where a code is not 0 or `FULL`.
     """
     codes: np.ndarray = np.pad(mask, 1).view(np.uint8)
     codes = codes[:, :, :-1] | codes[:, :, 1:] << 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import methods
 from bench.specs.protocol import Protocol, override
 from methods.execution import PLAIN, Execution
-from reports.records.cell import Cell
+from reports.records.study import Cell
 
 if TYPE_CHECKING:
     from methods.base import Method

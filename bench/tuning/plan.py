@@ -12,8 +12,7 @@ from bench.specs.protocol import TuneSpec
 from bench.specs.run import MethodSpec, RunSpec
 from bench.tuning.space import Space, build_space, describe_space, split_values
 from methods.settings import Value
-from reports.records.cell import Cell
-from reports.records.study import TUNING, TrialRecord
+from reports.records.study import TUNING, Cell, TrialRecord
 
 LOCK = "lock"  # file in a study's folder, held while a trial is handed out or a file is written
 

@@ -15,8 +15,7 @@ from bench.specs.protocol import SpecError, TuneSpec
 from bench.specs.run import RunSpec
 from bench.tuning.plan import describe_protocol, name_study, vary
 from bench.tuning.study import name_difference
-from reports.records.cell import Cell
-from reports.records.study import STUDY_FILE, TUNING, StudyRecord, read_study
+from reports.records.study import STUDY_FILE, TUNING, Cell, StudyRecord, read_study
 
 HEADER = (
     "# Values found by `python -m bench tune`; use them with `python -m bench run --settings FILE`."

@@ -1,10 +1,8 @@
 """From the scores of cases to one line per region: means with their n, and counts of empty masks.
 
-A policy decides the score of an empty mask, and a mean over cases hides how often it did. So each
-mean is given twice, under the policy and over the cases whose reference is not empty.
+A mean over cases hides how often a policy for empty masks decided the score. So each mean is given
+twice: under the policy, and over the cases whose reference is not empty.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -15,18 +15,10 @@ from textwrap import shorten
 import numpy as np
 import pandas as pd
 
+from reports.analysis import tidy
 from reports.analysis.quantities import COSTS, score_keys
 from reports.analysis.statistics import Verdict, find_ties
-from reports.analysis.tidy import (
-    MEAN,
-    Setting,
-    average_seeds,
-    case_table,
-    check_cases,
-    fold_means,
-    group_by_setting,
-    to_matrix,
-)
+from reports.analysis.tidy import MEAN, Setting
 from reports.records.metrics import METRICS
 from reports.records.plain import flatten
 from reports.records.run import RunResult, Status
@@ -38,10 +30,9 @@ Numbers = dict[str, float]  # by the key of a column
 class MethodComparison:
     """The comparison of methods in one setting.
 
-    ``rows`` has one row per method, in the given order: method, name, protocol_id, note (empty
-    where every fold and seed is done), n_cases, n_runs, a mean per key of `score_keys` (as printed)
-    and of `COSTS`, and per metric the share of cases and regions in which it is defined
-    (``hd95_mm_defined_frac``). Numbers that were not measured are nan.
+    ``rows`` has a row per method: method, name, protocol_id, note (empty where every fold and seed
+    is done), n_cases, n_runs, a mean per key of `score_keys` (as printed) and of `COSTS`, and per
+    metric the defined share of cases x regions (``hd95_mm_defined_frac``). Nan if not measured.
     """
 
     setting: Setting
@@ -52,7 +43,7 @@ class MethodComparison:
     spread_over: str  # "cases" or "runs" (folds and seeds)
     ranked: tuple[bool, ...]  # for each row, whether the method may be ranked
     verdicts: dict[str, Verdict]  # by the key of a score; empty where nothing may be ranked
-    difference: str  # how the protocols differ, if there is more than one
+    difference: str  # how the protocols differ; empty if there is one
     notes: tuple[str, ...]  # one sentence for each run that has no numbers
     results: tuple[RunResult, ...]
     cases: pd.DataFrame  # the `case_table` of the finished runs; empty if there are none
@@ -60,7 +51,6 @@ class MethodComparison:
 
     @property
     def mixed(self) -> bool:
-        """Whether there is more than one protocol; then nothing may be ranked."""
         return bool(self.difference)
 
 
@@ -76,8 +66,8 @@ class _Scores:
         if table.empty:
             return _Scores({}, {})
         return _Scores(
-            {metric: average_seeds(table, metric) for metric in METRICS},
-            {metric: fold_means(table, metric) for metric in METRICS},
+            {metric: tidy.average_seeds(table, metric) for metric in METRICS},
+            {metric: tidy.fold_means(table, metric) for metric in METRICS},
         )
 
     def has(self, label: str) -> bool:
@@ -86,7 +76,7 @@ class _Scores:
     def matrix(self, labels: Sequence[str], metric: str, region: str) -> pd.DataFrame:
         if not self.per_case:
             return pd.DataFrame()
-        return to_matrix(self.per_case[metric], labels, region)
+        return tidy.to_matrix(self.per_case[metric], labels, region)
 
 
 def compare_methods(
@@ -99,8 +89,7 @@ def compare_methods(
     """Return one comparison per setting, in the given order of the results.
 
     Args:
-        results: of any settings.
-        allow_mixed: compare results of several protocols, without ranking them.
+        allow_mixed: compare results of several protocols, without ranking.
         intersection: compare methods on the cases that all have.
         spread: ``cases`` or ``runs`` (folds and seeds), over which standard deviations are taken;
             ``auto`` means runs where every finished method has more than one, else cases.
@@ -109,7 +98,8 @@ def compare_methods(
     the fields that differ), if runs of a fold have other cases, or if a score is impossible.
     """
     comparisons = []
-    for setting, group in group_by_setting(check_cases(results, intersection=intersection)).items():
+    checked = tidy.check_cases(results, intersection=intersection)
+    for setting, group in tidy.group_by_setting(checked).items():
         difference = describe_difference(group)
         if difference and not allow_mixed:
             rule = f"{setting.dataset} on {setting.backbone} must have one protocol"
@@ -121,8 +111,7 @@ def compare_methods(
 
 def describe_difference(results: Sequence[RunResult]) -> str:
     """Return the fields in which the protocols differ, in words; empty if there is one protocol."""
-    # Records are compared, not only their hashes: one may have been edited, or hashed by another
-    # version.
+    # Not by hash alone: a record may have been edited, or hashed by another version.
     protocols = {}
     for run in results:
         record = flatten(run.protocol) | {"protocol_id": run.protocol_id}
@@ -143,16 +132,14 @@ def describe_difference(results: Sequence[RunResult]) -> str:
 def _compare(
     setting: Setting, group: Sequence[RunResult], difference: str, spread: str, intersection: bool
 ) -> MethodComparison:
-    regions = tuple(dict.fromkeys(chain.from_iterable(result.regions for result in group)))
+    regions = tuple(dict.fromkeys(chain.from_iterable(run.regions for run in group)))
     methods: dict[tuple[str, str], list[RunResult]] = {}
-    for result in group:
-        methods.setdefault((result.protocol_id, result.label), []).append(result)
-    scored = [run for run in group if run.status == Status.DONE and run.cases]
-    cases = case_table(scored) if scored else pd.DataFrame({"protocol_id": []})
+    for run in group:
+        methods.setdefault((run.protocol_id, run.label), []).append(run)
+    scored = [run for run in _select_done(group) if run.cases]
+    cases = tidy.case_table(scored) if scored else pd.DataFrame({"protocol_id": []})
     over = _choose_spread(methods.values()) if spread == "auto" else spread
-    scores = {}
-    for protocol, _ in methods:
-        scores[protocol] = _Scores.of(cases[cases["protocol_id"] == protocol])
+    scores = {name: _Scores.of(cases[cases["protocol_id"] == name]) for name, _ in methods}
     rows, spreads, ranked, comparable = [], [], [], []
     for (protocol, label), runs in methods.items():
         means, deviations = _average_scores(label, scores[protocol], regions, over)
@@ -166,7 +153,7 @@ def _compare(
     of_group = scores[group[0].protocol_id]
     return MethodComparison(
         setting=setting,
-        synthetic=any(result.synthetic for result in group),
+        synthetic=any(run.synthetic for run in group),
         regions=regions,
         rows=pd.DataFrame(rows),
         spreads=pd.DataFrame(spreads),
@@ -196,17 +183,12 @@ def _describe_runs(runs: Sequence[RunResult], group: Sequence[RunResult]) -> dic
     note = f"{n_done} of {n_cells} runs" if n_done < n_cells else ""
     if not n_done:
         note = ", ".join(dict.fromkeys(str(run.status) for run in runs))
-    return {
-        "method": runs[0].label,
-        "name": runs[0].method,
-        "protocol_id": runs[0].protocol_id,
-        "note": note,
-        "n_runs": n_done,
-    }
+    first = runs[0]
+    named = {"method": first.label, "name": first.method, "protocol_id": first.protocol_id}
+    return {**named, "note": note, "n_runs": n_done}
 
 
 def _average_costs(runs: Sequence[RunResult]) -> tuple[Numbers, Numbers]:
-    """Return means and standard deviations of a method's costs."""
     measured = [run.cost for run in _select_done(runs) if run.cost]
     means, spreads = dict.fromkeys(COSTS, nan), dict.fromkeys(COSTS, nan)
     for key, quantity in COSTS.items():
@@ -242,7 +224,6 @@ def _average_scores(
 def _find_verdicts(
     scores: _Scores, ranked: Sequence[str], regions: tuple[str, ...]
 ) -> dict[str, Verdict]:
-    """Return for each score which ranked methods are tied with the best."""
     verdicts = {}
     for key, (metric, region) in score_keys(regions).items():
         defined = scores.matrix(ranked, metric.name, region).dropna(axis="columns", how="all")

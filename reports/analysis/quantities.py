@@ -1,7 +1,5 @@
 """The numbers that tables show of a method: scores by region, and costs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,10 +32,6 @@ def _to_flop(mac: float) -> float:
     return 2 * mac  # a multiplication and an addition
 
 
-def _to_milli(seconds: float) -> float:
-    return 1000 * seconds
-
-
 COSTS = {
     "tuned_m": CostQuantity("Tuned", "M", 3, "params_tuned", lambda count: count / 1e6),
     "tuned_pct": CostQuantity("Tuned", "%", 2, "params_tuned_frac", lambda frac: 100 * frac),
@@ -45,7 +39,7 @@ COSTS = {
     "training_gflop": CostQuantity("GFLOP", "training", 1, "compute.training_gmac", _to_flop),
     "peak_mib": CostQuantity("Memory (MiB)", "peak", 0, "peak_memory_mib", timed=True),
     "saved_mib": CostQuantity("Memory (MiB)", "activations", 0, "memory.saved_for_backward_mib"),
-    "step_ms": CostQuantity("Time", "step (ms)", 1, "train_step.median_s", _to_milli, timed=True),
+    "step_ms": CostQuantity("Time", "step (ms)", 1, "train_step.median_s", lambda s: 1e3 * s, True),
     "inference_s": CostQuantity("Time", "volume (s)", 2, "inference.median_s", timed=True),
     "merged_s": CostQuantity("Time", "merged (s)", 2, "merged.inference.median_s", timed=True),
     "fit_s": CostQuantity("Time", "fit (s)", 1, "fit_s", timed=True),

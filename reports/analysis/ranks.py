@@ -50,11 +50,7 @@ def mean_ranks(scores: pd.DataFrame) -> pd.Series[float]:
 
 
 def nemenyi_difference(n_methods: int, n_blocks: int, alpha: float = ALPHA) -> float:
-    """Return the critical difference of two mean ranks.
-
-    Reference: Demsar 2006, section 3.2.2: q sqrt(k (k + 1) / (6 N)), q of the studentised range
-    over sqrt(2).
-    """
+    """Return the critical difference of two mean ranks (Demsar 2006, section 3.2.2)."""
     q = float(stats.studentized_range.ppf(1 - alpha, n_methods, inf)) / sqrt(2)
     return q * sqrt(n_methods * (n_methods + 1) / (6 * n_blocks))
 
@@ -62,8 +58,7 @@ def nemenyi_difference(n_methods: int, n_blocks: int, alpha: float = ALPHA) -> f
 def friedman_nemenyi(scores: pd.DataFrame, alpha: float = ALPHA) -> Friedman:
     """Return Friedman's test over the blocks (data sets or cases) on which all are defined.
 
-    Raises: TooFewError for fewer than three methods, or where no difference of mean ranks could be
-    critical.
+    Raises: TooFewError below three methods, or where no difference of mean ranks could be critical.
     """
     values = _complete_blocks(scores)
     n, k = values.shape
@@ -91,8 +86,7 @@ def bootstrap_ranks(
 ) -> dict[str, Interval]:
     """Return each method's rank by its mean score, with the rank's 95 % interval over the cases.
 
-    All methods see the same draws of cases. Reference: Wiesenfarth et al. 2021 ("aggregate then
-    rank", bootstrapped).
+    All methods see the same draws of cases ("aggregate then rank" of Wiesenfarth et al.).
 
     Raises: TooFewError below `LEAST_FOR_INTERVAL` cases on which all methods are defined.
     """
@@ -114,5 +108,4 @@ def bootstrap_ranks(
 
 
 def _complete_blocks(scores: pd.DataFrame) -> np.ndarray:
-    """Return the rows in which every method is defined, as float (n, k)."""
-    return scores.dropna().to_numpy(float)
+    return scores.dropna().to_numpy(float)  # (n, k)

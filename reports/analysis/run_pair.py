@@ -1,7 +1,5 @@
 """Two runs side by side: the fields in which they differ, and the differences on each case."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +29,7 @@ class FieldDifference:
 
 
 def list_differences(first: RunResult, second: RunResult) -> Iterator[FieldDifference]:
-    """Yield the fields of run, protocol and environment in which two runs differ."""
+    """Yield the fields in which two runs differ."""
     of_first, of_second = _group_fields(first), _group_fields(second)
     for group in of_first:
         left, right = flatten(of_first[group]), flatten(of_second[group])

@@ -1,7 +1,7 @@
 """Paired statistics over cases: which differences between methods are more than chance.
 
-A score matrix is that of `reports.analysis.tidy.score_matrix` (cases x methods): one number for
-each case, seeds averaged before. docs/statistics.md has definitions and assumptions.
+A score matrix is that of `reports.analysis.tidy.score_matrix` (cases x methods); docs/statistics.md
+has definitions and assumptions.
 
 References: Wilcoxon 1945; Holm 1979; Efron 1987 (BCa); Kerby 2014 (rank-biserial).
 """
@@ -50,7 +50,7 @@ class PairedTest:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The methods that cannot be told from the best one."""
+    """The methods that cannot be told from the best."""
 
     best: str
     tied: frozenset[str]  # without the best
@@ -90,10 +90,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 
 def rank_biserial(differences: np.ndarray) -> float:
-    """Return the matched-pairs rank-biserial correlation, in [-1, 1].
-
-    The rank sum of the positive differences minus that of the negative ones, over their sum.
-    """
+    """Return the matched-pairs rank-biserial correlation, in [-1, 1]."""
     kept = differences[differences != 0]
     if kept.size == 0:
         return 0.0
@@ -127,8 +124,7 @@ def compare_with(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
 
     Columns: method, reference, p_holm, and the fields of `PairedTest` with the reference as first.
 
-    Raises: ValueError if the reference is unknown; TooFewError if there is no other method or too
-    few cases.
+    Raises: ValueError if the reference is unknown; TooFewError for too few methods or cases.
     """
     names = list(scores.columns)
     if reference not in names:
@@ -143,19 +139,17 @@ def compare_with(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
         what = "a comparison" if len(others) == 1 else f"{len(others)} comparisons"
         rule = f"{what} must have {least_cases(len(others))} cases at least"
         raise TooFewError(f"statistics: {rule}, got {fewest}")
-    rows = []
-    for name, test in tests.items():
-        rows.append({"method": name, "reference": reference, **vars(test)})
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame([vars(test) for test in tests.values()])
+    table.insert(0, "method", others)
+    table.insert(1, "reference", reference)
     return table.assign(p_holm=holm(table["p"].to_list()))
 
 
 def find_ties(scores: pd.DataFrame, *, largest_first: bool = True, alpha: float = ALPHA) -> Verdict:
     """Return which methods are tied with the one of the best mean.
 
-    The best is chosen by the scores that are then tested. So the correction is over all pairs:
-    for every method that may be the best, the chance to call an equal one worse is at most
-    ``alpha``.
+    The same scores choose the best and test it, so the correction is over all pairs: for every
+    method that may be the best, the chance to call an equal one worse is at most ``alpha``.
     """
     names = list(scores.columns)
     means = scores.mean()
@@ -178,10 +172,7 @@ def find_ties(scores: pd.DataFrame, *, largest_first: bool = True, alpha: float 
 
 
 def bootstrap_mean(values: np.ndarray, n_resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """Return the mean with its 95 % BCa bootstrap interval.
-
-    The interval is nan below `LEAST_FOR_INTERVAL` values.
-    """
+    """Return the mean with its 95 % BCa interval, nan below `LEAST_FOR_INTERVAL` values."""
     kept = values[~np.isnan(values)]
     mean = float(kept.mean()) if kept.size else nan
     if kept.size < LEAST_FOR_INTERVAL:
@@ -189,9 +180,8 @@ def bootstrap_mean(values: np.ndarray, n_resamples: int = RESAMPLES, seed: int =
     if np.ptp(kept) == 0:
         return Interval(mean, mean, mean)
     rng = np.random.default_rng(seed)
-    low, high = stats.bootstrap(
-        (kept,), np.mean, n_resamples=n_resamples, vectorized=True, method="BCa", rng=rng
-    ).confidence_interval
+    drawn = stats.bootstrap((kept,), np.mean, n_resamples=n_resamples, method="BCa", rng=rng)
+    low, high = drawn.confidence_interval
     return Interval(mean, float(low), float(high))
 
 

@@ -1,11 +1,8 @@
 """One long table behind every number: a row for each run, case and region.
 
-It is checked once and always averaged in the same order: a case's scores over its seeds; then folds
-put their cases together (each case is held out once); statistics get one number for each case and
-method.
+It is always averaged in the same order: a case's scores over its seeds; then folds put their cases
+together (each case is held out once). Statistics get one number for each case and method.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -30,7 +27,6 @@ class Setting:
     shots: int | None = None  # training cases of a k-shot protocol; None: all
 
     def __str__(self) -> str:
-        """Return the name in messages and titles."""
         few = "" if self.shots is None else f", {self.shots} training cases"
         return f"{self.dataset} on {self.backbone} ({self.weights}{few})"
 
@@ -50,12 +46,9 @@ def group_by_setting(results: Iterable[RunResult]) -> dict[Setting, list[RunResu
 
 
 def case_table(results: Sequence[RunResult]) -> pd.DataFrame:
-    """Return one row per run, case and region: the primary result, behind all other numbers.
+    """Return one row per run, case and region; metrics as stored, ``method`` is the full label.
 
-    ``method`` is the label with the settings; all metrics are as stored.
-
-    Raises: ValueError if a score is infinite or outside of its range. Scores that are not defined
-    stay nan.
+    Raises: ValueError if a score is infinite or outside of its range.
     """
     runs = []
     for result in results:
@@ -93,9 +86,9 @@ def _spread_regions(table: pd.DataFrame, metric: str, keys: list[str]) -> pd.Dat
 
 
 def average_seeds(table: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
-    """Return each case of a `case_table` averaged over its seeds: (method, case) x regions.
+    """Return each case of a `case_table` averaged over its seeds: (method, case) x regions, `MEAN`.
 
-    The last column is `MEAN`, over the regions in which the metric is defined.
+    The mean is over the regions in which the metric is defined.
     """
     return _spread_regions(table, metric, ["method", "case"])
 
@@ -120,10 +113,9 @@ def score_matrix(
 ) -> pd.DataFrame:
     """Return (cases x methods) of one setting, seeds averaged, folds put together.
 
-    Only runs that are done count. A case that a method has not seen, or whose score is not defined,
-    is nan.
+    Only runs that are done count. A case without a defined score for a method is nan.
 
-    Raises: ValueError as `case_table` does; KeyError if no run has the region.
+    Raises: ValueError as `case_table`; KeyError if no run has the region.
     """
     done = [result for result in results if result.status == Status.DONE]
     if not any(result.cases for result in done):
@@ -135,8 +127,7 @@ def score_matrix(
 def check_cases(results: Sequence[RunResult], *, intersection: bool = False) -> list[RunResult]:
     """Return the results if the runs of each fold have equal cases.
 
-    With ``intersection`` every run keeps the cases that all methods of its setting have, whichever
-    folds they are in.
+    With ``intersection`` a run keeps the cases that all methods of its setting have in any fold.
 
     Raises: ValueError that lists the cases that some run of a fold lacks.
     """

@@ -1,7 +1,5 @@
 """Writing files so that a power cut leaves either the old file or the new one."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

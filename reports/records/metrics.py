@@ -1,10 +1,7 @@
 """The metrics of a case and region; tables, MLflow, page, `bench score` and schema loop over them.
 
-A new metric is one record in `METRICS`, and one line in `bench.scoring.metrics.MEASURES` that
-computes it.
+A new metric is a record in `METRICS`, and a line in `bench.scoring.metrics.MEASURES` to compute it.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -59,11 +56,7 @@ class Metric:
 
 AGREE_OR_MISS = EmptyScores(both=1.0, miss=0.0, alarm=0.0)
 # No policy but that of Med-Tuning defines one overlap metric and leaves the other undefined.
-OVERLAP_EMPTY = {
-    "brats": AGREE_OR_MISS,
-    "brats2023": AGREE_OR_MISS,
-    "kits": AGREE_OR_MISS,
-    "lits": AGREE_OR_MISS,
+OVERLAP_EMPTY = dict.fromkeys(("brats", "brats2023", "kits", "lits"), AGREE_OR_MISS) | {
     "nnunet": EmptyScores(miss=0.0, alarm=0.0),
     "monai": EmptyScores(miss=0.0),  # its defaults: a false alarm does not count
 }
@@ -90,8 +83,7 @@ METRICS = {
             needs_spacing=True,
             definition="the larger of the two directed 95th percentiles",
             # Up to 2022 a miss costs the diagonal of the challenge's 240 x 240 x 155 mm volumes.
-            # KiTS and LiTS rank no distance, and their volumes of all sizes offer no penalty: Dice
-            # 0 carries the miss.
+            # KiTS and LiTS rank no distance, and no penalty fits their volumes of all sizes.
             empty={
                 "brats": EmptyScores(both=0.0, miss=373.12866, alarm=373.12866),
                 "brats2023": EmptyScores(both=0.0, miss=374.0, alarm=374.0),

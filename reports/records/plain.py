@@ -1,7 +1,5 @@
 """Plain data: dataclasses as JSON, in which nan is null, and records under dotted names."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from math import isinf, isnan, nan
@@ -30,8 +28,7 @@ Number = Annotated[float, _NanAsNull()]  # null in the file where it is nan
 def to_plain(value: Any, where: str, undefined: float | None = None) -> Any:
     """Return a value, dataclasses included, as JSON has it: nan becomes ``undefined``.
 
-    Raises: ValueError that names the place of an infinite number or of an object that is no plain
-    data.
+    Raises: ValueError that names the place of an infinite number or of an object of another type.
     """
     if isinstance(value, float):
         if isinf(value):

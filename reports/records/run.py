@@ -57,14 +57,12 @@ class CaseScore:
         return getattr(self, metric, nan)
 
     def with_scores(self, scores: Mapping[str, float]) -> CaseScore:
-        """Return the record with these values of registered metrics."""
         own: dict[str, Any] = {name: scores[name] for name in scores if hasattr(self, name)}
         others = {name: scores[name] for name in scores if name not in own}
         return replace(self, **own, further={**self.further, **others})
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """Tell pydantic to read the fields of `further`."""
         from pydantic_core import core_schema
 
         return core_schema.no_info_before_validator_function(_gather_further, handler(source))
@@ -92,8 +90,7 @@ class PostProcessing:
 
     region: str
     min_vox: int  # a prediction with fewer voxels is taken as none
-    # Candidates, each with its mean Dice on the inner validation cases.
-    tried: tuple[tuple[int, Number], ...]
+    tried: tuple[tuple[int, Number], ...]  # candidates with their mean inner validation Dice
     cases: tuple[CaseScore, ...]
 
 
@@ -122,8 +119,7 @@ class Compute:
 
     forward_gmac: float
     training_gmac: float  # forward and backward; what needs no gradient costs no backward
-    # Operations without a rule, as "name x calls"; they are not counted as zero in silence.
-    uncounted: tuple[str, ...] = ()
+    uncounted: tuple[str, ...] = ()  # operations without a rule, as "name x calls"
 
 
 @dataclass(frozen=True)
@@ -162,8 +158,7 @@ class Cost:
     compute: Compute | None = None
     memory: Memory | None = None
     train_step: Timing | None = None  # one optimiser step on one batch
-    # One inner validation volume, sliding windows and flips included.
-    inference: Timing | None = None
+    inference: Timing | None = None  # one inner validation volume, windows and flips included
     merged: Merged | None = None  # None where the method does not merge
     energy_j: float | None = None  # of the device over the fit, where it tells
     delta_mib: float | None = None  # the file of what was trained
@@ -197,11 +192,9 @@ class RunResult:
     split_hash: str = ""
     data_fingerprint: str = ""
     weights_sha256: str = ""  # of the pre-trained file; empty for random weights
-    # Of the delta that was chosen, written before the held-out cases were opened.
-    chosen_sha256: str = ""
+    chosen_sha256: str = ""  # of the chosen delta, written before the held-out cases were opened
     test_reads: int = 0  # how often the held-out cases were opened
-    # Logits of backbone + stored delta against those of the trained network.
-    reload_max_abs_diff: float | None = None
+    reload_max_abs_diff: float | None = None  # logits, backbone + stored delta against trained
     study: str = ""  # the tuning study and trial that chose the settings, as "study#trial"
     group: str = ""  # the `run` command that asked for this run
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -211,10 +204,7 @@ class RunResult:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def write(self, folder: Path) -> Path:
-        """Write ``result.json`` into ``folder``: whole, or not at all.
-
-        Raises: ValueError as `to_json`.
-        """
+        """Write ``result.json`` into ``folder``, whole or not at all; raises as `to_json`."""
         folder.mkdir(parents=True, exist_ok=True)
         write_durably(folder / RESULT_FILE, self.to_json())
         return folder / RESULT_FILE
@@ -222,8 +212,7 @@ class RunResult:
     def to_json(self) -> str:
         """Return the text of ``result.json``: strictly valid JSON, in which nan is null.
 
-        Raises: ValueError that names the field of an infinite number or of a value that does not
-        fit the schema.
+        Raises: ValueError that names the field of an infinite or unfitting value.
         """
         text = json.dumps(to_plain(self, "result"), indent=1, allow_nan=False)
         _validate(text, "result")  # what is written can be read again
@@ -238,8 +227,8 @@ class RunResult:
         try:
             raw = json.loads(text)
         except ValueError as error:
-            message = f"{source}: must be valid JSON, got a damaged file ({error})"
-            raise ValueError(message) from None
+            rule = "must be valid JSON, got a damaged file"
+            raise ValueError(f"{source}: {rule} ({error})") from None
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version != SCHEMA_VERSION:
             rule = f"{source}: schema version must be {SCHEMA_VERSION}, got {version}"

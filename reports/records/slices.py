@@ -1,13 +1,10 @@
 """Slices of a run's held-out predictions for later pictures: some of every case, in bounded size.
 
-The choice of slices follows from the reference alone, so that the runs of all methods keep the
-same ones.
+They are chosen by the reference alone, so that the runs of all methods keep the same ones.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +29,9 @@ class CaseSlices:
 def cut_slices(
     image: np.ndarray, reference: np.ndarray, prediction: np.ndarray, n_cases: int
 ) -> CaseSlices:
-    """Return slices of a case, evenly spread over those in which the reference is not empty.
+    """Return slices of a case (D, H, W), spread evenly over those with a reference.
 
-    All arrays are (D, H, W). The run's bound is shared out among ``n_cases``.
+    The run's bound is shared out among ``n_cases``.
     """
     height, width = reference.shape[1:]
     step = -(-max(height, width) // LONGEST_SIDE)
@@ -48,13 +45,12 @@ def cut_slices(
     grey = np.asarray(image, dtype=np.float32)[kept]
     low, high = np.percentile(grey, (1, 99))
     scaled = np.clip((grey - low) / max(high - low, 1e-6), 0, 1) * 255
-    return CaseSlices(
-        depths, scaled.astype(np.uint8), np.asarray(reference)[kept], np.asarray(prediction)[kept]
-    )
+    maps = np.asarray(reference)[kept], np.asarray(prediction)[kept]
+    return CaseSlices(depths, scaled.astype(np.uint8), *maps)
 
 
 def write_slices(file: Path, cases: Mapping[str, CaseSlices]) -> None:
-    """Write the slices of all cases into one compressed file."""
+    """Write the slices of all cases into one file."""
     arrays: dict[str, Any] = {}
     for case, found in cases.items():
         arrays |= {f"{case}/{name}": array for name, array in vars(found).items()}
@@ -66,6 +62,4 @@ def read_slices(file: Path, case: str) -> CaseSlices | None:
     with np.load(file, allow_pickle=False) as arrays:
         if f"{case}/depths" not in arrays:
             return None
-        return CaseSlices(
-            *(arrays[f"{case}/{name}"] for name in ("depths", "image", "reference", "prediction"))
-        )
+        return CaseSlices(*(arrays[f"{case}/{item.name}"] for item in fields(CaseSlices)))

@@ -1,14 +1,11 @@
 """What a tuning study leaves behind. Plain data: neither Optuna nor torch is needed to read it."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
 from typing import Any
 
-from reports.records.cell import Cell
 from reports.records.files import write_durably
 from reports.records.run import Status
 
@@ -20,10 +17,22 @@ RUNNING, PRUNED = "running", "pruned"  # states of a trial beside those of `Stat
 
 
 @dataclass(frozen=True)
+class Cell:
+    """One method in one setting; runs of a cell differ in their seed, and in what tuning chose."""
+
+    method: str  # as asked for, such as "lora" or "lora[rank=4]"
+    dataset: str
+    backbone: str
+    weights: str  # as tables name them
+    fold: int
+    shots: int  # training cases; 0 = all
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """One trial, from its beginning on."""
 
-    number: int  # 0 is the default
+    number: int  # 0 tries the default
     status: str  # done, pruned, failed, diverged, oom, skipped or running
     values: dict[str, Any]  # "method.rank", "train.lr", ...
     dice: float | None = None  # mean over the inner validation cases, fraction; None unless done
@@ -52,24 +61,19 @@ class StudyRecord:
 
     @property
     def cell(self) -> Cell:
-        """The cell of the grid that the study belongs to."""
         return Cell(self.method, self.dataset, self.backbone, self.weights, self.fold, self.shots)
 
     @property
     def done(self) -> list[TrialRecord]:
-        """The trials that were trained to their end and have a Dice."""
-        return [
-            trial for trial in self.trials if trial.status == Status.DONE and trial.dice is not None
-        ]
+        ended = (trial for trial in self.trials if trial.status == Status.DONE)
+        return [trial for trial in ended if trial.dice is not None]
 
     @property
     def reasons(self) -> str:
-        """Why trials did not end well, each reason once; in short."""
         return "; ".join(dict.fromkeys(trial.reason for trial in self.trials if trial.reason))[:300]
 
     @property
     def default(self) -> TrialRecord | None:
-        """The first trial, if it has ended well."""
         return next((trial for trial in self.done if trial.number == 0), None)
 
     @property
@@ -89,7 +93,6 @@ class StudyRecord:
 
     @property
     def fit_s(self) -> float:
-        """Seconds of fit of all trials."""
         return sum(trial.fit_s for trial in self.trials)
 
     def best_so_far(self) -> list[float]:
@@ -110,16 +113,11 @@ class StudyRecord:
 
 
 def read_study(file: Path) -> StudyRecord:
-    """Return the record that `StudyRecord.write` stored.
-
-    Raises: ValueError if the file is of another schema version.
-    """
+    """Read a study; raises ValueError if the file is of another schema version."""
     raw = json.loads(file.read_text())
     found = raw.get("schema_version")
     if found != SCHEMA_VERSION:
-        raise ValueError(
-            f"{file}: schema version must be {SCHEMA_VERSION}, got {found} "
-            "(tune again into a new --study)"
-        )
+        rule = f"schema version must be {SCHEMA_VERSION}"
+        raise ValueError(f"{file}: {rule}, got {found} (tune again into a new --study)")
     raw["trials"] = tuple(TrialRecord(**trial) for trial in raw["trials"])
     return StudyRecord(**raw)

@@ -7,7 +7,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from bench.run.network import MIRRORS, build_predictor
-from bench.scoring.cases import mean_dices, score_cases, score_overlaps
+from bench.scoring.cases import mean_dices, score_cases
 from bench.scoring.metrics import Scoring
 from bench.specs.protocol import EvalSpec
 from datasets.brats import Brats
@@ -113,7 +113,7 @@ def test_a_case_of_unknown_spacing_has_no_millimetres():
 
 def test_overlaps_are_those_of_the_full_scores():
     case = make_case("a", (6, 10, 9))
-    quick = score_overlaps(predictor(Threshold()), [case], SCORING)
+    quick = score_cases(predictor(Threshold()), [case], SCORING, in_mm=False)
     full = score_cases(predictor(Threshold()), [case], SCORING)
     assert [(row.dice, row.n_common_vox) for row in quick] == [
         (row.dice, row.n_common_vox) for row in full

@@ -6,7 +6,7 @@ import pytest
 from bench.specs.presets import PRESETS, get_preset
 from bench.specs.protocol import DataSpec, Protocol, SpecError, TrainSpec, override
 from bench.specs.run import MethodSpec, RunSpec, derive_seed
-from reports.records.cell import Cell
+from reports.records.study import Cell
 
 
 def make_run(**changes) -> RunSpec:
