@@ -69,8 +69,8 @@ class MedAdapter(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.fourier or self.conv3 or self.conv5):
-            rule = "at least one of fourier, conv3, conv5 must be true"
-            raise ValueError(f"med_adapter: {rule}, got none")
+            rule = "at least one of fourier, conv3, conv5 must be true, got none"
+            raise ValueError(f"med_adapter: {rule}")
 
     def starts_as_identity(self) -> bool:
         return self.zero_init
@@ -82,18 +82,11 @@ class MedAdapter(Method):
     def late_gradient(self) -> dict[str, str]:
         if not self.zero_init:
             return {}
-        parts = ["down", "branches", "merge"]
-        if self.inter_stage:
-            parts.append("link")
-        reason = "W_up, which follows it, starts at zero"
-        return {f"*.adapter.{part}.*": reason for part in parts}
+        parts = ["down", "branches", "merge"] + ["link"] * self.inter_stage
+        return {f"*.adapter.{part}.*": "W_up, which follows it, starts at zero" for part in parts}
 
     def inject(self, backbone: HasSites) -> None:
-        """Put an adapter behind every chosen block.
-
-        Raises: ValueError if the hidden width would vanish, or if the backbone does not know the
-        depth of a patch.
-        """
+        """Raises: ValueError if the hidden width vanishes or a patch's depth is unknown."""
         memory = StageMemory()
         for site in self._find_blocks(backbone):
             if site.width // self.ratio < 2:
@@ -130,8 +123,7 @@ class MedAdapter(Method):
         return [3] * self.conv3 + [5] * self.conv5
 
     def _build_adapter(self, site: Site, backbone: HasSites, memory: StageMemory) -> Adapter:
-        hidden = site.width // self.ratio
-        depth = backbone.volume.depth
+        hidden, depth = site.width // self.ratio, backbone.volume.depth
         branches: list[nn.Module] = [SeparableConv(hidden, k) for k in self._kernels()]
         if self.fourier:
             if depth < 1:
@@ -151,7 +143,7 @@ class MedAdapter(Method):
 class StageMemory:
     """The features g that the last block of each stage leaves for the next one, in one pass.
 
-    Copies and pickles of it are empty: no pass reads what another one has left.
+    Copies and pickles are empty: no pass reads what another one has left.
     """
 
     def __init__(self) -> None:
@@ -164,9 +156,8 @@ class StageMemory:
 class AdaptedBlock(nn.Module):
     """A frozen block with an adapter on its output; tokens (B*D, P+N, E).
 
-    With checkpointing, block and adapter are computed again one by one, and the block's output is
-    kept. As one, the whole block would be needed to give W_down its input; now the second pass ends
-    with the last values that the block's gradient needs, before the second half of its MLP.
+    With checkpointing, block and adapter are computed again one by one: the second pass over the
+    block can then end before the second half of its MLP.
     """
 
     def __init__(self, adapter: Adapter, block: nn.Module) -> None:
@@ -269,10 +260,7 @@ class DepthFourier(nn.Module):
 
 
 class StageLink(nn.Module):
-    """Mixes in the features of the previous stage, and leaves the result for the next.
-
-    Maps (B, D, gh, gw, h) to the same shape.
-    """
+    """Mix the features of the previous stage into (B, D, gh, gw, h); keep them for the next."""
 
     def __init__(self, width: int, stage: int, memory: StageMemory, *, pyramid: bool) -> None:
         super().__init__()
@@ -309,5 +297,4 @@ def _without_autocast(device: str) -> AbstractContextManager[object]:
 
 
 def _is_pyramid(backbone: HasSites) -> bool:
-    """Whether the grid gets coarser from stage to stage."""
     return any(site.layout.downsample > 1 for site in backbone.sites)
