@@ -18,8 +18,7 @@ from bench.cli.terminal import EXIT_FAILED, add_columns
 from bench.cost.inventory import MethodCount, NetworkShape, count_methods, read_network_shape
 from bench.grid.cells import parse_methods, parse_names
 from bench.models import registry
-from bench.models.contract import PROMISES, Promise
-from bench.models.subject import Subject
+from bench.models.contract import PROMISES, Promise, Subject
 from bench.specs.protocol import SpecError
 from methods.base import Method, MissingRole
 from reports.records.run import describe_schema

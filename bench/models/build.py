@@ -1,8 +1,7 @@
 """From names to networks: a backbone with its weights, its decoder, and the segmenter of both."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
@@ -16,17 +15,14 @@ from bench.models.weights import catalogue
 from bench.models.weights.load import load_weights
 from methods.base import Method, MissingRole, apply
 
+Patch = tuple[int, int, int]  # (D, H, W) in voxels
+Size = tuple[int, int]  # (H, W) of a slice in voxels
+
 
 def build_segmenter(
-    backbone: str,
-    weights: str,
-    *,
-    in_channels: int,
-    n_classes: int,
-    patch: tuple[int, int, int],
-    seed: int,
+    backbone: str, weights: str, *, in_channels: int, n_classes: int, patch: Patch, seed: int
 ) -> Segmenter:
-    """Return a network for patches (D, H, W) in voxels, nothing frozen, no method in it.
+    """Return a network, nothing frozen, no method in it.
 
     Backbone and decoder have a random stream each: a seed's decoder is the same for all weights
     and methods. The global random state is untouched.
@@ -40,12 +36,9 @@ def build_segmenter(
     return Segmenter(network, decoder)
 
 
-def build_backbone(
-    name: str, in_channels: int, image_size: tuple[int, int], weights: str
-) -> Backbone:
-    """Return a backbone for slices of ``image_size`` (height, width) voxels.
+def build_backbone(name: str, in_channels: int, image_size: Size, weights: str) -> Backbone:
+    """Return a backbone; only ``weights="none"`` draws from the present random state.
 
-    ``weights="none"`` draws from the present random state; nothing falls back to it silently.
     Raises: ValueError if name, weights or size do not fit, or if the weights cannot be had or read.
     """
     registry.check_fit(name, weights, image_size)
@@ -57,23 +50,20 @@ def build_backbone(
 
 def build_decoder(backbone: Backbone, n_classes: int) -> nn.Module:
     """Return the backbone's decoder, initialised from the present random state."""
-    build = registry.resolve(registry.DECODERS[registry.get(backbone.name).decoder])
-    return build(backbone, n_classes)
+    path = registry.DECODERS[registry.get(backbone.name).decoder]
+    return registry.resolve(path)(backbone, n_classes)
 
 
-def build_random(
-    name: str, in_channels: int, image_size: tuple[int, int], weights: str
-) -> Backbone:
+def build_random(name: str, in_channels: int, image_size: Size, weights: str) -> Backbone:
     """Return the backbone with random numbers in it, in the form that these weights need."""
     info = registry.get(name)
     entry = catalogue.find(name, weights)
     if entry is not None and entry.rebuild:
-        info = replace(info, family="timm", architecture=entry.architecture)
-    build = registry.resolve(registry.BUILDERS[info.family])
-    return build(info, in_channels, image_size)
+        info = replace(info, family="timm", architecture=entry.tag.partition(".")[0])
+    return registry.resolve(registry.BUILDERS[info.family])(info, in_channels, image_size)
 
 
-def check_weights(name: str, weights: str, image_size: tuple[int, int]) -> str:
+def check_weights(name: str, weights: str, image_size: Size) -> str:
     """Get the weights and read them once; return the SHA-256 of their file, "" for ``none``.
 
     Raises: ValueError if they cannot be had, are damaged, or are of another architecture.
@@ -86,17 +76,14 @@ def check_weights(name: str, weights: str, image_size: tuple[int, int]) -> str:
     return load_weights(backbone, weights).sha256
 
 
-def check_methods(built: Iterable[Method], backbone: str, patch: tuple[int, int, int]) -> None:
+def check_methods(built: Iterable[Method], backbone: str, patch: Patch) -> None:
     """Put every method into the backbone once, on torch's meta device: no computing, no memory.
 
     A backbone without a place for a method is no error: that run ends as skipped, with the reason.
     Raises: ValueError with the method's own sentence if a setting does not fit the backbone.
     """
     for method in built:
-        with torch.device("meta"):
+        with torch.device("meta"), suppress(MissingRole):
             network = build_backbone(backbone, 3, patch[1:], NONE)
             network.volume.depth = patch[0]
-            try:
-                apply(method, network)
-            except MissingRole:
-                continue
+            apply(method, network)

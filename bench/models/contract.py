@@ -3,22 +3,88 @@
 `bench check` runs them on a user's own method, and the contract tests on all registered ones.
 """
 
-from __future__ import annotations
-
+import copy
+import fnmatch
 from collections.abc import Callable, Iterable, Mapping
-from fnmatch import fnmatch
+from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 import methods
-from bench.models.delta import delta_state, load_delta
-from bench.models.segmenter import apply_method
-from bench.models.subject import Subject, predict, train
+from bench.models import registry
+from bench.models.backbones.info import NONE
+from bench.models.build import Patch, build_segmenter
+from bench.models.delta import copy_tensors, delta_state, load_delta
+from bench.models.segmenter import Segmenter, apply_method
 from methods import surgery
 from methods.base import Method
 
+DEPTH, CHANNELS, CLASSES = 3, 2, 3
+LEARNING_RATE, WEIGHT_DECAY = 1e-2, 0.1  # large, so that everything that may move does
+Tensors = Mapping[str, torch.Tensor]
+Gradients = dict[str, torch.Tensor | None]  # by trained tensor; None: autograd gave none
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A method on a backbone with random weights; every network is a copy."""
+
+    method: Method
+    backbone: str = "tiny_vit"
+
+    @property
+    def patch(self) -> Patch:
+        size = max(32, 2 * registry.get(self.backbone).multiple_of)
+        return DEPTH, size, size
+
+    def build_plain(self) -> Segmenter:
+        return copy.deepcopy(_build_plain(self.backbone, self.patch))
+
+    def build_tuned(self, seed: int = 0) -> Segmenter:
+        """Return the network with the method in it; the seed decides how the method starts."""
+        model = self.build_plain()
+        apply_method(model, self.method, seed)
+        return model
+
+    def make_volume(self) -> torch.Tensor:
+        """Return two volumes (B, C, D, H, W), always the same."""
+        return torch.randn(2, CHANNELS, *self.patch, generator=torch.Generator().manual_seed(5))
+
+
 Promise = Callable[[Subject], str | None]  # what is wrong, in one sentence; None if nothing is
+
+
+@lru_cache(maxsize=2)
+def _build_plain(name: str, patch: Patch) -> Segmenter:
+    return build_segmenter(name, NONE, in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0)
+
+
+@torch.no_grad()
+def predict(model: Segmenter, volume: torch.Tensor) -> torch.Tensor:
+    """Return the logits in evaluation mode."""
+    return model.eval()(volume)
+
+
+def train(model: Segmenter, volume: torch.Tensor, n_steps: int) -> list[Gradients]:
+    """Take steps on random labels; return the gradients of what is tuned, step by step."""
+    generator = torch.Generator().manual_seed(1)
+    target = torch.randint(CLASSES, (len(volume), *volume.shape[2:]), generator=generator)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
+    model.train()
+    history: list[Gradients] = []
+    for _ in range(n_steps):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(volume), target)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
+        tuned = model.tuned_parameters()
+        # the next step makes new gradients, so these need no copy
+        history.append({name: parameter.grad for name, parameter in tuned.items()})
+        optimizer.step()
+    return history
 
 
 def check_identity(subject: Subject) -> str | None:
@@ -45,7 +111,7 @@ def check_count(subject: Subject) -> str | None:
     lost = before.keys() - after.keys()
     if lost:
         return _say("the backbone has lost", map(before.__getitem__, lost))
-    trained = {id(parameter) for parameter in model.tuned_parameters().values()}
+    trained = set(map(id, model.tuned_parameters().values()))
     must = after.keys() if subject.method.info.tunes_backbone else after.keys() - before.keys()
     if trained - must:
         return _say("of the frozen backbone, these train:", map(after.__getitem__, trained - must))
@@ -63,7 +129,7 @@ def check_frozen(subject: Subject) -> str | None:
         return None
     model = subject.build_plain()
     tensors = dict([*model.backbone.named_parameters(), *model.backbone.named_buffers()])
-    before = _copy(tensors)
+    before = copy_tensors(tensors)
     apply_method(model, subject.method, seed=0)
     train(model, subject.make_volume(), 3)
     moved = _find_changed(tensors, before)
@@ -73,15 +139,15 @@ def check_frozen(subject: Subject) -> str | None:
 def check_gradients(subject: Subject) -> str | None:
     """Every trained tensor gets a finite gradient and moves; each declared exception exists."""
     method, model = subject.method, subject.build_tuned()
-    start = _copy(model.tuned_parameters())
+    start = copy_tensors(model.tuned_parameters())
     history = train(model, subject.make_volume(), 3)
     declared = [*method.no_gradient(), *method.late_gradient()]
-    unused = [pattern for pattern in declared if not any(fnmatch(name, pattern) for name in start)]
+    unused = [pattern for pattern in declared if not fnmatch.filter(start, pattern)]
     if unused:
         return _say("declared exceptions match nothing:", unused)
-    for name, parameter in model.tuned_parameters().items():
-        moved = not torch.equal(parameter, start[name])
-        fault = _judge_gradients(name, [step[name] for step in history], moved, method)
+    moved = _find_changed(model.tuned_parameters(), start)
+    for name in start:
+        fault = _judge(name, [step[name] for step in history], name in moved, method)
         if fault:
             return fault
     return None
@@ -115,7 +181,7 @@ def check_merge(subject: Subject) -> str | None:
     model, volume = subject.build_tuned(), subject.make_volume()
     train(model, volume, 2)
     separate = predict(model, volume)
-    before = _copy(model.backbone.state_dict())
+    before = copy_tensors(model.backbone.state_dict())
     surgery.merge(model.backbone)
     surgery.merge(model.backbone)  # a second call does nothing
     merged = predict(model, volume)
@@ -142,7 +208,7 @@ PROMISES: dict[str, Promise] = {
 }
 
 
-def _judge_gradients(
+def _judge(
     name: str, gradients: list[torch.Tensor | None], moved: bool, method: Method
 ) -> str | None:
     """Return what is wrong with one tensor's gradients at the steps of a training."""
@@ -175,18 +241,12 @@ def _names_by_id(module: nn.Module) -> dict[int, str]:
     return {id(parameter): name for name, parameter in module.named_parameters()}
 
 
-def _copy(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
-
-
-def _find_changed(
-    tensors: Mapping[str, torch.Tensor], before: Mapping[str, torch.Tensor]
-) -> list[str]:
+def _find_changed(tensors: Tensors, before: Tensors) -> list[str]:
     return [name for name, tensor in tensors.items() if not torch.equal(tensor, before[name])]
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatch(name, pattern) for pattern in patterns)
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
 def _say(what: str, names: Iterable[str]) -> str:

@@ -1,7 +1,5 @@
 """The delta of a network: all that differs from the pre-trained backbone, and nothing else."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping
 
@@ -12,7 +10,12 @@ from bench.models.segmenter import Segmenter
 
 def delta_state(model: Segmenter) -> dict[str, torch.Tensor]:
     """Return copies of the trained tensors, the buffers of unfrozen modules, and the decoder."""
-    return {name: tensor.detach().clone() for name, tensor in _find_delta(model).items()}
+    return copy_tensors(_find_delta(model))
+
+
+def copy_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return copies without gradients."""
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 @torch.no_grad()
@@ -25,8 +28,8 @@ def load_delta(model: Segmenter, state: Mapping[str, torch.Tensor]) -> None:
     present = _find_delta(model)
     _refuse("missing", present.keys() - state.keys())
     _refuse("unexpected", state.keys() - present.keys())
-    shapes_differ = (name for name in present if present[name].shape != state[name].shape)
-    _refuse("of another shape", shapes_differ)
+    differ = (name for name, tensor in present.items() if tensor.shape != state[name].shape)
+    _refuse("of another shape", differ)
     for name, tensor in present.items():
         tensor.copy_(state[name])
 
@@ -48,24 +51,18 @@ def hash_tensors(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def _find_delta(model: Segmenter) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = {}
-    for name, parameter in model.tuned_parameters().items():
-        found[f"backbone.{name}"] = parameter
+    found: dict[str, torch.Tensor] = dict(model.tuned_parameters())
     frozen = set(map(id, model.backbone.frozen_modules))
-    saved = model.backbone.state_dict(keep_vars=True)
     for module_name, module in model.backbone.named_modules():
-        if id(module) in frozen:
-            continue
-        for name, buffer in module.named_buffers(module_name, recurse=False):
-            if name in saved:  # buffers that are derived from settings are not saved
-                found[f"backbone.{name}"] = buffer
-    for name, tensor in model.decoder.state_dict(keep_vars=True).items():
-        found[f"decoder.{name}"] = tensor
-    return found
+        if id(module) not in frozen:
+            found |= module.named_buffers(module_name, recurse=False)
+    # buffers that are derived from settings are not saved
+    saved = model.backbone.state_dict().keys()
+    delta = {f"backbone.{name}": found[name] for name in found if name in saved}
+    return {**delta, **model.decoder.state_dict(prefix="decoder.", keep_vars=True)}
 
 
 def _refuse(problem: str, names: Iterable[str]) -> None:
-    """Raises: ValueError naming the tensors, if there are any."""
     found = sorted(names)
     if found:
         listed = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")

@@ -1,7 +1,5 @@
 """The backbones and decoders by name: facts and the places of their builders, without torch."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -20,35 +18,29 @@ BUILDERS: dict[str, str] = {  # family of backbones -> "module:function"
     "swin": "bench.models.backbones.swin:build_swin",
     "timm": "bench.models.backbones.any_timm:build_timm",
 }
-DESCRIBE_TIMM = "bench.models.backbones.any_timm:describe"
-
 DECODERS: dict[str, str] = {  # name -> "module:function"
     "linear": "bench.models.decoders.linear:build_linear_decoder",
     "light": "bench.models.decoders.light:build_light_decoder",
     "upernet": "bench.models.decoders.upernet:build_upernet",
-    "swin_unet": "bench.models.decoders.swin_unet:build_swin_unet",
+    "swin_unet": "bench.models.decoders.swin_unet:SwinUNetDecoder",
 }
 
 
-def _describe(name: str, what: str, n_million: float, *facts: Any) -> BackboneInfo:
+def _row(name: str, what: str, n_million: float, *facts: Any) -> BackboneInfo:
     """Return an entry; ``facts`` are the reference, the multiple, the family and the decoder."""
     return BackboneInfo(name, f"{what} ({n_million} M parameters)", *facts)
 
 
 _INFOS = (
-    _describe("tiny_vit", "Tiny ViT: 6 blocks, width 128, patch 8", 1.3, VIT, 8, "vit", "linear"),
-    _describe(
-        "tiny_vit4", "Tiny ViT with patch 4: 6 blocks, width 128", 1.6, VIT, 4, "vit", "linear"
-    ),
-    _describe("tiny_swin", "Tiny Swin: 2/2/2/2 blocks, width 24", 1.3, SWIN, 32, "swin"),
-    _describe("vit_ti16", "ViT-Ti/16: 12 blocks, width 192", 5.5, DEIT, 16, "vit"),
-    _describe("vit_s16", "ViT-S/16: 12 blocks, width 384", 22, DEIT, 16, "vit"),
-    _describe("vit_b16", "ViT-B/16: 12 blocks, width 768", 86, VIT, 16, "vit", "upernet"),
+    _row("tiny_vit", "Tiny ViT: 6 blocks, width 128, patch 8", 1.3, VIT, 8, "vit", "linear"),
+    _row("tiny_vit4", "Tiny ViT with patch 4: 6 blocks, width 128", 1.6, VIT, 4, "vit", "linear"),
+    _row("tiny_swin", "Tiny Swin: 2/2/2/2 blocks, width 24", 1.3, SWIN, 32, "swin"),
+    _row("vit_ti16", "ViT-Ti/16: 12 blocks, width 192", 5.5, DEIT, 16, "vit"),
+    _row("vit_s16", "ViT-S/16: 12 blocks, width 384", 22, DEIT, 16, "vit"),
+    _row("vit_b16", "ViT-B/16: 12 blocks, width 768", 86, VIT, 16, "vit", "upernet"),
     # Swin's authors decode its maps by UPerNet as well
-    _describe("swin_tiny", "Swin-T: 2/2/6/2 blocks, width 96", 28, SWIN, 32, "swin", "upernet"),
-    _describe(
-        "swin_t_unet", "Swin-T U-Net: 2/2/2/2 blocks, width 96", 20, CAO, 32, "swin", "swin_unet"
-    ),
+    _row("swin_tiny", "Swin-T: 2/2/6/2 blocks, width 96", 28, SWIN, 32, "swin", "upernet"),
+    _row("swin_t_unet", "Swin-T U-Net: 2/2/2/2 blocks, width 96", 20, CAO, 32, "swin", "swin_unet"),
 )
 BACKBONES = {info.name: replace(info, weights=catalogue.names(info.name)) for info in _INFOS}
 
@@ -59,20 +51,17 @@ def names() -> list[str]:
 
 
 def check_name(name: str) -> str:
-    """Return the name if there is such a backbone.
-
-    Raises: ValueError with the nearest known name otherwise.
-    """
+    """Return the name; raise a ValueError with the nearest known one if there is no such one."""
     return get(name).name
 
 
 def get(name: str) -> BackboneInfo:
-    """Return the facts of a backbone: one of `names`, or ``timm:`` and timm's name of a network.
+    """Return the facts of one of `names`, or of ``timm:`` and timm's name of a network.
 
     Raises: ValueError if there is no such backbone, or if timm's is no plain ViT or Swin-V1.
     """
     if name.startswith(TIMM):
-        return resolve(DESCRIBE_TIMM)(name)
+        return resolve("bench.models.backbones.any_timm:describe")(name)
     if name not in BACKBONES:
         raise ValueError(f"unknown backbone '{name}'{suggest(name, [*names(), TIMM + 'NAME'])}")
     return BACKBONES[name]
@@ -85,17 +74,13 @@ def resolve(path: str) -> Any:
 
 
 def check_fit(name: str, weights: str, image_size: tuple[int, int]) -> None:
-    """Check that the backbone has these weights, or that they are a file, and takes such slices.
-
-    Raises: ValueError with one sentence for the user.
-    """
+    """Raise a ValueError if weights are neither the backbone's nor a file, or the size is wrong."""
     info = get(name)
     if catalogue.is_path(weights):
         catalogue.check_path(weights)
     elif weights not in info.weights:
         hint = suggest(weights, list(info.weights))
         raise ValueError(f"{name}: unknown weights '{weights}'{hint} (or a file)")
-    height, width = image_size
-    unit = info.multiple_of
+    (height, width), unit = image_size, info.multiple_of
     if height % unit or width % unit:
         raise ValueError(f"{name}: slices must be divisible by {unit}, got {height}x{width}")

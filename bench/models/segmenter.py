@@ -1,7 +1,5 @@
 """Backbone and decoder as one network on volumes, and how a method is put into it."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,11 +27,9 @@ class Segmenter(nn.Module):
     @property
     def weights_sha256(self) -> str:
         """The SHA-256 of the file of pre-trained weights; empty for random ones."""
-        loaded = self.backbone.loaded
-        return loaded.sha256 if loaded else ""
+        return self.backbone.loaded.sha256 if self.backbone.loaded else ""
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
-        """Return the logits of a batch of volumes."""
         batch, channels, depth, height, width = volume.shape
         slices = volume.transpose(1, 2).reshape(batch * depth, channels, height, width)
         maps = self.backbone(slices, batch, depth)
@@ -57,12 +53,10 @@ def apply_method(
     """Freeze the network's backbone and put a method into it; the global random state is untouched.
 
     Args:
-        also_train: what trains beside the method: ``decoder``, or ``paper``, the backbone's
-            `paper_parts` as well (the final norm and, in a ViT, the position embedding).
+        also_train: beside the method: ``decoder``, or ``paper``, the backbone's `paper_parts` too.
         backbone_mode: ``eval`` keeps frozen modules in evaluation mode (no dropout, no drop path);
             ``train`` lets them follow ``train()``.
-    Raises: MissingRole if the backbone cannot host the method; ValueError if a setting does not fit
-    it.
+    Raises: MissingRole if the backbone has no place for the method; ValueError if a setting is bad.
     """
     _check_choice("also_train", also_train, ("decoder", "paper"))
     _check_choice("backbone_mode", backbone_mode, ("eval", "train"))

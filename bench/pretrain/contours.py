@@ -1,12 +1,9 @@
 """Closed contours r(angle): the shape classes of scenes, and images of one contour each.
 
-The images are the classical formula-driven pre-training. Reference: Kataoka et al., Replacing
-Labeled Real-image Datasets with Auto-generated Contours, CVPR 2022, arXiv 2206.09132. A family is a
-set of harmonics and a number of lines; an image is one of its contours, moved, turned, scaled, in
-random colours.
+Reference: Kataoka et al., Replacing Labeled Real-image Datasets with Auto-generated Contours, CVPR
+2022, arXiv 2206.09132. A family is a set of harmonics and a number of lines; an image is one of its
+contours, moved, turned, scaled, in random colours.
 """
-
-from __future__ import annotations
 
 import math
 from dataclasses import dataclass
@@ -50,16 +47,13 @@ def draw_level(
 ) -> torch.Tensor:
     """Return the level of each pixel (B, H, W): below 1 inside the contour, 1 on it.
 
-    Args:
-        kind: the number of each object's class in `SHAPES` (B).
-        away: the way from each pixel to the object's centre (B, 2, H, W).
-        radius: of each object (B, 1, 1).
+    ``kind`` are the classes' numbers in `SHAPES` (B), ``away`` the ways from each pixel to the
+    object's centre (B, 2, H, W), ``radius`` those of the objects (B, 1, 1).
     """
     along, across = turn(away[:, 0], away[:, 1], source.uniform(0, 2 * math.pi, 1, 1))
     aspects = torch.tensor([shape.aspect for shape in SHAPES])
     stretch = (aspects[kind] * source.uniform(0.85, 1.15)).sqrt()[:, None, None]
-    along = along / stretch
-    across = across * stretch
+    along, across = along / stretch, across * stretch
     angle = torch.atan2(along, across)
     sample = ((angle / (2 * math.pi) + 0.5) * N_ANGLES).long().clamp_(0, N_ANGLES - 1)
     contour = _draw_contours(source, kind).gather(1, sample.flatten(1)).view_as(along)
@@ -98,7 +92,6 @@ def render_contours(
     amplitudes = families.uniform(0, 0.25, N_HARMONICS) * families.integers(2, N_HARMONICS)
     phases = families.uniform(0, 2 * math.pi, N_HARMONICS)
     n_lines = 1 + families.integers(4)
-
     source = RandomSource(generator, count, size)
     category = source.integers(N_CATEGORIES)
     away = source.grid - source.uniform(-0.3, 0.3, 2, 1, 1)

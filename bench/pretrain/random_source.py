@@ -1,7 +1,5 @@
 """Random numbers for a batch of images, and what all kinds of images share."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -25,15 +23,12 @@ class RandomSource:
         return torch.stack(torch.meshgrid(axis, axis, indexing="ij"))
 
     def uniform(self, low: float, high: float, *shape: int) -> torch.Tensor:
-        """Return float32 numbers drawn evenly."""
         return low + (high - low) * torch.rand((self.count, *shape), generator=self.generator)
 
     def normal(self, *shape: int) -> torch.Tensor:
-        """Return float32 numbers of mean 0 and deviation 1."""
         return torch.randn((self.count, *shape), generator=self.generator)
 
     def integers(self, end: int, *shape: int) -> torch.Tensor:
-        """Return int64 numbers below ``end``."""
         return torch.randint(end, (self.count, *shape), generator=self.generator)
 
     def smooth(self, channels: int, cells: int) -> torch.Tensor:

@@ -1,7 +1,5 @@
 """What a pre-training is: plain data, cheap to import."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from methods.settings import above, at_least, check, one_of, setting

@@ -1,12 +1,9 @@
 """Scenes drawn from formulas: layers of closed contours that hide each other, with textures.
 
-In the spirit of the dead-leaves model (Lee, Mumford & Huang, IJCV 2001) and of pre-training on
-auto-generated contours (Kataoka et al., CVPR 2022, arXiv 2206.09132). A scene has fewer looks than
-objects, so shapes share intensities, and what a pixel belongs to can only be told from its
-neighbourhood. Everything is vectorised over the scenes of a batch.
+In the spirit of the dead-leaves model (Lee, Mumford & Huang, IJCV 2001) and of auto-generated
+contours (Kataoka et al., CVPR 2022, arXiv 2206.09132). A scene has fewer looks than objects, so
+only its neighbourhood shows what a pixel belongs to.
 """
-
-from __future__ import annotations
 
 import math
 from dataclasses import dataclass
@@ -42,31 +39,19 @@ class Scenes:
 
 
 def render_scenes(generator: torch.Generator, count: int, size: int, nested: bool = True) -> Scenes:
-    """Return ``count`` scenes of ``size`` x ``size`` pixels.
-
-    ``nested`` lets some objects have a shell, a middle and a core of different looks around each
-    other.
-    """
+    """Return scenes; ``nested`` gives some objects a shell, a middle and a core of own looks."""
     source = RandomSource(generator, count, size)
     maps = _draw_objects(source, nested)
     look = maps["look"][:, 0]
-    texture_of_look = source.integers(len(TEXTURES), N_LOOKS)
-    image = _colour(source, look, texture_of_look)
+    texture = source.integers(len(TEXTURES), N_LOOKS).gather(1, look.flatten(1)).view_as(look)
+    image = _colour(source, look, texture)
     body = _draw_bodies(source)  # (B, 1, H, W)
     clean, image = add_noise(source, image * body)
-    for name in maps:
-        maps[name] = maps[name] * body
+    maps = {name: values * body for name, values in maps.items()}
     layers = maps["index"] * N_PARTS + maps["part"] + (1 - body) * 1000
-    look = maps["look"][:, 0]
-    return Scenes(
-        image=image,
-        clean=clean,
-        shape=maps["shape"][:, 0],
-        part=maps["part"][:, 0],
-        texture=texture_of_look.gather(1, look.flatten(1)).view_as(look) * body[:, 0],
-        boundary=_find_boundaries(layers[:, 0]),
-        offset=maps["offset"],
-    )
+    shape, part = maps["shape"][:, 0], maps["part"][:, 0]
+    boundary = _find_boundaries(layers[:, 0])
+    return Scenes(image, clean, shape, part, texture * body[:, 0], boundary, maps["offset"])
 
 
 def _draw_objects(source: RandomSource, nested: bool) -> Maps:
@@ -113,16 +98,9 @@ def _draw_object(
     }
 
 
-def _colour(
-    source: RandomSource, look: torch.Tensor, texture_of_look: torch.Tensor
-) -> torch.Tensor:
-    """Return the clean image (B, 3, H, W).
-
-    Each look (B, H, W) has a mean and a strength of its texture in each channel.
-    """
-    textures = _draw_textures(source)  # (B, T, H, W)
-    texture = texture_of_look.gather(1, look.flatten(1)).view_as(look)
-    pattern = textures.gather(1, texture[:, None])
+def _colour(source: RandomSource, look: torch.Tensor, texture: torch.Tensor) -> torch.Tensor:
+    """Return the clean image (B, 3, H, W): each look has a mean and a strength of its texture."""
+    pattern = _draw_textures(source).gather(1, texture[:, None])
     means = source.uniform(0.2, 2.0, N_LOOKS, N_CHANNELS)
     strengths = source.uniform(0.05, 0.3, N_LOOKS, N_CHANNELS)
     flat = look.flatten(1)[:, :, None].expand(-1, -1, N_CHANNELS)

@@ -1,7 +1,5 @@
 """The pretexts: what a backbone learns from images drawn from formulas, by throw-away heads."""
 
-from __future__ import annotations
-
 import torch
 from timm.models.vision_transformer import Block
 from torch import nn
@@ -17,10 +15,9 @@ MASKED_FRAC = 0.6
 
 
 class DenseScenes(nn.Module):
-    """Predict what every pixel belongs to, from the normalised last tap, by one linear map a token.
+    """Predict the other fields of `Scenes` from the image; ``part`` only if objects are nested.
 
-    Shape class and texture of the topmost object, its boundary, the way to its centre and its size,
-    the image without noise; with ``nested`` also which layer of a nested object it is.
+    One linear map of each token of the normalised last tap gives the values of its pixels.
     """
 
     def __init__(self, backbone: ViTBackbone, nested: bool) -> None:
@@ -32,7 +29,6 @@ class DenseScenes(nn.Module):
         self.head = nn.Conv2d(backbone.width, n_outputs, kernel_size=1)
 
     def loss(self, generator: torch.Generator, recipe: Recipe) -> torch.Tensor:
-        """Return the sum of the targets' losses on fresh scenes."""
         scenes = render_scenes(generator, recipe.batch, recipe.size, self.nested)
         last = self.backbone(scenes.image, recipe.batch, 1)[-1]
         maps = F.pixel_shuffle(self.head(last), self.backbone.patch_size)
@@ -57,18 +53,16 @@ class Contours(nn.Module):
         self.head = nn.Linear(backbone.width, N_CATEGORIES)
 
     def loss(self, generator: torch.Generator, recipe: Recipe) -> torch.Tensor:
-        """Return the cross-entropy on fresh images."""
         image, category = render_contours(generator, recipe.batch, recipe.size)
         pooled = self.backbone(image, recipe.batch, 1)[-1].mean(dim=(2, 3))
         return F.cross_entropy(self.head(pooled), category, label_smoothing=0.1)
 
 
 class MaskedAutoencoder(nn.Module):
-    """Paint the patches that were hidden from the encoder, which sees the others only.
+    """Paint the patches that were hidden from the encoder; the decoder is one block of timm's.
 
     Reference: He et al., Masked Autoencoders Are Scalable Vision Learners, CVPR 2022, arXiv
-    2111.06377. The decoder is one of timm's blocks; pixels of a patch are normalised by their mean
-    and deviation, as there.
+    2111.06377; pixels are normalised by their patch's mean and deviation, as there.
     """
 
     def __init__(self, backbone: ViTBackbone) -> None:
@@ -80,7 +74,6 @@ class MaskedAutoencoder(nn.Module):
         self.head = nn.Linear(width, N_CHANNELS * backbone.patch_size**2)
 
     def loss(self, generator: torch.Generator, recipe: Recipe) -> torch.Tensor:
-        """Return the mean squared error of hidden patches of fresh scenes."""
         backbone = self.backbone
         image = render_scenes(generator, recipe.batch, recipe.size).image
         tokens = backbone.patch_embed(image) + backbone.pos_embed  # (B, N, E)

@@ -1,7 +1,5 @@
 """Pre-training: fresh images every step, drawn from the seed and the step; and its two files."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,6 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from bench.models.backbones.info import NONE
 from bench.models.backbones.vit import ViTBackbone
 from bench.models.build import build_backbone
 from bench.models.weights.checkpoints import file_sha256
@@ -21,6 +20,7 @@ from bench.pretrain.targets import build_pretext
 from bench.run.training import lr_factor
 from bench.specs.run import derive_seed
 
+BETAS = (0.9, 0.98)
 CLIP_NORM = 1.0
 
 
@@ -29,23 +29,16 @@ def pretrain(
 ) -> ViTBackbone:
     """Return a backbone trained by a recipe, calling ``on_step(done, loss)`` after each step.
 
-    The global random state is untouched. Equal recipes give equal bits on one machine with one
-    number of threads.
+    The global random state is untouched. On one machine and with one number of threads, equal
+    recipes give equal bits.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed("pretrain", recipe.seed))
-        size = (recipe.size, recipe.size)
-        backbone = build_backbone(
-            recipe.backbone, in_channels=N_CHANNELS, image_size=size, weights="none"
-        )
+        backbone = build_backbone(recipe.backbone, N_CHANNELS, (recipe.size, recipe.size), NONE)
         assert isinstance(backbone, ViTBackbone)  # the recipe knows no other
         pretext = build_pretext(backbone, recipe.pretext)
     optimizer = torch.optim.AdamW(
-        pretext.parameters(),
-        lr=recipe.lr,
-        weight_decay=recipe.weight_decay,
-        betas=(0.9, 0.98),
-        fused=True,
+        pretext.parameters(), recipe.lr, BETAS, weight_decay=recipe.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: lr_factor(step, recipe.steps, recipe.warmup_frac)

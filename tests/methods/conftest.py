@@ -14,8 +14,8 @@ import methods
 from bench.models.backbones.base import Backbone
 from bench.models.backbones.swin import SwinBackbone
 from bench.models.backbones.vit import ViTBackbone
+from bench.models.contract import CHANNELS, Gradients, Subject, train
 from bench.models.segmenter import Segmenter
-from bench.models.subject import CHANNELS, Gradients, Subject, train
 from methods.base import Method, apply
 
 Build = Callable[..., Segmenter]

@@ -13,9 +13,8 @@ import torch
 
 import methods
 from bench.models import registry
-from bench.models.contract import PROMISES
+from bench.models.contract import PROMISES, Subject, predict
 from bench.models.delta import delta_state
-from bench.models.subject import Subject, predict
 from methods.base import MissingRole, apply
 
 SMALL = [name for name in registry.names() if name.startswith("tiny_")]

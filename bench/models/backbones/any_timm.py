@@ -1,11 +1,8 @@
 """Any plain ViT or Swin-V1 of timm by its name.
 
 Refused are kinds whose attention reads ``qkv.weight`` without calling the module (Swin-V2, BEiT,
-EVA), where a method put into ``qkv`` would silently do nothing; and blocks that are no plain sum of
-an attention and an MLP branch.
+EVA), where a method in ``qkv`` would do nothing; and blocks with other than two plain branches.
 """
-
-from __future__ import annotations
 
 from difflib import get_close_matches
 from functools import lru_cache
@@ -39,8 +36,9 @@ def describe(name: str) -> BackboneInfo:
     """
     architecture, dot, tag = name.removeprefix(TIMM).partition(".")
     if dot:
-        hint = f"--backbone {TIMM}{architecture} --weights {tag}"
-        raise ValueError(f"{name}: give the tag apart ({hint})")
+        raise ValueError(
+            f"{name}: give the tag apart (--backbone {TIMM}{architecture} --weights {tag})"
+        )
     if not timm.is_model(architecture):
         close = get_close_matches(architecture, timm.list_models(), n=1, cutoff=0.5)
         hint = f" (did you mean '{TIMM}{close[0]}'?)" if close else ""
@@ -54,15 +52,10 @@ def describe(name: str) -> BackboneInfo:
     if published:
         reference = f"https://huggingface.co/timm/{published[0]}"
     n_million = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    return BackboneInfo(
-        name=name,
-        title=f"timm's {architecture} ({n_million:.1f} M parameters with its head)",
-        reference=reference,
-        multiple_of=_multiple_of(model),
-        family="timm",
-        weights=(NONE, *(full_name.partition(".")[2] for full_name in published)),
-        architecture=architecture,
-    )
+    title = f"timm's {architecture} ({n_million:.1f} M parameters with its head)"
+    multiple = _multiple_of(model)
+    weights = (NONE, *(full_name.partition(".")[2] for full_name in published))
+    return BackboneInfo(name, title, reference, multiple, "timm", "light", weights, architecture)
 
 
 def build_timm(info: BackboneInfo, in_channels: int, image_size: tuple[int, int]) -> Backbone:
@@ -72,14 +65,9 @@ def build_timm(info: BackboneInfo, in_channels: int, image_size: tuple[int, int]
     if isinstance(outline, SwinTransformer):
         options["window_size"] = _scale_windows(outline, image_size)
         return SwinBackbone(info.name, timm.create_model(info.architecture, **options))
-    options |= {
-        "patch_size": info.multiple_of,
-        "class_token": False,
-        "reg_tokens": 0,
-        "global_pool": "",
-        "dynamic_img_size": False,
-        "final_norm": not isinstance(outline.norm, nn.Identity),  # some norm after pooling only
-    }
+    has_norm = not isinstance(outline.norm, nn.Identity)  # some norm after pooling only
+    options |= {"patch_size": info.multiple_of, "class_token": False, "reg_tokens": 0}
+    options |= {"global_pool": "", "dynamic_img_size": False, "final_norm": has_norm}
     return ViTBackbone(info.name, timm.create_model(info.architecture, **options))
 
 
@@ -91,7 +79,6 @@ def _outline(architecture: str) -> Any:
 
 
 def _find_obstacle(model: Any) -> str:
-    """Return what hinders methods in a model, empty if nothing does."""
     if type(model) is SwinTransformer:
         n_stages = len(model.layers)
         if n_stages != 4 or not all(_windows_per_side(model, stage) for stage in range(n_stages)):

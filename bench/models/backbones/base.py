@@ -1,14 +1,8 @@
 """What every backbone is: slices in, four maps out, with labelled sites for methods.
 
-A transformer block is a plain sum of residual branches,
-
-    x = x + drop_path(scale(attn(norm(x))));   x = x + drop_path(scale(mlp(norm(x))))
-
-put together from timm's own modules, so that features equal timm's and pre-trained weights load by
-timm's rules.
+A transformer block is two residual branches, ``x = x + drop_path(scale(inner(norm(x))))``, of
+timm's own modules, so that features equal timm's and pre-trained weights load by timm's rules.
 """
-
-from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Container, Sequence
@@ -39,9 +33,8 @@ PLACES = {  # of the sites in a block
 class Branch(Executed):
     """One residual branch on tokens (B*D, P+N, E); the block adds its output to its input.
 
-    The modules inside, inserted ones included, may see a part of the slices, and may run twice; a
-    module around it, or around a block, sees all slices of all volumes, once. Drop path always
-    draws for all slices at once.
+    Modules inside, inserted ones included, may see a part of the slices and may run twice; those
+    around it or around a block see all slices of all volumes once, as drop path does.
     """
 
     def __init__(
@@ -57,7 +50,6 @@ class Branch(Executed):
         return self.drop_path(self.run_slices(self.transform, x))
 
     def transform(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the branch without drop path, computed at once."""
         return self.scale(self.inner(self.norm(x)))
 
 
@@ -114,17 +106,14 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def run(self, slices: torch.Tensor) -> list[torch.Tensor]:
-        """Return the four taps (B*D, E_i, h_i, w_i) of slices (B*D, C, H, W); `volume` is set."""
+        """Return four taps (B*D, E_i, h_i, w_i), fine to coarse, of slices (B*D, C, H, W)."""
 
     @abstractmethod
     def adapt_checkpoint(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return a file's tensors under timm's present names, resampled to this grid and window."""
 
     def forward(self, slices: torch.Tensor, batch: int, depth: int) -> list[torch.Tensor]:
-        """Return the four taps (B*D, E_i, h_i, w_i), fine to coarse, of slices (B*D, C, H, W).
-
-        Raises: ValueError if the slices have another size than the backbone was built for.
-        """
+        """Set `volume`, then `run`; raise a ValueError if slices have another size than ours."""
         height, width = slices.shape[-2:]
         if (height, width) != self.image_size:
             expected = "x".join(map(str, self.image_size))
@@ -152,7 +141,7 @@ class Backbone(nn.Module, ABC):
 def set_drop_path(backbone: Backbone, rate: float) -> None:
     """Drop residual branches at rates that rise linearly from 0 in the first block to ``rate``.
 
-    Modules are replaced, so this comes before a method is put in.
+    Modules are replaced, so call it before a method is put in.
     Reference: Huang et al., Deep Networks with Stochastic Depth, ECCV 2016, section 3.
     """
     blocks = [module for module in backbone.modules() if isinstance(module, Block)]
@@ -169,21 +158,18 @@ def to_map(x: torch.Tensor, layout: TokenLayout) -> torch.Tensor:
 
 
 def list_sites(
-    backbone: Backbone,
-    lists: Sequence[Any],
-    layouts: Sequence[TokenLayout],
-    last_blocks: Container[int],
+    backbone: Backbone, lists: Sequence[Any], layouts: Sequence[TokenLayout], ends: Container[int]
 ) -> tuple[Site, ...]:
     """Return the prompt entry, then all sites block by block.
 
-    ``lists`` are the blocks of each layout, ``last_blocks`` the numbers of those that end a stage.
+    ``lists`` are the blocks of each layout, ``ends`` the numbers of the blocks that end a stage.
     """
     sites = [Site(Role.PROMPT, backbone, "prompt", 0, 0, backbone.width, False, layouts[0])]
     index = stage = 0
     for blocks, layout in zip(lists, layouts, strict=True):
         width = backbone.width * layout.downsample
         for position, block in enumerate(blocks):
-            is_last = index in last_blocks
+            is_last = index in ends
             facts = (index, stage, width, is_last, layout)
             sites.append(Site(Role.BLOCK, blocks, str(position), *facts))
             for role, path in PLACES.items():

@@ -1,7 +1,5 @@
 """The torch-free facts of a backbone, and the record of the weights that it has loaded."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 NONE = "none"  # the weights of a backbone that starts from random numbers

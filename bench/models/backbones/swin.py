@@ -1,19 +1,14 @@
 """Swin Transformer backbones, put together from timm's modules; tokens are one sequence per slice.
 
-Reference: Liu et al., Swin Transformer: Hierarchical Vision Transformer using Shifted Windows, ICCV
-2021, arXiv 2103.14030.
-
+Reference: Liu et al., Swin Transformer, ICCV 2021, arXiv 2103.14030.
 Prompts in front of the patch tokens follow Jia et al., Visual Prompt Tuning, ECCV 2022, section 3.2
 and appendix: every window of a slice attends to all prompts of that slice without position bias and
 mask, their outputs are averaged over the windows, and a merging of four patches takes every prompt
-four times. Windows keep their share of the grid at every input size, as timm's ``set_input_size``
-does; so 7 of 56 patches at 224 voxels are 4 of 32 at 128.
+four times. Windows keep their share of the grid at every input size: 7 of 56 patches, or 4 of 32.
 """
 
-from __future__ import annotations
-
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate
 from types import SimpleNamespace
 from typing import Any
@@ -32,17 +27,17 @@ PATCH_SIZE = 4
 
 @dataclass(frozen=True)
 class SwinShape:
-    """The hyper-parameters of one variant."""
+    """The hyper-parameters of one variant, under timm's names but for the windows."""
 
-    width: int
+    embed_dim: int
     depths: tuple[int, ...]  # blocks of each stage
-    heads: tuple[int, ...]
+    num_heads: tuple[int, ...]
     windows_per_side: int = 8  # of the first stage's grid
-    drop_path: float = 0.1
+    drop_path_rate: float = 0.1
 
 
 VARIANTS = {
-    "tiny_swin": SwinShape(24, (2, 2, 2, 2), (1, 2, 4, 8), windows_per_side=4, drop_path=0.0),
+    "tiny_swin": SwinShape(24, (2, 2, 2, 2), (1, 2, 4, 8), windows_per_side=4, drop_path_rate=0.0),
     "swin_tiny": SwinShape(96, (2, 2, 6, 2), (3, 6, 12, 24)),
     "swin_t_unet": SwinShape(96, (2, 2, 2, 2), (3, 6, 12, 24)),
 }
@@ -63,8 +58,8 @@ class SwinBackbone(Backbone):
         self.tap_channels = tuple(info["num_chs"] for info in swin.feature_info)
         self.tap_strides = tuple(info["reduction"] for info in swin.feature_info)
         lists = [stage.blocks for stage in self.stages]
-        last_blocks = [end - 1 for end in accumulate(map(len, lists))]
-        self.sites = list_sites(self, lists, layouts, last_blocks)
+        ends = [end - 1 for end in accumulate(map(len, lists))]
+        self.sites = list_sites(self, lists, layouts, ends)
 
     def run(self, slices: torch.Tensor) -> list[torch.Tensor]:
         x = self.prompt(self.patch_embed(slices).flatten(1, 2))  # (B*D, P+N, E)
@@ -78,15 +73,12 @@ class SwinBackbone(Backbone):
         return maps
 
     def adapt_checkpoint(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        attention = {}  # under timm's names
-        for number, stage in enumerate(self.stages):
-            for index, block in enumerate(stage.blocks):
-                attention[f"layers.{number}.blocks.{index}.attn"] = block.attn_branch.inner
-
-        def get_submodule(name: str) -> WindowAttention:
-            if name not in attention:
-                raise AttributeError(f"it has no {name}")
-            return attention[name]
+        def get_submodule(name: str) -> nn.Module:  # by timm's name of an attention
+            own = name.replace("layers.", "stages.").replace(".attn", ".attn_branch.inner")
+            try:
+                return self.get_submodule(own)
+            except AttributeError:
+                raise AttributeError(f"it has no {name}") from None
 
         view = SimpleNamespace(patch_embed=self.patch_embed, get_submodule=get_submodule)
         with warnings.catch_warnings():  # of torch, about the style of timm's interpolation
@@ -193,7 +185,6 @@ class WindowAttention(nn.Module):
         return x.permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)
 
     def _reverse(self, windows: torch.Tensor) -> torch.Tensor:
-        """Undo `_partition`."""
         (rows, columns), (height, width) = self.window_size, self.layout.grid
         x = windows.reshape(-1, height // rows, width // columns, rows, columns, windows.shape[-1])
         x = x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, windows.shape[-1])
@@ -204,19 +195,11 @@ class WindowAttention(nn.Module):
 
 def build_swin(info: BackboneInfo, in_channels: int, image_size: tuple[int, int]) -> SwinBackbone:
     """Return the variant of `VARIANTS` with that name."""
-    shape = VARIANTS[info.name]
-    height, width = (size // PATCH_SIZE // shape.windows_per_side for size in image_size)
-    swin = SwinTransformer(
-        img_size=image_size,
-        patch_size=PATCH_SIZE,
-        in_chans=in_channels,
-        num_classes=0,
-        embed_dim=shape.width,
-        depths=shape.depths,
-        num_heads=shape.heads,
-        window_size=(height, width),
-        drop_path_rate=shape.drop_path,
-    )
+    shape = asdict(VARIANTS[info.name])
+    unit = PATCH_SIZE * shape.pop("windows_per_side")
+    window = (image_size[0] // unit, image_size[1] // unit)
+    sizes = {"img_size": image_size, "patch_size": PATCH_SIZE, "in_chans": in_channels}
+    swin = SwinTransformer(**sizes, **shape, window_size=window, num_classes=0)
     return SwinBackbone(info.name, swin)
 
 

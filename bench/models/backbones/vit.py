@@ -1,14 +1,9 @@
 """Vision Transformer backbones, put together from timm's modules.
 
-Reference: Dosovitskiy et al., An Image is Worth 16x16 Words: Transformers for Image Recognition at
-Scale, ICLR 2021.
-
-There is no class token: nothing reads it in dense prediction. A plain ViT has no stages: its blocks
-are counted as four equal ones, and the output of the last block of each is a tap (Med-Tuning: after
-blocks 2, 5, 8, 11 of 12), the last one normalised.
+Reference: Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, arXiv 2010.11929.
+There is no class token: nothing reads it in dense prediction. The blocks count as four equal
+stages; the output of each stage's last block is a tap (as in Med-Tuning), the last one normalised.
 """
-
-from __future__ import annotations
 
 from typing import Any
 
@@ -21,7 +16,6 @@ from bench.models.backbones.info import BackboneInfo
 from methods.sites import TokenLayout
 
 N_TAPS = 4
-
 
 VARIANTS = {  # under timm's names of the hyper-parameters
     "tiny_vit": {"embed_dim": 128, "depth": 6, "num_heads": 4},  # for CPUs
@@ -78,16 +72,9 @@ def pick_taps(n_blocks: int) -> tuple[int, ...]:
 
 def build_vit(info: BackboneInfo, in_channels: int, image_size: tuple[int, int]) -> ViTBackbone:
     """Return the variant of `VARIANTS` with that name."""
-    vit = VisionTransformer(
-        img_size=image_size,
-        patch_size=info.multiple_of,
-        in_chans=in_channels,
-        num_classes=0,
-        global_pool="",
-        class_token=False,
-        **VARIANTS[info.name],
-    )
-    return ViTBackbone(info.name, vit)
+    sizes = {"img_size": image_size, "patch_size": info.multiple_of, "in_chans": in_channels}
+    options = {**sizes, **VARIANTS[info.name], "num_classes": 0}
+    return ViTBackbone(info.name, VisionTransformer(**options, global_pool="", class_token=False))
 
 
 def _rebuild(block: Any) -> Block:

@@ -3,11 +3,8 @@
 A plain ViT's maps have one scale; as in ViTDet (Li et al., ECCV 2022, arXiv 2203.16527, section 3)
 they are brought to four by transposed convolutions and pooling, and then fused top-down as in a
 feature pyramid (Lin et al., CVPR 2017, arXiv 1612.03144). Normalisation is over groups of channels:
-the slices of a volume are no independent samples, so batch statistics of one or two patches would
-be poor ones, and group statistics are the same in training and evaluation.
+slices of a volume are no independent samples, so batch statistics of one or two patches are poor.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 
@@ -29,9 +26,8 @@ class LightDecoder(nn.Module):
 
     def __init__(self, channels: Sequence[int], strides: Sequence[int], n_classes: int) -> None:
         super().__init__()
-        factors = (1.0, 1.0, 1.0, 1.0)
-        if len(set(strides)) == 1:  # of a plain ViT
-            factors = (4.0, 2.0, 1.0, 0.5)
+        is_plain_vit = len(set(strides)) == 1
+        factors = (4.0, 2.0, 1.0, 0.5) if is_plain_vit else (1.0, 1.0, 1.0, 1.0)
         self.rescale = nn.ModuleList(map(_build_rescale, channels, factors))
         self.fuse = nn.ModuleList(_build_conv(WIDTH) for _ in channels[:-1])
         self.head = nn.Conv2d(WIDTH, n_classes, kernel_size=1)
@@ -52,10 +48,8 @@ def build_light_decoder(backbone: Backbone, n_classes: int) -> LightDecoder:
 
 def _build_rescale(n_channels: int, factor: float) -> nn.Sequential:
     """Return layers to `WIDTH` channels that resize a map by a factor of 1/2, 1, 2 or 4."""
-    layers: list[nn.Module] = [
-        nn.Conv2d(n_channels, WIDTH, kernel_size=1, bias=False),
-        nn.GroupNorm(N_GROUPS, WIDTH),
-    ]
+    conv = nn.Conv2d(n_channels, WIDTH, kernel_size=1, bias=False)
+    layers: list[nn.Module] = [conv, nn.GroupNorm(N_GROUPS, WIDTH)]
     if factor < 1:
         layers.append(nn.MaxPool2d(2, ceil_mode=True))
     while factor > 1:

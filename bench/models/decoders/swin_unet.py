@@ -7,8 +7,6 @@ and drop path included. A skip is what leaves the encoder's stage of that grid, 
 tuned in the stage reaches it.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 
@@ -23,13 +21,14 @@ BLOCKS_PER_STAGE = 2  # one with plain and one with shifted windows
 
 
 class SwinUNetDecoder(nn.Module):
-    """A Swin backbone's maps (B*D, E_i, h_i, w_i), fine to coarse, to logits (B*D, K, H, W).
+    """Maps (B*D, E_i, h_i, w_i), fine to coarse, to logits; load the backbone's weights before."""
 
-    The blocks are copied from the backbone as it is now, so load its weights first.
-    """
-
-    def __init__(self, backbone: SwinBackbone, n_classes: int) -> None:
+    def __init__(self, backbone: Backbone, n_classes: int) -> None:
+        """Raises: ValueError if the backbone is no Swin Transformer."""
         super().__init__()
+        if not isinstance(backbone, SwinBackbone):
+            rule = "the backbone must be a Swin Transformer"
+            raise ValueError(f"swin_unet: {rule}, got '{backbone.name}'")
         stages = [*backbone.stages][-2::-1]  # from coarse to fine, without the coarsest
         widths = backbone.tap_channels[-2::-1]
         self.stages = nn.ModuleList(map(UpStage, stages, widths))
@@ -90,21 +89,7 @@ class Head(Executed):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B*D, h, w, E) to (B*D, H, W, K)."""
-        return self.run_slices(self._classify, x)
-
-    def _classify(self, x: torch.Tensor) -> torch.Tensor:
-        return self.output(self.expansion(x))
-
-
-def build_swin_unet(backbone: Backbone, n_classes: int) -> SwinUNetDecoder:
-    """Return the decoder for a Swin backbone.
-
-    Raises: ValueError if the backbone is none.
-    """
-    if not isinstance(backbone, SwinBackbone):
-        rule = "the backbone must be a Swin Transformer"
-        raise ValueError(f"swin_unet: {rule}, got '{backbone.name}'")
-    return SwinUNetDecoder(backbone, n_classes)
+        return self.run_slices(lambda chunk: self.output(self.expansion(chunk)), x)
 
 
 def _build_linear(n_inputs: int, n_outputs: int, *, bias: bool) -> nn.Linear:

@@ -3,11 +3,8 @@
 Reference: Xiao et al., Unified Perceptual Parsing for Scene Understanding, ECCV 2018, arXiv
 1807.10221, section 3.1; in the sizes of Med-Tuning (Shen et al., MIDL 2024). There the finest map
 passes a 1x1 convolution with batch norm and GELU in place of a lateral convolution, and one
-smoothing convolution serves all levels. Maps may have one scale, as a plain ViT's, or get coarser.
-Batch norm sees the slices of a whole batch, so the decoder is never run in chunks.
+smoothing convolution serves all levels. Batch norm sees the whole batch: it never runs in chunks.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 
@@ -22,13 +19,12 @@ BINS = (1, 2, 4, 6)
 
 
 class UPerNet(nn.Module):
-    """Four maps (B*D, E_i, h_i, w_i), fine to coarse, to logits (B*D, K, H, W), slice by slice."""
+    """Four maps (B*D, E_i, h_i, w_i), of one scale or fine to coarse, to logits (B*D, K, H, W)."""
 
     def __init__(self, channels: Sequence[int], n_classes: int) -> None:
         super().__init__()
-        self.fpn = nn.Sequential(
-            nn.Conv2d(channels[0], WIDTH, kernel_size=1), nn.BatchNorm2d(WIDTH), nn.GELU()
-        )
+        first = nn.Conv2d(channels[0], WIDTH, kernel_size=1)
+        self.fpn = nn.Sequential(first, nn.BatchNorm2d(WIDTH), nn.GELU())
         self.pooling = PyramidPooling(channels[-1])
         self.lateral = nn.ModuleList(nn.Conv2d(n, WIDTH, kernel_size=1) for n in channels[1:])
         self.smooth = nn.Conv2d(WIDTH, WIDTH, kernel_size=3, padding=1)
@@ -56,10 +52,10 @@ class PyramidPooling(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         part = width // len(BINS)
-        self.parts = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(bins), _build_conv(width, part, kernel=1))
-            for bins in BINS
-        )
+        self.parts = nn.ModuleList()
+        for bins in BINS:
+            conv = _build_conv(width, part, kernel=1)
+            self.parts.append(nn.Sequential(nn.AdaptiveAvgPool2d(bins), conv))
         self.bottleneck = _build_conv(width + part * len(BINS), width, kernel=3)
         self.dropout = nn.Dropout2d(0.1)
 
@@ -79,8 +75,8 @@ class PyramidPooling(nn.Module):
 def _convolve_resized(x: torch.Tensor, weight: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Return the 3x3 convolution (without bias) of x (n, C, b, b) resized to ``size`` (h, w).
 
-    A 1x1 convolution commutes with resizing, so where x is much smaller than the result, each of
-    the nine taps is applied to x, and one constant matrix resizes, shifts and sums.
+    A 1x1 convolution commutes with resizing: where x is much smaller than the result, each of the
+    nine taps is applied to x, and one constant matrix resizes, shifts and sums.
     """
     n_cells, taps = x.shape[-2] * x.shape[-1], weight.shape[-2] * weight.shape[-1]
     if 4 * n_cells > size[0] * size[1]:

@@ -1,13 +1,9 @@
 """Which pre-trained weights there are, as a torch-free table.
 
-The statistics with which the natural images of a pre-training were normalised are recorded and not
-applied: our volumes are z-scored per channel already, which is what normalised natural images are
-(mean 0, deviation 1 where the statistics are ImageNet's; those scaled to [-1, 1] by mean and
-deviation 0.5 have a deviation of about 0.5). A second normalisation of another intensity scale
-would have no meaning. It is equal for all methods.
+The statistics with which the images of a pre-training were normalised are recorded and not applied:
+our volumes are z-scored per channel, so they are on that scale already (mean 0, deviation 1 with
+ImageNet's statistics, about 0.5 with mean and deviation 0.5). It is equal for all methods.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +19,11 @@ class Pretraining:
 
     backbone: str
     name: str
-    tag: str  # timm's name of architecture and weights
+    tag: str  # timm's name of the architecture, a point, timm's name of the weights
     licence: str = "apache-2.0"
     # the architecture has parts that the plain backbone lacks (CLIP's norm before the blocks,
     # DINOv2's layer scale), so timm's own is built
     rebuild: bool = False
-
-    @property
-    def architecture(self) -> str:
-        """Timm's name of the architecture, without the tag."""
-        return self.tag.partition(".")[0]
 
 
 TABLE: tuple[Pretraining, ...] = (
@@ -52,8 +43,7 @@ TABLE: tuple[Pretraining, ...] = (
     # Kirillov et al., Segment Anything, ICCV 2023, arXiv 2304.02643; it has no final norm, and its
     # window attention with relative positions becomes global attention without them
     Pretraining("vit_b16", "sam", "samvit_base_patch16.sa1b"),
-    # Caron et al., Emerging Properties in Self-Supervised Vision Transformers, ICCV 2021,
-    # arXiv 2104.14294
+    # Caron et al., Emerging Properties in Self-Supervised ViTs, ICCV 2021, arXiv 2104.14294
     Pretraining("vit_s16", "dino", "vit_small_patch16_224.dino"),
     Pretraining("vit_b16", "dino", "vit_base_patch16_224.dino"),
     # Oquab et al., DINOv2, TMLR 2024, arXiv 2304.07193; patches of 14 are resampled to 16 voxels
@@ -78,10 +68,7 @@ def names(backbone: str) -> tuple[str, ...]:
 
 def find(backbone: str, name: str) -> Pretraining | None:
     """Return the table's entry, None if there is none."""
-    for entry in TABLE:
-        if (entry.backbone, entry.name) == (backbone, name):
-            return entry
-    return None
+    return next((row for row in TABLE if (row.backbone, row.name) == (backbone, name)), None)
 
 
 def is_path(weights: str) -> bool:
@@ -90,10 +77,7 @@ def is_path(weights: str) -> bool:
 
 
 def check_path(weights: str) -> None:
-    """Check that the file exists.
-
-    Raises: ValueError with one sentence for the user.
-    """
+    """Raise a ValueError if there is no such file."""
     path = Path(weights).expanduser()
     if not path.exists():
         raise ValueError(f"weights: there is no file '{weights}'")

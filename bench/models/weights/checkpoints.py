@@ -1,11 +1,8 @@
 """Reading checkpoint files of several origins into tensors under timm's names; none can run code.
 
-Layouts: timm's safetensors and .pth; Google's ``.npz`` of the original ViT; Microsoft's Swin
-``{"model": state}``; MAE (with or without its decoder); MoCo v3 (its base encoder); DINO (its
-teacher); Segment Anything's image encoder.
+Layouts: timm's safetensors and .pth, Google's ``.npz`` of the original ViT, Microsoft's Swin, MAE
+(with or without its decoder), MoCo v3 (base encoder), DINO (teacher), Segment Anything (encoder).
 """
-
-from __future__ import annotations
 
 import argparse
 import hashlib
@@ -44,15 +41,14 @@ class _Refusal(Exception):  # noqa: N818 - read_checkpoint turns it into an erro
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Return the tensors of a file.
-
-    Raises: ValueError naming the file if it is damaged, holds pickled code, or is no checkpoint.
-    """
+    """Return a file's tensors; raise a ValueError if it is damaged, no checkpoint, or has code."""
     try:
         suffix = path.suffix.lower()
         if suffix == ".npz":
             return _read_npz(path)
-        return _rename(_read_safetensors(path) if suffix == ".safetensors" else _read_pickle(path))
+        return _rename(load_file(path) if suffix == ".safetensors" else _read_pickle(path))
+    except SafetensorError as error:
+        raise ValueError(f"weights: '{path}' {_damaged(error)}") from None
     except _Refusal as refusal:
         raise ValueError(f"weights: '{path}' {refusal}") from None
 
@@ -61,13 +57,6 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read_safetensors(path: Path) -> dict[str, Any]:
-    try:
-        return dict(load_file(path))
-    except SafetensorError as error:
-        raise _damaged(error) from None
 
 
 def _read_pickle(path: Path) -> dict[str, Any]:
@@ -81,8 +70,7 @@ def _read_pickle(path: Path) -> dict[str, Any]:
         if re.search(r"unsupported (global|class)|global:? \S+\.\S+", str(error), re.IGNORECASE):
             rule = "must hold tensors only, got pickled code, which is never run"
             raise _Refusal(f"{rule} (save its state dict as .safetensors)") from None
-        # torch's own words advise to run the code in the file
-        raise _damaged("no plain state dict") from None
+        raise _damaged("no plain state dict") from None  # torch advises to run the file's code
     except (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise _damaged(error) from None  # what torch raises depends on where the file ends
     if not isinstance(content, dict):
@@ -101,13 +89,8 @@ def _rename(raw: dict[str, Any]) -> Checkpoint:
         hint = "give timm's file, with --backbone timm:vit_base_patch16_clip_224"
         raise _Refusal(f"has CLIP's own layout, which does not tell its activation ({hint})")
     prefix = next((each for each in PREFIXES if f"{each}{PATCH_EMBED}" in tensors), "")
-    state: State = {}
-    unused: list[str] = []
-    for key, tensor in tensors.items():
-        if key.startswith(prefix):
-            state[key.removeprefix(prefix)] = tensor
-        else:
-            unused.append(key)
+    unused = [key for key in tensors if not key.startswith(prefix)]
+    state = {key.removeprefix(prefix): tensors[key] for key in tensors if key.startswith(prefix)}
     if PATCH_EMBED not in state:
         found = ", ".join(list(tensors)[:3]) or "no tensors"
         raise _Refusal(f"must hold a ViT or Swin (no {PATCH_EMBED}), got {found}")
@@ -133,7 +116,7 @@ def _read_npz(path: Path) -> Checkpoint:
     """Let timm convert the original ViT layout, through its network of the file's own size."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+            arrays = dict(file)
         vit = _build_like(arrays)
         _load_weights(vit, str(path))
     except (OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
@@ -156,7 +139,7 @@ def _read_npz(path: Path) -> Checkpoint:
 def _build_like(arrays: dict[str, np.ndarray]) -> VisionTransformer:
     """Return timm's network with the sizes of the arrays, its tensors not yet filled."""
     pattern = re.compile(r"(.*)Transformer/encoderblock_(\d+)/MlpBlock_3/Dense_0/kernel")
-    blocks = [match for match in map(pattern.match, arrays) if match]
+    blocks = list(filter(None, map(pattern.match, arrays)))
     if not blocks:
         raise KeyError("no 'Transformer/encoderblock_0/...' in it")
     prefix, n_blocks = blocks[0][1], 1 + max(int(match[2]) for match in blocks)
@@ -165,21 +148,20 @@ def _build_like(arrays: dict[str, np.ndarray]) -> VisionTransformer:
     has_class = f"{prefix}cls" in arrays
     n_patches = arrays[f"{prefix}Transformer/posembed_input/pos_embedding"].shape[1] - has_class
     side = int(n_patches**0.5)
-    head = arrays.get(f"{prefix}head/bias")
+    options: dict[str, Any] = {
+        "img_size": (side * height, side * width),
+        "patch_size": (height, width),
+        "in_chans": n_channels,
+        "num_classes": len(arrays.get(f"{prefix}head/bias", ())),
+        "global_pool": "token" if has_class else "",
+        "class_token": has_class,
+        "embed_dim": embed_dim,
+        "depth": n_blocks,
+        "num_heads": arrays[f"{first}MultiHeadDotProductAttention_1/query/kernel"].shape[1],
+        "mlp_ratio": arrays[f"{first}MlpBlock_3/Dense_0/kernel"].shape[1] / embed_dim,
+    }
     with torch.device("meta"):
-        vit = VisionTransformer(
-            img_size=(side * height, side * width),
-            patch_size=(height, width),
-            in_chans=n_channels,
-            num_classes=0 if head is None else len(head),
-            global_pool="token" if has_class else "",
-            class_token=has_class,
-            embed_dim=embed_dim,
-            depth=n_blocks,
-            num_heads=arrays[f"{first}MultiHeadDotProductAttention_1/query/kernel"].shape[1],
-            mlp_ratio=arrays[f"{first}MlpBlock_3/Dense_0/kernel"].shape[1] / embed_dim,
-        )
-    return vit.to_empty(device="cpu")
+        return VisionTransformer(**options).to_empty(device="cpu")
 
 
 def _damaged(error: BaseException | str) -> _Refusal:

@@ -1,12 +1,9 @@
 """Loading pre-trained weights: every tensor of both sides is accounted for, or it is an error.
 
-Patch embeddings of three channels are adapted to other numbers by timm's rule: summed for one,
-repeated and scaled for more (R, G, B, R times 3/4 for four). Position embeddings and
-relative-position tables are resampled to the built grid and windows by timm's interpolation.
-Nothing reads class and register tokens in dense prediction, so they are dropped.
+timm's rules adapt patch embeddings of three channels to other numbers (summed for one, repeated and
+scaled for more: R, G, B, R times 3/4 for four), and resample position embeddings and tables to the
+built grid and windows. Class and register tokens are dropped: dense prediction does not read them.
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Container
@@ -20,10 +17,9 @@ from timm.models import adapt_input_conv, get_pretrained_cfg
 from bench.models.backbones.base import Backbone
 from bench.models.backbones.info import TIMM, LoadedWeights
 from bench.models.weights.catalogue import EMBEDDED, MAY_CUT_BLOCKS, find, is_path
-from bench.models.weights.checkpoints import State, file_sha256, read_checkpoint
+from bench.models.weights.checkpoints import PATCH_EMBED, State, file_sha256, read_checkpoint
 from bench.models.weights.sources import fetch, find_embedded
 
-PATCH_EMBED = "patch_embed.proj.weight"
 OWN_TO_TIMM = (
     (r"\.attn_branch\.norm\.", ".norm1."),
     (r"\.mlp_branch\.norm\.", ".norm2."),
@@ -45,8 +41,7 @@ DROPPED = re.compile(  # what a checkpoint may have more than a backbone
 def load_weights(backbone: Backbone, weights: str) -> LoadedWeights:
     """Copy weights, given by name or as a file, into a backbone of timm's modules.
 
-    Raises: ValueError with one sentence if they cannot be had, cannot be read, or are of another
-    architecture; the backbone is unchanged then.
+    Raises: ValueError if they cannot be had, read or placed; the backbone is unchanged then.
     """
     if is_path(weights):
         path = Path(weights).expanduser()
@@ -58,9 +53,7 @@ def load_weights(backbone: Backbone, weights: str) -> LoadedWeights:
     tag = entry.tag if entry else f"{backbone.name.removeprefix(TIMM)}.{weights}"
     loaded = _copy(backbone, fetch(tag, backbone.name), name=weights, source=f"timm {tag}")
     config = get_pretrained_cfg(tag)
-    if config is None:
-        return loaded
-    return replace(loaded, mean=tuple(config.mean), std=tuple(config.std))
+    return replace(loaded, mean=tuple(config.mean), std=tuple(config.std)) if config else loaded
 
 
 def timm_name(name: str) -> str:
@@ -71,7 +64,6 @@ def timm_name(name: str) -> str:
 
 
 def _copy(backbone: Backbone, path: Path, name: str, source: str) -> LoadedWeights:
-    """Copy the tensors of a file into the backbone; return what became of each."""
     checkpoint = read_checkpoint(path)
     # half precision is for the disk
     state = {key: tensor.float() for key, tensor in checkpoint.state.items()}
@@ -94,15 +86,9 @@ def _copy(backbone: Backbone, path: Path, name: str, source: str) -> LoadedWeigh
         if tensor is not target:
             target.copy_(tensor)
             (matched if id(tensor) in as_read else resampled).append(own)
-    return LoadedWeights(
-        name=name,
-        source=source,
-        sha256=file_sha256(path),
-        matched=tuple(sorted(matched)),
-        resampled=tuple(sorted(resampled)),
-        missing=tuple(sorted(missing)),
-        unused=tuple(sorted([*unused, *converted])),
-    )
+    own_names = (tuple(sorted(matched)), tuple(sorted(resampled)), tuple(sorted(missing)))
+    ignored = tuple(sorted([*unused, *converted]))
+    return LoadedWeights(name, source, file_sha256(path), *own_names, ignored)
 
 
 def _take_tokens(state: State) -> list[str]:
@@ -121,7 +107,7 @@ def _take_surplus_blocks(state: State, backbone: Backbone) -> list[str]:
     """Take out the blocks that a documented shallower backbone does not have; name them."""
     if backbone.name not in MAY_CUT_BLOCKS:
         return []
-    known = {_block_of(timm_name(name)) for name in backbone.state_dict()}
+    known = set(map(_block_of, map(timm_name, backbone.state_dict())))
     surplus = [name for name in state if _block_of(name) not in known]
     for name in surplus:
         del state[name]
@@ -147,10 +133,7 @@ def _convert(state: State, backbone: Backbone) -> State:
 
 
 def _check(converted: State, may_lack: Container[str], backbone: Backbone) -> list[str]:
-    """Return the names of the backbone's tensors that this layout never has.
-
-    Raises: ValueError if another is missing, has another shape, or has no place.
-    """
+    """Return the names of the tensors that this layout never has; raise on any other mismatch."""
     missing: list[str] = []
     lacking: list[str] = []
     misshapen: list[str] = []
@@ -169,8 +152,8 @@ def _check(converted: State, may_lack: Container[str], backbone: Backbone) -> li
     for fault, found in faults.items():
         if found:
             more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-            hint = "--backbone timm:NAME builds others"
-            raise ValueError(f": it {fault} {', '.join(found[:3])}{more} ({hint})")
+            names = f"{', '.join(found[:3])}{more}"
+            raise ValueError(f": it {fault} {names} (--backbone timm:NAME builds others)")
     return missing
 
 

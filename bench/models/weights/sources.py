@@ -1,8 +1,7 @@
 """Where files of weights come from: the package, the hub's cache on this machine, the network."""
 
-from __future__ import annotations
-
 import json
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from urllib.error import HTTPError
@@ -16,7 +15,6 @@ from bench.models.weights.checkpoints import file_sha256
 
 FOLDER = Path(__file__).parent / "embedded"  # made by `bench pretrain`: weights and a card each
 REMEDY = "install the package anew, or make the file again with `python -m bench pretrain`"
-FILE = "model.safetensors"
 PATIENCE_S = 5
 WAYS_OUT = (
     "run once on a machine with network and copy its cache, or give a file with --weights PATH,"
@@ -27,21 +25,19 @@ WAYS_OUT = (
 def fetch(tag: str, backbone: str) -> Path:
     """Return the file of timm's weights ``tag``, downloading it at most once.
 
-    The network is asked once and briefly before a download, because the hub's own retries take half
-    a minute.
+    The network is asked once before a download, because the hub's own retries take half a minute.
     Raises: ValueError naming the three ways out if the file is neither here nor to be had.
     """
     config = get_pretrained_cfg(tag)
     if config is None or not config.hf_hub_id:
-        hint = "give a file with --weights PATH"
-        raise ValueError(f"weights: timm has no download of {tag} ({hint})")
+        raise ValueError(
+            f"weights: timm has no download of {tag} (give a file with --weights PATH)"
+        )
     repository, _, revision = config.hf_hub_id.partition("@")
-    filename = config.hf_hub_filename or FILE
+    filename = config.hf_hub_filename or "model.safetensors"
     download = partial(hf_hub_download, repository, filename, revision=revision or None)
-    try:
+    with suppress(LocalEntryNotFoundError):
         return Path(download(local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
     try:
         if not constants.HF_HUB_OFFLINE:
             check_reachable(constants.ENDPOINT)
@@ -56,21 +52,13 @@ def fetch(tag: str, backbone: str) -> Path:
 
 
 def check_reachable(address: str) -> None:
-    """Ask a server for any answer, through the proxy if one is set.
-
-    Raises: OSError if there is none in time.
-    """
-    try:
+    """Ask a server for any answer, through the proxy; raise an OSError if there is none in time."""
+    with suppress(HTTPError):
         urlopen(Request(address, method="HEAD"), timeout=PATIENCE_S).close()
-    except HTTPError:
-        return
 
 
 def find_embedded(name: str) -> Path:
-    """Return the file of embedded weights, after comparing its SHA-256 with that on its card.
-
-    Raises: ValueError with one sentence if the file or its card is missing, or if they differ.
-    """
+    """Return the file of embedded weights; raise a ValueError if its SHA-256 is not its card's."""
     file = FOLDER / f"{name}.safetensors"
     start = f"weights: the embedded '{name}'"
     try:

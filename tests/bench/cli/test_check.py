@@ -7,8 +7,7 @@ import textwrap
 import pytest
 
 from bench.cli.app import main
-from bench.models.contract import PROMISES
-from bench.models.subject import Subject
+from bench.models.contract import PROMISES, Subject
 from methods import get
 
 BUFFER = "stages.0.blocks.1.attn_branch.inner.mask"

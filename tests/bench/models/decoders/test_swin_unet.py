@@ -8,7 +8,7 @@ from timm.models.swin_transformer import SwinTransformer
 
 from bench.models.backbones.swin import SwinBackbone
 from bench.models.build import build_backbone, build_segmenter
-from bench.models.decoders.swin_unet import Expansion, SwinUNetDecoder, build_swin_unet
+from bench.models.decoders.swin_unet import Expansion, SwinUNetDecoder
 from bench.models.segmenter import Segmenter
 
 DEPTH = 3
@@ -136,4 +136,4 @@ def test_only_a_swin_has_a_mirror_image():
     with pytest.raises(
         ValueError, match="swin_unet: the backbone must be a Swin Transformer, got 'tiny_vit'"
     ):
-        build_swin_unet(backbone, 2)
+        SwinUNetDecoder(backbone, 2)
