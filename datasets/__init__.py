@@ -31,10 +31,7 @@ def check_name(name: str) -> None:
 
 
 def get(name: str) -> type[ReleasedDataset]:
-    """Return the class of a data set.
-
-    Raises: ValueError with the nearest name if there is none.
-    """
+    """Return the class of a data set; raise ValueError with the nearest name if there is none."""
     check_name(name)
     module, _, attribute = DATASETS[name].partition(":")
     return getattr(import_module(module), attribute)
@@ -46,11 +43,10 @@ def is_datalist(text: str) -> bool:
 
 
 def build(name: str, root: Path) -> Dataset:
-    """Return the data set below a folder with at least one of its cases, or the one of a datalist.
+    """Return the data set of a root that holds at least one case.
 
-    Raises: ValueError for an unknown name, or a datalist that bears the name of a public data set;
-        DataError if the folder is missing, holds no case or mixes releases, or the datalist is
-        wrong.
+    Raises: ValueError for an unknown name, or a datalist with the name of a public data set;
+    DataError if the folder is missing, empty or mixes releases, or the datalist is wrong.
     """
     dataset = open_root(name, root)
     if is_datalist(root.name) and dataset.info.name in DATASETS:
@@ -63,10 +59,7 @@ def build(name: str, root: Path) -> Dataset:
 
 
 def open_root(name: str, root: Path) -> Dataset:
-    """Return the data set of a root, which is a folder or a datalist; read nothing yet.
-
-    Raises: ValueError for an unknown name.
-    """
+    """Return the data set of a folder or datalist, unread; raise ValueError for an unknown name."""
     if not is_datalist(root.name):
         return get(name)(root)
     from datasets.layouts.datalist import Datalist

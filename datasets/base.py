@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 VolumeShape = tuple[int, int, int]  # (D, H, W)
 SpacingMm = tuple[float, float, float]  # in the order (D, H, W)
-OnCase = Callable[[int, int], None]  # called as on_case(done, total) after each case
 
 SYNTHETIC_MARKER = "SYNTHETIC.json"
 SYNTHETIC_PLAN = "SYNTHETIC.partial.json"  # until the last volume is written
@@ -23,10 +22,6 @@ SYNTHETIC_PLAN = "SYNTHETIC.partial.json"  # until the last volume is written
 
 class DataError(ValueError):
     """The data on disk cannot be used as they are; the message names the file and the remedy."""
-
-
-def ignore_progress(done: int, total: int) -> None:
-    """Do nothing."""
 
 
 def unknown_name(kind: str, name: str, known: Collection[str]) -> ValueError:
@@ -61,7 +56,6 @@ class Window:
     std_hu: float
 
     def __post_init__(self) -> None:
-        """Raises: ValueError if the window is empty or the standard deviation is not positive."""
         if not (self.low_hu < self.high_hu and self.std_hu > 0):
             rule = "must have low < high and a positive standard deviation"
             raise ValueError(f"window: {rule}, got {self}")
@@ -75,19 +69,15 @@ class Window:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """The facts of a data set below a root; values and regions are those of its release.
-
-    ``classes`` are the training classes in order, background first; ``label_values[i]`` stands for
-    class i in the label files.
-    """
+    """The facts of a data set below a root; values and regions are those of its release."""
 
     name: str
     title: str
     reference: str
     modality: str  # MRI or CT, which decides how intensities are scaled
     channels: tuple[str, ...]
-    classes: tuple[str, ...]
-    label_values: tuple[int, ...]
+    classes: tuple[str, ...]  # of training, in order, background first
+    label_values: tuple[int, ...]  # item i stands for class i in the label files
     regions: tuple[Region, ...]
     layout: str  # one line: the files that are looked for
     release: str = ""  # the name of the `Release`; empty where a data set has only one
@@ -143,7 +133,7 @@ class Case:
 
     @property
     def files(self) -> list[Path]:
-        """The files of the case, each once: the images, then the label."""
+        """Each file once: the images, then the label."""
         label = [] if self.label is None else [self.label]
         return list(dict.fromkeys([*self.images.values(), *label]))
 
@@ -219,22 +209,16 @@ class Dataset(ABC):
 
     @abstractmethod
     def discover(self) -> Discovery:
-        """Look through the root once.
-
-        Raises: DataError if the root is no folder, holds no case, or mixes releases.
-        """
+        """Raises: DataError if the root is no folder, holds no case, or mixes releases."""
 
     @cached_property
     def discovery(self) -> Discovery:
         return self.discover()
 
     def find_cases(self, left_out: Collection[str] = ()) -> list[Case]:
-        """Return the cases below the root, with or without a label, sorted by id as strings.
+        """Return the cases that are not left out, labelled or not, sorted by id as strings.
 
-        Cases in ``left_out`` are skipped, and so are their problems.
-
-        Raises: DataError as `discover`; BadCasesError if a file of any other case is missing,
-        doubled or empty.
+        Raises: DataError as `discover`; BadCasesError if a file is missing, doubled or empty.
         """
         wrong = [each for each in self.discovery.errors if each.case not in left_out]
         if wrong:
@@ -242,9 +226,7 @@ class Dataset(ABC):
         return [case for case in self.discovery.cases if case.id not in left_out]
 
     def find_labelled(self, exclude: str = "", left_out: Collection[str] = ()) -> list[Case]:
-        """Return the cases that can be trained on and scored.
-
-        ``exclude`` names a preset of the release; an unknown preset excludes nothing.
+        """Return the labelled cases that are not in the preset ``exclude``, if the release has it.
 
         Raises: DataError as `find_cases`.
         """

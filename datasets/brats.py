@@ -5,8 +5,6 @@ Values of the label files differ: 4 is the enhancing tumour up to 2021 and the r
 (Shen et al., MIDL 2024): z-score of each modality within one mask for all four, background 0.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from datasets.base import Region, Release
@@ -71,12 +69,9 @@ BRATS2020 = replace(
     files=(CASE_2020 + OLD_ROLE, LABEL_355),  # one label kept its working name
     expects_label="^BraTS20_Training",
 )
+CASE_2021 = r"BraTS2021_(?P<number>\d+)"
 BRATS2021 = _build_release(
-    name="brats2021",
-    title="BraTS 2021",
-    case=r"BraTS2021_(?P<number>\d+)",
-    case_id="BraTS2021_{number:05d}",
-    example="BraTS2021_00000",
+    "brats2021", "BraTS 2021", CASE_2021, "BraTS2021_{number:05d}", "BraTS2021_00000"
 )
 BRATS2023 = _build_new_release("brats2023", "BraTS 2023 GLI", r"0\d\d", "BraTS-GLI-00000-000")
 BRATS2024 = replace(

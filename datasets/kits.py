@@ -5,8 +5,6 @@ other two. Intensities are clipped and scaled with the constants of MLPerf's KiT
 (mlcommons/training): clip range, mean and standard deviation in Hounsfield units.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from datasets.base import Region, Release, Window
@@ -14,6 +12,7 @@ from datasets.layouts.released import ReleasedDataset
 
 FLAT_VOLUME = r"(?P<role>images)/case_(?P<number>\d+)"  # as the imaging repository has them
 CLONE_HINT = "; a clone of the repository holds labels alone until its download script has run"
+TUMOUR = Region("tumour", (2,))
 FAULTY_2019 = frozenset(f"case_{number:05d}" for number in (15, 23, 37, 68, 125, 133))
 
 KITS19 = Release(
@@ -25,7 +24,7 @@ KITS19 = Release(
     label_roles=("segmentation",),
     classes=("background", "kidney", "tumour"),
     label_values=(0, 1, 2),
-    regions=(Region("kidney", (1, 2)), Region("tumour", (2,))),
+    regions=(Region("kidney", (1, 2)), TUMOUR),
     layout="case_00000/{imaging,segmentation}.nii[.gz] at any depth",
     clue=r"(?i)kits-?_?(?:20)?19|(?:^|/)kits\.json$",
     expects_label=r"^case_00(?:[01]\d\d|20\d) ",
@@ -40,11 +39,7 @@ KITS23 = replace(
     title="KiTS23",
     classes=("background", "kidney", "tumour", "cyst"),
     label_values=(0, 1, 2, 3),
-    regions=(
-        Region("kidney_and_masses", (1, 2, 3)),
-        Region("masses", (2, 3)),
-        Region("tumour", (2,)),
-    ),
+    regions=(Region("kidney_and_masses", (1, 2, 3)), Region("masses", (2, 3)), TUMOUR),
     clue=r"(?i)kits-?_?(?:20)?23|(?:^|/)case_\d+/instances/|(?:^|/)case_00[3-9]\d\d/",
     expects_label=r"^case_00(?:[0-2]\d\d|4\d\d|5[0-7]\d|58[0-8]) ",
     exclude={},

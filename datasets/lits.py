@@ -6,8 +6,6 @@ Volumes are paired with labels by number, in any folder; ``test-volume-0.nii`` h
 Intensities are clipped and scaled with foreground constants that circulate for this data set.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from datasets.base import Region, Release, Window

@@ -1,7 +1,5 @@
 """One case to be predicted, given by its folder, its files, or its id in a data set."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +13,8 @@ VOLUME = (".nii", ".nii.gz")
 def find_single_case(info: DatasetInfo, root: Path, inputs: Sequence[str]) -> Case:
     """Return the case that the user means; its label, if it has one, is not read.
 
-    ``inputs`` are CHANNEL=FILE for each channel, or one word: a volume that holds all channels, a
-    folder with the files of one case, named as in the release, or the id of a case below ``root``,
-    where the run found its data.
+    ``inputs`` are CHANNEL=FILE for each channel, or one word: a volume with all channels, a folder
+    with the files of one case, or the id of a case below ``root``, where the run found its data.
 
     Raises: DataError if that is not one case with the channels of ``info``.
     """
@@ -58,7 +55,7 @@ def _take_volume(info: DatasetInfo, path: Path) -> Case:
 
 
 def _stack_of(info: DatasetInfo) -> tuple[int, ...]:
-    """Return the index of each channel in one file; empty if each channel has a file of its own."""
+    """Return the index of each channel in one file; empty if each has a file of its own."""
     if info.release:
         return datasets.get(info.name).find_release(info.release).stack
     return tuple(range(len(info.channels))) if len(info.channels) > 1 else ()
@@ -84,7 +81,6 @@ def _search_folder(info: DatasetInfo, folder: Path) -> Case:
 
 
 def _open(info: DatasetInfo, root: Path, where: str) -> Dataset:
-    """Raises: DataError if the data set below the root has other channels."""
     dataset = datasets.build(info.name, root)
     if dataset.info.channels != info.channels:
         raise DataError(f"input: must be of {info.title}, got {dataset.info.title} {where}")
@@ -92,7 +88,6 @@ def _open(info: DatasetInfo, root: Path, where: str) -> Dataset:
 
 
 def _take_only(cases: Sequence[Case], wrong: Sequence[str], where: str) -> Case:
-    """Raises: DataError if something is wrong, or unless there is one case."""
     if wrong:
         raise DataError(wrong[0])
     if len(cases) != 1:

@@ -1,7 +1,5 @@
 """From the files of a release to cases: choose a file for each channel, report missing ones."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -26,10 +24,7 @@ class Hit:
 def build_cases(
     name: str, root: Path, release: Release, hits: Sequence[Hit]
 ) -> tuple[list[Case], list[Problem]]:
-    """Return the complete cases of a release, sorted by id, and the problems of all.
-
-    Raises: NoCasesError if there are labels but no volume, in a release where that is usual.
-    """
+    """Return the complete cases, sorted by id, and all problems; NoCasesError for labels alone."""
     groups: dict[str, list[Hit]] = defaultdict(list)
     for hit in hits:
         groups[hit.case].append(hit)
@@ -115,7 +110,6 @@ def _choose_files(
 
 
 def _check_folder(where: str, release: Release, hit: Hit) -> list[Problem]:
-    """Return a problem if the file is in the folder of another case."""
     folder = hit.path.parent.name
     if not release.case_folder or not re.fullmatch(release.case_folder, folder):
         return []
@@ -128,7 +122,6 @@ def _check_folder(where: str, release: Release, hit: Hit) -> list[Problem]:
 def _find_missing(
     where: str, release: Release, case: Case, root: Path, folder: Path
 ) -> list[Problem]:
-    """Return a problem for each channel without a volume, and for a label that must be there."""
     problems = []
     for channel in release.channels:
         if channel not in case.images:

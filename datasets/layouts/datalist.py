@@ -1,7 +1,5 @@
 """A user's own data set, without code: a datalist names its files, labels and scored regions."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
@@ -23,7 +21,6 @@ class Datalist(Dataset):
 
     @cached_property
     def content(self) -> DatalistFile:
-        """The content of the file; may raise as `read_datalist`."""
         return read_datalist(self.file)
 
     @cached_property
@@ -44,14 +41,12 @@ class Datalist(Dataset):
 
     @property
     def meaning(self) -> str:
-        """A hash of what the labels and the intensities mean."""
         info = self.info
         regions = [[region.name, *region.classes] for region in info.regions]
         facts = [info.modality, info.channels, info.classes, info.label_values, regions]
         return hashlib.sha1(json.dumps(facts).encode(), usedforsecurity=False).hexdigest()
 
     def discover(self) -> Discovery:
-        """List the cases of the file, and which of their files do not exist."""
         content = self.content
         entries = [*content.training, *content.validation, *content.testing, *content.test]
         cases = [self._build_case(entry) for entry in entries]

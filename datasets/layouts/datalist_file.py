@@ -3,12 +3,10 @@
 The JSON file has the form of MONAI and the Medical Segmentation Decathlon.
 """
 
-from __future__ import annotations
-
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -63,7 +61,7 @@ class DatalistFile(BaseModel):
     test: list[Entry] = []
 
     @model_validator(mode="after")
-    def _check(self) -> DatalistFile:
+    def _check(self) -> Self:
         for key in self.model_extra or {}:
             close = get_close_matches(key, type(self).model_fields, n=1, cutoff=0.8)
             if close:
@@ -96,7 +94,6 @@ class DatalistFile(BaseModel):
 
     @property
     def is_ct(self) -> bool:
-        """Whether intensities are Hounsfield units."""
         names = [self.modality] if isinstance(self.modality, str) else self.modality.values()
         return all(name.upper() == "CT" for name in names)
 
@@ -114,10 +111,7 @@ class DatalistFile(BaseModel):
 
 
 def read_datalist(file: Path) -> DatalistFile:
-    """Return the content of a datalist.
-
-    Raises: DataError with one sentence that names the key.
-    """
+    """Return the content of a datalist; raise DataError with a sentence that names the key."""
     where = f"datalist: {file}"
     if not file.is_file():
         hint = "--datasets takes names and datalists, files that end in .json"

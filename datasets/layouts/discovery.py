@@ -1,7 +1,5 @@
 """Find the files of a data set at any depth below a root, and tell which release they belong to."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,10 +23,9 @@ class Recognition:
 
 
 def discover_release(name: str, root: Path, releases: Sequence[Release]) -> Discovery:
-    """Return what is below the root: the release that knows most of the files, and its cases.
+    """Return the release that knows most of the files below the root, and its cases.
 
-    Raises: DataError if the root is no folder, holds no case, or holds files of another release
-    beside them.
+    Raises: DataError if the root is no folder, holds no case, or mixes releases.
     """
     layouts = "; ".join(dict.fromkeys(release.layout for release in releases))
     if not root.is_dir():
@@ -50,10 +47,7 @@ def discover_release(name: str, root: Path, releases: Sequence[Release]) -> Disc
 
 
 def iter_files(root: Path) -> Iterator[Path]:
-    """Yield the files below a folder in a fixed order, clutter left out.
-
-    Links are followed; each folder is entered once.
-    """
+    """Yield files in a fixed order, without clutter; follow links, but enter each folder once."""
     entered = set()
     for folder, subfolders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -70,10 +64,7 @@ def iter_files(root: Path) -> Iterator[Path]:
 def recognise_release(
     releases: Sequence[Release], paths: Mapping[Path, str], hints: Sequence[str]
 ) -> Recognition:
-    """Return which release knows most of the files; between equals a clue decides, then the order.
-
-    Patterns of files are matched with the texts of ``paths``; clues are searched in ``hints``.
-    """
+    """Return which release knows most of ``paths``; between equals a clue in ``hints`` decides."""
     hits = {}
     fits = {}
     for release in releases:

@@ -1,7 +1,5 @@
 """A data set of which there are several releases."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from typing import ClassVar
 
@@ -20,12 +18,10 @@ class ReleasedDataset(Dataset):
 
     @classmethod
     def find_release(cls, name: str) -> Release:
-        """Return a release by its name; may raise KeyError."""
         return {each.name: each for each in cls.releases}[name]
 
     @classmethod
     def describe(cls, release: str) -> DatasetInfo:
-        """Return the facts of a release by its name; may raise KeyError."""
         entry = cls.find_release(release)
         return DatasetInfo(
             name=cls.name,

@@ -1,18 +1,15 @@
-"""Phantom patients that need context.
+"""Phantom patients that need context: lesions and mimics differ in shape and place, not in tissue.
 
-A lesion and its mimics are of the same tissue; shape, nesting and neighbourhood differ.
 The mimics fill about twice the lesion's volume, so a classifier of single voxels that finds all of
 the lesion errs two times out of three.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.phantoms.canvas import Canvas, Tissue, bias_field, render, vary_radii
-from datasets.phantoms.shapes import Point, VoxelGrid, draw_blob, draw_texture, draw_tube
+from datasets.phantoms.canvas import Canvas, Tissue, render, vary_radii
+from datasets.phantoms.shapes import Point, VoxelGrid, draw_bias, draw_blob, draw_texture, draw_tube
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def draw_brain(grid: VoxelGrid, rng: np.random.Generator) -> Patient:
     canvas.paint_mimic_blobs(RIM, (0.16, 0.24), 4, anywhere)
     canvas.paint_mimic_blobs(CORE, (0.14, 0.22), 3, anywhere)
     canvas.paint_mimic_tubes(RIM, 0.08, 3, anywhere)
-    image = render(canvas, BRAIN_PALETTE, BRAIN_NOISE) * bias_field(canvas, 0.06)
+    image = render(canvas, BRAIN_PALETTE, BRAIN_NOISE) * draw_bias(grid, 0.06, rng)
     image = np.maximum(image, 1) * canvas.body  # skull-stripped: 0 outside, never inside
     return Patient(image, canvas.classes)
 
@@ -82,10 +79,7 @@ def _paint_glioma(canvas: Canvas) -> None:
 
 
 def draw_kidneys(grid: VoxelGrid, rng: np.random.Generator) -> Patient:
-    """Draw an abdomen with two kidneys at the back, one with a tumour, behind similar blobs.
-
-    Mimics keep off the kidneys, except for some tubes.
-    """
+    """Draw an abdomen with two kidneys at the back, one with a tumour, behind similar blobs."""
     canvas = _draw_abdomen(grid, rng)
     sick = int(rng.integers(2))
     for side in (0, 1):
@@ -160,8 +154,7 @@ def _draw_abdomen(grid: VoxelGrid, rng: np.random.Generator) -> Canvas:
     canvas = Canvas(grid, rng, outline < 1)
     canvas.paint((outline > 0.86) & (outline < 0.95), MUSCLE)
     canvas.body = outline <= 0.86  # later strokes stay out of the wall
-    spine = draw_tube(grid, (0, -0.5, 0), 0, 0.13, rng)
-    canvas.paint(spine < 1, MUSCLE)
+    canvas.paint(draw_tube(grid, (0, -0.5, 0), 0, 0.13, rng) < 1, MUSCLE)
     canvas.taken.append(((0, -0.5, 0), 0.15))
     return canvas
 

@@ -1,21 +1,12 @@
 """The canvas of a phantom: tissue and class of each voxel, and which places are taken."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import ndimage
 
-from datasets.phantoms.shapes import (
-    Point,
-    VoxelGrid,
-    draw_blob,
-    draw_texture,
-    draw_tube,
-    draw_waves,
-)
+from datasets.phantoms.shapes import Point, VoxelGrid, draw_blob, draw_texture, draw_tube
 
 N_TRIES = 200
 PARTIAL_VOLUME_VOX = 0.6  # blur of borders between tissues
@@ -99,9 +90,8 @@ def vary_radii(radius: float, rng: np.random.Generator, spread: float = 0.15) ->
 def render(canvas: Canvas, palette: Sequence[Tissue], noise: float) -> np.ndarray:
     """Return the intensities of a scene, float32 (C, D, H, W).
 
-    They are the sum of tissue means, texture and white noise, with blurred borders. Each tissue's
-    means move a little from case to case (by 0.4 of its texture), so that no threshold holds for
-    all.
+    They are tissue means, texture and white noise, with blurred borders. Each tissue's means move
+    by 0.4 of its texture from case to case, so that no threshold holds for all.
     """
     rng, grid = canvas.rng, canvas.grid
     n_channels = len(palette[0].means)
@@ -116,9 +106,3 @@ def render(canvas: Canvas, palette: Sequence[Tissue], noise: float) -> np.ndarra
         volume += np.float32(noise) * rng.standard_normal(grid.shape, dtype=np.float32)
         image[channel] = volume
     return image
-
-
-def bias_field(canvas: Canvas, strength: float) -> np.ndarray:
-    """Return a slow multiplicative field about 1, float32 (D, H, W)."""
-    waves = draw_waves(canvas.grid, canvas.rng, n_waves=3, frequency=1.0)
-    return np.clip(1 + strength * waves, 0.5, 1.5)

@@ -1,7 +1,5 @@
 """Write phantoms as the files of a release."""
 
-from __future__ import annotations
-
 import gzip
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The on-disk layouts of the real releases, for phantoms: file names, orientation, spacing."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +13,11 @@ SITES = ("CBICA_AAB", "TCIA01_180", "2013_12")
 
 @dataclass(frozen=True)
 class Layout:
-    """How the files of a release are named and oriented.
-
-    ``files`` are templates of paths below the root: the channels in order (or their stack), then
-    the label. `name_files` knows what they may contain.
-    """
+    """How the files of a release are named and oriented."""
 
     dataset: str
     release: str
-    files: tuple[str, ...]
+    files: tuple[str, ...]  # templates of paths: channels in order (or their stack), then the label
     orientations: tuple[str, ...]  # nibabel's axis codes of the stored arrays, case by case
     spacing_mm: SpacingMm
     case_list: str = ""  # a file beside the cases, written as an empty JSON list
@@ -43,7 +37,6 @@ class Layout:
         return [template.format(**fields) for template in self.files]
 
     def orientation(self, index: int) -> str:
-        """Return the axis codes of a case by its index."""
         return self.orientations[index % len(self.orientations)]
 
     def describe_cases(self, n_cases: int) -> dict[str, str]:
@@ -67,10 +60,7 @@ class Layout:
 
 
 def get_layout(name: str) -> Layout:
-    """Return a layout by its name.
-
-    Raises: ValueError with the nearest name if there is none.
-    """
+    """Return a layout; raise ValueError with the nearest name if there is none."""
     if name not in LAYOUTS:
         raise unknown_name("layout", name, LAYOUTS)
     return LAYOUTS[name]

@@ -1,7 +1,5 @@
 """Smooth random shapes and textures on a grid that spans [-1, 1] along each axis, at any size."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,10 +31,7 @@ def draw_blob(
     wobble: float = 0.12,
     tilt: float = 0.5,
 ) -> np.ndarray:
-    """Return the level field of an uneven, tilted ellipsoid, float32 (D, H, W).
-
-    Values below 1 are inside; smaller levels are concentric.
-    """
+    """Return the level field of an uneven, tilted ellipsoid, float32 (D, H, W): < 1 inside."""
     turn = _draw_rotation(rng, tilt)
     d, h, w = grid.axes
     squared = np.zeros(grid.shape, dtype=np.float32)
@@ -79,6 +74,12 @@ def draw_waves(
         d, h, w = map(draw_wave, grid.axes)
         total += d * h * w
     return total / np.float32(np.sqrt(n_waves / 8))
+
+
+def draw_bias(grid: VoxelGrid, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Return a slow multiplicative field about 1, float32 (D, H, W)."""
+    waves = draw_waves(grid, rng, n_waves=3, frequency=1.0)
+    return np.clip(1 + strength * waves, 0.5, 1.5)
 
 
 def draw_texture(grid: VoxelGrid, cells: int, rng: np.random.Generator) -> np.ndarray:

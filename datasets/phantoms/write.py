@@ -5,8 +5,6 @@ many there are; the same call gives the same bytes. The root holds no other data
 `SYNTHETIC_MARKER` in it states what it is.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -14,19 +12,13 @@ from typing import Any
 import numpy as np
 
 import datasets
-from datasets.base import (
-    SYNTHETIC_MARKER,
-    SYNTHETIC_PLAN,
-    DataError,
-    OnCase,
-    VolumeShape,
-    ignore_progress,
-)
+from datasets.base import SYNTHETIC_MARKER, SYNTHETIC_PLAN, DataError, VolumeShape
 from datasets.phantoms.anatomy import DRAWERS, Patient
 from datasets.phantoms.files import write_patient
 from datasets.phantoms.layouts import DEFAULT_LAYOUT, LAYOUTS
 from datasets.phantoms.shapes import VoxelGrid
 from datasets.prepared.files import write_durably
+from datasets.volumes.pool import OnCase, ignore_progress
 
 GENERATOR = "datasets.phantom"
 GENERATOR_VERSIONS = {"brats": 3, "kits": 4, "lits": 4}  # raise one when its patients change
@@ -40,18 +32,14 @@ def write_phantoms(
     root: Path,
     n_cases: int,
     seed: int = 0,
-    shape: VolumeShape | None = None,
+    shape: VolumeShape | None = None,  # None: `DEMO_SHAPE`
     on_case: OnCase = ignore_progress,
 ) -> None:
-    """Write synthetic cases of a data set below ``root``.
+    """Write synthetic cases below ``root``; ``name`` is a data set or a layout.
 
-    A root that was completed with the same numbers is left as it is; a larger ``n_cases`` adds
-    cases to it, and cases that an interrupted call left out are written.
+    Cases that an earlier call with the same numbers wrote are kept, and missing ones are added.
 
-    ``name`` is a data set, or one of its layouts in `datasets.phantoms.layouts`. ``shape`` is that
-    of each volume, `DEMO_SHAPE` by default.
-
-    Raises: ValueError for an unknown data set or a number out of range; DataError if the root holds
+    Raises: ValueError for an unknown name or a number out of range; DataError if the root holds
     anything else.
     """
     if name not in LAYOUTS:
@@ -91,10 +79,7 @@ def draw_patient(name: str, index: int, seed: int = 0, shape: VolumeShape = DEMO
 
 
 def _open_root(root: Path, plan: dict[str, Any]) -> bool:
-    """Return whether the root holds the plan's cases; if not, write the plan into it.
-
-    The plan marks a half-written root as synthetic, and the next call continues from it.
-    """
+    """Return whether the root holds the plan's cases; if not, mark it by writing the plan."""
     marker, note = root / SYNTHETIC_MARKER, root / SYNTHETIC_PLAN
     known = next((path for path in (marker, note) if path.is_file()), None)
     if known is None and root.is_dir() and any(root.glob("[!.]*")):

@@ -1,7 +1,5 @@
 """Write the arrays of one prepared case."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -15,13 +13,7 @@ import numpy as np
 from datasets.base import Case, DataError, DatasetInfo
 from datasets.prepared.case import FOREGROUND, IMAGE, LABEL, RECORD, REFERENCE, SAMPLE
 from datasets.prepared.files import write_durably
-from datasets.prepared.frame import (
-    SLICES_AT_ONCE,
-    Frame,
-    place_frame,
-    resample_classes,
-    resample_image,
-)
+from datasets.prepared.frame import SLICES_AT_ONCE, Frame, place_frame
 from datasets.prepared.intensity import find_body, scale_mri, to_int16
 from datasets.prepared.keys import PREPARATION_VERSION, Preparation
 from datasets.volumes.geometry import Geometry
@@ -31,10 +23,7 @@ MAX_FOREGROUND = 10_000  # voxels kept of each class, for patches, and of all, f
 
 
 def write_case(info: DatasetInfo, case: Case, settings: Preparation, folder: Path) -> None:
-    """Write the files of a prepared case into a folder.
-
-    Raises: DataError if a file of the case cannot be used.
-    """
+    """Write the files of a prepared case; raise DataError if a file of the case is unusable."""
     is_ct = info.modality == "CT"
     image, geometry = read_image(case)
     spacing_known = case.spacing_known or geometry.spacing_mm != (1.0, 1.0, 1.0)
@@ -75,7 +64,7 @@ def _write_image(path: Path, frame: Frame, image: np.ndarray, *, is_ct: bool) ->
 
     def iter_blocks() -> Iterator[bytes]:
         for channel in image:
-            volume = resample_image(frame.cut(channel), frame.shape)
+            volume = frame.resample_image(channel)
             for first in range(0, frame.shape[0], SLICES_AT_ONCE):
                 slab = volume[first : first + SLICES_AT_ONCE]
                 slab = to_int16(slab) if is_ct else slab.astype(dtype)
@@ -89,7 +78,7 @@ def write_label(
 ) -> list[int]:
     """Write classes and foreground voxels; return the number of the latter by class."""
     whole = read_label(case, info, geometry)
-    label = resample_classes(frame.cut(whole), frame.shape)
+    label = frame.resample_classes(whole)
     voxels = [_sample_voxels(label == index) for index in range(1, len(info.classes))]
     _save(folder / LABEL, label)
     _save(folder / FOREGROUND, np.concatenate(voxels))
@@ -120,7 +109,6 @@ def _save(path: Path, array: np.ndarray) -> None:
 def _write_array(
     path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterator[bytes]
 ) -> None:
-    """Write a .npy file."""
     header = BytesIO()
     facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, facts)

@@ -1,7 +1,5 @@
 """The needs of a preparation: bytes on disk, bytes of memory, and how many workers that allows."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterable, Sequence

@@ -12,8 +12,6 @@ The folder of a case holds
 Without a label there are only the first and the last.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +47,7 @@ class PreparedCase:
         return image
 
     def read_patch(self, start: VolumeShape, patch: VolumeShape) -> tuple[np.ndarray, np.ndarray]:
-        """Return image (C, *patch), float32, and classes, uint8, of the patch from ``start`` on.
-
-        Nothing else is read. Outside the volume both are 0.
+        """Return image (C, *patch), float32, and classes, uint8; outside the volume both are 0.
 
         Raises: DataError if the case has no label.
         """
@@ -68,10 +64,7 @@ class PreparedCase:
         return image, label
 
     def label(self) -> np.ndarray:
-        """Return the training classes, uint8 (D, H, W), read from disk when they are used.
-
-        Raises: DataError if the case has no label.
-        """
+        """Return the training classes, uint8 (D, H, W), on disk; DataError if there is no label."""
         return np.load(self._label_path(), mmap_mode="r")
 
     def foreground(self) -> list[np.ndarray]:
@@ -94,7 +87,6 @@ class PreparedCase:
         return self.frame().restore(classes)
 
     def frame(self) -> Frame:
-        """Return which part of the file the prepared arrays cover."""
         return Frame.from_record(_read_record(self.folder))
 
     def _label_path(self) -> Path:

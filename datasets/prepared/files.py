@@ -1,7 +1,5 @@
 """Write a file so that it has its name only when it is complete and on disk."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path

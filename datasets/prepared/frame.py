@@ -1,14 +1,11 @@
 """Between the grid of a file and the grid of training: a box of it, at another spacing on request.
 
-Everything is in canonical orientation (D, H, W); `Geometry` converts from there to the file. Images
-are interpolated linearly and labels by nearest neighbour, with cell-centred coordinates: the box
-covers the same space before and after.
+Everything is in canonical orientation (D, H, W). Images are interpolated linearly and labels by
+nearest neighbour, with cell-centred coordinates: the box covers the same space before and after.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -32,14 +29,21 @@ class Frame:
         d, h, w = map(slice, self.start, np.add(self.start, self.size))
         return array[..., d, h, w]
 
+    def resample_image(self, channel: np.ndarray) -> np.ndarray:
+        """Return the box of a channel on the prepared grid, float32 (D, H, W)."""
+        return _interpolate(self.cut(channel), self.shape, "trilinear")
+
+    def resample_classes(self, classes: np.ndarray) -> np.ndarray:
+        """Return the box of a class map on the prepared grid, uint8 (D, H, W)."""
+        return _interpolate(self.cut(classes), self.shape, "nearest-exact")
+
     def restore(self, classes: np.ndarray) -> np.ndarray:
         """Return a prepared class map (D, H, W) on the file's grid, uint8; 0 outside the box."""
         full = np.zeros(self.geometry.canonical_shape, dtype=np.uint8)
-        self.cut(full)[:] = resample_classes(np.asarray(classes), self.size)
+        self.cut(full)[:] = _interpolate(np.asarray(classes), self.size, "nearest-exact")
         return full
 
     def to_record(self) -> dict[str, Any]:
-        """Return the frame as plain data."""
         return {
             "stored_shape": list(self.geometry.shape),
             "stored_affine": self.geometry.affine.tolist(),
@@ -50,9 +54,8 @@ class Frame:
             "shape": list(self.shape),
         }
 
-    @staticmethod
-    def from_record(record: dict[str, Any]) -> Frame:
-        """Undo `to_record`."""
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
         geometry = Geometry(
             shape=tuple(record["stored_shape"]),
             affine=np.array(record["stored_affine"]),
@@ -60,7 +63,7 @@ class Frame:
             spacing_mm=tuple(record["stored_spacing_mm"]),
         )
         start, size = tuple(record["box_start"]), tuple(record["box_size"])
-        return Frame(geometry, start, size, tuple(record["shape"]))
+        return cls(geometry, start, size, tuple(record["shape"]))
 
 
 def place_frame(geometry: Geometry, body: np.ndarray | None, spacing_mm: SpacingMm | None) -> Frame:
@@ -88,16 +91,6 @@ def find_box(mask: np.ndarray) -> tuple[VolumeShape, VolumeShape]:
         starts.append(int(inside[0]))
         sizes.append(int(inside[-1] - inside[0] + 1))
     return (starts[0], starts[1], starts[2]), (sizes[0], sizes[1], sizes[2])
-
-
-def resample_image(channel: np.ndarray, shape: VolumeShape) -> np.ndarray:
-    """Return one channel (D, H, W) on a grid of another shape over the same space, float32."""
-    return _interpolate(channel, shape, "trilinear")
-
-
-def resample_classes(classes: np.ndarray, shape: VolumeShape) -> np.ndarray:
-    """Return a class map (D, H, W) on a grid of another shape over the same space, uint8."""
-    return _interpolate(classes, shape, "nearest-exact")
 
 
 def _interpolate(volume: np.ndarray, shape: VolumeShape, mode: str) -> np.ndarray:

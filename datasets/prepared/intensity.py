@@ -1,11 +1,8 @@
 """Intensities as the model sees them: a z-score of MRI within the body, a scaled window of CT.
 
-MRI has no unit, so each case is scaled by itself, once, when it is prepared. CT has: Hounsfield
-units are stored as they are, and the window is applied when a patch is read, because it may depend
-on the training cases of the fold.
+Each MRI case is scaled once, when it is prepared. CT is stored in Hounsfield units, and scaled when
+a patch is read, because the window may depend on the training cases of the fold.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable
 
@@ -19,9 +16,7 @@ INT16 = np.iinfo(np.int16)
 
 
 def fit_window(samples: Iterable[np.ndarray]) -> Window:
-    """Return the window of foreground values, pooled over cases.
-
-    It has their 0.5 and 99.5 percentiles, mean and standard deviation.
+    """Return 0.5 and 99.5 percentiles, mean and deviation of foreground values of all cases.
 
     Raises: ValueError if there are fewer than two different values.
     Reference: Isensee et al. 2021, Nature Methods 18:203-211 (CT normalisation).
@@ -38,8 +33,8 @@ def fit_window(samples: Iterable[np.ndarray]) -> Window:
 def find_body(image: np.ndarray, *, is_ct: bool) -> np.ndarray:
     """Return where a case (C, D, H, W) is not air or background, bool (D, H, W).
 
-    For MRI that is where any channel is not 0: for skull-stripped volumes the brain. It equals the
-    mask of Med-Tuning, which asks for a positive sum, as long as no intensity is negative.
+    For MRI, where any channel is not 0. Without negative intensities that equals Med-Tuning's mask
+    (a positive sum).
     """
     body = np.zeros(image.shape[1:], dtype=bool)
     for channel in image:

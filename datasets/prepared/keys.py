@@ -1,7 +1,5 @@
 """Short hashes: of data, for run ids, and of a case with its settings, for the prepared arrays."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Patches for training: item i of epoch e depends only on seed, e and i, for every method."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 

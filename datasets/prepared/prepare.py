@@ -1,12 +1,9 @@
 """Prepare cases once: canonical, cropped to the body, on disk, so that training reads patches only.
 
-Each case becomes a folder ``<cache>/<data set>/<case>-<key>/``; `datasets.prepared.case` lists its
-files. The key covers the files' names, sizes and times and the settings, so that a changed file is
-prepared again. Nothing in the folder depends on a fold. It has its final name only when it is
-complete and on disk; existing folders are kept.
+Each case becomes a folder ``<cache>/<data set>/<case>-<key>/``, which depends on no fold and has
+its name only when it is complete and on disk. The key covers the files' names, sizes and times and
+the settings, so that a changed file is prepared again.
 """
-
-from __future__ import annotations
 
 import json
 import logging
@@ -18,21 +15,12 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from datasets.base import (
-    BadCasesError,
-    Case,
-    DataError,
-    Dataset,
-    DatasetInfo,
-    OnCase,
-    Problem,
-    ignore_progress,
-)
+from datasets.base import BadCasesError, Case, DataError, Dataset, DatasetInfo, Problem
 from datasets.prepared.arrays import write_case
 from datasets.prepared.capacity import check_room, choose_workers, estimate
 from datasets.prepared.case import RECORD, PreparedCase, load_prepared
 from datasets.prepared.keys import NATIVE, Preparation, key_of
-from datasets.volumes.pool import run_jobs
+from datasets.volumes.pool import OnCase, ignore_progress, run_jobs
 
 LOCKS = ".locks"
 
@@ -45,15 +33,14 @@ def prepare(
     cache: Path,
     on_case: OnCase = ignore_progress,
     settings: Preparation = NATIVE,
-    jobs: int | None = None,
+    jobs: int | None = None,  # cases at once, if memory allows; None: one a core
 ) -> list[PreparedCase]:
-    """Return the cases in their prepared form, in the given order; prepare new and changed ones.
+    """Return the cases as prepared, in the given order; prepare new and changed ones.
 
-    At most ``jobs`` cases are prepared at once (None: one a core), as far as memory goes. Several
-    processes may do this in one cache.
+    Several processes may do this in one cache.
 
     Raises: DataError if the disk has too little room, before anything is written; BadCasesError
-    that names all cases whose files are unusable, after the others have been prepared.
+    with all cases whose files are unusable, after the others have been prepared.
     """
     info = dataset.info
     home = cache / info.name
@@ -79,10 +66,7 @@ def prepare(
 def prepare_case(
     info: DatasetInfo, case: Case, settings: Preparation, folder: Path
 ) -> PreparedCase:
-    """Prepare one case into a folder, unless it exists, and return it.
-
-    Raises: DataError if a file cannot be used.
-    """
+    """Return the prepared case in a folder; prepare it first if the folder does not exist."""
     locks = folder.parent / LOCKS
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / f"{folder.name}.lock"):  # the system frees it when its holder dies

@@ -1,11 +1,8 @@
 """Read boxes of an array on disk some slices at a time, so that they stay in the processor's cache.
 
-The rows of a box are apart in the file. They are read together with what is between them: that
-takes less time than the page faults of a mapped file, which come every few rows, and more often for
-a file that was written in small pieces.
+The rows of a box are read together with what is between them in the file, which takes less time
+than the page faults of a mapped file.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,16 +28,13 @@ class ArrayFile:
 
     @classmethod
     def find(cls, path: Path) -> Self:
-        """Read the header."""
         with path.open("rb") as stream:
             np.lib.format.read_magic(stream)
             shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
             return cls(path, shape, dtype, stream.tell())
 
     def iter_slabs(self, box: Box, channel: int = 0) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield some slices of the box at a time: which, and their values (n, h, w).
-
-        The values are valid until the next ones are requested.
+        """Yield slices of the box: which, and their values (n, h, w), valid until the next ones.
 
         Raises: DataError if the file ends early.
         """

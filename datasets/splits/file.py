@@ -1,7 +1,5 @@
 """Files of folds, as nnU-Net's ``splits_final.json``; ``val`` is the part that is held out."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging
@@ -37,10 +35,7 @@ class SplitFile:
 
 
 def find_split_file(asked: str, root: Path) -> SplitFile | None:
-    """Return the file that ``data.splits`` asks for; under ``auto`` that of the root, if it exists.
-
-    Raises: DataError if it does not exist or has another content.
-    """
+    """Return the file that ``data.splits`` asks for; DataError if it is missing or invalid."""
     path = root / SPLITS_FILE if asked == AUTO else Path(asked)
     if asked == RULE or (asked == AUTO and not path.is_file()):
         return None
@@ -67,8 +62,7 @@ def split_by_file(
 ) -> Split:
     """Return a fold of the file; the inner validation part is drawn from its training ids.
 
-    ``cases`` are those that can be used. The file may name other ids if they are ``known``: cases
-    without a label, or left out on request.
+    The file may name ids that are not in ``cases``, if they are ``known``.
 
     Raises: DataError if there is no such fold, an id is not known at all, or too little is left.
     """
@@ -96,10 +90,7 @@ def split_by_file(
 
 
 def write_split_file(path: Path, cases: Sequence[Case], n_folds: int) -> None:
-    """Write the folds of the rule in nnU-Net's form.
-
-    Raises: DataError if there are too few patients or the file exists.
-    """
+    """Write the folds of the rule; raise DataError if patients are too few or the file exists."""
     if path.exists():
         raise DataError(f"splits: {path} is there already (give another --out)")
     folds = []

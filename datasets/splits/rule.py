@@ -5,8 +5,6 @@ gives the same folds as scikit-learn's KFold in nnU-Net v2 where each patient ha
 inner validation part is drawn from the training part, and few-shot subsets of both are nested.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -42,8 +40,7 @@ def split_cases(
     test part, rounded, at least one patient; 0 leaves the validation part empty.
 
     Raises: DataError if there are too few patients; ValueError if a number is out of range.
-    Reference: Isensee et al. 2021, Nature Methods 18:203-211 (the rule: nnU-Net v2,
-    crossval_split).
+    Reference: Isensee et al. 2021, Nature Methods 18:203-211 (nnU-Net v2, crossval_split).
     """
     if n_folds < 2:
         raise ValueError(f"splits: n_folds must be >= 2, got {n_folds}")
@@ -66,10 +63,7 @@ def split_cases(
 def split_rest(
     rest: Sequence[Case], test: Sequence[Case], fold: int, val_frac: float, seed: int = SEED
 ) -> Split:
-    """Return a fold with this test part; divide the rest, by patient, into training and validation.
-
-    Raises: DataError if there are too few patients.
-    """
+    """Divide the rest, by patient, into training and validation; DataError for too few patients."""
     patients = patients_of(rest)
     if val_frac > 0 and len(patients) < 2:
         rule = f"fold {fold} must leave 2 patients to train and to select on"
@@ -81,8 +75,8 @@ def split_rest(
 def draw_shots(split: Split, shots: int, fold: int, seed: int = SEED) -> Split:
     """Return the split with ``shots`` training and at most as many validation cases; 0 keeps all.
 
-    A smaller number draws a subset of what a larger one draws, for every seed of a run. Validation
-    cases carry labels as well, so that few shots with many of them would be few in name only.
+    A smaller number draws a subset of what a larger one draws. Validation cases are as few, since
+    they carry labels as well.
 
     Raises: DataError if the training part has fewer cases.
     """
@@ -117,12 +111,8 @@ def _pick(names: Sequence[str], indices: np.ndarray) -> set[str]:
 
 def _divide(cases: Sequence[Case], patients: Collection[str]) -> tuple[list[Case], list[Case]]:
     """Return the cases of some patients, and all others."""
-    inside: list[Case] = []
-    outside: list[Case] = []
-    for case in cases:
-        part = inside if case.patient in patients else outside
-        part.append(case)
-    return inside, outside
+    inside = [case for case in cases if case.patient in patients]
+    return inside, [case for case in cases if case.patient not in patients]
 
 
 def _ids_of(cases: Sequence[Case]) -> tuple[str, ...]:

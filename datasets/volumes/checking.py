@@ -1,7 +1,5 @@
 """Read every byte of a root and list the faults; a volume is never in memory as a whole."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,18 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.base import (
-    Case,
-    DataError,
-    Dataset,
-    DatasetInfo,
-    Discovery,
-    OnCase,
-    Problem,
-    ignore_progress,
-)
+from datasets.base import Case, DataError, Dataset, DatasetInfo, Discovery, Problem
 from datasets.volumes.geometry import Geometry, align_images
-from datasets.volumes.pool import run_jobs
+from datasets.volumes.pool import OnCase, ignore_progress, run_jobs
 from datasets.volumes.reading import geometry_of, open_image, open_label
 from datasets.volumes.values import UNKNOWN_CLASS, UnknownValues, ValueRange, classify
 
@@ -46,10 +35,7 @@ class Findings:
 
 
 def check_dataset(dataset: Dataset, jobs: int = 0, on_case: OnCase = ignore_progress) -> Findings:
-    """Read all files of all cases in ``jobs`` processes; 0: one a core, 1: only this one.
-
-    Raises: DataError if the root is no folder, holds no case, or mixes releases.
-    """
+    """Read all files in ``jobs`` processes (0: one a core); may raise as `Dataset.discover`."""
     found = dataset.discovery
     problems = list(found.problems)
     if found.cases and len(found.unlabelled) == len(found.cases):
@@ -70,10 +56,7 @@ def check_dataset(dataset: Dataset, jobs: int = 0, on_case: OnCase = ignore_prog
 
 
 def check_case(case: Case, info: DatasetInfo, orientation: str = "") -> list[Problem]:
-    """Return what is wrong with the files of a case; voxels are read once, in blocks.
-
-    ``orientation`` are the axis codes of the release, empty if it has several.
-    """
+    """Return what is wrong with a case; ``orientation`` as in `Release`."""
     problems: list[Problem] = []
 
     def attempt(step: Callable[[], list[str]]) -> None:

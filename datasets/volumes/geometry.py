@@ -1,7 +1,5 @@
 """How the voxels of a file are placed in space, and whether the files of a case share one grid."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -44,23 +42,18 @@ class Geometry:
         return nib.apply_orientation(array, self.orientation).transpose(2, 1, 0)
 
     def to_stored(self, array: np.ndarray) -> np.ndarray:
-        """Undo `to_canonical`."""
         ras = nib.io_orientation(np.eye(4))
         back = nib.orientations.ornt_transform(ras, self.orientation)
         return nib.apply_orientation(array.transpose(2, 1, 0), back)
 
 
 def read_geometry(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> Geometry:
-    """Return how an array of three axes is placed in space; ``path`` is for the error.
-
-    Raises: DataError if the affine has no inverse.
-    """
+    """Return how an array of three axes is placed; raise DataError if the affine has no inverse."""
     lengths = voxel_sizes(affine)
     if not (np.isfinite(affine).all() and (lengths > 0).all()):
         rule = "the affine must be finite with positive voxel sizes"
-        raise DataError(
-            f"{path}: {rule}, got sizes {lengths.tolist()} mm (export the volume again)"
-        )
+        found = f"got sizes {lengths.tolist()} mm"
+        raise DataError(f"{path}: {rule}, {found} (export the volume again)")
     orientation = nib.io_orientation(affine)
     if np.isnan(orientation).any():
         rule = f"the affine maps two axes onto one, got {affine.tolist()}"
@@ -76,8 +69,8 @@ def align_images(
 ) -> tuple[dict[Path, Geometry], list[str]]:
     """Return on which grid each image is to be read, and warnings.
 
-    An image that is the first one's grid stored in another order is turned by its own affine; one
-    that differs only in position or direction is read as if it had the first one's affine.
+    An image stored in another order is turned by its own affine; one that differs only in position
+    or direction gets the first one's.
 
     Raises: DataError naming the file if shape, spacing or orientation differs from the first.
     """
@@ -106,9 +99,8 @@ def align_images(
 def align_label(case: Case, path: Path, label: Geometry, image: Geometry) -> tuple[Geometry, str]:
     """Return on which grid a label is to be read, and a warning if its header is wrong.
 
-    A label whose affine says that it is the image's grid in another order is turned by that affine.
-    Otherwise, if the stored shapes agree, it is read on the image's grid and its own header is
-    ignored, which labels of LiTS need.
+    A label on the image's grid, stored in another order, is turned by its own affine. Otherwise
+    the image's affine is used, which labels of LiTS need.
 
     Raises: DataError naming case and file if shape or spacing differs.
     """

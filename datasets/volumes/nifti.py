@@ -4,8 +4,6 @@ A gzip file is read to its end, so that its checksum is compared; nibabel stops 
 Values become float32 block by block, so that a float64 copy of a large volume never exists.
 """
 
-from __future__ import annotations
-
 import gzip
 import zlib
 from collections.abc import Iterator
@@ -47,7 +45,7 @@ class VolumeFile:
 
         Integers are yielded as stored; all other values, and scaled ones, as float32.
 
-        Raises: DataError if the file ends early or is damaged, at any place.
+        Raises: DataError if the file ends early or is damaged anywhere.
         """
         missing = int(np.prod(self.shape)) * self.dtype.itemsize
         step = BLOCK_BYTES // self.dtype.itemsize * self.dtype.itemsize
@@ -77,10 +75,9 @@ class VolumeFile:
 
 
 def open_volume(path: Path, case: str) -> VolumeFile:
-    """Read the header of a volume of a case.
+    """Read the header of a volume.
 
-    Raises: DataError naming the file if it is no NIfTI volume of real numbers with at least three
-    axes.
+    Raises: DataError naming the file if it is no NIfTI of real numbers with three or four axes.
     """
     where = f"{path}: file of case {case}"
     with _reading(path, case):

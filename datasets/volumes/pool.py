@@ -1,7 +1,5 @@
 """Processes for work case by case; they end with their parent, even if it is killed."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal
@@ -14,8 +12,13 @@ from typing import TypeVar
 
 from datasets.base import DataError
 
+OnCase = Callable[[int, int], None]  # called as on_case(done, total) after each case
 JobT = TypeVar("JobT")
 ResultT = TypeVar("ResultT")
+
+
+def ignore_progress(done: int, total: int) -> None:
+    """Do nothing."""
 
 
 def run_jobs(

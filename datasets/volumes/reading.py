@@ -1,11 +1,8 @@
-"""From NIfTI files to arrays (D, H, W) in one orientation.
+"""From NIfTI files to arrays (D, H, W) in one orientation, on the grid of the first image.
 
 D runs over axial slices from feet to head, H from back to front, W from left to right (RAS,
-transposed). The affine of the image gives orientation and spacing; all other files of the case must
-have its grid.
+transposed).
 """
-
-from __future__ import annotations
 
 import logging
 from pathlib import Path
@@ -23,8 +20,7 @@ log = logging.getLogger(__name__)
 def read_image(case: Case) -> tuple[np.ndarray, Geometry]:
     """Return all channels of a case, float32 (C, D, H, W), and the geometry of the first.
 
-    Raises: DataError naming the file if one cannot be read, holds NaN or inf, or has another grid
-    than the first.
+    Raises: DataError naming a file that is unreadable, holds NaN or inf, or has another grid.
     """
     files = {path: open_image(case, path) for path in dict.fromkeys(case.images.values())}
     own_grids = {path: geometry_of(volume) for path, volume in files.items()}
@@ -45,8 +41,7 @@ def read_image(case: Case) -> tuple[np.ndarray, Geometry]:
 def read_label(case: Case, info: DatasetInfo, geometry: Geometry) -> np.ndarray:
     """Return the class map of a case, uint8 (D, H, W), on the image's grid.
 
-    Raises: DataError naming case and file if it has another grid, or a value is none of
-    ``info.label_values``.
+    Raises: DataError naming case and file if the grid differs or a value has no class.
     """
     volume, grid, warning = open_label(case, geometry)
     if warning:
@@ -61,10 +56,7 @@ def read_label(case: Case, info: DatasetInfo, geometry: Geometry) -> np.ndarray:
 
 
 def open_image(case: Case, path: Path) -> VolumeFile:
-    """Read the header of an image.
-
-    Raises: DataError if the file cannot be read, or has other axes than a case of this data set.
-    """
+    """Read the header of an image; raise DataError if it is unreadable or has the wrong axes."""
     volume = open_volume(path, case.id)
     n_channels = len(case.stack)
     if n_channels == 0:
@@ -76,9 +68,7 @@ def open_image(case: Case, path: Path) -> VolumeFile:
 
 
 def open_label(case: Case, geometry: Geometry | None) -> tuple[VolumeFile, Geometry, str]:
-    """Read the header of a label; return the file, the grid to read it on, and a warning or "".
-
-    Without the geometry of an image the grid is that of the label's own header.
+    """Return the file, the grid to read it on (its own without ``geometry``), and a warning or "".
 
     Raises: DataError as `open_volume` and `align_label`.
     """
@@ -92,10 +82,7 @@ def open_label(case: Case, geometry: Geometry | None) -> tuple[VolumeFile, Geome
 
 
 def geometry_of(volume: VolumeFile) -> Geometry:
-    """Return how the voxels of a volume are placed in space.
-
-    Raises: DataError if its affine has no inverse.
-    """
+    """Return how the voxels of a volume are placed; may raise as `read_geometry`."""
     return read_geometry(volume.path, volume.shape[:3], volume.affine)
 
 

@@ -1,7 +1,5 @@
 """Check voxels: labels hold the values of the release, images hold finite numbers."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,9 +42,8 @@ class UnknownValues:
         allowed = ", ".join(map(str, sorted(info.label_values)))
         values = f"these are the values of {info.title}"
         hint = f"{values}; is it another release, or was the label interpolated?"
-        raise DataError(
-            f"{path}: label of case {case_id} may hold {allowed}, found {found} ({hint})"
-        )
+        rule = f"label of case {case_id} may hold {allowed}, found {found}"
+        raise DataError(f"{path}: {rule} ({hint})")
 
 
 @dataclass
@@ -59,7 +56,6 @@ class ValueRange:
     n_added: int = 0
 
     def add(self, block: np.ndarray) -> None:
-        """Add the values of a block."""
         self.n_added += block.size
         if block.dtype.kind == "f":
             finite = block[np.isfinite(block)]
