@@ -1,7 +1,5 @@
 """One file a format: LaTeX, Markdown, CSV, terminal, macros."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from reports.formats.latex import format_latex

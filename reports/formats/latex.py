@@ -1,10 +1,4 @@
-"""Tables in LaTeX for a paper: booktabs, and siunitx for the alignment.
-
-A table is a ``table*`` environment, which in one-column classes is an ordinary table; it shrinks to
-the width of the text only if it is too wide.
-"""
-
-from __future__ import annotations
+"""Tables in LaTeX: ``table*`` with booktabs and siunitx, shrunk to the text where it is wider."""
 
 from collections.abc import Iterable, Iterator
 
@@ -146,10 +140,7 @@ def _cell(column: Column, cell: Cell) -> str:
 
 
 def _underlined(cell: Cell, widths: _Widths, mark: str) -> str:
-    """Return the second best value, padded on the right to the width of the column.
-
-    siunitx knows no underline, so that it does not read this cell.
-    """
+    """Return the second best value padded here, as siunitx cannot underline."""
     number, spread = cell.parts
     text = rf"\underline{{{number}}}"
     if spread:
@@ -163,7 +154,6 @@ def _underlined(cell: Cell, widths: _Widths, mark: str) -> str:
 
 
 def _phantom(text: str) -> str:
-    """Return the room of the text without its ink."""
     return rf"\phantom{{{text}}}" if text else ""
 
 

@@ -1,7 +1,5 @@
 """Numbers for running text: a LaTeX command per cell, so that no number is typed by hand."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 
@@ -12,9 +10,7 @@ NAMES = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight",
 
 
 def format_macros(tables: Sequence[Table]) -> str:
-    r"""Return a ``\newcommand`` line per number, such as ``\benchTinyVitNoneBratsLoraDiceMean``.
-
-    The command of the spread ends with ``Sd``.
+    r"""Return ``\newcommand`` lines: ``\benchTinyVitNoneBratsLoraDiceMean``, its spread ``...Sd``.
 
     Raises: ValueError if two cells have one name.
     """

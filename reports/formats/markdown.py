@@ -1,7 +1,5 @@
 """Tables in Markdown, for a README or a pull request."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 

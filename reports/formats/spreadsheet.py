@@ -1,7 +1,5 @@
 """Tables as comma-separated values: unrounded, for other programs."""
 
-from __future__ import annotations
-
 import csv
 from io import StringIO
 from math import isnan
@@ -10,10 +8,7 @@ from reports.tables.table import MISSING, Cell, Column, Table
 
 
 def format_csv(table: Table) -> str:
-    """Return a line per method; numbers have twelve digits.
-
-    Spread and tie have columns of their own where a cell has one.
-    """
+    """Return a line per method; spread and tie have columns of their own where a cell has one."""
     columns: list[list[str]] = []
     for column in table.columns:
         columns += _split_column(column)
@@ -23,7 +18,6 @@ def format_csv(table: Table) -> str:
 
 
 def _split_column(column: Column) -> list[list[str]]:
-    """Return the columns of values, spreads and ties, each below its name."""
     values = [column.key]
     spreads = [f"{column.key}_sd"]
     ties = [f"{column.key}_tied"]

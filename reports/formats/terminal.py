@@ -1,8 +1,7 @@
 """Tables for the terminal."""
 
-from __future__ import annotations
-
 from rich.box import SIMPLE_HEAD
+from rich.console import JustifyMethod
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -12,26 +11,14 @@ STYLES = {0: "", BEST: "bold", SECOND: "underline"}
 
 
 def build_terminal_table(table: Table) -> RichTable:
-    """Return a Rich table: best values bold, second underlined; the caption and the notes below.
-
-    It is set tightly, so that three regions fit into 80 columns; in a narrower terminal cells wrap.
-    """
-    shown = RichTable(
-        title=table.title,
-        title_justify="left",
-        caption=Text("\n".join([" ".join(table.caption), *table.notes])),
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        padding=0,
-    )
+    """Return a tight Rich table: three regions fit into 80 columns; in fewer, cells wrap."""
+    caption = Text("\n".join([" ".join(table.caption), *table.notes]))
+    shown = RichTable(title=table.title, caption=caption, box=SIMPLE_HEAD, padding=0)
+    shown.title_justify = shown.caption_justify = "left"
+    shown.show_edge = False
     for column in table.columns:
-        shown.add_column(
-            _head(column),
-            justify="left" if column.words else "right",
-            vertical="bottom",
-            overflow="fold",
-        )
+        side: JustifyMethod = "left" if column.words else "right"
+        shown.add_column(_head(column), justify=side, vertical="bottom", overflow="fold")
     for section, cells in table.iter_rows():
         if section:
             shown.add_row(Text(section, style="italic"))

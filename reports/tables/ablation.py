@@ -1,7 +1,5 @@
 """The ablation table: several settings of one method."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,10 +12,7 @@ from reports.tables.wording import describe_scores, describe_verdict
 
 
 def ablation_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
-    """Return one table per setting and method that was run with several settings.
-
-    Raises: ValueError if there is no such method.
-    """
+    """Return one table per setting and method with several settings; ValueError if none has."""
     found = []
     for comparison in comparisons:
         by_method: dict[str, dict[str, RunResult]] = {}
@@ -34,38 +29,28 @@ def ablation_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
     return found
 
 
-def _ablation_table(
-    comparison: MethodComparison, name: str, variants: Sequence[RunResult]
-) -> Table:
-    rows = MethodRows([comparison], [(run.label, "") for run in variants])
+def _ablation_table(comparison: MethodComparison, name: str, runs: Sequence[RunResult]) -> Table:
+    rows = MethodRows([comparison], [(run.label, "") for run in runs])
+    columns = [rows.name_column(), *_swept_columns(runs)]
+    columns += [rows.cost_column("tuned_m"), rows.cost_column("tuned_pct")]
+    columns += rows.score_columns(comparison)
     last = describe_verdict([comparison])
-    if len(comparison.rows) > len(variants):
+    if len(comparison.rows) > len(runs):
         last.append("Places and ties are among all methods of this setting, not only those shown.")
-    draft = Draft(
-        kind="ablation",
-        slug=make_slug("ablation", name, *name_setting(comparison.setting)),
-        title=f"ablation · {name}",
-        subject=f"Settings of {name}",
-        columns=[
-            rows.name_column(),
-            *_swept_columns(variants),
-            rows.cost_column("tuned_m"),
-            rows.cost_column("tuned_pct"),
-            *rows.score_columns(comparison),
-        ],
-        sentences=[describe_scores([comparison])],
-        last=last,
-    )
+    slug = make_slug("ablation", name, *name_setting(comparison.setting))
+    title = f"ablation · {name}"
+    sentences = [describe_scores([comparison])]
+    draft = Draft("ablation", slug, title, f"Settings of {name}", columns, sentences, last)
     table = assemble(draft, [comparison])
-    starts = tuple(f"{run.label} on " for run in variants)
+    starts = tuple(f"{run.label} on " for run in runs)
     return replace(table, notes=tuple(note for note in table.notes if note.startswith(starts)))
 
 
-def _swept_columns(variants: Sequence[RunResult]) -> list[Column]:
+def _swept_columns(runs: Sequence[RunResult]) -> list[Column]:
     """Return a column of words for each method setting that has several values."""
     columns = []
-    for key in dict.fromkeys(key for run in variants for key in run.settings):
-        values = [str(run.settings.get(key, MISSING)) for run in variants]
+    for key in dict.fromkeys(key for run in runs for key in run.settings):
+        values = [str(run.settings.get(key, MISSING)) for run in runs]
         if len(set(values)) > 1:
             columns.append(fill_column(Head(key, (key,)), values))
     return columns

@@ -1,7 +1,5 @@
 """From what is special to a kind of table to the table: names, caption, notes, run ids."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -33,23 +31,14 @@ def assemble(draft: Draft, comparisons: Sequence[MethodComparison]) -> Table:
         comments += list_runs(comparison.results)
     datasets = join_values(comparisons, "setting.dataset")
     backbone = comparisons[0].setting.backbone
-    table = Table(
-        kind=draft.kind,
-        slug=draft.slug,
-        title=" · ".join(filter(None, (draft.title, datasets, backbone))),
-        columns=align_heads(draft.columns),
-        caption=(
-            *describe_setting(comparisons, draft.subject),
-            *draft.sentences,
-            describe_protocol(comparisons),
-            *draft.last,
-        ),
-        notes=tuple(notes),
-        comments=tuple(comments),
-    )
+    title = " · ".join(filter(None, (draft.title, datasets, backbone)))
+    columns = align_heads(draft.columns)
+    caption = [*describe_setting(comparisons, draft.subject), *draft.sentences]
+    caption += [describe_protocol(comparisons), *draft.last]
+    texts = (tuple(caption), tuple(notes), tuple(comments))
+    table = Table(draft.kind, draft.slug, title, columns, *texts)
     if table.has_places:
-        legend = "Best in bold, second underlined."
-        table = replace(table, caption=(*table.caption, legend))
+        table = replace(table, caption=(*caption, "Best in bold, second underlined."))
     return table
 
 

@@ -1,7 +1,5 @@
 """The kinds of tables, and the tables that a request asks for."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -49,10 +47,7 @@ class ReportRequest:
 def build_tables(
     results: Sequence[RunResult], request: ReportRequest, *, per_dataset: bool
 ) -> list[Table]:
-    """Return the tables of the request's kind; ``all`` means every kind that has something to show.
-
-    ``per_dataset`` gives each data set a main table of its own, as a terminal is narrow.
-    """
+    """Return the tables of a request; ``per_dataset`` gives each data set its own main table."""
     return build_tables_of(summarise(results, request), request, per_dataset=per_dataset)[0]
 
 

@@ -1,7 +1,5 @@
 """Tables of paired differences: methods against a reference, tuned against default settings."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -43,12 +41,9 @@ METHOD_OF_GAP = (
 
 
 def comparison_tables(comparisons: Sequence[MethodComparison], reference: str = "") -> list[Table]:
-    """Return one table per setting: every finished method against a reference.
+    """Return one table per setting: each finished method against a reference, or the first one.
 
-    The reference is the first method by default.
-
-    Raises: ValueError if a setting has one method, lacks the reference, has too few cases, or mixes
-    protocols.
+    Raises: ValueError if a setting has one method, no reference, too few cases or mixed protocols.
     """
     return [_comparison_table(comparison, reference) for comparison in comparisons]
 
@@ -75,14 +70,10 @@ def _comparison_table(comparison: MethodComparison, reference: str) -> Table:
     sentences = [METHOD_OF_TEST]
     if left_out:
         sentences.append(f"Not all runs done, so not compared: {', '.join(left_out)}.")
-    draft = Draft(
-        kind="comparison",
-        slug=make_slug("comparison", *name_setting(comparison.setting)[:3]),
-        title=f"difference to {first}",
-        subject=f"Difference of mean Dice to {first}",
-        columns=fill_columns(COMPARISON_HEADS, rows),
-        sentences=sentences,
-    )
+    slug = make_slug("comparison", *name_setting(comparison.setting)[:3])
+    subject = f"Difference of mean Dice to {first}"
+    columns = fill_columns(COMPARISON_HEADS, rows)
+    draft = Draft("comparison", slug, f"difference to {first}", subject, columns, sentences)
     return replace(assemble(draft, [comparison]), notes=())
 
 
@@ -97,10 +88,7 @@ def interval_cell(interval: Interval) -> Cell:
 
 
 def gap_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
-    """Return one table per setting: default settings beside those that a tuning study chose.
-
-    A run counts as tuned if it names its study; of several tuned settings of a method each has a
-    row.
+    """Return one table per setting: defaults beside each setting of runs that name a study.
 
     Raises: ValueError if no method has both.
     """
@@ -112,39 +100,26 @@ def gap_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
         if tuned and not comparison.mixed:
             found.append(_gap_table(comparison, list(tuned.values())))
     if not found:
-        raise ValueError(
-            "report: the tuning gap must have a method with default and with tuned settings, "
-            "got none"
-        )
+        wanted = "a method with default and with tuned settings"
+        raise ValueError(f"report: the tuning gap must have {wanted}, got none")
     return found
 
 
 def _gap_table(comparison: MethodComparison, tuned: Sequence[RunResult]) -> Table:
-    # runs of both kinds may carry one label where the study has chosen the defaults: keep them
-    # apart
+    # both kinds of runs carry one label where the study has chosen the defaults: keep them apart
     default_scores = score_matrix([run for run in comparison.results if not run.study])
     tuned_scores = score_matrix([run for run in comparison.results if run.study])
-    rows = []
+    rows: list[dict[str, Any]] = []
     for run in tuned:
         before = default_scores[run.method]
         after = tuned_scores[run.label]
         gap = bootstrap_mean((after - before).dropna().to_numpy(float))
-        rows.append(
-            {
-                "method": run.method,
-                "settings": run.label.partition("[")[2].rstrip("]") or "the defaults",
-                "default": 100 * before.mean(),
-                "tuned": 100 * after.mean(),
-                "difference": interval_cell(gap),
-                "study": run.study,
-            }
-        )
-    draft = Draft(
-        kind="gap",
-        slug=make_slug("gap", *name_setting(comparison.setting)[:3]),
-        title="tuning gap",
-        subject="Default against tuned settings of PET methods",
-        columns=fill_columns(GAP_HEADS, rows),
-        sentences=[METHOD_OF_GAP],
-    )
+        settings = run.label.partition("[")[2].rstrip("]") or "the defaults"
+        row: dict[str, Any] = {"method": run.method, "settings": settings, "study": run.study}
+        row |= {"default": 100 * before.mean(), "tuned": 100 * after.mean()}
+        rows.append(row | {"difference": interval_cell(gap)})
+    slug = make_slug("gap", *name_setting(comparison.setting)[:3])
+    subject = "Default against tuned settings of PET methods"
+    columns = fill_columns(GAP_HEADS, rows)
+    draft = Draft("gap", slug, "tuning gap", subject, columns, [METHOD_OF_GAP])
     return replace(assemble(draft, [comparison]), notes=())

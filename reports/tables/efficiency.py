@@ -1,7 +1,5 @@
 """The efficiency table: what each method costs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from reports.analysis.comparison import MethodComparison
@@ -13,25 +11,18 @@ from reports.tables.layout import MethodRows
 from reports.tables.table import Table, make_slug
 from reports.tables.wording import TUNED, describe_verdict
 
+GFLOP = "GFLOP: for one patch, two per multiply-accumulate; training: forward and backward."
+TIMES = "Times on {devices}: a training step, a held-out volume, the whole training."
 EXPLANATIONS = (  # which columns they explain, and how
-    (
-        {"forward_gflop"},
-        "GFLOP: for one patch, two per multiply-accumulate; training: forward and backward.",
-    ),
+    ({"forward_gflop"}, GFLOP),
     ({"peak_mib"}, "Peak memory: of the device's allocator, on a CPU of the process."),
-    (
-        {"step_ms", "inference_s", "fit_s"},
-        "Times on {devices}: a training step, a held-out volume, the whole training.",
-    ),
+    ({"step_ms", "inference_s", "fit_s"}, TIMES),
     ({"delta_mib"}, "Delta: the file of what was trained."),
 )
 
 
 def efficiency_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
-    """Return one table per setting; a cost that no run has measured has no column.
-
-    Raises: ValueError if no run has a cost.
-    """
+    """Return one table per setting of the costs measured; ValueError if no run has a cost."""
     found = []
     for comparison in comparisons:
         rows = MethodRows.of([comparison])
@@ -48,15 +39,10 @@ def efficiency_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
         if absent:
             sentences.append(f"Not measured by these runs: {', '.join(absent)}.")
         dice = rows.score_column(comparison, f"dice/{MEAN}")
-        draft = Draft(
-            kind="efficiency",
-            slug=make_slug("efficiency", *name_setting(comparison.setting)),
-            title="efficiency",
-            subject="Cost of PET methods",
-            columns=[rows.name_column(), *measured, dice],
-            sentences=sentences,
-            last=describe_verdict([comparison]),
-        )
+        columns = [rows.name_column(), *measured, dice]
+        slug = make_slug("efficiency", *name_setting(comparison.setting))
+        names = ("efficiency", slug, "efficiency", "Cost of PET methods")
+        draft = Draft(*names, columns, sentences, describe_verdict([comparison]))
         found.append(assemble(draft, [comparison]))
     if not found:
         raise ValueError("report: the efficiency table must have a run that is done, got none")

@@ -1,7 +1,5 @@
 """The rows of tables over methods, and the columns of scores, costs and notes over them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import nan
@@ -34,8 +32,7 @@ class MethodRows:
     keys: Sequence[RowKey]
 
     @staticmethod
-    def of(comparisons: Sequence[MethodComparison]) -> MethodRows:
-        """Return a row for every method of the comparisons."""
+    def of(comparisons: Sequence[MethodComparison]) -> "MethodRows":
         keys: dict[RowKey, int] = {}
         for comparison in comparisons:
             keys |= number_rows(comparison)
@@ -49,7 +46,6 @@ class MethodRows:
         return fill_column(Head("method", ("Method",)), names)
 
     def score_columns(self, comparison: MethodComparison, levels: int = 2) -> list[Column]:
-        """Return the columns of all metrics that tables show."""
         shown = list_shown(comparison.regions)
         return [self.score_column(comparison, key, levels) for key in shown]
 
@@ -70,11 +66,8 @@ class MethodRows:
         heads = (name, "", metric.heading)
         if metric.columns == "regions":
             heads = (name, metric.heading, region)
-        return Column(
-            f"{comparison.setting.dataset}:{key}",
-            heads[-levels:],
-            rank_cells(cells, ranked, metric.digits, largest_first=metric.largest_first),
-        )
+        places = rank_cells(cells, ranked, metric.digits, largest_first=metric.largest_first)
+        return Column(f"{comparison.setting.dataset}:{key}", heads[-levels:], places)
 
     def cost_column(self, cost: str) -> Column:
         """Return a column of costs, averaged over the settings that have the method."""

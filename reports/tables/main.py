@@ -1,24 +1,13 @@
-"""The main table, in the shape of the papers.
-
-Methods are in rows; each data set has Dice per region, mean and HD95.
-"""
-
-from __future__ import annotations
+"""The main table, as in papers: methods in rows, Dice per region, mean and HD95 by data set."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from reports.analysis.comparison import MethodComparison
+from reports.tables import wording
 from reports.tables.assemble import Draft, assemble, group_comparisons, name_setting
 from reports.tables.layout import MethodRows
 from reports.tables.table import Table, make_slug
-from reports.tables.wording import (
-    TUNED,
-    describe_metrics,
-    describe_scores,
-    describe_verdict,
-    list_values,
-)
 
 
 def main_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
@@ -36,13 +25,10 @@ def main_table(comparisons: Sequence[MethodComparison]) -> Table:
         columns.append(rows.cost_column("fit_s"))
     columns += rows.note_columns()
     context = name_setting(comparisons[0].setting)[1:]
-    draft = Draft(
-        kind="main",
-        slug=make_slug("main", *list_values(comparisons, "setting.dataset"), *context),
-        title="",
-        subject="PET methods",
-        columns=[column for column in columns if not column.is_missing],
-        sentences=[describe_scores(comparisons), *describe_metrics(comparisons), TUNED],
-        last=describe_verdict(comparisons),
-    )
+    columns = [column for column in columns if not column.is_missing]
+    slug = make_slug("main", *wording.list_values(comparisons, "setting.dataset"), *context)
+    sentences = [wording.describe_scores(comparisons), *wording.describe_metrics(comparisons)]
+    sentences.append(wording.TUNED)
+    last = wording.describe_verdict(comparisons)
+    draft = Draft("main", slug, "", "PET methods", columns, sentences, last)
     return replace(assemble(draft, comparisons), context=make_slug(*context))

@@ -1,7 +1,5 @@
 """Tables over one field of the setting: several weights, several numbers of training cases."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
@@ -17,18 +15,15 @@ from reports.tables.wording import describe_scores, describe_verdict
 def sweep_tables(
     kind: str, field: str, head: str, comparisons: Sequence[MethodComparison]
 ) -> list[Table]:
-    """Return tables with a column per value of one field of the setting, all else equal.
-
-    ``field`` is "weights" or "shots", ``head`` what its values are called.
+    """Return tables with a column per value of ``field``, "weights" or "shots", all else equal.
 
     Raises: ValueError if there are no two values.
     """
     groups = group_comparisons(comparisons, field)
     found = [_sweep_table(kind, field, head, group) for group in groups if len(group) > 1]
     if not found:
-        raise ValueError(
-            f"report: the {kind} table must have runs with several {head}, all else equal, got none"
-        )
+        wanted = f"runs with several {head}, all else equal"
+        raise ValueError(f"report: the {kind} table must have {wanted}, got none")
     return found
 
 
@@ -48,13 +43,7 @@ def _sweep_table(kind: str, field: str, head: str, group: Sequence[MethodCompari
     shared = replace(group[0].setting, shots=None)
     if field == "weights":
         shared = replace(shared, weights="")
-    draft = Draft(
-        kind=kind,
-        slug=make_slug(kind, *name_setting(shared)),
-        title=kind,
-        subject=f"PET methods by {head}",
-        columns=columns,
-        sentences=sentences,
-        last=describe_verdict(group),
-    )
+    slug = make_slug(kind, *name_setting(shared))
+    last = describe_verdict(group)
+    draft = Draft(kind, slug, kind, f"PET methods by {head}", columns, sentences, last)
     return assemble(draft, group)

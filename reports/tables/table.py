@@ -1,7 +1,6 @@
 """A table as every format prints it, so that no two formats round or rank differently."""
 
-from __future__ import annotations
-
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -29,7 +28,6 @@ class Cell:
 
     @property
     def parts(self) -> tuple[str, str]:
-        """Return what is printed before and after ±; the second is empty without a spread."""
         number, _, spread = self.text.partition(" ± ")
         return number, spread
 
@@ -111,10 +109,7 @@ def align_heads(columns: Sequence[Column]) -> tuple[Column, ...]:
 
 
 def span_heads(columns: Sequence[Column]) -> Iterator[list[tuple[str, int]]]:
-    """Yield the rows of headings above the lowest as (name, number of columns it spans).
-
-    A row without any name is left out.
-    """
+    """Yield each named row of headings above the lowest: names and how many columns they span."""
     for level in range(1, len(columns[0].heads)):
         spans = []
         for heads, members in groupby(columns, key=lambda column: column.heads[:level]):
@@ -124,10 +119,7 @@ def span_heads(columns: Sequence[Column]) -> Iterator[list[tuple[str, int]]]:
 
 
 def number_cell(value: float, digits: int, spread: float = nan) -> Cell:
-    """Return a number rounded to ``digits`` decimals; nan is `MISSING`.
-
-    A positive number is never rounded to zero.
-    """
+    """Return a number rounded to ``digits`` decimals, a positive one never to 0; nan: `MISSING`."""
     if isnan(value):
         return Cell(MISSING)
     least = 10.0**-digits
@@ -142,10 +134,7 @@ def number_cell(value: float, digits: int, spread: float = nan) -> Cell:
 def rank_cells(
     cells: Sequence[Cell], ranked: Sequence[bool], digits: int, *, largest_first: bool
 ) -> tuple[Cell, ...]:
-    """Return the cells with the places of those that are ranked; the best has no mark of a tie.
-
-    Numbers that are equal when rounded to ``digits`` decimals have equal places.
-    """
+    """Return cells with places of ranked ones, equal if rounded equally; the best has no tie mark."""
     eligible = set()
     for cell, counts in zip(cells, ranked, strict=True):
         if counts and not isnan(cell.value):
@@ -163,8 +152,5 @@ def rank_cells(
 
 def make_slug(*parts: str) -> str:
     """Return a name that is safe in file names and labels."""
-    safe = []
-    for part in filter(None, parts):
-        letters = [letter if letter.isalnum() else "-" for letter in part]
-        safe.append("".join(letters).strip("-"))
+    safe = [re.sub(r"[\W_]", "-", part).strip("-") for part in filter(None, parts)]
     return "-".join(safe)

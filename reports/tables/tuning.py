@@ -1,7 +1,5 @@
 """The tables of tuning: what each method gained, what that cost, and which values it chose."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,10 +30,7 @@ FRONT_HEADS = (
 
 
 def tuning_tables(studies: Sequence[StudyRecord]) -> list[Table]:
-    """Return a table per setting and budget of the studies, and their Pareto fronts.
-
-    There is a front where the number of parameters was an objective.
-    """
+    """Return a table per setting and budget, and a Pareto front if parameters were an objective."""
     settings: dict[str, list[StudyRecord]] = {}
     for study in studies:
         budget = sorted(study.tune.items())
@@ -50,26 +45,15 @@ def tuning_tables(studies: Sequence[StudyRecord]) -> list[Table]:
 
 
 def tuning_table(studies: Sequence[StudyRecord]) -> Table:
-    """Return one row for each study, in the given order.
-
-    Dice is that of the inner validation cases, on which the values were chosen: it is an optimistic
-    number, and the held-out Dice of the final runs is the one to quote.
-    """
+    """Return a row per study; inner Dice is optimistic: quote held-out Dice of the final runs."""
     rows = []
     notes = []
     for study, name in zip(studies, _name_rows(studies), strict=True):
         default, best = _dice_pct(study.default), _dice_pct(study.best)
-        rows.append(
-            {
-                "method": name,
-                "default_pct": default,
-                "tuned_pct": best,
-                "gap_pct": best - default,
-                "trials": _count_trials(study),
-                "fit_h": study.fit_s / 3600,
-                "values": _describe_values(study, study.best),
-            }
-        )
+        row: dict[str, Any] = {"method": name, "fit_h": study.fit_s / 3600}
+        row |= {"default_pct": default, "tuned_pct": best, "gap_pct": best - default}
+        row |= {"trials": _count_trials(study), "values": _describe_values(study, study.best)}
+        rows.append(row)
         for trial in study.trials:
             if trial.status in BAD:
                 ending = f"{trial.status}: {trial.reason}"
@@ -81,38 +65,26 @@ def tuning_table(studies: Sequence[StudyRecord]) -> Table:
 
 def front_table(studies: Sequence[StudyRecord]) -> Table:
     """Return the trials on each study's Pareto front, from the fewest tuned parameters on."""
-    rows: list[dict[str, Any]] = []
+    rows = []
     for study, name in zip(studies, _name_rows(studies), strict=True):
         for trial in study.front:
-            rows.append(
-                {
-                    "method": name,
-                    "trial": trial.number + 1,
-                    "dice_pct": _dice_pct(trial),
-                    "tuned_m": trial.params_tuned / 1e6,
-                    "values": _describe_values(study, trial),
-                }
-            )
+            row: dict[str, Any] = {"method": name, "trial": trial.number + 1}
+            row |= {"dice_pct": _dice_pct(trial), "tuned_m": trial.params_tuned / 1e6}
+            rows.append(row | {"values": _describe_values(study, trial)})
     table = _assemble("front", "Pareto front", studies, fill_columns(FRONT_HEADS, rows))
     first = "No other trial of the method has both a higher Dice and fewer parameters."
     return replace(table, caption=(first, *table.caption))
 
 
-def _assemble(
-    kind: str, title: str, studies: Sequence[StudyRecord], columns: Sequence[Column]
-) -> Table:
+def _assemble(kind: str, name: str, studies: Sequence[StudyRecord], columns: list[Column]) -> Table:
     first = studies[0]
     datasets = join_values(studies, "dataset")
     shots = f"shots{first.shots}" if first.shots else ""
-    budget = "-".join(str(first.tune[name]) for name in ("trials", "budget_s", "sampler", "pruner"))
+    budget = "-".join(str(first.tune[key]) for key in ("trials", "budget_s", "sampler", "pruner"))
     where = (datasets.replace(", ", "-"), first.backbone, first.weights, f"f{first.fold}")
-    return Table(
-        kind=kind,
-        slug=make_slug(kind, *where, shots, budget),
-        title=f"{title} · {datasets} · {first.backbone}",
-        columns=align_heads(columns),
-        caption=tuple(_write_caption(studies)),
-    )
+    slug = make_slug(kind, *where, shots, budget)
+    title = f"{name} · {datasets} · {first.backbone}"
+    return Table(kind, slug, title, align_heads(columns), tuple(_write_caption(studies)))
 
 
 def _write_caption(studies: Sequence[StudyRecord]) -> list[str]:
@@ -155,7 +127,6 @@ def _count_trials(study: StudyRecord) -> str:
 
 
 def _describe_values(study: StudyRecord, trial: TrialRecord | None) -> str:
-    """Return the values of a trial that differ from the default."""
     if trial is None:
         return MISSING
     default = study.trials[0].values

@@ -1,7 +1,5 @@
 """How tables are shown: which methods in which order, under which names, in which groups."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,10 +40,7 @@ class View:
 
 
 def select_methods(results: Sequence[RunResult], view: View) -> list[RunResult]:
-    """Return the results of the methods to show, in their order.
-
-    Raises: ValueError if a method of the view has no result.
-    """
+    """Return the results of the view's methods, in its order; ValueError if one has no result."""
     if not view.methods:
         return list(results)
     found: dict[int, RunResult] = {}
@@ -61,8 +56,7 @@ def select_methods(results: Sequence[RunResult], view: View) -> list[RunResult]:
 def apply_view(table: Table, view: View) -> Table:
     """Return the table in the groups, columns and names of the view, published numbers beside ours.
 
-    Raises: ValueError if a column of the view is in no table of this kind, or a group's method in
-    no row.
+    Raises: ValueError if a column of the view is not in the table, or no group's method in a row.
     """
     if view.published:
         table = add_published(table, view.published)
@@ -88,9 +82,8 @@ def _select_columns(kind: str, columns: Sequence[Column], wanted: Sequence[str])
                 mine[column.key] = column
         if not mine:
             keys = ", ".join(dict.fromkeys(own_keys))
-            raise ValueError(
-                f"report: --columns of the {kind} table must be among {keys}, got '{name}'"
-            )
+            where = f"report: --columns of the {kind} table"
+            raise ValueError(f"{where} must be among {keys}, got '{name}'")
         found |= mine
     return list(found.values())
 
@@ -108,10 +101,8 @@ def _group_rows(table: Table, groups: Mapping[str, Sequence[str]]) -> Table:
         if len(order) > start:
             sections[start] = heading
     if not order:
-        raise ValueError(
-            f"report: --group must name methods of the table ({', '.join(labels)}), "
-            "got none of them"
-        )
+        wanted = f"methods of the table ({', '.join(labels)})"
+        raise ValueError(f"report: --group must name {wanted}, got none of them")
     if len(order) < len(labels):
         sections[len(order)] = "others"
         order += sorted(set(range(len(labels))) - set(order))
@@ -122,9 +113,7 @@ def _group_rows(table: Table, groups: Mapping[str, Sequence[str]]) -> Table:
 
 
 def read_published(file: Path) -> tuple[Published, ...]:
-    """Return the rows of a CSV file.
-
-    Its columns are dataset, method, quantity, value and, optionally, source.
+    """Return the rows of a CSV file with the columns `FIELDS` and, optionally, source.
 
     Raises: ValueError if the file does not exist, lacks a column, or a value is no number.
     """
@@ -134,9 +123,8 @@ def read_published(file: Path) -> tuple[Published, ...]:
         reader = csv.DictReader(stream)
         for name in FIELDS:
             if name not in (reader.fieldnames or ()):
-                raise ValueError(
-                    f"--reference: {file} must have the columns {', '.join(FIELDS)}, lacks {name}"
-                )
+                names = ", ".join(FIELDS)
+                raise ValueError(f"--reference: {file} must have the columns {names}, lacks {name}")
         return tuple(_read_row(row, file, number) for number, row in enumerate(reader, start=2))
 
 
@@ -146,17 +134,15 @@ def _read_row(row: dict[str, str], file: Path, line: int) -> Published:
     except (TypeError, ValueError):
         value = nan
     if isnan(value):
-        raise ValueError(
-            f"--reference: {file}, line {line}: value must be a number, got '{row['value']}'"
-        )
+        where = f"--reference: {file}, line {line}"
+        raise ValueError(f"{where}: value must be a number, got '{row['value']}'")
     return Published(row["dataset"], row["method"], row["quantity"], value, row.get("source") or "")
 
 
 def add_published(table: Table, published: Sequence[Published]) -> Table:
     """Return the table with two columns after each that has published numbers: theirs, and the gap.
 
-    The gap is ours minus theirs. Numbers of methods or data sets that the table does not have are
-    named in a note.
+    The gap is ours minus theirs. A note names the published numbers that the table has no cell for.
     """
     by_column: dict[str, dict[str, Published]] = {}
     for item in published:

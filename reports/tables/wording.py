@@ -1,7 +1,5 @@
 """The sentences without which the numbers of a table cannot be read."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from operator import attrgetter
 
@@ -15,12 +13,11 @@ TIE = (
     "†: not told apart from the best (two-sided Wilcoxon signed-rank test paired over cases, "
     "Holm's correction over all pairs of methods, p at least 0.05)."
 )
+BOTH_SPREADS = "cases, where a method has several runs over the means of folds and seeds"
 SPREADS = {
     frozenset({"cases"}): "cases",
     frozenset({"runs"}): "the means of folds and seeds",
-    frozenset({"cases", "runs"}): (
-        "cases, where a method has several runs over the means of folds and seeds"
-    ),
+    frozenset({"cases", "runs"}): BOTH_SPREADS,
 }
 
 
@@ -82,9 +79,8 @@ def describe_metrics(comparisons: Sequence[MethodComparison]) -> list[str]:
         where = ""
         if lowest < 1:
             where = f", where it is defined (at the least in {lowest:.0%} of them)"
-        sentences.append(
-            f"{metric.title}: {metric.definition}, mean over regions, then cases{where}."
-        )
+        what = f"{metric.title}: {metric.definition}"
+        sentences.append(f"{what}, mean over regions, then cases{where}.")
     return sentences
 
 
