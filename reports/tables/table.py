@@ -134,7 +134,7 @@ def number_cell(value: float, digits: int, spread: float = nan) -> Cell:
 def rank_cells(
     cells: Sequence[Cell], ranked: Sequence[bool], digits: int, *, largest_first: bool
 ) -> tuple[Cell, ...]:
-    """Return cells with places of ranked ones, equal if rounded so; the best has no mark of a tie."""
+    """Return cells with places of ranked ones, the same if rounded alike; the best is not tied."""
     eligible = set()
     for cell, counts in zip(cells, ranked, strict=True):
         if counts and not isnan(cell.value):
