@@ -2,16 +2,10 @@
 
     python -m benchmarks.data [--slices 600] [--cases 500] [--skip-ct] [--skip-cases]
 
-A synthetic CT of 600x512x512 voxels (int16, .nii.gz, with a label) is prepared in a process of its
-own: its peak resident memory, Python and libraries included, is compared with the float32 size of
-the volume. Then patches of 128^3 voxels are read at random places, from the prepared arrays (image
-and label) and, for comparison, out of the .nii.gz with nibabel. Finally one run (linear probing,
-tiny ViT, 200 steps) is trained on 50 small cases and on ten times as many, each in a process of its
-own; their peak resident memories are compared. Exit code 1 if the preparation takes 4 times the
-float32 size, the median patch 5 ms, or the many cases 10 % more memory than the few.
+Each figure is measured in a process of its own; peak memory is resident, Python and libraries
+included. Exit code 1 if the preparation takes 4 times the float32 size, the median patch 5 ms, or
+the many cases 10 % more memory than the few.
 """
-
-from __future__ import annotations
 
 import json
 import os
@@ -26,7 +20,9 @@ from statistics import median
 import nibabel as nib
 import numpy as np
 
+import datasets
 from benchmarks.child import run_in_child
+from datasets.prepared.prepare import prepare
 
 MIB = 2**20
 LARGEST_FACTOR, LARGEST_PATCH_MS, LARGEST_GROWTH = 4.0, 5.0, 0.10
@@ -73,8 +69,8 @@ def measure_cases(folder: Path, n_cases: int) -> bool:
     for count in (n_cases // 10, n_cases):
         status, peak_mib, arrays_mib = run_in_child(train, folder, count)
         peaks.append(peak_mib)
-        arrays = f"{arrays_mib:.0f} MiB of arrays"
-        print(f"  {count:4} cases, {arrays}: peak {peak_mib:.1f} MiB ({status})")
+        sizes = f"{arrays_mib:.0f} MiB of arrays: peak {peak_mib:.1f} MiB"
+        print(f"  {count:4} cases, {sizes} ({status})")
     growth = peaks[1] / peaks[0] - 1
     print(f"  {growth:+.1%}")
     return growth < LARGEST_GROWTH
@@ -98,9 +94,6 @@ def write_ct(folder: Path, shape: tuple[int, int, int]) -> None:
 
 def prepare_ct(folder: Path) -> tuple[float, float]:
     """Return the seconds, and the largest resident memory of this process in MiB (Linux)."""
-    import datasets
-    from datasets.prepared.prepare import prepare
-
     dataset = datasets.build("lits", folder / "ct")
     started = time.perf_counter()
     prepare(dataset, dataset.find_cases(), folder / "cache")
@@ -110,9 +103,6 @@ def prepare_ct(folder: Path) -> tuple[float, float]:
 
 def read_patches(folder: Path) -> tuple[float, float, float]:
     """Return ms of a patch: on the clock, of the processor, and out of the packed file."""
-    import datasets
-    from datasets.prepared.prepare import prepare
-
     dataset = datasets.build("lits", folder / "ct")
     (case,) = prepare(dataset, dataset.find_cases(), folder / "cache")
     rng = np.random.default_rng(0)

@@ -1,7 +1,5 @@
 """A store with many runs in seconds: made from a formula, nothing is measured."""
 
-from __future__ import annotations
-
 import sqlite3
 import uuid
 from contextlib import closing
@@ -12,17 +10,8 @@ import numpy as np
 
 from bench.tracking import results as shown
 from bench.tracking.store import open_store
-from reports.records.run import (
-    RESULT_FILE,
-    CaseScore,
-    Compute,
-    Cost,
-    EpochRecord,
-    Memory,
-    RunResult,
-    Status,
-    Timing,
-)
+from reports.records import run as records
+from reports.records.run import CaseScore, EpochRecord, RunResult
 
 REGIONS = {"brats": ("WT", "TC", "ET"), "kits": ("kidney", "tumour"), "lits": ("liver", "tumour")}
 METHODS = ("full", "linear", "vpt_deep", "lora", "adaptformer", "med_adapter")
@@ -43,10 +32,11 @@ def make_run(dataset: str, weights: str, fold: int, seed: int, method: str) -> R
         case = f"{dataset}_{fold}_{number:02d}"
         hd95_mm = 30 * (1 - dice)
         cases.append(CaseScore(case, region, dice, hd95_mm, 4000, 3900, 3000, dice, 1, 4, 3.9))
+    curve = tuple(EpochRecord(epoch, 1 / (epoch + 1), 1e-3, 0.1 * epoch) for epoch in range(5))
     data, train = {"patch": [16, 64, 64]}, {"lr": 0.001, "epochs": 5}
     return RunResult(
         run_id=f"made-{dataset}-{method}-{weights}-f{fold}-s{seed}",
-        status=Status.DONE,
+        status=records.Status.DONE,
         reason="",
         method=method,
         settings={},
@@ -61,15 +51,15 @@ def make_run(dataset: str, weights: str, fold: int, seed: int, method: str) -> R
         synthetic=True,
         regions=REGIONS[dataset],
         cases=tuple(cases),
-        curve=tuple(EpochRecord(epoch, 1 / (epoch + 1), 1e-3, 0.1 * epoch) for epoch in range(5)),
+        curve=curve,
         best_epoch=4,
         cost=make_cost(10_000 * METHODS.index(method)),
         provenance={"git_commit": "made", "device": "cpu", "packages": {"torch": "made"}},
     )
 
 
-def make_cost(n_tuned: int) -> Cost:
-    return Cost(
+def make_cost(n_tuned: int) -> records.Cost:
+    return records.Cost(
         params_total=1_531_000,
         params_tuned=n_tuned,
         params_decoder=300_000,
@@ -77,10 +67,10 @@ def make_cost(n_tuned: int) -> Cost:
         fit_s=40.0,
         score_s=3.0,
         peak_memory_mib=500.0,
-        compute=Compute(3.2, 6.1),
-        memory=Memory(6.0, 2.0, 4.0, 120.0),
-        train_step=Timing(0.08, 0.004, 20),
-        inference=Timing(0.5, 0.01, 5),
+        compute=records.Compute(3.2, 6.1),
+        memory=records.Memory(6.0, 2.0, 4.0, 120.0),
+        train_step=records.Timing(0.08, 0.004, 20),
+        inference=records.Timing(0.5, 0.01, 5),
         delta_mib=1.2,
     )
 
@@ -100,11 +90,9 @@ def fill_store(folder: Path, results: list[RunResult]) -> None:
             own = uuid.uuid4().hex
             artifacts = folder / "mlruns" / result.dataset / own / "artifacts"
             artifacts.mkdir(parents=True)
-            (artifacts / RESULT_FILE).write_text(result.to_json())
-            run = dict(row)
-            run["run_uuid"] = own
-            run["experiment_id"] = places[result.dataset]
-            run["artifact_uri"] = artifacts.as_uri()
+            (artifacts / records.RESULT_FILE).write_text(result.to_json())
+            ids = {"run_uuid": own, "experiment_id": places[result.dataset]}
+            run = dict(row) | ids | {"artifact_uri": artifacts.as_uri()}
             last = {key: (key, value, 0, step) for key, value, step in shown.metrics(result)}
             insert(database, "runs", [tuple(run.values())])
             insert(database, "tags", [(*item, own) for item in shown.tags(result).items()])

@@ -1,7 +1,5 @@
 """The network and the training step that benchmarks measure: the product's, on a random patch."""
 
-from __future__ import annotations
-
 import torch
 
 from bench.cost.inventory import NetworkShape
@@ -16,14 +14,8 @@ from bench.specs.protocol import TrainSpec
 def build_network(method: str, shape: NetworkShape) -> Segmenter:
     """Return a random network with a method in it, which is written as for ``--methods``."""
     (spec,) = parse_methods(method)
-    model = build_segmenter(
-        shape.backbone,
-        "none",
-        in_channels=shape.channels,
-        n_classes=shape.classes,
-        patch=shape.patch,
-        seed=0,
-    )
+    sizes = {"in_channels": shape.channels, "n_classes": shape.classes, "patch": shape.patch}
+    model = build_segmenter(shape.backbone, "none", **sizes, seed=0)
     apply_method(model, spec.build(), seed=0)
     return model
 

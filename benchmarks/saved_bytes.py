@@ -1,14 +1,10 @@
 """What autograd keeps of one training step for its backward pass, by method, in exact bytes.
 
-    python -m benchmarks.saved_bytes [--backbone vit_b16] [--patch 8,128,128]
-        [--methods linear,adaptformer,full]
+    python -m benchmarks.saved_bytes [--backbone vit_b16] [--patch 8,128,128] [--methods a,b]
 
-One patch of 4 channels and 4 classes with the protocol's loss and optimiser, in fp32; weights are
-not counted. The figures are those of `cost.memory` in a run's result. Exit code 1 if linear does
-not keep less than adaptformer, or adaptformer not less than full.
+One patch of 4 channels and 4 classes in fp32; the figures are those of `cost.memory` in a result.
+Exit code 1 if linear does not keep less than adaptformer, or adaptformer not less than full.
 """
-
-from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -37,11 +33,8 @@ def main() -> int:
     for name in arguments.methods.split(","):
         found = measure(name, shape)
         saved[name] = found.saved_for_backward_mib
-        print(
-            f"{name:<16}{found.saved_for_backward_mib:>20.1f}{found.gradients_mib:>12.1f}"
-            f"{found.optimizer_mib:>12.1f}{found.weights_mib:>10.1f}",
-            flush=True,
-        )
+        rest = f"{found.gradients_mib:>12.1f}{found.optimizer_mib:>12.1f}{found.weights_mib:>10.1f}"
+        print(f"{name:<16}{saved[name]:>20.1f}{rest}", flush=True)
     figures = [saved[name] for name in ORDER if name in saved]
     return int(any(low >= high for low, high in pairwise(figures)))
 

@@ -1,26 +1,18 @@
 """Time and peak memory of one training step of every method, against full fine-tuning; bf16, too.
 
-    python -m benchmarks.training_step [--backbone vit_b16] [--patch 32,128,128] [--steps 5]
-        [--threads 2]
+    python -m benchmarks.training_step [--patch 32,128,128] [--steps 5] [--threads 2]
     python -m benchmarks.training_step --methods med_adapter --checkpointing
         --slices-per-chunk 16 --against-plain
     python -m benchmarks.training_step --device cuda --patch 128,128,128
 
-One patch of 4 channels and 4 classes, random weights; the step is the one of training. Every row is
-measured in a process of its own, so that peak memory is that row's alone. ``linear + position``
+One patch of 4 channels and 4 classes; every row has a process of its own. ``linear + position``
 trains the position embedding beside the decoder, as the public code of Med-Tuning does for every
-method: gradients then cross all frozen blocks, which is what linear probing otherwise saves.
-
-Peak memory is the resident set of the whole process, the libraries included, or what is allocated
-on the GPU; ``network`` is the part above the loaded libraries, ``step`` the part above the built
-network. The time is that of the fastest step after a first one that is not counted: other work of
-the machine can only make a step slower. On a CPU, bf16 is faster than fp32 only if it has
-instructions for it (AVX512-BF16 or AMX); without them it is many times slower. ``--against-plain``
-prints each method's step as asked for beside the same without checkpointing and chunks, and their
-ratio, in fp32 only.
+method: gradients then cross all frozen blocks. Peak memory is the resident set of the process, or
+what is allocated on the GPU; ``network`` is the part above the loaded libraries, ``step`` the part
+above the built network. The first step is not counted; other work of the machine can only make a
+step slower, so the fastest counts. On a CPU without instructions for it (AVX512-BF16 or AMX), bf16
+is many times slower than fp32. ``--against-plain`` is in fp32 only.
 """
-
-from __future__ import annotations
 
 import resource
 import sys
@@ -28,9 +20,18 @@ import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import torch
+
+import methods
+from bench.cost.inventory import NetworkShape, read_network_shape
+from bench.cost.memory import peak_memory_mib
+from bench.cost.timing import synchronize
+from bench.run.training import Batch, TrainingStep
 from benchmarks.child import run_in_child
+from benchmarks.network import build_network, build_training
+from methods.executed import set_execution
+from methods.execution import Execution
 
 WITH_POSITION = "linear + position"
 BF16_ROWS = ("full", "med_adapter")
@@ -70,14 +71,6 @@ def main() -> int:
 
 def measure(arguments: Namespace, row: str, precision: str) -> Figures:
     """Build a row's network in this process, which is the row's own, and train a few steps."""
-    import torch
-
-    from bench.cost.inventory import NetworkShape, read_network_shape
-    from bench.cost.memory import peak_memory_mib
-    from benchmarks.network import build_network, build_training
-    from methods.executed import set_execution
-    from methods.execution import Execution
-
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
     shape = NetworkShape("tiny_vit", (1, 32, 32))
@@ -98,20 +91,16 @@ def measure(arguments: Namespace, row: str, precision: str) -> Figures:
     return Figures(min(seconds[1:]), peak_mib, peak_mib - loaded_mib, peak_mib - built_mib)
 
 
-def time_step(step: Any, batch: Any) -> float:
-    from bench.cost.timing import synchronize
-
+def time_step(step: TrainingStep, batch: Batch) -> float:
     started = time.perf_counter()
     step.update(step.loss(batch))
     synchronize(batch["image"].device)
     return time.perf_counter() - started
 
 
-def present_mib(device: Any) -> float:
+def present_mib(device: torch.device) -> float:
     """Return what is allocated on a GPU now, or the resident set of this process (Linux)."""
     if device.type == "cuda":
-        import torch
-
         return torch.cuda.memory_allocated(device) / 2**20
     n_pages = int(Path("/proc/self/statm").read_text().split()[1])
     return n_pages * resource.getpagesize() / 2**20
@@ -119,18 +108,14 @@ def present_mib(device: Any) -> float:
 
 def list_methods(arguments: Namespace) -> list[str]:
     """Return the rows that are asked for, the one with the position embedding last."""
-    import methods
-
     asked = arguments.methods.split(",") if arguments.methods else methods.names()
     with_position = "linear" in asked and "vit" in arguments.backbone
     return [*asked, WITH_POSITION] if with_position else asked
 
 
 def print_table(arguments: Namespace) -> None:
-    print(
-        f"{'method':<20}{'precision':<11}{'s/step':>8}{'/ full':>8}"
-        f"{'peak MiB':>10}{'/ full':>8}{'network MiB':>13}{'step MiB':>10}"
-    )
+    memory_head = f"{'peak MiB':>10}{'/ full':>8}{'network MiB':>13}{'step MiB':>10}"
+    print(f"{'method':<20}{'precision':<11}{'s/step':>8}{'/ full':>8}{memory_head}")
     asked = list_methods(arguments)
     rows = [(row, "fp32") for row in dict.fromkeys(["full", *asked])]
     rows += [(row, "bf16") for row in BF16_ROWS if row in asked]
@@ -138,12 +123,10 @@ def print_table(arguments: Namespace) -> None:
     for row, precision in rows:
         found = done[row, precision] = run_in_child(measure, arguments, row, precision)
         full = done["full", "fp32"]
-        print(
-            f"{row:<20}{precision:<11}{found.seconds:>8.3f}{found.seconds / full.seconds:>8.2f}"
-            f"{found.peak_mib:>10.0f}{found.peak_mib / full.peak_mib:>8.2f}"
-            f"{found.network_mib:>13.0f}{found.step_mib:>10.0f}",
-            flush=True,
-        )
+        took = f"{found.seconds:>8.3f}{found.seconds / full.seconds:>8.2f}"
+        peak = f"{found.peak_mib:>10.0f}{found.peak_mib / full.peak_mib:>8.2f}"
+        parts = f"{found.network_mib:>13.0f}{found.step_mib:>10.0f}"
+        print(f"{row:<20}{precision:<11}{took}{peak}{parts}", flush=True)
     if WITH_POSITION in asked:
         ratio = done[WITH_POSITION, "fp32"].seconds / done["linear", "fp32"].seconds
         print(f"linear is {ratio:.2f}x faster than with the position embedding trained")
@@ -159,8 +142,8 @@ def print_against_plain(arguments: Namespace) -> None:
         plain = run_in_child(measure, plainly, row, "fp32")
         asked = run_in_child(measure, arguments, row, "fp32")
         for name, found in (("plain", plain), ("as asked", asked)):
-            time_and_memory = f"{found.seconds:>8.3f} s{found.network_mib:>8.0f} MiB"
-            print(f"{row:<20}{name:<11}{time_and_memory} for the network")
+            network = f"{found.network_mib:>8.0f} MiB for the network"
+            print(f"{row:<20}{name:<11}{found.seconds:>8.3f} s{network}")
         ratio = asked.seconds / plain.seconds
         print(f"{row:<20}{ratio:.2f}x the time of the plain step", flush=True)
 

@@ -4,13 +4,10 @@
     python -m benchmarks.tuning workers [--trials 8]
 
 ``pruning`` makes a study without and one with the median pruner, at the same time, one core each,
-with the same seed and budget; it prints the best inner Dice of both and the seconds of fit, and
-compares the epochs that were trained, which do not depend on what else the machine does.
-``workers`` gives the same study to one process and to two; it prints the time from the first
+with the same seed and budget; the epochs that they train do not depend on what else the machine
+does. ``workers`` gives the same study to one process and to two, and takes the time from the first
 trial's start to the last one's end.
 """
-
-from __future__ import annotations
 
 import os
 import subprocess
@@ -20,16 +17,16 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections import Counter
 from pathlib import Path
 
+import optuna
+
 from bench.tuning.study import open_storage
 from datasets.phantoms.write import write_phantoms
 from reports.records.study import STUDY_FILE, TUNING, StudyRecord, read_study
 
 ROOT = Path(__file__).resolve().parent.parent
-N_CASES, SHAPE = 40, (32, 64, 64)  # as in the demo
 
 
 def main() -> None:
-    """Read the arguments and measure in a folder that is removed afterwards."""
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("pruning", "workers"))
     parser.add_argument("--method", default="lora")
@@ -39,16 +36,13 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch, "brats")
-        write_phantoms("brats", root, N_CASES, shape=SHAPE)
+        write_phantoms("brats", root, 40, shape=(32, 64, 64))  # as in the demo
         compare = compare_pruning if arguments.what == "pruning" else compare_workers
         compare(Path(scratch), root, arguments)
 
 
 def compare_pruning(scratch: Path, root: Path, arguments: Namespace) -> None:
-    """Print what a study with pruning found and took, and one without."""
-    workers = {}
-    for pruner in ("none", "median"):
-        workers[pruner] = start(scratch / pruner, root, arguments, pruner)
+    workers = {name: start(scratch / name, root, arguments, name) for name in ("none", "median")}
     records, validations = {}, {}
     for pruner, process in workers.items():
         finish(process)
@@ -65,7 +59,6 @@ def compare_pruning(scratch: Path, root: Path, arguments: Namespace) -> None:
 
 
 def compare_workers(scratch: Path, root: Path, arguments: Namespace) -> None:
-    """Print how long one worker takes for a study, and two for the same study."""
     spans = []
     for n_workers in (1, 2):
         folder = scratch / f"workers-{n_workers}"
@@ -87,24 +80,14 @@ def compare_workers(scratch: Path, root: Path, arguments: Namespace) -> None:
 def start(folder: Path, root: Path, arguments: Namespace, pruner: str) -> subprocess.Popen[str]:
     """Start a process that works on the study in ``folder``, one trial at a time."""
     folder.mkdir(exist_ok=True)
-    options = {
-        "--methods": arguments.method,
-        "--preset": "demo",
-        "--jobs": os.cpu_count() or 1,  # one thread each
-        "--data-root": root,
-        "--trials": arguments.trials,
-        "--pruner": pruner,
-        "--trial-epochs": arguments.epochs,
-        "--set": f"train.val_every={arguments.val_every}",
-    }
-    command = [sys.executable, "-m", "bench", "tune"]
-    for name, value in options.items():
-        command += [name, str(value)]
+    command = [sys.executable, "-m", "bench", "tune", "--methods", arguments.method]
+    command += ["--preset", "demo", "--data-root", str(root), "--pruner", pruner]
+    command += ["--jobs", str(os.cpu_count() or 1)]  # one thread each
+    command += ["--trials", str(arguments.trials), "--trial-epochs", str(arguments.epochs)]
+    command += ["--set", f"train.val_every={arguments.val_every}"]
     own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        command, cwd=folder, env=os.environ | own, stdout=pipe, stderr=subprocess.STDOUT, text=True
-    )
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, cwd=folder, env=os.environ | own, **streams)
 
 
 def finish(process: subprocess.Popen[str]) -> None:
@@ -115,15 +98,12 @@ def finish(process: subprocess.Popen[str]) -> None:
 
 
 def read_record(folder: Path) -> StudyRecord:
-    """Return the one study below a folder."""
     (file,) = (folder / "results" / TUNING).glob(f"*/{STUDY_FILE}")
     return read_study(file)
 
 
 def load_trials(folder: Path) -> list:
     """Return Optuna's trials of the one study below a folder."""
-    import optuna
-
     storage = open_storage(f"sqlite:///{folder}/results/{TUNING}/optuna.db")
     (name,) = optuna.get_all_study_names(storage)
     return optuna.load_study(study_name=name, storage=storage).trials
