@@ -35,20 +35,14 @@ def names() -> list[str]:
 
 
 def check_name(name: str) -> str:
-    """Return the name if it is known; a user's own method is not imported here.
-
-    Raises: ValueError with the nearest known name otherwise.
-    """
+    """Return a known name (a user's own is not imported). Raises: ValueError with the nearest."""
     if ":" not in name and name not in METHODS:
         raise ValueError(f"unknown method '{name}'{suggest(name, names())}")
     return name
 
 
 def get(name: str) -> type[Method]:
-    """Return a method's class.
-
-    Raises: ValueError if there is no such method.
-    """
+    """Return a method's class. Raises: ValueError if there is no such method."""
     if ":" in name:
         return _import_own(name)
     module, _, attribute = METHODS[check_name(name)].partition(":")
@@ -56,10 +50,7 @@ def get(name: str) -> type[Method]:
 
 
 def build(name: str, given: Mapping[str, Value] | None = None) -> Method:
-    """Return a method with the given settings, which may be text as typed by a user.
-
-    Raises: ValueError if the name, a setting's name or its value is wrong.
-    """
+    """Build a method; settings may be text. Raises: ValueError if a name or value is wrong."""
     kind = get(name)
     return kind(**parse(name, kind, given or {}))
 
@@ -71,10 +62,7 @@ def label(method: Method) -> str:
 
 
 def _import_own(path: str) -> type[Method]:
-    """Return a user's own class; errors while its module is imported are not caught.
-
-    Raises: ValueError if it is not found, is no method, or has the name of a registered one.
-    """
+    """Return a user's own class; errors while its module is imported are not caught."""
     from methods.base import Method
 
     module, _, attribute = path.partition(":")

@@ -13,8 +13,6 @@ Our choices: in Swin, for which there is no code by the authors, the place is th
 bottleneck is as wide in all stages.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -32,11 +30,9 @@ from methods.sites import HasSites, Role
 class AdaptFormer(Method):
     """A parallel bottleneck beside every MLP."""
 
-    bottleneck: int = setting(64, "width of the bottleneck", at_least(1), choices=(8, 16, 64))
-    scale: float = setting(
-        0.1, "factor of the bottleneck's output", above(0), choices=(0.1, 1.0, 10.0)
-    )
-    dropout: float = setting(0.1, "dropout on the hidden units", RATE, choices=(0.0, 0.1))
+    bottleneck: int = setting(64, "width of the bottleneck", at_least(1), (8, 16, 64))
+    scale: float = setting(0.1, "factor of the bottleneck's output", above(0), (0.1, 1.0, 10.0))
+    dropout: float = setting(0.1, "dropout on the hidden units", RATE, (0.0, 0.1))
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="adaptformer",

@@ -1,7 +1,5 @@
 """What a method is: a frozen record of hyper-parameters that puts itself into a backbone."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +36,6 @@ class Method(ABC):
     info: ClassVar[MethodInfo]
 
     def __post_init__(self) -> None:
-        """Raises: ValueError naming the field that breaks its rule."""
         check(f"{self.info.name}: {{}}", self)
 
     @abstractmethod
@@ -50,7 +47,6 @@ class Method(ABC):
         """Return in closed form how many parameters `inject` would train in this backbone."""
 
     def needed_roles(self) -> tuple[Role, ...]:
-        """Return the roles that a backbone must offer to the method with these settings."""
         return self.info.roles
 
     def starts_as_identity(self) -> bool:
@@ -69,8 +65,7 @@ class Method(ABC):
 def apply(method: Method, backbone: HasSites) -> None:
     """Freeze the backbone and put the method into it.
 
-    Raises: MissingRole if the backbone has no place for it; ValueError if a setting does not fit
-    the backbone.
+    Raises: MissingRole if the backbone has no place for it; ValueError if a setting does not fit.
     """
     offered = {site.role for site in backbone.sites}
     for role in method.needed_roles():

@@ -6,8 +6,6 @@ treats every slice for itself may run in chunks. A function within another one t
 twice is not computed a third time; batch norms count their statistics once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from methods.execution import Execution
 
+Function = Callable[[torch.Tensor], torch.Tensor]
 _IS_WITHIN: ContextVar[bool] = ContextVar("within a function that is computed twice", default=False)
 
 
@@ -26,9 +25,7 @@ class Executed(nn.Module):
 
     execution = Execution()
 
-    def run_slices(
-        self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
-    ) -> torch.Tensor:
+    def run_slices(self, function: Function, x: torch.Tensor) -> torch.Tensor:
         """Return ``function(x)`` for x (slices, ...); the function takes every slice for itself."""
         size = self.execution.slices_per_chunk
         if not size:
@@ -36,14 +33,8 @@ class Executed(nn.Module):
         parts = [self.run_once(function, chunk) for chunk in torch.split(x, size)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def run_once(
-        self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
-    ) -> torch.Tensor:
-        """Return ``function(x)`` of all slices together.
-
-        The function may be computed twice; of this module it may change nothing but the statistics
-        of batch norms.
-        """
+    def run_once(self, function: Function, x: torch.Tensor) -> torch.Tensor:
+        """Return ``function(x)``, maybe computed twice; only batch norms' statistics may change."""
         if not self.execution.checkpointing or _IS_WITHIN.get() or not self._needs_graph(x):
             return function(x)
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -51,9 +42,8 @@ class Executed(nn.Module):
         return checkpoint(function, x, use_reentrant=False, context_fn=lambda: contexts)
 
     def _needs_graph(self, x: torch.Tensor) -> bool:
-        if not torch.is_grad_enabled():
-            return False
-        return x.requires_grad or any(parameter.requires_grad for parameter in self.parameters())
+        tensors = [x, *self.parameters()]
+        return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 def set_execution(model: nn.Module, execution: Execution) -> None:
@@ -65,10 +55,7 @@ def set_execution(model: nn.Module, execution: Execution) -> None:
 
 @contextmanager
 def _computing(again: Sequence[nn.BatchNorm2d] = ()) -> Iterator[None]:
-    """Compute a function that is computed twice; ``again`` are the batch norms of the second time.
-
-    Those use the batch's statistics as before, and move the running ones by nothing.
-    """
+    """Mark a function computed twice; the second time, batch norms ``again`` move nothing."""
     token = _IS_WITHIN.set(True)
     before = [(norm.momentum, norm.num_batches_tracked) for norm in again]
     for norm in again:

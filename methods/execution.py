@@ -1,7 +1,5 @@
 """How a network computes, as plain data; `methods.executed` acts on it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 
@@ -13,7 +11,6 @@ class Execution:
     slices_per_chunk: int = 0  # that go through a module at once; 0: all
 
     def __post_init__(self) -> None:
-        """Raises: ValueError if the number of slices is negative."""
         if self.slices_per_chunk < 0:
             rule = f"slices_per_chunk must be >= 0, got {self.slices_per_chunk}"
             raise ValueError(f"execution: {rule} (0 = all at once)")

@@ -3,8 +3,6 @@
 The upper reference of every comparison.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,7 +27,6 @@ class Full(Method):
     )
 
     def inject(self, backbone: HasSites) -> None:
-        """Thaw the backbone."""
         surgery.unfreeze(backbone)
 
     def expected_tuned(self, backbone: HasSites) -> int:

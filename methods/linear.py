@@ -5,8 +5,6 @@ The lower reference of every comparison.
 Our choices: the decoder stands for the linear head of classification.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

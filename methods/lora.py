@@ -12,8 +12,6 @@ Our choices: rank 8 with alpha 8 (the authors' library has alpha 1); merging is 
 bit for bit, where the authors merge on every ``eval()``.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import ClassVar, cast
@@ -41,11 +39,9 @@ PLACEMENTS: dict[str, dict[Role, Parts]] = {  # role -> the adapted parts of its
 class Lora(Method):
     """Low-rank updates of the attention's (and, if asked for, the MLP's) linear layers."""
 
-    rank: int = setting(8, "rank of the update", at_least(1), choices=(4, 8, 16))
-    alpha: float = setting(
-        8.0, "the update is scaled by alpha / rank", above(0), choices=(8.0, 16.0, 32.0)
-    )
-    dropout: float = setting(0.0, "dropout before A", RATE, choices=(0.0, 0.1))
+    rank: int = setting(8, "rank of the update", at_least(1), (4, 8, 16))
+    alpha: float = setting(8.0, "the update is scaled by alpha / rank", above(0), (8.0, 16.0, 32.0))
+    dropout: float = setting(0.0, "dropout before A", RATE, (0.0, 0.1))
     placement: str = setting("qv", "which layers: qv, qkv, qkvo, all", one_of(*PLACEMENTS))
     blocks: str = setting("all", "which blocks: all, last_half", one_of("all", "last_half"))
 
@@ -67,22 +63,14 @@ class Lora(Method):
         return {"*.lora_a": "B, which follows it, starts at zero"}
 
     def inject(self, backbone: HasSites) -> None:
-        """Put an update next to every layer of the placement.
-
-        Raises: ValueError if the rank is larger than the width.
-        """
+        """Raises: ValueError if the rank is larger than the width."""
         for site in self._find_layers(backbone):
             if self.rank > site.width:
                 limit = f"{site.width}, the width of block {site.index}"
                 raise ValueError(f"lora: rank must be <= {limit}, got {self.rank}")
-            update = LowRankUpdate(
-                _layer(site),
-                n_parts=_count_parts(site),
-                adapted=PLACEMENTS[self.placement][site.role],
-                rank=self.rank,
-                scale=self.alpha / self.rank,
-                dropout=self.dropout,
-            )
+            layer, n_parts, scale = _layer(site), _count_parts(site), self.alpha / self.rank
+            adapted = PLACEMENTS[self.placement][site.role]
+            update = LowRankUpdate(layer, n_parts, adapted, self.rank, scale, self.dropout)
             surgery.replace(site, update)
 
     def expected_tuned(self, backbone: HasSites) -> int:
@@ -102,22 +90,13 @@ class Lora(Method):
 
 
 class LowRankUpdate(surgery.Mergeable):
-    """A frozen linear layer with low-rank updates of some equal parts of its output rows.
+    """A frozen linear layer (..., E) -> (..., outputs) with low-rank updates of some output rows.
 
-    Args:
-        base: maps (..., E) to (..., outputs), whose last axis has ``n_parts`` equal parts.
-        adapted: the numbers of the parts that get an update.
+    The rows are ``n_parts`` equal parts, of which those numbered in ``adapted`` get an update.
     """
 
     def __init__(
-        self,
-        base: nn.Linear,
-        *,
-        n_parts: int,
-        adapted: Parts,
-        rank: int,
-        scale: float,
-        dropout: float,
+        self, base: nn.Linear, n_parts: int, adapted: Parts, rank: int, scale: float, dropout: float
     ) -> None:
         super().__init__()
         self.base = base

@@ -38,7 +38,7 @@ from methods import surgery
 from methods.base import Method, MethodInfo, find_sites
 from methods.executed import Executed
 from methods.settings import at_least, one_of, setting
-from methods.sites import HasSites, Role, Site, TokenLayout
+from methods.sites import HasSites, Role, Site
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class MedAdapter(Method):
     """An adapter after every block that sees the neighbouring slices."""
 
     ratio: int = setting(
-        6, "token width divided by the adapter's hidden width", at_least(1), choices=(4, 6, 8)
+        6, "token width divided by the adapter's hidden width", at_least(1), (4, 6, 8)
     )
     fourier: bool = setting(True, "the Fourier branch")
     conv3: bool = setting(True, "the branch of depthwise convolutions of size 3")
@@ -133,7 +133,7 @@ class MedAdapter(Method):
         link = None
         if self.inter_stage and site.last_in_stage:
             link = StageLink(hidden, site.stage, memory, pyramid=_is_pyramid(backbone))
-        adapter = Adapter(site.width, hidden, branches, link, site.layout)
+        adapter = Adapter(site, hidden, branches, link)
         if self.zero_init:
             nn.init.zeros_(adapter.up.weight)
             nn.init.zeros_(adapter.up.bias)
@@ -141,10 +141,7 @@ class MedAdapter(Method):
 
 
 class StageMemory:
-    """The features g that the last block of each stage leaves for the next one, in one pass.
-
-    Copies and pickles are empty: no pass reads what another one has left.
-    """
+    """The features g that each stage's last block leaves for the next; copies are empty."""
 
     def __init__(self) -> None:
         self.features: dict[int, torch.Tensor] = {}  # stage -> (B, D, N, h)
@@ -156,8 +153,7 @@ class StageMemory:
 class AdaptedBlock(nn.Module):
     """A frozen block with an adapter on its output; tokens (B*D, P+N, E).
 
-    With checkpointing, block and adapter are computed again one by one: the second pass over the
-    block can then end before the second half of its MLP.
+    Checkpointing computes both again one by one: the block's second pass can end within its MLP.
     """
 
     def __init__(self, adapter: Adapter, block: nn.Module) -> None:
@@ -173,17 +169,12 @@ class Adapter(Executed):
     """Bottleneck with branches across the slices; tokens (B*D, P+N, E), prompts pass unchanged."""
 
     def __init__(
-        self,
-        width: int,
-        hidden: int,
-        branches: list[nn.Module],
-        link: StageLink | None,
-        layout: TokenLayout,
+        self, site: Site, hidden: int, branches: list[nn.Module], link: StageLink | None
     ) -> None:
         super().__init__()
-        self.layout = layout
-        self.down = nn.Linear(width, hidden)
-        self.up = nn.Linear(hidden, width)
+        self.layout = site.layout
+        self.down = nn.Linear(site.width, hidden)
+        self.up = nn.Linear(hidden, site.width)
         self.branches = nn.ModuleList(branches)
         self.merge = nn.Linear(hidden, hidden)
         self.link = link
@@ -210,10 +201,7 @@ class Adapter(Executed):
 
 
 class SeparableConv(nn.Module):
-    """Depthwise convolution within the slices, then along depth; batch norm, ReLU.
-
-    Maps (B, D, gh, gw, h) to the same shape; the convolutions work on channels-last views of it.
-    """
+    """Depthwise convolutions in slices, along depth, norm, ReLU; (B, D, gh, gw, h) to the same."""
 
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
@@ -230,11 +218,7 @@ class SeparableConv(nn.Module):
 
 
 class DepthFourier(nn.Module):
-    """|IFFT3(w * FFT3(z) + b)| for w and b that depend on the depth frequency alone.
-
-    Maps (B, D, gh, gw, h) to the same shape.
-    Raises: ValueError in forward if D is not the depth that the weights were made for.
-    """
+    """|IFFT3(w * FFT3(z) + b)|, with w and b by depth frequency; (B, D, gh, gw, h) to the same."""
 
     def __init__(self, depth: int) -> None:
         super().__init__()

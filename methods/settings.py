@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Value = str | int | float | bool
+Range = tuple[float, float, str] | None  # low, high, and "log" or "linear"
 T = TypeVar("T")
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -52,29 +53,17 @@ RATE = Condition("in [0, 1)", lambda value: 0 <= value < 1)
 
 
 def setting(
-    default: T,
-    help: str,
-    must_be: Condition = ANY,
-    *,
-    choices: tuple[T, ...] = (),
-    search: tuple[float, float, str] | None = None,
+    default: T, help: str, rule: Condition = ANY, choices: tuple[T, ...] = (), search: Range = None
 ) -> T:
-    """Declare a setting as a dataclass field.
-
-    Args:
-        choices: the values that tuning tries.
-        search: the range that tuning tries instead: low, high, and "log" or "linear".
-    """
-    metadata = {"help": help, "must_be": must_be, "choices": choices, "search": search}
-    declared: T = field(default=default, metadata=metadata)
-    return declared
+    """Declare a setting as a dataclass field; tuning tries ``choices`` or the range ``search``."""
+    metadata = {"help": help, "must_be": rule, "choices": choices, "search": search}
+    return field(default=default, metadata=metadata)
 
 
 def check(where: str, record: DataclassInstance) -> None:
-    """Check every setting of a record against its condition.
+    """Check every setting of a record; ``where`` names a field in messages, as in "lora: {}".
 
-    ``where`` names a field in messages, as in "lora: {}". Raises: SpecError with the field, the
-    condition and the value.
+    Raises: SpecError with the field, the condition and the value.
     """
     for item in fields(record):
         must_be: Condition = item.metadata["must_be"]
@@ -97,10 +86,7 @@ def parse(name: str, kind: type[DataclassInstance], given: Mapping[str, Value]) 
 
 
 def read_value(value: Any, kind: Any, where: str) -> Any:
-    """Return a value as the type of its field; a text is read, an integer will do for a number.
-
-    Raises: SpecError naming ``where``.
-    """
+    """Return a value as its field's type: text is read. Raises: SpecError naming ``where``."""
     words, read = KINDS[kind]
     if kind is float and type(value) is int:
         return float(value)
@@ -134,10 +120,6 @@ def suggest(word: str, known: list[str]) -> str:
     return f"{hint}; available: {', '.join(sorted(known)) or 'none'}"
 
 
-def _read_bool(text: str) -> bool:
-    return BOOLEANS[text.lower()]
-
-
 def _read_shape(text: str) -> tuple[int, int, int]:
     depth, height, width = map(int, text.split(","))
     return depth, height, width
@@ -153,7 +135,7 @@ def _read_spacing(text: str) -> tuple[float, float, float] | None:
 KINDS: dict[Any, tuple[str, Callable[[str], Any]]] = {  # type -> its words, and how to read it
     int: ("an integer", int),
     float: ("a number", float),
-    bool: ("true or false", _read_bool),
+    bool: ("true or false", lambda text: BOOLEANS[text.lower()]),
     str: ("text", str),
     tuple[int, int, int]: ("three integers D,H,W", _read_shape),
     tuple[float, float, float] | None: ("three lengths D,H,W in mm, or none", _read_spacing),

@@ -6,8 +6,6 @@ sequence per slice, (B*D, P+N, E): P prompt tokens in front (usually none), then
 tokens in row-major order.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -94,7 +92,5 @@ class HasSites(Protocol):
     training: bool
 
     def modules(self) -> Iterator[nn.Module]: ...
-
     def parameters(self) -> Iterator[nn.Parameter]: ...
-
     def train(self, mode: bool = True) -> object: ...

@@ -4,8 +4,6 @@ A site names its place by the parent module object, never by a path. So a place 
 something around it was wrapped: two methods, or one method at two roles of a block, compose.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 

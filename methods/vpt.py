@@ -14,8 +14,6 @@ Our choices: ten prompts by default (the authors' default is 5, searched in 1 to
 travel through windows, the authors' code mixes those of different images of a batch; ours does not.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -42,8 +40,8 @@ INFO = partial(
 class VptShallow(Method):
     """Prompts enter before the first block and travel through all of them."""
 
-    n_prompts: int = setting(10, "number of prompt tokens", at_least(1), choices=(5, 10, 50, 100))
-    dropout: float = setting(0.0, "dropout on the prompts", RATE, choices=(0.0, 0.1))
+    n_prompts: int = setting(10, "number of prompt tokens", at_least(1), (5, 10, 50, 100))
+    dropout: float = setting(0.0, "dropout on the prompts", RATE, (0.0, 0.1))
 
     info: ClassVar[MethodInfo] = INFO("vpt_shallow", "VPT-shallow", roles=(Role.PROMPT,))
 
@@ -62,9 +60,9 @@ class VptDeep(Method):
     """Every block gets prompts of its own; their outputs are dropped after the block."""
 
     n_prompts: int = setting(
-        10, "number of prompt tokens of every block", at_least(1), choices=(5, 10, 50, 100)
+        10, "number of prompt tokens of every block", at_least(1), (5, 10, 50, 100)
     )
-    dropout: float = setting(0.0, "dropout on the prompts", RATE, choices=(0.0, 0.1))
+    dropout: float = setting(0.0, "dropout on the prompts", RATE, (0.0, 0.1))
 
     info: ClassVar[MethodInfo] = INFO("vpt_deep", "VPT-deep", roles=(Role.BLOCK,))
 

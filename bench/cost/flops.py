@@ -5,8 +5,6 @@ executed, hence not counted, and what gradient checkpointing computes again is. 
 `bench.cost.mac_rules` and name every operation for which there is no rule.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bench.cost import mac_rules
 from bench.cost.traced_flops import count_forward
 from reports.records.run import Compute
+
+Pass = Callable[[torch.Tensor], object]
 
 
 class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
@@ -38,13 +38,10 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped
         return out
 
 
-def count_compute(
-    model: nn.Module, volume: torch.Tensor, train_on: Callable[[torch.Tensor], object] | None = None
-) -> Compute:
+def count_compute(model: nn.Module, volume: torch.Tensor, train_on: Pass | None = None) -> Compute:
     """Return the count for a volume (1, C, D, H, W) with data, for the forward pass is traced.
 
-    Batch norm's statistics see the volume, and gradients are left behind.
-    ``train_on`` is the forward and backward pass; by default a plain one of the model.
+    Batch norms see the volume, gradients stay. ``train_on`` stands for `pass_both_ways`.
     """
     forward_gmac, unknown_forward = count_forward(model, volume)
     training_gmac, unknown_training = count_training(train_on or pass_both_ways(model), volume)
@@ -53,13 +50,8 @@ def count_compute(
     return Compute(forward_gmac, training_gmac, uncounted)
 
 
-def count_training(
-    train_on: Callable[[torch.Tensor], object], volume: torch.Tensor
-) -> tuple[float, Counter[str]]:
-    """Return the GMAC of a forward and backward pass, and the operations without a rule.
-
-    The volume may be on torch's meta device.
-    """
+def count_training(train_on: Pass, volume: torch.Tensor) -> tuple[float, Counter[str]]:
+    """Return the GMAC of both passes over a volume (meta will do), and what has no rule."""
     with MacCounter() as counter:
         train_on(volume)
     return counter.macs / 1e9, counter.uncounted

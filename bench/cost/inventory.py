@@ -1,7 +1,5 @@
 """How many parameters each method trains on a backbone, counted without memory for them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,10 +16,7 @@ from methods.settings import read_value
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """The backbone and the data that decide how large a network is.
-
-    The defaults are BraTS's channels and classes and the patch of Med-Tuning.
-    """
+    """What decides a network's size; by default BraTS's channels, classes, Med-Tuning's patch."""
 
     backbone: str
     patch: tuple[int, int, int] = (128, 128, 128)  # (D, H, W) in voxels
@@ -68,10 +63,7 @@ def read_network_shape(
     classes: int | None = None,
     also_train: str | None = None,
 ) -> NetworkShape:
-    """Return the shape that a user has typed; None stands for the default.
-
-    Raises: ValueError with one sentence for the user.
-    """
+    """Return the shape that a user typed; None is the default. Raises: ValueError for the user."""
     given = {"channels": channels, "classes": classes, "also_train": also_train}
     typed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if patch is not None:
@@ -80,10 +72,7 @@ def read_network_shape(
 
 
 def count_methods(shape: NetworkShape) -> list[MethodCount]:
-    """Return the counts of all methods, in the order in which tables show them.
-
-    Raises: ValueError if a method's default settings do not fit the backbone.
-    """
+    """Return the counts of all methods. Raises: ValueError if defaults do not fit the backbone."""
     return [_count(methods.build(name), shape) for name in methods.names()]
 
 
@@ -103,24 +92,16 @@ def build_outline(shape: NetworkShape) -> Segmenter:
 def _count(method: Method, shape: NetworkShape) -> MethodCount:
     info = method.info
     count = MethodCount(
-        name=info.name,
-        title=info.title,
-        paper=info.paper,
-        url=info.url,
-        mergeable=info.mergeable,
-        identity_at_step_0=method.starts_as_identity(),
+        info.name, info.title, info.paper, info.url, info.mergeable, method.starts_as_identity()
     )
     model = build_outline(shape)
     try:
         parts = _apply_and_count(method, model, shape.also_train)
     except MissingRole as error:
         return replace(count, reason=str(error))
-    return replace(
-        count,
-        total=count_elements(model.parameters()),
-        trained=parts.method + parts.decoder + parts.other,
-        trained_by_part=parts,
-    )
+    total = count_elements(model.parameters())
+    trained = parts.method + parts.decoder + parts.other
+    return replace(count, total=total, trained=trained, trained_by_part=parts)
 
 
 def _apply_and_count(method: Method, model: Segmenter, also_train: str) -> Parts:

@@ -9,8 +9,6 @@ counts something else: the weight gradient of a convolution without its groups, 
 the gradient of fused attention computes a second time to save memory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from math import log2, prod
 from typing import Any
@@ -65,11 +63,9 @@ def is_free(name: str) -> bool:
     return torch.Tag.pointwise in overload.tags or overload.is_view
 
 
-def count_macs(
-    operation: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Any
-) -> float | None:
+def count_macs(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> float | None:
     """Return the count of an executed operation, an overload of torch's; None without a rule."""
-    packet = operation._overloadpacket
+    packet = func._overloadpacket
     if packet in OWN_RULES:
         return OWN_RULES[packet](args, out)
     if packet not in flop_registry:
@@ -124,9 +120,7 @@ def _fft_rule(args: Sequence[Any], out: Any) -> float:
 
 
 OWN_RULES: dict[Any, Callable[[Sequence[Any], Any], float]] = {  # (arguments, output) -> count
-    aten.dot: _vector_rule,
-    aten.mv: _vector_rule,
-    aten.addmv: _vector_rule,
+    **dict.fromkeys((aten.dot, aten.mv, aten.addmv), _vector_rule),
     aten.convolution_backward: _convolution_backward_rule,
     aten._scaled_dot_product_flash_attention_for_cpu: _attention_rule,
     aten._scaled_dot_product_fused_attention_overrideable: _attention_rule,
@@ -135,7 +129,5 @@ OWN_RULES: dict[Any, Callable[[Sequence[Any], Any], float]] = {  # (arguments, o
     aten._scaled_dot_product_flash_attention_backward: _attention_backward_rule,
     aten._scaled_dot_product_efficient_attention_backward: _attention_backward_rule,
     aten._scaled_dot_product_cudnn_attention_backward: _attention_backward_rule,
-    aten._fft_c2c: _fft_rule,
-    aten._fft_r2c: _fft_rule,
-    aten._fft_c2r: _fft_rule,
+    **dict.fromkeys((aten._fft_c2c, aten._fft_r2c, aten._fft_c2r), _fft_rule),
 }

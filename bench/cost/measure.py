@@ -4,8 +4,6 @@ Everything is measured after scoring, on the trained network itself, which is th
 bit. So measuring changes no result, and a GPU's peak does not contain a copy.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,10 +63,8 @@ def measure(
 ) -> Measured:
     """Measure a trained network on its device; restore weights, buffers, modes and random state.
 
-    Args:
-        build_step: returns the protocol's training step on the model, with a fresh optimiser.
-        batch: one batch of training patches.
-        predict_volume: predicts one whole volume with the model's current weights.
+    ``build_step`` returns the protocol's training step with a fresh optimiser, ``batch`` has
+    training patches, and ``predict_volume`` predicts one whole volume with the current weights.
     """
     device = next(model.parameters()).device
     batch = {"image": batch["image"].to(device), "label": batch["label"].to(device)}
@@ -107,10 +103,7 @@ def preserved(model: nn.Module, device: torch.device) -> Iterator[None]:
 def _measure_merged(
     model: Segmenter, image: torch.Tensor, predict_volume: Callable[[], object]
 ) -> Merged | None:
-    """Time inference with the method merged into the frozen weights, and compare a batch's logits.
-
-    None if nothing in the network can be merged.
-    """
+    """Time inference with the method merged, compare a batch's logits; None if nothing merges."""
     if not any(isinstance(module, surgery.Mergeable) for module in model.backbone.modules()):
         return None
 

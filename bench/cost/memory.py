@@ -4,8 +4,6 @@ Bytes are of distinct storages. Torch's saved-tensor hooks see every tensor that
 the backward pass; parameters and buffers are not counted again there.
 """
 
-from __future__ import annotations
-
 import re
 import resource
 import sys
@@ -27,21 +25,15 @@ class MeasuredStep(Protocol):
 
     @property
     def optimizer(self) -> Any: ...  # has a ``state`` by parameter
-
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor: ...
-
     def backward(self, loss: torch.Tensor) -> None: ...
-
     def update(self, loss: torch.Tensor) -> None: ...  # the backward pass included
 
 
 def measure_memory(model: nn.Module, step: MeasuredStep, batch: dict[str, torch.Tensor]) -> Memory:
-    """Return what one step on a batch holds; the weights move.
-
-    The optimiser must have made a step before: its first step allocates its state.
-    """
+    """Return what a step holds; the weights move. The optimiser must have its state already."""
     saved = count_saved_bytes(model, lambda: step.loss(batch))
-    peak, reserved = _watch_peak(batch["image"].device, lambda: step.update(step.loss(batch)))
+    peak, reserved = _find_peak(batch["image"].device, lambda: step.update(step.loss(batch)))
     gradients = [p.grad for p in model.parameters() if p.requires_grad and p.grad is not None]
     state: list[torch.Tensor] = []
     for values in step.optimizer.state.values():
@@ -57,10 +49,7 @@ def measure_memory(model: nn.Module, step: MeasuredStep, batch: dict[str, torch.
 
 
 def count_saved_bytes(model: nn.Module, forward: Callable[[], torch.Tensor]) -> int:
-    """Return the bytes that autograd keeps of a forward pass for its backward pass.
-
-    ``forward`` returns the loss. The model's own parameters and buffers are left out.
-    """
+    """Return the bytes that autograd keeps beside the model's own; ``forward`` returns the loss."""
     own = {_address(tensor) for tensor in [*model.parameters(), *model.buffers()]}
     kept: dict[int, torch.Tensor] = {}
 
@@ -102,9 +91,7 @@ def describe_out_of_memory(error: BaseException, device: str) -> str:
     return f"out of memory on {device}{amount} ({HINT})"
 
 
-def _watch_peak(
-    device: torch.device, step: Callable[[], None]
-) -> tuple[float | None, float | None]:
+def _find_peak(device: torch.device, step: Callable[[], None]) -> tuple[float | None, float | None]:
     """Return a GPU's peaks over a step in MiB, allocated and reserved; None on other devices."""
     if device.type != "cuda":
         step()

@@ -1,7 +1,5 @@
 """Seconds of a repeated function, and the energy of a block."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -59,10 +57,7 @@ class Energy:
 
 @contextmanager
 def metered(device: torch.device) -> Iterator[Energy]:
-    """Measure the energy of an NVIDIA GPU's whole board over a block by NVML's counter.
-
-    It needs ``pynvml`` (the distribution ``nvidia-ml-py``), which is optional.
-    """
+    """Measure an NVIDIA board's energy over a block, if ``pynvml`` (``nvidia-ml-py``) is there."""
     energy = Energy()
     read_mj = _open_counter(device)
     started = read_mj() if read_mj else None

@@ -5,8 +5,6 @@ a broadcast batch, of which it counts one. Its estimates for norms and interpola
 they are no multiply-accumulates.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections import Counter
 from math import prod
@@ -19,14 +17,8 @@ from bench.cost import mac_rules
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # fvcore scripts its losses when it is imported
-    from fvcore.nn import FlopCountAnalysis
-    from fvcore.nn.jit_handles import (
-        addmm_flop_jit,
-        conv_flop_jit,
-        einsum_flop_jit,
-        get_shape,
-        linear_flop_jit,
-    )
+    from fvcore.nn import FlopCountAnalysis, jit_handles
+    from fvcore.nn.jit_handles import get_shape
 
 
 @torch.no_grad()
@@ -47,9 +39,8 @@ def count_forward(model: nn.Module, volume: torch.Tensor) -> tuple[float, Counte
 
 
 def _count_product(inputs: list[Any], outputs: list[Any]) -> float:
-    return mac_rules.count_product(
-        get_shape(inputs[0]), get_shape(outputs[0]), is_complex=_is_complex(inputs[0])
-    )
+    a, out = inputs[0], outputs[0]
+    return mac_rules.count_product(get_shape(a), get_shape(out), is_complex=_is_complex(a))
 
 
 def _count_added_product(inputs: list[Any], outputs: list[Any]) -> float:
@@ -72,16 +63,12 @@ def _count_fourier(inputs: list[Any], outputs: list[Any]) -> float:
 
 
 def _count_einsum(inputs: list[Any], outputs: list[Any]) -> float:
-    """Count a product of two tensors: every combination of the letters is one multiply-accumulate.
-
-    Others are left to fvcore, which reads four digits of numpy's report on the best order of
-    contraction.
-    """
+    """Count a product of two: every combination of the letters is one multiply-accumulate."""
     equation = inputs[0].toIValue().replace(" ", "")
     operands = list(inputs[1].node().inputs())
     terms = equation.partition("->")[0].split(",")
-    if len(terms) != 2 or "." in equation:
-        return float(einsum_flop_jit(inputs, outputs))
+    if len(terms) != 2 or "." in equation:  # fvcore reads four digits of numpy's report
+        return float(jit_handles.einsum_flop_jit(inputs, outputs))
     sizes: dict[str, int] = {}
     for term, operand in zip(terms, operands, strict=True):
         sizes |= zip(term, get_shape(operand), strict=True)
@@ -104,9 +91,9 @@ def _is_complex(value: Any) -> bool:
 
 TRANSFORMS = ("fft", "ifft", "rfft", "irfft")
 HANDLES: dict[str, Any] = {
-    "linear": linear_flop_jit,
-    "addmm": addmm_flop_jit,
-    "_convolution": conv_flop_jit,
+    "linear": jit_handles.linear_flop_jit,
+    "addmm": jit_handles.addmm_flop_jit,
+    "_convolution": jit_handles.conv_flop_jit,
     "baddbmm": _count_added_product,
     "scaled_dot_product_attention": _count_attention,
     "einsum": _count_einsum,

@@ -1,7 +1,5 @@
 """What a run uses of the machine over time: a short series in the folder of the run."""
 
-from __future__ import annotations
-
 import csv
 import logging
 import threading
@@ -30,9 +28,8 @@ def record_usage(folder: Path, device: str, interval_s: float = INTERVAL_S) -> I
     one sample; a killed run lacks the last one.
     """
     over = threading.Event()
-    sampler = threading.Thread(
-        target=_keep_sampling, args=(folder / USAGE_FILE, device, interval_s, over), daemon=True
-    )
+    args = (folder / USAGE_FILE, device, interval_s, over)
+    sampler = threading.Thread(target=_keep_sampling, args=args, daemon=True)
     sampler.start()
     try:
         yield
