@@ -67,7 +67,7 @@ def _count_einsum(inputs: list[Any], outputs: list[Any]) -> float:
     equation = inputs[0].toIValue().replace(" ", "")
     operands = list(inputs[1].node().inputs())
     terms = equation.partition("->")[0].split(",")
-    if len(terms) != 2 or "." in equation:  # fvcore reads four digits of numpy's report
+    if len(terms) != 2 or "." in equation:  # left to fvcore, which keeps four digits
         return float(jit_handles.einsum_flop_jit(inputs, outputs))
     sizes: dict[str, int] = {}
     for term, operand in zip(terms, operands, strict=True):
