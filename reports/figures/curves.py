@@ -1,7 +1,5 @@
 """Curves: learning over epochs, tuning over trials, Dice over the number of training cases."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import inf, nan
 
@@ -29,8 +27,7 @@ def draw_learning(runs: Sequence[RunResult], looks: Looks) -> Figure:
     dices: dict[str, list[dict[int, float]]] = {}
     for run in runs:
         if run.curve:
-            loss = {}
-            dice = {}
+            loss, dice = {}, {}
             for record in run.curve:
                 loss[record.epoch] = record.train_loss
                 if record.val_dice is not None:
@@ -60,8 +57,7 @@ def _draw_band(axes: Axes, label: str, curves: Sequence[dict[int, float]], look:
     values = frame.to_numpy(float)
     axes.plot(epochs, np.nanmean(values, axis=0), linewidth=1.1, label=label, **look.line)
     if len(curves) > 1:
-        low = np.nanmin(values, axis=0)
-        high = np.nanmax(values, axis=0)
+        low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
         axes.fill_between(epochs, low, high, color=look.colour, alpha=0.15, linewidth=0)
 
 
@@ -89,14 +85,11 @@ def draw_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Figure:
 def draw_kshot(comparisons: Sequence[MethodComparison], looks: Looks) -> Figure:
     """Return mean Dice (%) ± standard deviation over the number of training cases.
 
-    ``comparisons`` differ in this number alone.
-
-    Raises: ValueError if there are fewer than two numbers.
+    Raises: ValueError if the comparisons, which differ in it alone, are fewer than two.
     """
     if len(comparisons) < 2:
-        raise ValueError(
-            "figure: k-shot curves must have several numbers of training cases, got one"
-        )
+        needed = "several numbers of training cases"
+        raise ValueError(f"figure: k-shot curves must have {needed}, got one")
     places = np.arange(len(comparisons))
     means: dict[str, np.ndarray] = {}
     spreads: dict[str, np.ndarray] = {}
@@ -111,20 +104,11 @@ def draw_kshot(comparisons: Sequence[MethodComparison], looks: Looks) -> Figure:
                 values = found.setdefault(label, np.full(len(places), nan))
                 values[place] = frame[f"dice/{MEAN}"][number]
     figure, axes = new_figure(2.6)
-    for number, label in enumerate(means):
+    for number, (label, mean) in enumerate(means.items()):
         shift = 0.3 * (number - (len(means) - 1) / 2) / max(len(means) - 1, 1)
-        axes.errorbar(
-            places + shift,
-            means[label],
-            yerr=spreads[label],
-            elinewidth=0.6,
-            capsize=1.5,
-            markersize=4,
-            linewidth=1,
-            label=label,
-            **looks[label].line,
-            **looks[label].point,
-        )
+        look = {**looks[label].line, **looks[label].point, "markersize": 4, "linewidth": 1}
+        at = places + shift
+        axes.errorbar(at, mean, spreads[label], elinewidth=0.6, capsize=1.5, label=label, **look)
     axes.set_xticks(places, labels=ticks)
     axes.set(xlabel="training cases", ylabel="mean Dice (%)")
     add_grid(axes, "y")
@@ -134,11 +118,7 @@ def draw_kshot(comparisons: Sequence[MethodComparison], looks: Looks) -> Figure:
 
 def _add_legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
+    ncols = 3 if max(map(len, labels)) < 16 else 2
     figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=3 if max(map(len, labels)) < 16 else 2,
-        frameon=False,
-        handlelength=2.2,
+        handles, labels, loc="outside lower center", ncols=ncols, frameon=False, handlelength=2.2
     )

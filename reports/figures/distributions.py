@@ -1,8 +1,7 @@
 """Methods case by case: rainclouds, intervals of ranks, the critical-difference diagram."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,14 +14,12 @@ from reports.figures.style import FAINT, INK, Looks, add_grid, new_figure
 
 ROW_IN = 0.26  # height of a method's row
 LEAST_FOR_CLOUD = 8  # fewer cases have no density
+LYING: dict[str, Any] = {"orientation": "horizontal"}
+BOX = {**LYING, "widths": 0.16, "showfliers": False, "manage_ticks": False}
 
 
 def draw_cases(scores: pd.DataFrame, looks: Looks) -> Figure:
-    """Return a raincloud per method: density, box (quartiles, median) and a point per case.
-
-    ``scores`` is a matrix (cases x methods) of mean Dice, fractions, seeds averaged; its first
-    method is drawn at the top.
-    """
+    """Return a raincloud per method, the first at the top, of Dice (cases x methods, fractions)."""
     names = list(scores.columns)
     figure, axes = new_figure(0.6 + 1.35 * ROW_IN * len(names))
     rng = np.random.default_rng(0)  # scatters the points across the row, nothing else
@@ -30,15 +27,11 @@ def draw_cases(scores: pd.DataFrame, looks: Looks) -> Figure:
         values = 100 * scores[name].dropna().to_numpy(float)
         colour = looks[name].colour
         if values.size >= LEAST_FOR_CLOUD and np.ptp(values) > 0:
-            _draw_cloud(axes, values, row, colour)
-        box = axes.boxplot(
-            values,
-            positions=[row],
-            orientation="horizontal",
-            widths=0.16,
-            showfliers=False,
-            manage_ticks=False,
-        )
+            at = [row - 0.12]
+            cloud = axes.violinplot(values, at, widths=0.7, showextrema=False, side="low", **LYING)
+            for body in cloud["bodies"]:  # type: ignore[attr-defined]
+                body.set(facecolor=colour, edgecolor="none", alpha=0.35)
+        box = axes.boxplot(values, positions=[row], **BOX)
         for part in (*box["boxes"], *box["whiskers"], *box["caps"], *box["medians"]):
             part.set(color=colour, linewidth=0.9)
         heights = row + 0.26 + rng.uniform(-0.09, 0.09, size=values.size)
@@ -49,23 +42,15 @@ def draw_cases(scores: pd.DataFrame, looks: Looks) -> Figure:
     return figure
 
 
-def _draw_cloud(axes: Axes, values: np.ndarray, row: int, colour: str) -> None:
-    cloud = axes.violinplot(
-        values, [row - 0.12], orientation="horizontal", widths=0.7, showextrema=False, side="low"
-    )
-    for body in cloud["bodies"]:  # type: ignore[attr-defined]
-        body.set(facecolor=colour, edgecolor="none", alpha=0.35)
-
-
 def draw_ranks(ranks: Mapping[str, Interval], looks: Looks) -> Figure:
     """Return each method's rank by mean Dice with its 95 % interval, the best at the top."""
     order = sorted(ranks, key=lambda name: (ranks[name].value, ranks[name].low))
     figure, axes = new_figure(0.6 + ROW_IN * len(order))
     for row, name in enumerate(order):
-        rank = ranks[name]
-        look = looks[name]
-        ends = (rank.low, rank.high)
-        axes.plot(ends, (row, row), color=look.colour, linewidth=2, solid_capstyle="butt")
+        rank, look = ranks[name], looks[name]
+        axes.plot(
+            (rank.low, rank.high), (row, row), color=look.colour, linewidth=2, solid_capstyle="butt"
+        )
         axes.plot([rank.value], [row], linestyle="none", markersize=6, **look.point)
     _name_rows(axes, order)
     axes.set_xticks(range(1, len(order) + 1))
@@ -75,12 +60,9 @@ def draw_ranks(ranks: Mapping[str, Interval], looks: Looks) -> Figure:
 
 
 def draw_critical_difference(test: Friedman, blocks: str, looks: Looks) -> Figure:
-    """Return the mean ranks on a line, the best at the left.
+    """Return the mean ranks over ``blocks`` (words) on a line, best left (Demsar 2006, figure 1).
 
-    A bar joins methods that Nemenyi's test cannot tell apart. ``blocks`` says in words over what
-    ranks were averaged.
-
-    Reference: Demsar 2006, figure 1.
+    A bar joins methods that Nemenyi's test cannot tell apart.
     """
     order = sorted(test.mean_ranks, key=test.mean_ranks.__getitem__)
     k = len(order)
@@ -108,8 +90,7 @@ def draw_critical_difference(test: Friedman, blocks: str, looks: Looks) -> Figur
         ends = (test.mean_ranks[clique[0]] - 0.04, test.mean_ranks[clique[-1]] + 0.04)
         axes.plot(ends, [0.3 + 0.32 * number] * 2, color=INK, linewidth=2.4)
     critical = test.critical_difference
-    ends = (1, 1 + critical)
-    axes.plot(ends, (-1.05, -1.05), color=INK, linewidth=1.2, marker="|", markersize=5)
+    axes.plot((1, 1 + critical), [-1.05] * 2, color=INK, linewidth=1.2, marker="|", markersize=5)
     axes.text(1 + critical, -1.05, f"  CD {critical:.2f}", va="center", fontsize=7)
     axes.set_title(f"mean rank over {blocks}", fontsize=7, color=INK)
     return figure

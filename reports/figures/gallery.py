@@ -1,8 +1,6 @@
 """Which pictures a set of results has something for, under which names, with which caption."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -27,6 +25,7 @@ from reports.tables.wording import describe_setting
 # Returns the slices of a run's case; None if the run kept none.
 ReadSlices = Callable[[RunResult, str], CaseSlices | None]
 Draw = Callable[[], Figure]
+Compared = Sequence[MethodComparison]
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Words:
     subject: str  # of the caption
     note: str  # end of the caption
 
-    def put_on(self, draw: Draw, comparisons: Sequence[MethodComparison]) -> Picture:
+    def put_on(self, draw: Draw, comparisons: Compared) -> Picture:
         """Return the picture, named by the first setting."""
         setting = comparisons[0].setting
         caption = " ".join([*describe_setting(comparisons, self.subject), self.note])
@@ -58,6 +57,12 @@ class Words:
         return Picture(slug, str(setting), self.title, caption, draw)
 
 
+FRONT = "The line is the Pareto front: no other method is better and cheaper."
+CLOUD = "Density, quartiles, and a point per held-out case, averaged over its seeds."
+ANEW = "95 % interval of the rank when cases are drawn anew."
+INNER = "Dice of inner validation cases, on which the values are chosen: optimistic."
+BAND = "Mean over folds and seeds; the band is from the lowest to the highest run."
+Plan = Iterator[Picture]
 # Returns the drawing of the methods in one setting; None if there is nothing to draw.
 Prepare = Callable[[MethodComparison, Looks], Draw | None]
 
@@ -99,45 +104,26 @@ def _without_runs(comparison: MethodComparison) -> MethodComparison:
 
 
 def _word_tradeoff(axis: Axis) -> Words:
-    return Words(
-        f"dice-{axis.name}",
-        f"Dice against {axis.name}",
-        f"Mean Dice against {axis.name} of methods",
-        "The line is the Pareto front: no other method is better and cheaper.",
-    )
+    against = f"against {axis.name}"
+    return Words(f"dice-{axis.name}", f"Dice {against}", f"Mean Dice {against} of methods", FRONT)
 
 
 PICTURES: dict[Words, Prepare] = {  # of one setting
     **{_word_tradeoff(axis): partial(_prepare_tradeoff, axis) for axis in AXES},
-    Words(
-        "cases",
-        "Case by case",
-        "Dice of the cases",
-        "Density, quartiles, and a point per held-out case, averaged over its seeds.",
-    ): _prepare_cases,
-    Words(
-        "ranks", "Ranks", "Ranks of methods", "95 % interval of the rank when cases are drawn anew."
-    ): _prepare_ranks,
-    Words(
-        "learning",
-        "Learning curves",
-        "Learning curves of methods",
-        "Mean over folds and seeds; the band is from the lowest to the highest run.",
-    ): _prepare_learning,
+    Words("cases", "Case by case", "Dice of the cases", CLOUD): _prepare_cases,
+    Words("ranks", "Ranks", "Ranks of methods", ANEW): _prepare_ranks,
+    Words("learning", "Learning curves", "Learning curves of methods", BAND): _prepare_learning,
 }
 
 
 def list_pictures(
-    comparisons: Sequence[MethodComparison],
-    studies: Sequence[StudyRecord],
-    read_slices: ReadSlices,
-    looks: Looks,
+    comparisons: Compared, studies: Sequence[StudyRecord], read_slices: ReadSlices, looks: Looks
 ) -> tuple[list[Picture], list[str]]:
     """Return the pictures of all settings, and a sentence for each that has too few data."""
-    plans: list[Iterable[Picture]] = []
+    plans: list[Plan] = []
     for comparison in comparisons:
         for words, prepare in PICTURES.items():
-            plans.append(_plan_picture(words, prepare, comparison, looks))
+            plans.append(_plan_one(words, prepare, comparison, looks))
         plans.append(_plan_panels(comparison, read_slices, looks))
     for group in group_comparisons(comparisons, "dataset"):
         plans.append(_plan_differences(group, looks))
@@ -154,17 +140,13 @@ def list_pictures(
     return pictures, list(absent)
 
 
-def _plan_picture(
-    words: Words, prepare: Prepare, comparison: MethodComparison, looks: Looks
-) -> Iterator[Picture]:
+def _plan_one(words: Words, prepare: Prepare, comparison: MethodComparison, looks: Looks) -> Plan:
     draw = prepare(comparison, looks)
     if draw is not None:
         yield words.put_on(draw, [comparison])
 
 
-def _plan_panels(
-    comparison: MethodComparison, read_slices: ReadSlices, looks: Looks
-) -> Iterator[Picture]:
+def _plan_panels(comparison: MethodComparison, read_slices: ReadSlices, looks: Looks) -> Plan:
     """Yield the panels of the best, the median and the worst case."""
     scores = comparison.scores
     if scores.empty:
@@ -176,13 +158,11 @@ def _plan_panels(
             if found is not None:
                 slices[str(label)] = found
         if slices:
-            words = Words(
-                f"panels-{word}",
-                f"The {word} case",
-                "Contours of methods",
+            note = (
                 f"Case {case}, the {word} by the mean over methods; slice with most disagreement; "
-                "Dice (%) of the case. White, dashed: the reference.",
+                "Dice (%) of the case. White, dashed: the reference."
             )
+            words = Words(f"panels-{word}", f"The {word} case", "Contours of methods", note)
             dices = dict(zip(scores.columns, scores.loc[case].to_numpy(float), strict=True))
             draw = partial(draw_panels, slices, dices, looks)
             yield replace(words.put_on(draw, [comparison]), case=case)
@@ -197,7 +177,7 @@ def _find_run(runs: Sequence[RunResult], label: str, case: str) -> RunResult:
     return min(found, key=lambda run: run.seed)
 
 
-def _plan_differences(comparisons: Sequence[MethodComparison], looks: Looks) -> Iterator[Picture]:
+def _plan_differences(comparisons: Compared, looks: Looks) -> Plan:
     """Yield the critical-difference diagram over data sets, or with few one for each over cases."""
     means = [each.scores.mean() for each in comparisons if not each.scores.empty]
     try:
@@ -216,34 +196,25 @@ def _plan_differences(comparisons: Sequence[MethodComparison], looks: Looks) -> 
     yield picture
 
 
-def _label_diagram(
-    comparisons: Sequence[MethodComparison], test: Friedman, blocks: str, looks: Looks
-) -> Picture:
-    words = Words(
-        "critical-difference",
-        "Critical difference",
-        "Critical-difference diagram of methods",
-        f"Friedman's test over {blocks}: p = {test.p:.2g}. "
-        "Methods joined by a bar are not told apart by Nemenyi's test at 5 %.",
-    )
+def _label_diagram(comparisons: Compared, test: Friedman, blocks: str, looks: Looks) -> Picture:
+    joined = "Methods joined by a bar are not told apart by Nemenyi's test at 5 %."
+    note = f"Friedman's test over {blocks}: p = {test.p:.2g}. {joined}"
+    subject = "Critical-difference diagram of methods"
+    words = Words("critical-difference", "Critical difference", subject, note)
     return words.put_on(partial(draw_critical_difference, test, blocks, looks), comparisons)
 
 
-def _plan_kshot(comparisons: Sequence[MethodComparison], looks: Looks) -> Iterator[Picture]:
+def _plan_kshot(comparisons: Compared, looks: Looks) -> Plan:
     if len(comparisons) < 2:
         return
-    words = Words(
-        "kshot",
-        "Few training cases",
-        "Methods by number of training cases",
-        "± standard deviation, as in the table.",
-    )
+    subject = "Methods by number of training cases"
+    words = Words("kshot", "Few training cases", subject, "± standard deviation, as in the table.")
     draw = partial(draw_kshot, list(map(_without_runs, comparisons)), looks)
     slug = make_slug("kshot", *name_setting(comparisons[0].setting)[:3])
     yield replace(words.put_on(draw, comparisons), slug=slug, setting="few training cases")
 
 
-def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Iterator[Picture]:
+def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Plan:
     groups: dict[tuple[object, ...], list[StudyRecord]] = {}
     for study in studies:
         shared = (study.dataset, study.backbone, study.weights, study.fold)
@@ -256,13 +227,8 @@ def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Iterator[Pictu
         sentences = [f"{where}, weights: {first.weights}."]
         if first.synthetic:
             sentences.append("Data: SYNTHETIC phantoms, not patient data.")
-        sentences.append(
-            "Dice of inner validation cases, on which the values are chosen: optimistic."
-        )
-        yield Picture(
-            make_slug("tuning", first.dataset, first.backbone, first.weights, f"fold{first.fold}"),
-            "tuning",
-            f"Tuning on {first.dataset}",
-            " ".join(sentences),
-            partial(draw_tuning, group, looks),
-        )
+        sentences.append(INNER)
+        fold = f"fold{first.fold}"
+        slug = make_slug("tuning", first.dataset, first.backbone, first.weights, fold)
+        draw = partial(draw_tuning, group, looks)
+        yield Picture(slug, "tuning", f"Tuning on {first.dataset}", " ".join(sentences), draw)

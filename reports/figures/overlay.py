@@ -1,7 +1,5 @@
 """The picture that every run leaves: one slice of its first held-out case, with its outlines."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,8 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-# Okabe & Ito's palette, which the colour-blind can tell apart, in an order that also differs in
-# brightness.
+# Okabe & Ito's palette, for the colour-blind, in an order that also differs in brightness.
 COLOURS = ("#D55E00", "#56B4E9", "#F0E442", "#CC79A7", "#009E73", "#0072B2")
 OUTLINE = "white"  # of the reference, on a grey image
 WIDTH = 1.3  # of an outline, in points
@@ -27,13 +24,8 @@ def draw_overlay(
 ) -> Figure:
     """Return an axial slice three times: bare, with the reference and with the prediction.
 
-    Args:
-        image_slice: (H, W) of any intensity scale; H runs from back to front, so that the front is
-            up.
-        reference: class indices (H, W) into ``class_names``.
-        prediction: class indices (H, W) into ``class_names``.
-        class_names: the first is the background.
-        title: stands above the picture.
+    All are (H, W), H from back to front: the front is up. The image has any intensity scale, the
+    maps have indices into ``class_names``, of which the first is the background.
     """
     height, width = image_slice.shape
     figure = Figure(figsize=(9, 3 * height / width + 0.8), layout="constrained")
@@ -53,9 +45,8 @@ def draw_overlay(
         handles.append(Patch(color=_colour(index), label=name))
     outline = "outline of the reference"
     handles.append(Line2D([], [], color=OUTLINE, linestyle="dashed", label=outline))
-    legend = figure.legend(
-        handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9
-    )
+    n_names = len(handles)
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=n_names, fontsize=9)
     legend.get_frame().set(facecolor="#999999", edgecolor="none")  # white must be seen on it
     figure.suptitle(title, fontsize=11)
     return figure
@@ -65,15 +56,9 @@ def draw_outline(axes: Axes, mask: np.ndarray, colour: str, width: float, dash: 
     """Draw the border of a mask; an object at the edge of the slice is closed there."""
     if mask.any():
         rows, columns = mask.shape
-        axes.contour(
-            range(-1, columns + 1),
-            range(-1, rows + 1),
-            np.pad(mask, 1),
-            levels=(0.5,),
-            colors=[colour],
-            linewidths=width,
-            linestyles=dash,
-        )
+        x, y = range(-1, columns + 1), range(-1, rows + 1)
+        padded, border = np.pad(mask, 1), (0.5,)
+        axes.contour(x, y, padded, border, colors=[colour], linewidths=width, linestyles=dash)
 
 
 def _tint(axes: Axes, classes: np.ndarray, n_classes: int) -> None:

@@ -1,7 +1,5 @@
 """Qualitative panels: one case, the reference and each method's contours on one slice."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -19,8 +17,8 @@ COLUMNS = 4
 def pick_cases(scores: pd.DataFrame) -> dict[str, str]:
     """Return the best, the median and the worst case by the mean over methods.
 
-    ``scores`` is a matrix (cases x methods). Only cases on which all methods are defined count. Of
-    an even number the lower median is taken; fewer than three cases give fewer names.
+    Of ``scores`` (cases x methods) only cases on which all methods are defined count. Of an even
+    number the lower median is taken; fewer than three cases give fewer names.
     """
     means = scores.dropna().mean(axis="columns").sort_values(kind="stable")
     picked: dict[str, str] = {}
@@ -38,12 +36,7 @@ def draw_panels(
 ) -> Figure:
     """Return a panel with the reference, then one per method with its Dice of the whole case.
 
-    The slice is that with most disagreement; the outline of the reference is white and dashed.
-
-    Args:
-        slices: the slices of one case, by label.
-        dices: fractions, by label.
-        looks: the colours of the contours, by label.
+    The slice is that with most disagreement. All are by label; ``dices`` are fractions.
 
     Raises: ValueError if the methods have no slice in common.
     """
@@ -54,9 +47,8 @@ def draw_panels(
     predictions = {}
     for label, mine in slices.items():
         predictions[label] = mine.prediction[_place(mine, depth)]
-    window = _find_window([reference, *predictions.values()])
+    rows, columns = window = _find_window([reference, *predictions.values()])
     n_rows = -(-(len(slices) + 1) // COLUMNS)
-    rows, columns = window
     ratio = (rows.stop - rows.start) / (columns.stop - columns.start)
     figure = Figure(figsize=(COLUMN_IN, n_rows * (COLUMN_IN / COLUMNS * ratio + 0.3) + 0.05))
     figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
@@ -83,9 +75,8 @@ def _find_depth(slices: Sequence[CaseSlices]) -> int:
         common &= set(each.depths.tolist())
         sizes.add(each.image.shape[1:])
     if not common or len(sizes) > 1:
-        raise ValueError(
-            "figure: the methods' slices of a case must be the same, got other depths or sizes"
-        )
+        needed = "the methods' slices of a case must be the same"
+        raise ValueError(f"figure: {needed}, got other depths or sizes")
 
     def count_disagreeing(depth: int) -> int:
         maps = [slices[0].reference[_place(slices[0], depth)]]

@@ -3,41 +3,27 @@
 Figures are made without pyplot, so that no window system is touched and none stays in memory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLUMN_IN = 3.4  # width of one column of a two-column paper, in inches
 INK, FAINT = "#262626", "#b5b5b5"  # text and lines; helper lines
-# Okabe & Ito's palette, which the colour-blind can tell apart, without its yellow, which is too
-# faint for lines.
+# Okabe & Ito's palette, for the colour-blind, without its yellow, which is too faint for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7f7f7f")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
+INKED = ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color")
 SETTINGS: dict[Any, Any] = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
+    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 7),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
+    **dict.fromkeys(INKED, INK),
+    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6),
     "pdf.fonttype": 42,  # text stays text: journals ask for it
     "svg.fonttype": "none",
     "svg.hashsalt": "medtuning",  # equal pictures give equal files
@@ -64,11 +50,8 @@ class Look:
 
     @property
     def point(self) -> dict[str, Any]:
-        return {
-            "marker": self.marker,
-            "markerfacecolor": self.colour if self.filled else "white",
-            "markeredgecolor": self.colour,
-        }
+        face = self.colour if self.filled else "white"
+        return {"marker": self.marker, "markerfacecolor": face, "markeredgecolor": self.colour}
 
 
 Looks = Mapping[str, Look]  # by label
@@ -77,8 +60,7 @@ Looks = Mapping[str, Look]  # by label
 def assign_looks(methods: Iterable[tuple[str, str]], order: Sequence[str]) -> Looks:
     """Return the look of each label of the pairs (method, label).
 
-    It follows from the method's place in ``order`` (all known methods), so that a method has the
-    same look in every report. Other methods come after them, by name.
+    It follows from the method's place in ``order``, all known methods; others come after, by name.
     """
     labels: dict[str, set[str]] = {}
     for method, label in methods:
@@ -88,12 +70,9 @@ def assign_looks(methods: Iterable[tuple[str, str]], order: Sequence[str]) -> Lo
     for name, mine in labels.items():
         rounds, place = divmod(places.index(name), len(COLOURS))
         for number, label in enumerate(sorted(mine, key=lambda label: (len(label), label))):
-            looks[label] = Look(
-                colour=COLOURS[place],
-                marker=MARKERS[(place + rounds + number) % len(MARKERS)],
-                dash=DASHES[(rounds + number) % len(DASHES)],
-                filled=number == 0,
-            )
+            marker = MARKERS[(place + rounds + number) % len(MARKERS)]
+            dash = DASHES[(rounds + number) % len(DASHES)]
+            looks[label] = Look(COLOURS[place], marker, dash, filled=number == 0)
     return looks
 
 
@@ -110,11 +89,6 @@ def add_grid(axes: Axes, axis: Any = "both") -> None:
     axes.grid(visible=True, axis=axis, color=FAINT, linewidth=0.4, alpha=0.6)
 
 
-def style() -> Any:
-    """Return a context in which figures are drawn and saved."""
-    return mpl.rc_context(SETTINGS)
-
-
 def fix_layout(figure: Figure) -> None:
     """Lay the figure out once: with a layout engine every save would draw twice."""
     engine = figure.get_layout_engine()
@@ -124,10 +98,7 @@ def fix_layout(figure: Figure) -> None:
 
 
 def save_figure(figure: Figure, file_format: str) -> bytes:
-    """Return the bytes of a file: ``pdf``, ``png`` or ``svg``.
-
-    SVG is an ``<svg>`` element without ground, whose ink is the colour of the text around it.
-    """
+    """Return a pdf, png or svg: an ``<svg>`` without ground, in the ink of the text around it."""
     stream = BytesIO()
     figure.savefig(stream, format=file_format, **SAVE[file_format])
     content = stream.getvalue()

@@ -1,9 +1,8 @@
 """Mean Dice against what a method costs, with the Pareto front."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,8 @@ from reports.figures.style import FAINT, INK, Looks, add_grid, fix_layout, new_f
 from reports.tables.layout import time_unit
 
 AROUND = ((0, 5), (0, -5), (6, 0), (-6, 0), (6, 5), (-6, 5), (6, -5), (-6, -5))
+SIDES = {-1: "right", 0: "center", 1: "left"}
+HEIGHTS = {-1: "top", 0: "center", 1: "bottom"}
 OFFSETS = (*AROUND, *((scale * x, scale * y) for scale in (2.5, 4.5) for x, y in AROUND))  # points
 
 
@@ -47,9 +48,8 @@ def draw_tradeoff(comparison: MethodComparison, axis: Axis, looks: Looks) -> Fig
     """
     rows = finished_with(comparison, axis.cost)
     if rows.empty:
-        raise ValueError(
-            f"figure: {comparison.setting} must have a finished method with {axis.cost}, got none"
-        )
+        needed = f"a finished method with {axis.cost}"
+        raise ValueError(f"figure: {comparison.setting} must have {needed}, got none")
     costs = rows[axis.cost].to_numpy(float)
     dices = rows[f"dice/{MEAN}"].to_numpy(float)
     label = axis.label
@@ -85,10 +85,7 @@ def pareto_front(costs: np.ndarray, dices: np.ndarray) -> np.ndarray:
 
 
 def _place_on_log_axis(axes: Axes, costs: np.ndarray) -> np.ndarray:
-    """Set a logarithmic axis with ticks at whole powers of ten; return where the points are.
-
-    A tick named 0 is one power left of the others, if a method has no cost.
-    """
+    """Set a logarithmic axis with a tick 0, if a cost is 0; return where the points are."""
     positive = costs[costs > 0]
     zero_at = 10 ** (np.floor(np.log10(positive.min())) - 1) if positive.size else 0.1
     places = np.where(costs > 0, costs, zero_at)
@@ -113,15 +110,8 @@ def _label_points(figure: Figure, axes: Axes, names: Sequence[str], points: np.n
     for name, point in zip(names, points, strict=True):
         for offset in OFFSETS:
             across, up = np.sign(offset)
-            label = axes.annotate(
-                name,
-                tuple(point),
-                xytext=offset,
-                textcoords="offset points",
-                ha={-1: "right", 0: "center", 1: "left"}[across],
-                va={-1: "top", 0: "center", 1: "bottom"}[up],
-                fontsize=7,
-            )
+            look: dict[str, Any] = {"ha": SIDES[across], "va": HEIGHTS[up], "fontsize": 7}
+            label = axes.annotate(name, tuple(point), offset, textcoords="offset points", **look)
             extent = label.get_window_extent()
             if offset == OFFSETS[-1] or _is_free(axes, extent, taken):
                 taken.append(extent)

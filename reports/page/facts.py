@@ -1,7 +1,5 @@
 """What the HTML page shows beside tables and pictures, as plain data."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
@@ -14,37 +12,29 @@ from reports.records.plain import flatten
 from reports.records.run import RunResult, Status
 from reports.tables.wording import list_values
 
+Panels = Mapping[tuple[str, str], str]  # anchors of pictures of cases, by setting and case
 DECIMALS = 4
 ENVIRONMENT = ("device", "device_name", "threads", "python", "platform", "git_commit", "git_dirty")
 
 
 def count_facts(results: Sequence[RunResult]) -> dict[str, str]:
     """Return the numbers at the top of the page."""
-    n_done = 0
-    repeats = set()
-    cases: set[tuple[str, str]] = set()
-    for run in results:
-        n_done += run.status == Status.DONE
-        repeats.add((run.fold, run.seed))
-        for row in run.cases:
-            cases.add((run.dataset, row.case))
+    n_done = sum(run.status == Status.DONE for run in results)
+    cases = {(run.dataset, row.case) for run in results for row in run.cases}
     return {
         "runs done": f"{n_done} of {len(results)}",
         "methods": str(len(list_values(results, "label"))),
         "data sets": str(len(list_values(results, "dataset"))),
         "backbones": str(len(list_values(results, "backbone"))),
-        "folds × seeds": str(len(repeats)),
+        "folds × seeds": str(len({(run.fold, run.seed) for run in results})),
         "held-out cases": str(len(cases)),
     }
 
 
-def describe_cases(
-    comparisons: Sequence[MethodComparison], panels: Mapping[tuple[str, str], str]
-) -> list[dict[str, Any]]:
+def describe_cases(comparisons: Sequence[MethodComparison], panels: Panels) -> list[dict[str, Any]]:
     """Return the scores of every case of each setting that has one protocol.
 
-    There is a list per metric, region and method; undefined scores are None. ``panels`` has the
-    anchor of the picture of a case, by setting and case.
+    There is a list per metric, region and method; undefined scores are None.
     """
     found = []
     for comparison in comparisons:
@@ -53,9 +43,7 @@ def describe_cases(
     return found
 
 
-def _describe_setting(
-    comparison: MethodComparison, panels: Mapping[tuple[str, str], str]
-) -> dict[str, Any]:
+def _describe_setting(comparison: MethodComparison, panels: Panels) -> dict[str, Any]:
     long = comparison.cases
     cases = sorted(long["case"].unique())
     labels = list(long["method"].unique())
@@ -85,14 +73,8 @@ def _list_metrics() -> list[dict[str, Any]]:
     """Return what the page shows of a case and region: the metrics, then the predicted volume."""
     shown: list[dict[str, Any]] = []
     for name, metric in METRICS.items():
-        shown.append(
-            {
-                "name": name,
-                "heading": metric.heading,
-                "factor": metric.factor,
-                "digits": metric.digits,
-            }
-        )
+        how = {"heading": metric.heading, "factor": metric.factor, "digits": metric.digits}
+        shown.append({"name": name, **how})
     shown.append({"name": "predicted_ml", "heading": "ml", "factor": 1.0, "digits": 2})
     return shown
 

@@ -1,9 +1,4 @@
-"""One HTML page with everything, which needs no network and no other file.
-
-Template, style and script are in ``reports/page``; they become one file here.
-"""
-
-from __future__ import annotations
+"""One HTML page with everything, which needs no network and no other file."""
 
 import json
 from collections.abc import Sequence
@@ -16,13 +11,7 @@ from markupsafe import Markup
 from reports.analysis.comparison import MethodComparison
 from reports.figures.gallery import Picture
 from reports.formats.spreadsheet import format_number
-from reports.page.facts import (
-    count_facts,
-    describe_cases,
-    list_environments,
-    list_protocols,
-    mean_dice_pct,
-)
+from reports.page import facts
 from reports.records.run import RunResult
 from reports.tables.table import Table, span_heads
 
@@ -49,26 +38,30 @@ def format_page(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": format_number, "span": span_heads, "dice": mean_dice_pct}
+    environment.filters |= {
+        "number": format_number,
+        "span": span_heads,
+        "dice": facts.mean_dice_pct,
+    }
     pictures: dict[str, list[tuple[Picture, Markup]]] = {}
     panels = {}
     for picture, svg in page.drawn:
         pictures.setdefault(picture.setting, []).append((picture, Markup(svg)))
         if picture.case:
             panels[picture.setting, picture.case] = picture.slug
-    cases = describe_cases(page.summaries, panels)
+    cases = facts.describe_cases(page.summaries, panels)
     data = json.dumps(cases, separators=(",", ":"), allow_nan=False)
     return environment.get_template("page.html").render(
         style=Markup((FOLDER / "page.css").read_text()),
         script=Markup((FOLDER / "page.js").read_text()),
         synthetic=any(run.synthetic for run in page.results),
-        facts=count_facts(page.results),
+        facts=facts.count_facts(page.results),
         tables=page.tables,
         pictures=pictures,
         absent=page.absent,
         cases=cases,
         data=Markup(data.replace("</", "<\\/")),
         runs=page.results,
-        protocols=list_protocols(page.results),
-        environments=list_environments(page.results),
+        protocols=facts.list_protocols(page.results),
+        environments=facts.list_environments(page.results),
     )

@@ -1,9 +1,4 @@
-"""`report --figures` and `report --format html`: all tables and pictures of a store in one go.
-
-They are made in memory first, so that bad input leaves no file behind.
-"""
-
-from __future__ import annotations
+"""All tables and pictures of a store, made in memory first: bad input leaves no file behind."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,26 +38,24 @@ class Portfolio:
     rendered: Sequence[dict[str, bytes]]
 
 
-def build_portfolio(
-    contents: Contents, request: ReportRequest, formats: Sequence[str]
-) -> Portfolio:
+def build_portfolio(of: Contents, request: ReportRequest, formats: Sequence[str]) -> Portfolio:
     """Return the page and every picture in these formats (pdf, png, svg).
 
     Raises: ValueError in one sentence if the results cannot be compared.
     """
     with start_renderers() as renderers:
-        summaries = summarise(contents.results, request)
-        labels = {(run.method, run.label) for run in contents.results}
-        labels |= {(study.method.partition("[")[0], study.method) for study in contents.studies}
-        looks = assign_looks(labels, contents.method_names)
-        pictures, undrawn = list_pictures(summaries, contents.studies, contents.read_slices, looks)
+        summaries = summarise(of.results, request)
+        labels = {(run.method, run.label) for run in of.results}
+        labels |= {(study.method.partition("[")[0], study.method) for study in of.studies}
+        looks = assign_looks(labels, of.method_names)
+        pictures, undrawn = list_pictures(summaries, of.studies, of.read_slices, looks)
         drawing = [renderers.submit(render_one, picture, formats) for picture in pictures]
         tables, absent = build_tables_of(summaries, request, per_dataset=request.per_dataset)
         rendered = [each.result() for each in drawing]
     svgs = [files["svg"].decode() for files in rendered]
     drawn = list(zip(pictures, svgs, strict=True))
-    tables = [*tables, *tuning_tables(contents.studies)]
-    page = Page(contents.results, summaries, tables, drawn, [*absent, *undrawn])
+    tables = [*tables, *tuning_tables(of.studies)]
+    page = Page(of.results, summaries, tables, drawn, [*absent, *undrawn])
     return Portfolio(page, pictures, rendered)
 
 
