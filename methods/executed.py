@@ -59,7 +59,7 @@ def _computing(again: Sequence[nn.BatchNorm2d] = ()) -> Iterator[None]:
     token = _IS_WITHIN.set(True)
     before = [(norm.momentum, norm.num_batches_tracked) for norm in again]
     for norm in again:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+        norm.momentum, norm.num_batches_tracked = 0.0, None  # the batch is normalised as before
     try:
         yield
     finally:

@@ -147,7 +147,7 @@ class StageMemory:
         self.features: dict[int, torch.Tensor] = {}  # stage -> (B, D, N, h)
 
     def __reduce__(self) -> tuple[type[StageMemory], tuple[()]]:
-        return StageMemory, ()
+        return StageMemory, ()  # no pass reads what another one has left
 
 
 class AdaptedBlock(nn.Module):
