@@ -19,7 +19,7 @@ BOX = {**LYING, "widths": 0.16, "showfliers": False, "manage_ticks": False}
 
 
 def draw_cases(scores: pd.DataFrame, looks: Looks) -> Figure:
-    """Return a raincloud per method, the first at the top, of Dice (cases x methods, fractions)."""
+    """Return a raincloud per method, top down, of seeds' mean Dice (cases x methods, fractions)."""
     names = list(scores.columns)
     figure, axes = new_figure(0.6 + 1.35 * ROW_IN * len(names))
     rng = np.random.default_rng(0)  # scatters the points across the row, nothing else
@@ -48,9 +48,8 @@ def draw_ranks(ranks: Mapping[str, Interval], looks: Looks) -> Figure:
     figure, axes = new_figure(0.6 + ROW_IN * len(order))
     for row, name in enumerate(order):
         rank, look = ranks[name], looks[name]
-        axes.plot(
-            (rank.low, rank.high), (row, row), color=look.colour, linewidth=2, solid_capstyle="butt"
-        )
+        ends = (rank.low, rank.high)
+        axes.plot(ends, (row, row), color=look.colour, linewidth=2, solid_capstyle="butt")
         axes.plot([rank.value], [row], linestyle="none", markersize=6, **look.point)
     _name_rows(axes, order)
     axes.set_xticks(range(1, len(order) + 1))

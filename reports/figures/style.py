@@ -60,7 +60,8 @@ Looks = Mapping[str, Look]  # by label
 def assign_looks(methods: Iterable[tuple[str, str]], order: Sequence[str]) -> Looks:
     """Return the look of each label of the pairs (method, label).
 
-    It follows from the method's place in ``order``, all known methods; others come after, by name.
+    It follows from the method's place in ``order``, all known methods, and is so the same in every
+    report; others come after them, by name.
     """
     labels: dict[str, set[str]] = {}
     for method, label in methods:
