@@ -18,21 +18,39 @@ from typer.main import get_group
 
 from bench.cli.terminal import EXIT_BAD_INPUT
 
-COMMANDS = {  # name: the file whose `commands` hold it, and the first line of its help
-    "run": ("run", "Train and score every method on every data set, and print the table."),
-    "tune": ("tune", "Search each method's settings and the shared ones under one budget."),
-    "plan": ("run", "List the runs that `run` would make with the same arguments, done and to do."),
-    "predict": ("run", "Segment a case with the network of a run."),
-    "report": ("report", "Print the tables of everything that MLflow holds."),
-    "compare": ("store", "Print in what two runs differ, and their difference of Dice by case."),
-    "sync": ("store", "Send to MLflow every result and study below --out that it lacks."),
-    "score": ("score", "Score label files of any origin, by the code that scores a run."),
-    "pretrain": ("pretrain", "Pre-train a tiny ViT on images drawn from formulas."),
-    "check": ("show", "Check that a method does what it declares."),
-    "list": ("show", "Show the methods, data sets or backbones, and the methods' settings."),
-    "schema": ("show", "Print the JSON schema of result.json, which a run leaves in its folder."),
-    "ui": ("store", "Open the MLflow UI on the store that `run` writes to."),
-    "data": ("data", "Check data, write folds and example data."),
+COMMANDS = {  # name: the module whose `commands` hold it, and the first line of its help
+    "run": (
+        "bench.cli.run",
+        "Train and score every method on every data set, and print the table.",
+    ),
+    "tune": (
+        "bench.cli.tune",
+        "Search each method's settings and the shared ones under one budget.",
+    ),
+    "plan": (
+        "bench.cli.run",
+        "List the runs that `run` would make with the same arguments, done and to do.",
+    ),
+    "predict": ("bench.cli.run", "Segment a case with the network of a run."),
+    "report": ("bench.cli.report", "Print the tables of everything that MLflow holds."),
+    "compare": (
+        "bench.cli.store",
+        "Print in what two runs differ, and their difference of Dice by case.",
+    ),
+    "sync": ("bench.cli.store", "Send to MLflow every result and study below --out that it lacks."),
+    "score": ("bench.cli.score", "Score label files of any origin, by the code that scores a run."),
+    "pretrain": ("bench.cli.pretrain", "Pre-train a tiny ViT on images drawn from formulas."),
+    "check": ("bench.cli.show", "Check that a method does what it declares."),
+    "list": (
+        "bench.cli.show",
+        "Show the methods, data sets or backbones, and the methods' settings.",
+    ),
+    "schema": (
+        "bench.cli.show",
+        "Print the JSON schema of result.json, which a run leaves in its folder.",
+    ),
+    "ui": ("bench.cli.store", "Open the MLflow UI on the store that `run` writes to."),
+    "data": ("bench.cli.data", "Check data, write folds and example data."),
 }
 
 
@@ -46,7 +64,7 @@ class LazyGroup(TyperGroup):
 
 def load_command(name: str) -> Any:
     """Import the file of a command and return the command."""
-    module = import_module(f"bench.cli.{COMMANDS[name][0]}")
+    module = import_module(COMMANDS[name][0])
     return get_group(module.commands).commands[name]
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,18 +72,18 @@ def browser(page: Path) -> Iterator[object]:
     driver.quit()
 
 
-def column(browser, table: str, number: int) -> list[str]:  # type: ignore[no-untyped-def]
+def column(browser: Any, table: str, number: int) -> list[str]:
     cells = f"#{table} tbody tr td:nth-child({number})"
     return browser.execute_script(
         f"return [...document.querySelectorAll('{cells}')].map(cell => cell.dataset.value)"
     )
 
 
-def click(browser, selector: str) -> None:  # type: ignore[no-untyped-def]
+def click(browser: Any, selector: str) -> None:
     browser.execute_script(f"document.querySelector({json.dumps(selector)}).click()")
 
 
-def test_sorting_goes_both_ways_and_holes_come_last(browser) -> None:  # type: ignore[no-untyped-def]
+def test_sorting_goes_both_ways_and_holes_come_last(browser: Any) -> None:
     # the ninth column is a region of kits
     head = "#main-brats-kits-tiny-vit-none thead tr:last-child th:nth-child(9) button"
     for reverse in (True, False):
@@ -94,7 +95,7 @@ def test_sorting_goes_both_ways_and_holes_come_last(browser) -> None:  # type: i
         assert found[len(numbers) :] == [None] * (len(found) - len(numbers))
 
 
-def test_a_case_unfolds_into_its_regions_and_panels(browser) -> None:  # type: ignore[no-untyped-def]
+def test_a_case_unfolds_into_its_regions_and_panels(browser: Any) -> None:
     panel = browser.execute_script("return Object.keys(data[0].panels)[0]")
     click(browser, f"#case-table tr[data-case='{panel}']")
     text = browser.execute_script("return document.getElementById('case-detail').textContent")
@@ -106,7 +107,7 @@ def test_a_case_unfolds_into_its_regions_and_panels(browser) -> None:  # type: i
     )
 
 
-def test_runs_are_filtered_and_linked(browser) -> None:  # type: ignore[no-untyped-def]
+def test_runs_are_filtered_and_linked(browser: Any) -> None:
     browser.execute_script("filter.value = 'kits oom'; filter.dispatchEvent(new Event('input'))")
     assert (
         browser.execute_script("return document.getElementById('shown').textContent") == "4 of 48"
@@ -119,14 +120,14 @@ def test_runs_are_filtered_and_linked(browser) -> None:  # type: ignore[no-untyp
     )
 
 
-def test_the_theme_changes(browser) -> None:  # type: ignore[no-untyped-def]
+def test_the_theme_changes(browser: Any) -> None:
     ground = "return getComputedStyle(document.body).backgroundColor"
     before = browser.execute_script(ground)
     click(browser, "#theme")
     assert browser.execute_script(ground) != before
 
 
-def test_no_complaint_and_no_request_but_for_the_file(browser, page: Path) -> None:  # type: ignore[no-untyped-def]
+def test_no_complaint_and_no_request_but_for_the_file(browser: Any, page: Path) -> None:
     assert browser.get_log("browser") == []
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [
