@@ -29,7 +29,7 @@ def draw_cases(scores: pd.DataFrame, looks: Looks) -> Figure:
         if values.size >= LEAST_FOR_CLOUD and np.ptp(values) > 0:
             at = [row - 0.12]
             cloud = axes.violinplot(values, at, widths=0.7, showextrema=False, side="low", **LYING)
-            for body in cloud["bodies"]:  # type: ignore[attr-defined]
+            for body in cloud["bodies"]:  # type: ignore[attr-defined]  # typed as one artist
                 body.set(facecolor=colour, edgecolor="none", alpha=0.35)
         box = axes.boxplot(values, positions=[row], **BOX)
         for part in (*box["boxes"], *box["whiskers"], *box["caps"], *box["medians"]):

@@ -48,7 +48,7 @@ def group_comparisons(
     """Return the groups of which the settings differ in one field alone."""
     groups: dict[Setting, list[MethodComparison]] = {}
     for comparison in comparisons:
-        shared = replace(comparison.setting, **{field: ""})  # type: ignore[arg-type]
+        shared = replace(comparison.setting, **{field: ""})  # type: ignore[arg-type]  # only compared
         groups.setdefault(shared, []).append(comparison)
     return list(groups.values())
 
