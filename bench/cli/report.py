@@ -26,8 +26,8 @@ from reports.records.files import write_durably
 from reports.records.run import RunResult
 from reports.records.slices import SLICES_FILE, CaseSlices, read_slices
 from reports.tables.build import ALL, MAIN, TUNING, ReportRequest, build_tables
+from reports.tables.kinds.tuning import tuning_tables
 from reports.tables.table import Table
-from reports.tables.tuning import tuning_tables
 from reports.tables.view import View, read_published, select_methods
 
 commands = typer.Typer()

@@ -152,7 +152,7 @@ def run_plan(
 def print_outcome(results: Sequence[RunResult], n_new: int, out: Path, console: Console) -> int:
     """Print the table of the runs and where to read on; return the exit code."""
     from reports.analysis.comparison import compare_methods  # imports pandas
-    from reports.tables.main import main_table
+    from reports.tables.kinds.main import main_table
 
     terminal.print_tables([main_table([table]) for table in compare_methods(results)], console)
     minutes, seconds = divmod(round(time.time() - psutil.Process().create_time()), 60)

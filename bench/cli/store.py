@@ -24,7 +24,7 @@ from reports.analysis.run_pair import compare_regions, list_differences, pair_ca
 from reports.analysis.statistics import PairedTest, least_cases
 from reports.analysis.tidy import MEAN
 from reports.records.run import RunResult
-from reports.tables.differences import interval_cell
+from reports.tables.kinds.differences import interval_cell
 
 commands = typer.Typer()
 

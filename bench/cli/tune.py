@@ -131,7 +131,7 @@ def search_values(
 ) -> list[StudyRecord]:
     """Carry out the studies of a grid, send them to MLflow and print what they have found."""
     from bench.tracking.publishing import Tracker  # imports pandas
-    from reports.tables.tuning import tuning_tables
+    from reports.tables.kinds.tuning import tuning_tables
 
     console = Console()
     out = experiment.out

@@ -18,7 +18,7 @@ from reports.analysis.comparison import compare_methods
 from reports.formats.markdown import format_markdown
 from reports.records.run import RESULT_FILE, RunResult, read_result
 from reports.records.study import STUDY_FILE, TUNING, StudyRecord, read_study
-from reports.tables.main import main_tables
+from reports.tables.kinds.main import main_tables
 
 Record = TypeVar("Record", RunResult, StudyRecord)
 UNREADABLE = (ValueError, TypeError, KeyError, OSError)  # a file of another version, or edited

@@ -12,8 +12,8 @@ from reports.page.page import Page, format_page
 from reports.records.run import RunResult
 from reports.records.study import StudyRecord
 from reports.tables.build import ReportRequest, build_tables_of, summarise
-from reports.tables.main import main_tables
-from reports.tables.tuning import tuning_tables
+from reports.tables.kinds.main import main_tables
+from reports.tables.kinds.tuning import tuning_tables
 
 SUFFIXES = {"latex": "tex", "markdown": "md", "csv": "csv"}
 TABLES, FIGURES, PAGE, MACROS = "tables", "figures", "index.html", "macros.tex"

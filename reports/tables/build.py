@@ -6,11 +6,11 @@ from functools import partial
 
 from reports.analysis.comparison import MethodComparison, compare_methods
 from reports.records.run import RunResult
-from reports.tables.ablation import ablation_tables
-from reports.tables.differences import comparison_tables, gap_tables
-from reports.tables.efficiency import efficiency_tables
-from reports.tables.main import main_table, main_tables
-from reports.tables.sweep import sweep_tables
+from reports.tables.kinds.ablation import ablation_tables
+from reports.tables.kinds.differences import comparison_tables, gap_tables
+from reports.tables.kinds.efficiency import efficiency_tables
+from reports.tables.kinds.main import main_table, main_tables
+from reports.tables.kinds.sweep import sweep_tables
 from reports.tables.table import Table
 from reports.tables.view import View, apply_view
 

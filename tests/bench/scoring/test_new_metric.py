@@ -22,7 +22,7 @@ from reports.page.page import Page, format_page
 from reports.records.metrics import METRICS, EmptyScores, Metric
 from reports.records.plain import to_plain
 from reports.records.run import RESULT_FILE, RunResult, describe_schema, read_result
-from reports.tables.main import main_table
+from reports.tables.kinds.main import main_table
 
 ERROR = Metric(
     name="volume_error",

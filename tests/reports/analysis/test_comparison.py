@@ -8,7 +8,7 @@ import pytest
 from reports.analysis.comparison import MethodComparison, compare_methods
 from reports.analysis.tidy import MEAN, case_table
 from reports.records.run import RunResult, Status
-from reports.tables.main import main_table
+from reports.tables.kinds.main import main_table
 from reports.tables.table import BEST, SECOND, Column
 
 

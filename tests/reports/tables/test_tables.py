@@ -10,7 +10,7 @@ from reports.analysis.comparison import compare_methods
 from reports.formats.macros import format_macros
 from reports.records.run import RunResult
 from reports.tables.build import KINDS
-from reports.tables.main import main_table, main_tables
+from reports.tables.kinds.main import main_table, main_tables
 from reports.tables.table import Column, Table
 from reports.tables.view import Published, View, apply_view, read_published, select_methods
 from tests.reports.made_results import make_result, read_fixture

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from reports.records.study import StudyRecord, TrialRecord
-from reports.tables.tuning import tuning_tables
+from reports.tables.kinds.tuning import tuning_tables
 
 TUNE = {
     "trials": 4,
