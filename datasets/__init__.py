@@ -1,7 +1,12 @@
-"""The data sets by name. Each is one file, imported on first use, and one line in ``DATASETS``."""
+"""The data sets by name. Each is one file, imported on first use, and one line in ``DATASETS``.
+
+A data set without a number (``brats``) means any of its releases. A release is a data set of its
+own: the challenge with its year (``brats2020``, ``kits21``) or the number of its task (``msd01``).
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +14,7 @@ from typing import TYPE_CHECKING
 from datasets.base import unknown_name
 
 if TYPE_CHECKING:
-    from datasets.base import Dataset
+    from datasets.base import Dataset, Release
     from datasets.layouts.released import ReleasedDataset
 
 DATASETS = {
@@ -20,19 +25,44 @@ DATASETS = {
 
 
 def names() -> list[str]:
-    """Return the names of the data sets, sorted."""
+    """Return the names of the data sets without their releases, sorted."""
     return sorted(DATASETS)
 
 
+@cache
+def releases() -> dict[str, tuple[str, Release]]:
+    """Return, for the name of each release, the name of its data set and its facts."""
+    found = {}
+    for name in names():
+        for release in sorted(_import(name).releases, key=lambda each: each.name):
+            if not release.copy_of:
+                found[release.name] = (name, release)
+    return found
+
+
+def family_of(name: str) -> str:
+    """Return the data set that a release belongs to; any other name is returned as it is."""
+    return releases()[name][0] if name in releases() else name
+
+
+def members_of(name: str) -> list[str]:
+    """Return the name, and those of its releases if it is a data set with releases."""
+    return [name, *(each for each, (family, _) in releases().items() if family == name)]
+
+
 def check_name(name: str) -> None:
-    """Raise ValueError with the nearest name if there is no such data set; imports nothing."""
-    if name not in DATASETS:
-        raise unknown_name("data set", name, DATASETS)
+    """Raise ValueError with the nearest name if there is no such data set or release."""
+    if name not in DATASETS and name not in releases():
+        raise unknown_name("data set", name, [*DATASETS, *releases()])
 
 
 def get(name: str) -> type[ReleasedDataset]:
-    """Return the class of a data set; raise ValueError with the nearest name if there is none."""
+    """Return the class of a data set or release; raise ValueError with the nearest name if none."""
     check_name(name)
+    return _import(family_of(name))
+
+
+def _import(name: str) -> type[ReleasedDataset]:
     module, _, attribute = DATASETS[name].partition(":")
     return getattr(import_module(module), attribute)
 
@@ -46,11 +76,12 @@ def build(name: str, root: Path) -> Dataset:
     """Return the data set of a root that holds at least one case.
 
     Raises: ValueError for an unknown name, or a datalist with the name of a public data set;
-    DataError if the folder is missing, empty or mixes releases, or the datalist is wrong.
+    DataError if the folder is missing, empty, mixes releases or holds another one than is named, or
+    the datalist is wrong.
     """
     dataset = open_root(name, root)
-    if is_datalist(root.name) and dataset.info.name in DATASETS:
-        known = dataset.info.name
+    known = dataset.info.name if is_datalist(root.name) else ""
+    if known in DATASETS or known in releases():
         rule = f"name: '{known}' is the name of a public data set"
         hint = f'give it another "name", or use --datasets {known} --data-root {root.parent}'
         raise ValueError(f"datalist: {root}: {rule} ({hint})")
@@ -61,7 +92,7 @@ def build(name: str, root: Path) -> Dataset:
 def open_root(name: str, root: Path) -> Dataset:
     """Return the data set of a folder or datalist, unread; raise ValueError for an unknown name."""
     if not is_datalist(root.name):
-        return get(name)(root)
+        return get(name)(root, name if name in releases() else "")
     from datasets.layouts.datalist import Datalist
 
     return Datalist(root)

@@ -71,7 +71,7 @@ class Window:
 class DatasetInfo:
     """The facts of a data set below a root; values and regions are those of its release."""
 
-    name: str
+    name: str  # of the release, such as brats2020; of a datalist its own
     title: str
     reference: str
     modality: str  # MRI or CT, which decides how intensities are scaled
@@ -80,7 +80,7 @@ class DatasetInfo:
     label_values: tuple[int, ...]  # item i stands for class i in the label files
     regions: tuple[Region, ...]
     layout: str  # one line: the files that are looked for
-    release: str = ""  # the name of the `Release`; empty where a data set has only one
+    release: str = ""  # the name of the `Release`; empty for a datalist
     window: Window | None = None  # CT only: known constants, or what a run fitted
 
 
@@ -113,6 +113,12 @@ class Release:
     orientation: str = ""  # axis codes of every volume, if they are always the same
     spacing_unknown: frozenset[str] = frozenset()  # see `Case.spacing_known`
     exclude: Mapping[str, frozenset[str]] = field(default_factory=dict)  # preset -> cases left out
+    copy_of: str = ""  # the release that this is a copy of, with other names of folders
+
+    @property
+    def identity(self) -> str:
+        """The name of the data set that a run on this release is of."""
+        return self.copy_of or self.name
 
     @property
     def meaning(self) -> tuple[object, ...]:

@@ -58,6 +58,17 @@ def _build_new_release(name: str, title: str, timepoint: str, example: str) -> R
     )
 
 
+def _build_fets(year: str, example: str) -> Release:
+    """Return a release of the Federated Tumor Segmentation challenge."""
+    case = rf"(?P<case>FeTS(?:20)?{year}(?:_Training|_Validation)?_\d+)"
+    release = _build_release(f"fets20{year}", f"FeTS 20{year}", case, "{case}", example)
+    return replace(
+        release,
+        files=(rf"{case}(?:_brain)?(?:_final)?{OLD_ROLE}",),
+        layout=f"{example}[_brain]_{{flair,t1ce,t1,t2,[final_]seg}}.nii[.gz] at any depth",
+    )
+
+
 BRATS2018 = _build_early_release("18", "Brats18_CBICA_AAB_1")
 BRATS2019 = _build_early_release("19", "BraTS19_CBICA_AAB_1")
 CASE_2020 = r"BraTS20_(?P<part>Training|Validation)_(?P<number>\d+)"
@@ -76,18 +87,14 @@ BRATS2021 = _build_release(
 BRATS2023 = _build_new_release("brats2023", "BraTS 2023 GLI", r"0\d\d", "BraTS-GLI-00000-000")
 BRATS2024 = replace(
     _build_new_release(
-        "brats2024", "BraTS 2024 GLI (post-treatment)", r"[1-9]\d\d", "BraTS-GLI-00000-100"
+        "brats2024", "BraTS 2024 GLI post-treatment", r"[1-9]\d\d", "BraTS-GLI-00000-100"
     ),
     classes=(*CLASSES, "resection cavity"),
     label_values=(0, 1, 2, 3, 4),
     regions=(*REGIONS, Region("RC", (4,))),
 )
-FETS_CASE = r"(?P<case>FeTS\d+(?:_Training|_Validation)?_\d+)"
-FETS = replace(
-    _build_release("fets", "FeTS 2021/2022", FETS_CASE, "{case}", "FeTS2022_00000"),
-    files=(rf"{FETS_CASE}(?:_brain)?(?:_final)?{OLD_ROLE}",),
-    layout="FeTS2022_00000[_brain]_{flair,t1ce,t1,t2,[final_]seg}.nii[.gz] at any depth",
-)
+FETS2021 = _build_fets("21", "FeTS21_Training_001")
+FETS2022 = _build_fets("22", "FeTS2022_00000")
 MSD01 = Release(
     name="msd01",
     title="MSD Task01 BrainTumour",
@@ -110,4 +117,7 @@ class Brats(ReleasedDataset):
     name = "brats"
     reference = "Menze et al. 2015, IEEE TMI 34(10):1993-2024; Bakas et al. 2018, arXiv 1811.02629"
     modality = "MRI"
-    releases = (BRATS2020, BRATS2018, BRATS2019, BRATS2021, BRATS2023, BRATS2024, FETS, MSD01)
+    releases = (
+        *(BRATS2020, BRATS2018, BRATS2019, BRATS2021, BRATS2023, BRATS2024),
+        *(FETS2021, FETS2022, MSD01),
+    )

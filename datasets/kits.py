@@ -47,7 +47,7 @@ KITS23 = replace(
 KITS21 = replace(
     KITS23,
     name="kits21",
-    title="KiTS21 (majority vote)",
+    title="KiTS21",
     files=(r"case_(?P<number>\d+)/(?P<role>imaging|aggregated_MAJ_seg)", FLAT_VOLUME),
     label_roles=("aggregated_maj_seg",),
     layout="case_00000/{imaging,aggregated_MAJ_seg}.nii[.gz] at any depth",

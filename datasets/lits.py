@@ -16,7 +16,7 @@ UNSCALED_LITS = frozenset(f"volume-{number}" for number in UNSCALED)
 UNSCALED_MSD = frozenset(f"liver_{number}" for number in UNSCALED)
 
 LITS = Release(
-    name="lits",
+    name="lits17",
     title="LiTS",
     files=(r"(?P<test>test-)?(?P<role>volume|segmentation)-(?P<number>\d+)",),
     case_id="{test}volume-{number}",
@@ -35,6 +35,7 @@ LITS_KAGGLE = replace(
     LITS,
     name="lits-kaggle",
     title="LiTS (Kaggle parts)",
+    copy_of="lits17",
     layout="volume_pt1/volume-0.nii[.gz] and segmentations/segmentation-0.nii[.gz]",
     clue=r"(?:^|/)volume_pt\d+/",
 )

@@ -81,7 +81,7 @@ def _search_folder(info: DatasetInfo, folder: Path) -> Case:
 
 
 def _open(info: DatasetInfo, root: Path, where: str) -> Dataset:
-    dataset = datasets.build(info.name, root)
+    dataset = datasets.build(datasets.family_of(info.name), root)
     if dataset.info.channels != info.channels:
         raise DataError(f"input: must be of {info.title}, got {dataset.info.title} {where}")
     return dataset

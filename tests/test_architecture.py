@@ -17,6 +17,7 @@ datasets.splits datasets.base
 datasets.layouts datasets.base
 datasets.phantoms datasets
 datasets.single_case datasets
+datasets.overlaps
 datasets datasets.base datasets.layouts datasets.prepared datasets.volumes
 methods
 reports.records
@@ -25,7 +26,7 @@ reports.tables reports.records reports.analysis
 reports.formats reports.tables
 reports.figures reports.records reports.analysis reports.tables
 reports.page reports
-bench.specs methods reports.records
+bench.specs datasets methods reports.records
 bench.models methods
 bench.cost bench.models methods reports.records
 bench.scoring bench.specs datasets reports.records reports.figures.overlay

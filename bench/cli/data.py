@@ -31,8 +31,8 @@ commands.add_typer(data, name="data")
 @data.command()
 def demo(
     out: Annotated[Path, Option(help="Folder to write to.")],
-    dataset: Annotated[str | None, Option(help="brats (default), kits or lits.")] = None,
-    layout: Annotated[str | None, Option(help="A release: brats2023, msd01, kits23, ...")] = None,
+    dataset: Annotated[str | None, Option(help="brats (default), kits21, ...")] = None,
+    layout: Annotated[str | None, Option(help="brats2023, msd01, lits-kaggle, ...")] = None,
     cases: Annotated[int, Option(min=1, help="How many.")] = 10,
     seed: Annotated[int, Option(help="Other seeds give other volumes.")] = 0,
     full_size: Annotated[
@@ -41,15 +41,17 @@ def demo(
 ) -> None:
     """Write synthetic volumes in the real data set's files and folders."""
     console = Console()
-    name = dataset or "brats"
-    if layout is not None:
-        name = get_layout(layout).dataset
-        if dataset not in (None, name):
-            raise ValueError(f"phantom: layout '{layout}' is one of {name}, got data set {dataset}")
+    if dataset is not None:
+        registry.check_name(dataset)
+    chosen = get_layout(layout or dataset or "brats")
+    name = registry.get(chosen.dataset).find_release(chosen.release).identity
+    if dataset not in (None, chosen.dataset, name):
+        rule = f"layout '{layout}' is one of {chosen.dataset}"
+        raise ValueError(f"phantom: {rule}, got data set {dataset}")
     shape = FULL_SHAPE if full_size else DEMO_SHAPE
     with case_progress(console) as on_case:
         on_written = partial(on_case, "writing")
-        write_phantoms(layout or name, out, cases, seed=seed, shape=shape, on_case=on_written)
+        write_phantoms(chosen.release, out, cases, seed=seed, shape=shape, on_case=on_written)
     options = f"--datasets {name} --data-root {out}"
     console.print(f"wrote {cases} synthetic cases; use them with {options}", soft_wrap=True)
 
@@ -58,7 +60,7 @@ def demo(
 def check(
     data_root: Root = None,
     datasets: Annotated[
-        str | None, Option(help="Comma list of brats, kits, lits or datalists; default: all found.")
+        str | None, Option(help="Comma list of brats, kits21, datalists, ...; default: all found.")
     ] = None,
     jobs: Annotated[int, Option(min=0, help="Processes that read; 0: one a core.")] = 0,
     json: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
@@ -83,7 +85,7 @@ def check(
 
 @data.command()
 def splits(
-    datasets: Annotated[str, Option(help="brats, kits, lits or a datalist (.json).")],
+    datasets: Annotated[str, Option(help="brats, kits21, ... or a datalist (.json).")],
     data_root: Root = None,
     folds: Annotated[int, Option(min=2, help="How many.")] = 5,
     exclude: Annotated[str, Option(help="Preset of cases to leave out, such as nnunet2019.")] = "",

@@ -34,7 +34,9 @@ class Request:
     methods: str = option(
         "all", 'Comma list, or all; brackets set or sweep: "lora\\[rank=4,8],linear".'
     )
-    datasets: str = option("brats", "Comma list of brats, kits, lits, datalists (.json), or all.")
+    datasets: str = option(
+        "brats", "Comma list of brats, kits, lits, their releases, datalists (.json), or all."
+    )
     folds: str = option("0", 'Held-out folds: "0", "0,2", "0-4" or "all".')
     seeds: str = option("0", '"0", "0,7" or "0-2".')
     shots: str | None = option(None, "Few-shot, nested: 1,5,10 training cases; 0: all.")

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+import datasets
 import methods
 from bench.cli.options import flag, option, takes
 from bench.cli.terminal import NO_RESULT, print_tables
@@ -46,7 +47,9 @@ class ReportOptions:
     kind: Kind | None = option(
         None, "Which tables; all: every kind there is something for. Default: main; all in HTML."
     )
-    dataset: str | None = option(None, "Only this data set.")
+    dataset: str | None = option(
+        None, "Only this data set: a release (brats2019), or all of its releases (brats)."
+    )
     out: Path | None = option(None, "Write to this file (with --figures: folder).")
     figures: bool = flag("Tables in all formats, macros, pictures and the page into --out FOLDER.")
     versus: str = option("", "Test every method against this one.")
@@ -177,7 +180,8 @@ def collect_tables(request: ReportRequest, *, per_dataset: bool) -> list[Table]:
     Raises: ValueError if the store has nothing for them, or results that cannot be compared.
     """
     store = open_store()
-    studies = load_studies(store, request.dataset) if request.kind in (ALL, TUNING) else []
+    wanted = _list_wanted(request)
+    studies = load_studies(store, *wanted) if request.kind in (ALL, TUNING) else []
     if request.kind != TUNING:
         tables = build_tables(load_results(store, request), request, per_dataset=per_dataset)
         return [*tables, *tuning_tables(studies)]
@@ -192,7 +196,7 @@ def load_results(store: Store, request: ReportRequest) -> list[RunResult]:
 
     Raises: ValueError if the store has none, or does not know the data set.
     """
-    results = store.load_results(request.dataset)
+    results = store.load_results(*_list_wanted(request))
     if not results and (known := store.list_datasets()):
         rule = f"--dataset must be among {', '.join(known)}"
         raise ValueError(f"report: {rule}, got '{request.dataset}'")
@@ -205,6 +209,11 @@ def load_results(store: Store, request: ReportRequest) -> list[RunResult]:
         return run.dataset, run.backbone, number, run.label, run.fold, run.seed
 
     return select_methods(sorted(results, key=place), request.view)
+
+
+def _list_wanted(request: ReportRequest) -> list[str]:
+    """Return the data sets that ``--dataset`` means; empty: all."""
+    return [] if request.dataset is None else datasets.members_of(request.dataset)
 
 
 def write_folder(request: ReportRequest, out: Path | None, console: Console) -> None:
@@ -237,6 +246,6 @@ def _build_portfolio(request: ReportRequest, formats: Sequence[str]) -> Portfoli
             return None if file is None else read_slices(file, case)
 
         results = load_results(store, request)
-        studies = load_studies(store, request.dataset)
+        studies = load_studies(store, *_list_wanted(request))
         contents = Contents(results, studies, read_case, methods.names())
         return build_portfolio(contents, request, formats)

@@ -17,6 +17,7 @@ from bench.specs.presets import Preset, get_preset
 from bench.specs.protocol import Protocol, SpecError, override
 from bench.specs.run import EMBEDDED_WEIGHTS, MethodSpec
 from bench.tuning.tuned_values import apply_shipped
+from datasets.phantoms.layouts import name_demo_release
 
 
 def read_request(request: Request) -> Experiment:
@@ -30,8 +31,10 @@ def read_request(request: Request) -> Experiment:
     preset = _choose_preset(request.preset, has_data=has_data)
     protocol = _limit_trials(_build_protocol(preset.protocol, request), preset.trial_epochs)
     phantom = None if has_data else preset.phantom
-    single = len(names) == 1
-    roots = dict(_find_root(name, request, single=single, phantom=not has_data) for name in names)
+    if has_data:
+        roots = _find_roots(names, request.data_root or ())
+    else:
+        roots = {name: request.out / "phantoms" / name for name in map(name_demo_release, names)}
     folds = parse_numbers(request.folds, "--folds", upper=protocol.data.n_folds)
     seeds = parse_numbers(request.seeds, "--seeds")
     checked = _check_methods(asked, protocol)
@@ -121,22 +124,37 @@ def _limit_trials(protocol: Protocol, epochs: int) -> Protocol:
     return protocol
 
 
-def _find_root(name: str, request: Request, *, single: bool, phantom: bool) -> tuple[str, Path]:
-    """Return the data set's name, which a datalist holds itself, and its folder."""
-    if datasets.is_datalist(name):
-        return datasets.open_root(name, Path(name)).info.name, Path(name)
-    if phantom:
-        return name, request.out / "phantoms" / name
-    entries = request.data_root or []
+def _find_roots(names: Sequence[str], entries: Sequence[str]) -> dict[str, Path]:
+    """Return the folder or datalist of each data set, by its name."""
+    _check_keys(names, entries)
+    roots = {}
+    for name in names:
+        if datasets.is_datalist(name):  # which holds its own name
+            roots[datasets.open_root(name, Path(name)).info.name] = Path(name)
+        else:
+            roots[name] = _find_root(name, entries, single=len(names) == 1)
+    return roots
+
+
+def _check_keys(names: Sequence[str], entries: Sequence[str]) -> None:
+    for entry in entries:
+        key, equals, _ = entry.partition("=")
+        if equals and key not in names:
+            rule = f"NAME=FOLDER must name one of --datasets {','.join(names)}"
+            raise SpecError(f"--data-root: {rule}, got '{entry}'")
+
+
+def _find_root(name: str, entries: Sequence[str], *, single: bool) -> Path:
+    """Return the folder of a data set or release that is named or, if single, the plain one."""
     for entry in entries:
         key, equals, value = entry.partition("=")
         if equals and key == name:
-            return name, Path(value)
+            return Path(value)
     plain = [Path(entry) for entry in entries if "=" not in entry]
     for root in plain:
         if (root / name).is_dir():
-            return name, root / name
+            return root / name
     if plain and single:
-        return name, plain[0]
+        return plain[0]
     hint = f"give --data-root {name}=/path/to/{name}"
     raise SpecError(f"--data-root: no folder for '{name}' ({hint})")

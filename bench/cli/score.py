@@ -32,7 +32,7 @@ class ScoreOptions:
 
     reference: Path = option(..., "Label file, or a folder of them: a data root will do.")
     prediction: Path = option(..., "Label file, or a folder of them; of any tool.")
-    dataset: str = option(..., "brats, kits or lits: label values, regions, rule for empty masks.")
+    dataset: str = option(..., "brats, kits21, ...: label values, regions, rule for empty masks.")
     release: str | None = option(None, "brats2020, msd01, ...; default: by the references' names.")
     set: list[str] | None = option(None, "A field of the scoring: eval.hd95=pooled (repeatable).")
     json: bool = flag("Print JSON instead of tables.")

@@ -86,15 +86,15 @@ def _methods_table() -> Table:
 
 
 def _datasets_table() -> Table:
-    headings = ("name", "release", "channels", "regions", "files looked for", "reference")
+    headings = ("name", "one of", "release", "channels", "regions", "files looked for", "reference")
     table = add_columns(Table(title="data sets"), headings)
-    for name in datasets.names():
-        kind = datasets.get(name)
-        for release in kind.releases:
-            regions = ", ".join(region.name for region in release.regions)
-            channels = ", ".join(release.channels)
-            layout = escape(release.layout)
-            table.add_row(name, release.title, channels, regions, layout, kind.reference)
+    for name, (family, release) in datasets.releases().items():
+        regions = ", ".join(region.name for region in release.regions)
+        channels = ", ".join(release.channels)
+        facts = (release.title, channels, regions, escape(release.layout))
+        table.add_row(name, family, *facts, datasets.get(name).reference)
+    table.caption = "A name of the second column means whichever of its releases a root holds."
+    table.caption_justify = "left"
     return table
 
 

@@ -87,7 +87,7 @@ def compare(
     first_scores, second_scores = pair_cases(first, second)
     for name, run in (("A", first), ("B", second)):
         synthetic = " (SYNTHETIC)" if run.synthetic else ""
-        what = f"{escape(run.label)} on {run.dataset}{synthetic}"
+        what = f"{escape(run.label)} on {escape(run.dataset_title)}{synthetic}"
         console.print(f"{name}: {escape(run.run_id)} · {what}", soft_wrap=True)
     _print_fields(first, second, console)
     console.print(_regions_table(compare_regions(first_scores, second_scores)))

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from bench.grid.sources import DataSource, check_exclude, inspect_source
+from bench.grid.sources import DataSource, check_distinct, check_exclude, inspect_source
 from bench.models.weights.catalogue import is_path
 from bench.run.cases import preparation_of
 from bench.specs.presets import PhantomSpec
@@ -21,7 +21,7 @@ class Experiment:
     """A request whose every name is known to exist; no data have been looked at yet."""
 
     methods: tuple[MethodSpec, ...]
-    roots: dict[str, Path]  # data set -> folder
+    roots: dict[str, Path]  # data set or release, as asked for -> folder
     folds: tuple[int, ...]
     seeds: tuple[int, ...]
     protocol: Protocol
@@ -43,8 +43,9 @@ class Plan:
 def lay_out(experiment: Experiment, on_case: OnCase) -> Plan:
     """Return the runs of an experiment, all of its data found, or phantoms written.
 
-    Raises: DataError if a root does not hold the data set, or holds cases that cannot be used and
-    that the experiment does not skip; ValueError if the weights cannot be had or read.
+    Raises: DataError if a root does not hold the data set or its release, if two hold the same, or
+    one holds cases that cannot be used and that the experiment does not skip; ValueError if the
+    weights cannot be had or read.
     """
     from bench.models.build import check_weights  # imports torch
     from datasets.phantoms.write import write_phantoms
@@ -61,6 +62,7 @@ def lay_out(experiment: Experiment, on_case: OnCase) -> Plan:
         on_read = partial(on_case, f"reading {name}")
         skip = experiment.skip_bad_cases
         sources.append(inspect_source(name, root, cache, data, on_read, skip=skip))
+    check_distinct(sources)
     check_exclude(data.exclude, [source.dataset for source in sources])
     # the name of a file, or of what is embedded, does not say what is in it
     is_changing = is_path(model.weights) or model.weights == EMBEDDED_WEIGHTS

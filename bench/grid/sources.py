@@ -7,7 +7,7 @@ from pathlib import Path
 import datasets
 from bench.run.cases import preparation_of
 from bench.specs.protocol import DataSpec, SpecError
-from datasets.base import BadCasesError, Case, Dataset
+from datasets.base import BadCasesError, Case, DataError, Dataset
 from datasets.splits.file import find_split_file
 
 OnCase = Callable[[int, int], None]  # takes cases done, cases in all
@@ -17,7 +17,7 @@ OnCase = Callable[[int, int], None]  # takes cases done, cases in all
 class DataSource:
     """A data set that was opened, and what an experiment uses of it; runs open it again."""
 
-    name: str
+    name: str  # of the release that was found, or of the datalist
     root: Path  # as asked for: a folder or a datalist
     dataset: Dataset
     cases: tuple[Case, ...]  # labelled ones that can be used
@@ -33,7 +33,8 @@ def inspect_source(
 
     The names of the files are checked. The volumes are read (and prepared) only where bad cases are
     to be skipped, or where a name is wrong already, so that the error lists everything.
-    Raises: DataError if the root does not hold the data set; BadCasesError unless ``skip``.
+    Raises: DataError if the root does not hold the data set or the release that ``name`` asks for;
+    BadCasesError unless ``skip``.
     """
     from datasets.prepared.keys import fingerprint
     from datasets.prepared.prepare import prepare
@@ -47,7 +48,7 @@ def inspect_source(
         except BadCasesError as error:
             problems += error.problems
     if problems and not skip:
-        raise BadCasesError(f"{name}: {root}", problems)
+        raise BadCasesError(f"{dataset.info.name}: {root}", problems)
     reasons: dict[str, str] = {}
     for problem in problems:
         reasons.setdefault(problem.case, problem.message)
@@ -57,7 +58,17 @@ def inspect_source(
     content = fingerprint(dataset.find_cases(reasons), dataset.root, dataset.meaning)
     left_out = tuple(sorted(reasons.items()))
     sha256 = splits.sha256 if splits else ""
-    return DataSource(name, root, dataset, cases, content, left_out, sha256)
+    return DataSource(dataset.info.name, root, dataset, cases, content, left_out, sha256)
+
+
+def check_distinct(sources: Sequence[DataSource]) -> None:
+    """Raise DataError if two roots hold one release."""
+    first: dict[str, DataSource] = {}
+    for source in sources:
+        other = first.setdefault(source.name, source)
+        if other is not source:
+            rule = f"each release must have one root, got {other.root} and {source.root}"
+            raise DataError(f"--data-root: {rule} with {source.dataset.info.title} in both")
 
 
 def check_exclude(preset: str, opened: Sequence[Dataset]) -> None:

@@ -8,11 +8,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import datasets
 import methods
 from bench.run.cases import open_data
 from bench.run.firewall import read_clock
 from bench.specs.run import Place, RunSpec
 from datasets.base import DataError, Dataset
+from datasets.overlaps import find_overlaps
+from reports.records.release import ReleaseRecord
 from reports.records.run import RunResult, Status
 
 PACKAGES = (
@@ -70,7 +73,16 @@ def describe_run(spec: RunSpec) -> RunResult:
         regions=_name_regions(dataset),
         study=spec.study,
         group=spec.group,
+        release=describe_release(spec.dataset),
     )
+
+
+def describe_release(name: str) -> ReleaseRecord | None:
+    """Return the facts of the release that a run is of; None for a datalist."""
+    if name not in datasets.releases():
+        return None
+    family, release = datasets.releases()[name]
+    return ReleaseRecord(release.title, family, find_overlaps(name))
 
 
 def _name_regions(dataset: Dataset) -> tuple[str, ...]:

@@ -39,12 +39,15 @@ def pair_files(
 ) -> Pairing:
     """Return the pairs of two label files, or of two folders that are searched at any depth.
 
-    ``release`` names the meaning of the label values; by default the references' names do.
+    ``release``, or a ``dataset`` that is one, names the meaning of the label values; by default the
+    references' names do.
 
     Raises: ValueError for an unknown data set or release; DataError if a path does not exist, if a
     prediction has no reference, or if there are two files for a case.
     """
     known = datasets.get(dataset)
+    if dataset in datasets.releases():
+        release = release or dataset
     references = _list_labels("--reference", reference)
     predictions = _list_labels("--prediction", prediction)
     _check_same_kind(reference, prediction)

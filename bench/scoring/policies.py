@@ -15,10 +15,11 @@ from reports.records.metrics import METRICS
 OF_DATASET = "dataset"  # as a policy's name: the one of the data set
 
 RELEASE_POLICIES = MappingProxyType(
-    dict.fromkeys(("brats2018", "brats2019", "brats2020", "brats2021", "fets", "msd01"), "brats")
+    dict.fromkeys(("brats2018", "brats2019", "brats2020", "brats2021"), "brats")
+    | dict.fromkeys(("fets2021", "fets2022", "msd01"), "brats")
     | dict.fromkeys(("brats2023", "brats2024"), "brats2023")
     | dict.fromkeys(("kits19", "kits21", "kits23"), "kits")
-    | dict.fromkeys(("lits", "lits-kaggle", "msd03"), "lits")
+    | dict.fromkeys(("lits17", "lits-kaggle", "msd03"), "lits")
 )
 OTHER_POLICY = "kits"  # of a user's own data: Dice and surface Dice 1 or 0, no distance
 

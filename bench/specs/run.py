@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import datasets
 import methods
 from bench.specs.protocol import Protocol, override
 from methods.execution import PLAIN, Execution
@@ -43,7 +44,7 @@ class RunSpec:
     """One run, as plain data; ``root`` and ``group`` have no influence on its result."""
 
     method: MethodSpec
-    dataset: str
+    dataset: str  # its release, such as brats2020, or the name of a datalist
     fingerprint: str  # of the data that are used
     fold: int
     seed: int
@@ -75,10 +76,11 @@ class RunSpec:
     @property
     def seeds(self) -> dict[str, int]:
         """The seeds of a run's random streams; methods share all but their own, on purpose."""
+        family = datasets.family_of(self.dataset)
         return {
             "model": derive_seed("model", self.seed),  # random weights, the decoder
             "method": derive_seed("method", self.seed),  # what the method inserts
-            "data": derive_seed("data", self.dataset, self.fold, self.seed),  # patches
+            "data": derive_seed("data", family, self.fold, self.seed),  # patches
             "train": derive_seed("train", self.seed),  # dropout
         }
 

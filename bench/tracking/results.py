@@ -56,7 +56,7 @@ def describe_result(result: RunResult, folder: Path) -> Entry:
         numbers += build_metrics(usage, at_ms)
     where = f"fold {result.fold} · seed {result.seed}"
     return Entry(
-        name=f"{result.label} · {result.dataset} · {result.backbone} · {where}",
+        name=f"{result.label} · {result.dataset_title} · {result.backbone} · {where}",
         tags=tags(result),
         params=params(result),
         metrics=numbers,
@@ -76,6 +76,7 @@ def tags(result: RunResult) -> dict[str, str]:
     commit = str(result.provenance.get("git_commit") or "")
     found = {name: str(getattr(result, name)) for name in RUN_TAGS}
     found |= {
+        "data_family": result.release.family if result.release else "",
         "synthetic": str(result.synthetic).lower(),
         "device": str(result.provenance.get("device") or ""),
         "git_commit": commit,

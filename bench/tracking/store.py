@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,22 +125,22 @@ class Store:
             self._fill(parent, entry)
             self.client.set_terminated(parent, entry.status, entry.end_ms)
 
-    def load_results(self, dataset: str | None = None) -> list[RunResult]:
-        """Return all results, or those of one data set, in the order in which their runs started.
+    def load_results(self, *datasets: str) -> list[RunResult]:
+        """Return all results, or those of some data sets, in the order in which runs started.
 
         Deleted, interrupted and parent runs, trials and runs of other people are left out.
         """
         return self.load(
-            RESULT, lambda file: RunResult.from_json(file.read_text(), str(file)), dataset
+            RESULT, lambda file: RunResult.from_json(file.read_text(), str(file)), datasets
         )
 
     def load(
-        self, kind: Kind, read: Callable[[Path], Record], experiment: str | None = None
+        self, kind: Kind, read: Callable[[Path], Record], experiments: Collection[str] = ()
     ) -> list[Record]:
-        """Return the whole records, of all experiments or one; TrackingError if one has no file."""
+        """Return the whole records of all, or some, experiments; TrackingError if a file lacks."""
         records = []
         with reaching(self.uri), gc_paused(), tempfile.TemporaryDirectory() as scratch:
-            for run in self._iter_whole_runs(kind, experiment):
+            for run in self._iter_whole_runs(kind, experiments):
                 file = self._find_file(run, kind.file, Path(scratch))
                 if file is None:
                     rule = f"run '{run.info.run_name}' must have its {kind.file}, found none in"
@@ -154,13 +154,13 @@ class Store:
         """Return the names of the experiments that hold results."""
         with reaching(self.uri):
             names = [experiment.name for experiment in self.client.search_experiments()]
-            return sorted(name for name in names if any(self._iter_whole_runs(RESULT, name)))
+            return sorted(name for name in names if any(self._iter_whole_runs(RESULT, [name])))
 
-    def _iter_whole_runs(self, kind: Kind, experiment: str | None) -> Iterator[Run]:
+    def _iter_whole_runs(self, kind: Kind, experiments: Collection[str]) -> Iterator[Run]:
         places = []
         for each in self.client.search_experiments():
             is_study = each.name.startswith(STUDIES)
-            if is_study == (kind is STUDY) and experiment in (None, each.name):
+            if is_study == (kind is STUDY) and (not experiments or each.name in experiments):
                 places.append(each.experiment_id)
         query = f"tags.`{kind.digest_tag}` LIKE '%' AND attributes.status != '{RUNNING}'"
         search, token = self.client.search_runs, None

@@ -17,10 +17,10 @@ def log_study(store: Store, record: StudyRecord, folder: Path) -> bool:
     return store.send(STUDY, STUDIES + record.name, describe_study(record, folder))
 
 
-def load_studies(store: Store, dataset: str | None = None) -> list[StudyRecord]:
-    """Return the studies in the store by name, all or those of one data set."""
+def load_studies(store: Store, *datasets: str) -> list[StudyRecord]:
+    """Return the studies in the store by name, all or those of some data sets."""
     found = store.load(STUDY, read_study)
-    kept = [study for study in found if dataset in (None, study.dataset)]
+    kept = [study for study in found if not datasets or study.dataset in datasets]
     return sorted(kept, key=lambda study: study.name)
 
 

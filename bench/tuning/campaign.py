@@ -18,6 +18,7 @@ from filelock import FileLock
 from bench.grid.children import Child, start_child
 from bench.grid.slots import Slots
 from bench.run.cases import open_data
+from bench.run.provenance import describe_release
 from bench.specs.run import Place
 from bench.tuning.pictures import draw_study
 from bench.tuning.plan import LOCK, StudyPlan, TrialEvent, describe_protocol
@@ -79,6 +80,7 @@ def run_studies(
 
 def build_record(plan: StudyPlan, study: Study) -> StudyRecord:
     """Return the record of a study with its trials so far."""
+    release = describe_release(plan.run.dataset)
     return StudyRecord(
         name=plan.name,
         **asdict(plan.run.cell),
@@ -87,6 +89,7 @@ def build_record(plan: StudyPlan, study: Study) -> StudyRecord:
         tune=asdict(plan.tune),
         protocol=describe_protocol(plan.run),
         trials=read_trials(study),
+        dataset_title=release.title if release else "",
     )
 
 

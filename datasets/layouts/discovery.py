@@ -22,27 +22,35 @@ class Recognition:
     hits: Mapping[str, list[Hit]]  # release name -> the files that it knows
 
 
-def discover_release(name: str, root: Path, releases: Sequence[Release]) -> Discovery:
+def discover_release(
+    name: str, root: Path, releases: Sequence[Release], asked: str = ""
+) -> Discovery:
     """Return the release that knows most of the files below the root, and its cases.
 
-    Raises: DataError if the root is no folder, holds no case, or mixes releases.
+    ``asked`` is the release that the user names: it decides where the names of the files and the
+    clues fit several.
+
+    Raises: DataError if the root is no folder, holds no case, mixes releases, or holds another
+    release than the one that is asked for.
     """
     layouts = "; ".join(dict.fromkeys(release.layout for release in releases))
     if not root.is_dir():
         raise DataError(f"{name}: no folder {root} (looked for {layouts})")
     paths = {file: file.relative_to(root).as_posix() for file in iter_files(root)}
-    found = recognise_release(releases, paths, [root.resolve().as_posix(), *paths.values()])
+    hints = [root.resolve().as_posix(), *paths.values()]
+    found = recognise_release(releases, paths, hints, asked)
     release = found.release
     hits = found.hits[release.name]
     if not hits:
         raise NoCasesError(f"{name}: no case below {root} (looked for {layouts})")
     _check_unmixed(name, root, found, releases)
-    cases, problems = build_cases(name, root, release, hits)
+    _check_asked(root, release, releases, asked)
+    cases, problems = build_cases(release.identity, root, release, hits)
     if found.rivals:
         rival = found.rivals[0].title
-        text = f"{name}: {root} is read as {release.title}, the names would fit {rival} as well"
-        hint = "its labels differ; put the release into the folder's name"
-        problems.insert(0, Problem("", f"{text} ({hint})", is_warning=True))
+        text = f"{root} is read as {release.title}, the names would fit {rival} as well"
+        hint = f"its labels differ; --datasets {found.rivals[0].identity} names it"
+        problems.insert(0, Problem("", f"{release.identity}: {text} ({hint})", is_warning=True))
     return Discovery(tuple(cases), tuple(problems), release, found.runner_up)
 
 
@@ -62,14 +70,19 @@ def iter_files(root: Path) -> Iterator[Path]:
 
 
 def recognise_release(
-    releases: Sequence[Release], paths: Mapping[Path, str], hints: Sequence[str]
+    releases: Sequence[Release], paths: Mapping[Path, str], hints: Sequence[str], asked: str = ""
 ) -> Recognition:
-    """Return which release knows most of ``paths``; between equals a clue in ``hints`` decides."""
+    """Return which release knows most of ``paths``.
+
+    Between equals a clue in ``hints`` decides, then the name that was ``asked`` for, then the order
+    of the releases.
+    """
     hits = {}
     fits = {}
     for release in releases:
         hits[release.name] = find_hits(release, paths)
-        fits[release.name] = (len(hits[release.name]), _has_clue(release, hints))
+        is_asked = asked == release.identity
+        fits[release.name] = (len(hits[release.name]), _has_clue(release, hints), is_asked)
     best, *others = sorted(releases, key=lambda each: fits[each.name], reverse=True)
     rivals = []
     for other in others:
@@ -103,6 +116,14 @@ def _build_hit(release: Release, path: Path, match: re.Match[str]) -> Hit:
 
 def _has_clue(release: Release, hints: Sequence[str]) -> bool:
     return release.clue != "" and any(re.search(release.clue, hint) for hint in hints)
+
+
+def _check_asked(root: Path, found: Release, releases: Sequence[Release], asked: str) -> None:
+    if asked in ("", found.identity):
+        return
+    wanted = next(each.title for each in releases if each.identity == asked)
+    hint = f"--datasets {found.identity} reads it"
+    raise DataError(f"{asked}: {root} must hold {wanted}, got {found.title} ({hint})")
 
 
 def _check_unmixed(name: str, root: Path, found: Recognition, releases: Sequence[Release]) -> None:

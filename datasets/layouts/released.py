@@ -1,30 +1,38 @@
 """A data set of which there are several releases."""
 
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 from datasets.base import Dataset, DatasetInfo, Discovery, Release, Window
 from datasets.layouts.discovery import discover_release
 
+FORMER_NAMES = {"lits": "lits17", "fets": "fets2022"}  # of releases, in files of older versions
+
 
 class ReleasedDataset(Dataset):
     """A public data set; the names of the files tell which release is below the root."""
 
-    name: ClassVar[str]
+    name: ClassVar[str]  # of all releases together
     reference: ClassVar[str]
     modality: ClassVar[str]
     window: ClassVar[Window | None] = None  # constants of CT
     releases: ClassVar[tuple[Release, ...]]
 
+    def __init__(self, root: Path, asked: str = "") -> None:
+        """Args: asked: the release that must be below the root; empty: any."""
+        super().__init__(root)
+        self.asked = asked
+
     @classmethod
     def find_release(cls, name: str) -> Release:
-        return {each.name: each for each in cls.releases}[name]
+        return {each.name: each for each in cls.releases}[FORMER_NAMES.get(name, name)]
 
     @classmethod
     def describe(cls, release: str) -> DatasetInfo:
         entry = cls.find_release(release)
         return DatasetInfo(
-            name=cls.name,
+            name=entry.identity,
             title=entry.title,
             reference=cls.reference,
             modality=cls.modality,
@@ -44,4 +52,4 @@ class ReleasedDataset(Dataset):
         return self.describe(found.name)
 
     def discover(self) -> Discovery:
-        return discover_release(self.name, self.root, self.releases)
+        return discover_release(self.name, self.root, self.releases, self.asked)

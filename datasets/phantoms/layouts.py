@@ -60,10 +60,16 @@ class Layout:
 
 
 def get_layout(name: str) -> Layout:
-    """Return a layout; raise ValueError with the nearest name if there is none."""
+    """Return a layout, or the one of a data set's demo data; ValueError with the nearest name."""
+    name = DEFAULT_LAYOUT.get(name, name)
     if name not in LAYOUTS:
         raise unknown_name("layout", name, LAYOUTS)
     return LAYOUTS[name]
+
+
+def name_demo_release(name: str) -> str:
+    """Return the release that phantoms of a data set are of; a release is returned as it is."""
+    return DEFAULT_LAYOUT.get(name, name)
 
 
 def _number(names: Sequence[str]) -> dict[str, str]:
@@ -96,7 +102,8 @@ ALL_LAYOUTS = (
     _brats("brats2021", "BraTS2021_{index:05d}", OLD_ROLES),
     _brats("brats2023", "BraTS-GLI-{index:05d}-000", NEW_ROLES, GLI2023_PARENT),
     _brats("brats2024", "BraTS-GLI-{index:05d}-100", NEW_ROLES, "training_data1/"),
-    _brats("fets", "FeTS2022_{index:05d}", OLD_ROLES),
+    _brats("fets2021", "FeTS21_Training_{number:03d}", OLD_ROLES),
+    _brats("fets2022", "FeTS2022_{index:05d}", OLD_ROLES),
     Layout(
         "brats",
         "msd01",
@@ -109,7 +116,7 @@ ALL_LAYOUTS = (
     _kits("kits19", "", "segmentation", "kits.json"),
     _kits("kits21", "data/", "aggregated_MAJ_seg"),
     _kits("kits23", "dataset/", "segmentation", "dataset/kits23.json"),
-    _lits("lits", LITS_PARENT + "volume-{index}.nii", LITS_PARENT + "segmentation-{index}.nii"),
+    _lits("lits17", LITS_PARENT + "volume-{index}.nii", LITS_PARENT + "segmentation-{index}.nii"),
     _lits(
         "lits-kaggle",
         "volume_pt{part}/volume-{index}.nii",
@@ -126,4 +133,4 @@ ALL_LAYOUTS = (
     ),
 )
 LAYOUTS = {layout.release: layout for layout in ALL_LAYOUTS}
-DEFAULT_LAYOUT = {"brats": "brats2020", "kits": "kits19", "lits": "lits"}  # of demo data
+DEFAULT_LAYOUT = {"brats": "brats2020", "kits": "kits19", "lits": "lits17"}  # of demo data

@@ -1,6 +1,6 @@
 """Write synthetic patients in the on-disk layout of the real data sets, for the real loaders.
 
-Each patient depends on the data set, the seed, the volume's shape and its own number, never on how
+Each patient depends on the release, the seed, the volume's shape and its own number, never on how
 many there are; the same call gives the same bytes. The root holds no other data, and
 `SYNTHETIC_MARKER` in it states what it is.
 """
@@ -8,6 +8,7 @@ many there are; the same call gives the same bytes. The root holds no other data
 import json
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -15,13 +16,13 @@ import datasets
 from datasets.base import SYNTHETIC_MARKER, SYNTHETIC_PLAN, DataError, VolumeShape
 from datasets.phantoms.anatomy import DRAWERS, Patient
 from datasets.phantoms.files import write_patient
-from datasets.phantoms.layouts import DEFAULT_LAYOUT, LAYOUTS
+from datasets.phantoms.layouts import DEFAULT_LAYOUT, LAYOUTS, get_layout
 from datasets.phantoms.shapes import VoxelGrid
 from datasets.prepared.files import write_durably
 from datasets.volumes.pool import OnCase, ignore_progress
 
 GENERATOR = "datasets.phantom"
-GENERATOR_VERSIONS = {"brats": 3, "kits": 4, "lits": 4}  # raise one when its patients change
+GENERATOR_VERSIONS = {"brats": 4, "kits": 5, "lits": 5}  # raise one when its patients change
 DEMO_SHAPE: VolumeShape = (32, 64, 64)
 FULL_SHAPE: VolumeShape = (155, 240, 240)
 MIN_SIZE = 16  # voxels along each axis; below it the smallest structures vanish
@@ -35,7 +36,7 @@ def write_phantoms(
     shape: VolumeShape | None = None,  # None: `DEMO_SHAPE`
     on_case: OnCase = ignore_progress,
 ) -> None:
-    """Write synthetic cases below ``root``; ``name`` is a data set or a layout.
+    """Write synthetic cases below ``root``; ``name`` is a data set, a release or a layout.
 
     Cases that an earlier call with the same numbers wrote are kept, and missing ones are added.
 
@@ -44,7 +45,7 @@ def write_phantoms(
     """
     if name not in LAYOUTS:
         datasets.check_name(name)
-    layout = LAYOUTS[DEFAULT_LAYOUT.get(name, name)]
+    layout = get_layout(name)
     kind = datasets.get(layout.dataset)
     release = kind.find_release(layout.release)
     shape = shape or DEMO_SHAPE
@@ -64,7 +65,7 @@ def write_phantoms(
         return
     for index in range(n_cases):
         if not all((root / file).is_file() for file in layout.name_files(index)):
-            patient = draw_patient(layout.dataset, index, seed, shape)
+            patient = draw_patient(layout.release, index, seed, shape)
             write_patient(patient, layout, release, kind.modality, root, index)
         on_case(index + 1, n_cases)
     for file, text in layout.describe_cases(n_cases).items():
@@ -73,9 +74,15 @@ def write_phantoms(
 
 
 def draw_patient(name: str, index: int, seed: int = 0, shape: VolumeShape = DEMO_SHAPE) -> Patient:
-    """Return patient ``index`` of a data set in canonical orientation, without writing anything."""
-    stream = sorted(DRAWERS).index(name)
-    return DRAWERS[name](VoxelGrid(shape), np.random.default_rng((seed, stream, index)))
+    """Return patient ``index`` of a data set, release or layout in canonical orientation.
+
+    Nothing is written. The layouts of a data set have different patients.
+    """
+    layout = get_layout(name)
+    stream = [seed, sorted(DRAWERS).index(layout.dataset), index]
+    if layout.release != DEFAULT_LAYOUT[layout.dataset]:
+        stream.append(crc32(layout.release.encode()))
+    return DRAWERS[layout.dataset](VoxelGrid(shape), np.random.default_rng(stream))
 
 
 def _open_root(root: Path, plan: dict[str, Any]) -> bool:

@@ -102,7 +102,7 @@ def compare_methods(
     for setting, group in tidy.group_by_setting(checked).items():
         difference = describe_difference(group)
         if difference and not allow_mixed:
-            rule = f"{setting.dataset} on {setting.backbone} must have one protocol"
+            rule = f"{setting.heading} on {setting.backbone} must have one protocol"
             hint = "--allow-mixed puts them in one table"
             raise ValueError(f"report: {rule}, got {difference} ({hint})")
         comparisons.append(_compare(setting, group, difference, spread, intersection))
@@ -241,4 +241,4 @@ def _explain_ends(group: Sequence[RunResult]) -> Iterator[str]:
     for (label, status, reason), runs in ends.items():
         first = runs[0]
         which = f"fold {first.fold}, seed {first.seed}" if len(runs) == 1 else f"{len(runs)} runs"
-        yield f"{label} on {first.dataset}, {which}: {status} ({shorten(reason, 160)})."
+        yield f"{label} on {first.dataset_title}, {which}: {status} ({shorten(reason, 160)})."

@@ -5,7 +5,7 @@ together (each case is held out once). Statistics get one number for each case a
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import inf
 
 import numpy as np
@@ -25,16 +25,23 @@ class Setting:
     backbone: str
     weights: str
     shots: int | None = None  # training cases of a k-shot protocol; None: all
+    title: str = field(default="", compare=False)  # how tables name the data set
+
+    @property
+    def heading(self) -> str:
+        """How tables name the data set; its own name where the record has no title."""
+        return self.title or self.dataset
 
     def __str__(self) -> str:
         few = "" if self.shots is None else f", {self.shots} training cases"
-        return f"{self.dataset} on {self.backbone} ({self.weights}{few})"
+        return f"{self.heading} on {self.backbone} ({self.weights}{few})"
 
 
 def setting_of(result: RunResult) -> Setting:
     """Return the setting of a run."""
     shots = result.protocol.get("data", {}).get("shots") or None
-    return Setting(result.dataset, result.backbone, result.weights, shots)
+    where = (result.dataset, result.backbone, result.weights)
+    return Setting(*where, shots, result.dataset_title)
 
 
 def group_by_setting(results: Iterable[RunResult]) -> dict[Setting, list[RunResult]]:

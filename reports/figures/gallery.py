@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.ranks import Friedman, bootstrap_ranks, friedman_nemenyi
+from reports.analysis.shared_cases import describe_shared_cases
 from reports.analysis.statistics import TooFewError
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
 from reports.figures.distributions import draw_cases, draw_critical_difference, draw_ranks
@@ -186,7 +187,7 @@ def _plan_differences(comparisons: Compared, looks: Looks) -> Plan:
         for comparison in comparisons:
             if comparison.scores.shape[1] > 1:
                 test = friedman_nemenyi(comparison.scores)
-                blocks = f"{test.n_blocks} cases of {comparison.setting.dataset}"
+                blocks = f"{test.n_blocks} cases of {comparison.setting.heading}"
                 yield _label_diagram([comparison], test, blocks, looks)
         return
     picture = _label_diagram(comparisons, test, f"{test.n_blocks} data sets", looks)
@@ -198,7 +199,8 @@ def _plan_differences(comparisons: Compared, looks: Looks) -> Plan:
 
 def _label_diagram(comparisons: Compared, test: Friedman, blocks: str, looks: Looks) -> Picture:
     joined = "Methods joined by a bar are not told apart by Nemenyi's test at 5 %."
-    note = f"Friedman's test over {blocks}: p = {test.p:.2g}. {joined}"
+    sentences = [f"Friedman's test over {blocks}: p = {test.p:.2g}.", joined]
+    note = " ".join([*sentences, *describe_shared_cases(comparisons)])
     subject = "Critical-difference diagram of methods"
     words = Words("critical-difference", "Critical difference", subject, note)
     return words.put_on(partial(draw_critical_difference, test, blocks, looks), comparisons)
@@ -223,7 +225,7 @@ def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Plan:
         if all(study.best is None for study in group):
             continue
         first = group[0]
-        where = f"Tuning on {first.dataset}, fold {first.fold}; backbone {first.backbone}"
+        where = f"Tuning on {first.heading}, fold {first.fold}; backbone {first.backbone}"
         sentences = [f"{where}, weights: {first.weights}."]
         if first.synthetic:
             sentences.append("Data: SYNTHETIC phantoms, not patient data.")
@@ -231,4 +233,4 @@ def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Plan:
         fold = f"fold{first.fold}"
         slug = make_slug("tuning", first.dataset, first.backbone, first.weights, fold)
         draw = partial(draw_tuning, group, looks)
-        yield Picture(slug, "tuning", f"Tuning on {first.dataset}", " ".join(sentences), draw)
+        yield Picture(slug, "tuning", f"Tuning on {first.heading}", " ".join(sentences), draw)

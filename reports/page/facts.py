@@ -96,7 +96,7 @@ def list_protocols(results: Sequence[RunResult]) -> list[dict[str, Any]]:
         new = {"id": run.protocol_id, "n": 0, "used": {}, "fields": {}}
         entry = found.setdefault(run.protocol_id, new)
         entry["n"] += 1
-        entry["used"][f"{run.dataset} on {run.backbone} ({run.weights})"] = True
+        entry["used"][f"{run.dataset_title} on {run.backbone} ({run.weights})"] = True
         for key, value in flatten(run.protocol).items():
             entry["fields"][key] = json.dumps(value)
     return list(found.values())

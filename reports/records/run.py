@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from reports.records.files import write_durably
 from reports.records.metrics import METRICS
 from reports.records.plain import INLINE, Number, to_plain
+from reports.records.release import ReleaseRecord
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -174,7 +175,7 @@ class RunResult:
     method: str  # name
     settings: dict[str, Any]  # the method's settings, defaults included
     label: str  # how tables name the method: name plus the settings that differ from the default
-    dataset: str
+    dataset: str  # its release, such as brats2020; in results before there were any, "brats"
     backbone: str
     weights: str
     fold: int
@@ -197,11 +198,17 @@ class RunResult:
     reload_max_abs_diff: float | None = None  # logits, backbone + stored delta against trained
     study: str = ""  # the tuning study and trial that chose the settings, as "study#trial"
     group: str = ""  # the `run` command that asked for this run
+    release: ReleaseRecord | None = None  # None for a datalist, and where it was not recorded
     provenance: dict[str, Any] = field(default_factory=dict)
     traceback: str = ""
     schema_version: int = SCHEMA_VERSION
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    @property
+    def dataset_title(self) -> str:
+        """How tables name the data set."""
+        return self.release.title if self.release else self.dataset
 
     def write(self, folder: Path) -> Path:
         """Write ``result.json`` into ``folder``, whole or not at all; raises as `to_json`."""

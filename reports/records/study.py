@@ -57,11 +57,17 @@ class StudyRecord:
     tune: dict[str, Any]  # the budget, as in the protocol
     protocol: dict[str, Any]  # what the trials ran under, without the size of the budget
     trials: tuple[TrialRecord, ...]
+    dataset_title: str = ""  # how tables name the data set; empty: as ``dataset``
     schema_version: int = SCHEMA_VERSION
 
     @property
     def cell(self) -> Cell:
         return Cell(self.method, self.dataset, self.backbone, self.weights, self.fold, self.shots)
+
+    @property
+    def heading(self) -> str:
+        """How tables name the data set."""
+        return self.dataset_title or self.dataset
 
     @property
     def done(self) -> list[TrialRecord]:

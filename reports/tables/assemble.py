@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from reports.analysis.comparison import MethodComparison
+from reports.analysis.shared_cases import describe_shared_cases
 from reports.analysis.tidy import Setting
 from reports.tables.table import Column, Table, align_heads
 from reports.tables.wording import describe_protocol, describe_setting, join_values, list_runs
@@ -29,11 +30,12 @@ def assemble(draft: Draft, comparisons: Sequence[MethodComparison]) -> Table:
     for comparison in comparisons:
         notes += comparison.notes
         comments += list_runs(comparison.results)
-    datasets = join_values(comparisons, "setting.dataset")
+    datasets = join_values(comparisons, "setting.heading")
     backbone = comparisons[0].setting.backbone
     title = " · ".join(filter(None, (draft.title, datasets, backbone)))
     columns = align_heads(draft.columns)
-    caption = [*describe_setting(comparisons, draft.subject), *draft.sentences]
+    caption = [*describe_setting(comparisons, draft.subject), *describe_shared_cases(comparisons)]
+    caption += draft.sentences
     caption += [describe_protocol(comparisons), *draft.last]
     texts = (tuple(caption), tuple(notes), tuple(comments))
     table = Table(draft.kind, draft.slug, title, columns, *texts)

@@ -62,7 +62,7 @@ class MethodRows:
             number = numbers.get(row)
             cells.append(_score_cell(comparison, number, key, metric))
             ranked.append(number is not None and comparison.ranked[number])
-        name = name_with_cases(comparison.setting.dataset, comparison)
+        name = name_with_cases(comparison.setting.heading, comparison)
         heads = (name, "", metric.heading)
         if metric.columns == "regions":
             heads = (name, metric.heading, region)
@@ -90,7 +90,7 @@ class MethodRows:
             found = []
             for comparison, line in self._find_lines(key):
                 if line["n_runs"] and line["note"]:
-                    prefix = f"{comparison.setting.dataset}: " if len(self.comparisons) > 1 else ""
+                    prefix = f"{comparison.setting.heading}: " if len(self.comparisons) > 1 else ""
                     found.append(f"{prefix}{line['note']}")
             notes.append("; ".join(found))
         return [fill_column(Head("note", ("Note",)), notes)] if any(notes) else []

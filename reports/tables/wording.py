@@ -33,7 +33,7 @@ def join_values(items: Sequence[object], field: str) -> str:
 
 def describe_setting(comparisons: Sequence[MethodComparison], subject: str) -> list[str]:
     """Return what was compared on which data, and whether any are synthetic."""
-    datasets = join_values(comparisons, "setting.dataset")
+    datasets = join_values(comparisons, "setting.heading")
     backbones = join_values(comparisons, "setting.backbone")
     weights = list_values(comparisons, "setting.weights")
     if "none" in weights:

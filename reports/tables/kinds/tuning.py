@@ -79,11 +79,12 @@ def front_table(studies: Sequence[StudyRecord]) -> Table:
 def _assemble(kind: str, name: str, studies: Sequence[StudyRecord], columns: list[Column]) -> Table:
     first = studies[0]
     datasets = join_values(studies, "dataset")
+    titles = join_values(studies, "heading")
     shots = f"shots{first.shots}" if first.shots else ""
     budget = "-".join(str(first.tune[key]) for key in ("trials", "budget_s", "sampler", "pruner"))
     where = (datasets.replace(", ", "-"), first.backbone, first.weights, f"f{first.fold}")
     slug = make_slug(kind, *where, shots, budget)
-    title = f"{name} · {datasets} · {first.backbone}"
+    title = f"{name} · {titles} · {first.backbone}"
     return Table(kind, slug, title, align_heads(columns), tuple(_write_caption(studies)))
 
 
@@ -109,7 +110,7 @@ def _write_caption(studies: Sequence[StudyRecord]) -> list[str]:
 
 def _name_rows(studies: Sequence[StudyRecord]) -> list[str]:
     if len(list_values(studies, "dataset")) > 1:
-        return [f"{study.method} · {study.dataset}" for study in studies]
+        return [f"{study.method} · {study.heading}" for study in studies]
     return [study.method for study in studies]
 
 

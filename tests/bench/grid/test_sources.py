@@ -53,7 +53,8 @@ def test_bad_cases_stop_a_run_all_at_once(tmp_path: Path) -> None:
     assert [problem.case for problem in caught.value.problems] == FAULTY
     lines = str(caught.value).splitlines()
     heading = (
-        f"brats: {tmp_path / 'root'}: 3 cases cannot be used (--skip-bad-cases leaves them out):"
+        f"brats2020: {tmp_path / 'root'}: 3 cases cannot be used "
+        "(--skip-bad-cases leaves them out):"
     )
     assert (lines[0], len(lines)) == (heading, 4)
 
@@ -219,7 +220,7 @@ def test_a_root_that_was_planned_with_is_not_walked_again_to_prepare_it(
     )
     plan = lay_out(experiment, lambda *_: None)
     prepare_data(plan.runs, plan.sources, experiment.out, lambda *_: None)
-    assert len(list((tmp_path / "out" / "cache" / "kits").glob("case_*"))) == 3
+    assert len(list((tmp_path / "out" / "cache" / "kits19").glob("case_*"))) == 3
     assert walks == [root]
 
 

@@ -218,7 +218,7 @@ def test_every_release_has_a_policy_of_its_own_kind():
         "kits23",
     }
     assert {name for name, policy in found.items() if policy == "lits"} == {
-        "lits",
+        "lits17",
         "lits-kaggle",
         "msd03",
     }

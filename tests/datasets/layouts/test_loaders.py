@@ -63,7 +63,7 @@ def test_brats_prefers_gz_and_refuses_two_copies(tmp_path: Path) -> None:
     assert {path.suffix for path in case.images.values()} == {".gz"}
     touch(tmp_path / "copy", *brats_files("BraTS20_Training_001"))
     with pytest.raises(
-        DataError, match=r"brats: case BraTS20_Training_001 has two files for \w+: .*copy"
+        DataError, match=r"brats2020: case BraTS20_Training_001 has two files for \w+: .*copy"
     ):
         Brats(tmp_path).find_cases()
 
@@ -72,7 +72,7 @@ def test_brats_names_the_missing_modality(tmp_path: Path) -> None:
     touch(tmp_path, *brats_files("BraTS20_Training_007"))
     folder = tmp_path / "BraTS20_Training_007"
     (folder / "BraTS20_Training_007_t1ce.nii.gz").unlink()
-    sentence = "brats: case BraTS20_Training_007 has no t1ce volume "
+    sentence = "brats2020: case BraTS20_Training_007 has no t1ce volume "
     sentence += f"in {folder} (looked for {BRATS2020.layout})"
     with pytest.raises(DataError) as caught:
         Brats(tmp_path).find_cases()
@@ -91,7 +91,7 @@ def test_kits_lists_unlabelled_cases_and_names_missing_images(tmp_path: Path) ->
     touch(tmp_path, "data/case_00002/segmentation.nii.gz")
     with pytest.raises(
         DataError,
-        match=r"kits: case case_00002 has no ct volume in .*case_00002 "
+        match=r"kits19: case case_00002 has no ct volume in .*case_00002 "
         r"\(looked for .*imaging.*download",
     ):
         Kits(tmp_path).find_cases()
@@ -121,5 +121,5 @@ def test_lits_pairs_on_the_number_across_folders(tmp_path: Path) -> None:
 
 def test_lits_says_when_only_labels_are_there(tmp_path: Path) -> None:
     touch(tmp_path, "segmentations/segmentation-2.nii")
-    with pytest.raises(DataError, match="lits: labels but no volume below"):
+    with pytest.raises(DataError, match="lits17: labels but no volume below"):
         Lits(tmp_path).find_cases()

@@ -45,13 +45,14 @@ EXPECTED = {
         "BraTS 2023 GLI", MRI, "BraTS-GLI-00000-000", "BraTS-GLI-00000", GLIOMA2023
     ),
     "brats2024": Expected(
-        "BraTS 2024 GLI (post-treatment)",
+        "BraTS 2024 GLI post-treatment",
         MRI,
         "BraTS-GLI-00000-100",
         "BraTS-GLI-00000",
         GLIOMA2023 | {"RC": {4}},
     ),
-    "fets": Expected("FeTS 2021/2022", MRI, "FeTS2022_00000", "FeTS2022_00000", GLIOMA),
+    "fets2021": Expected("FeTS 2021", MRI, "FeTS21_Training_001", "FeTS21_Training_001", GLIOMA),
+    "fets2022": Expected("FeTS 2022", MRI, "FeTS2022_00000", "FeTS2022_00000", GLIOMA),
     "msd01": Expected(
         "MSD Task01 BrainTumour",
         MRI,
@@ -60,9 +61,9 @@ EXPECTED = {
         {"WT": {1, 2, 3}, "TC": {2, 3}, "ET": {3}},
     ),
     "kits19": Expected("KiTS19", CT, "case_00000", "case_00000", KIDNEY),
-    "kits21": Expected("KiTS21 (majority vote)", CT, "case_00000", "case_00000", MASSES),
+    "kits21": Expected("KiTS21", CT, "case_00000", "case_00000", MASSES),
     "kits23": Expected("KiTS23", CT, "case_00000", "case_00000", MASSES),
-    "lits": Expected("LiTS", CT, "volume-0", "volume-0", LIVER),
+    "lits17": Expected("LiTS", CT, "volume-0", "volume-0", LIVER),
     "lits-kaggle": Expected("LiTS (Kaggle parts)", CT, "volume-0", "volume-0", LIVER),
     "msd03": Expected("MSD Task03 Liver", CT, "liver_0", "liver_0", LIVER),
 }
@@ -70,7 +71,7 @@ EXPECTED = {
 
 def test_all_layouts_are_expected() -> None:
     assert set(EXPECTED) == set(LAYOUTS)
-    assert len(EXPECTED) == 14
+    assert len(EXPECTED) == 15
 
 
 @pytest.mark.parametrize("layout", EXPECTED)
@@ -94,7 +95,7 @@ def test_layout_is_discovered_read_and_checked(
     assert cases[0].label is not None
     stored = geometry.to_canonical(np.asanyarray(nib.load(cases[0].label).dataobj))
     np.testing.assert_array_equal(np.array(info.label_values)[classes], stored)
-    drawn = draw_patient(name, 0)
+    drawn = draw_patient(layout, 0)
     unchanged = classes < len(np.unique(drawn.classes))  # cyst and cavity are put on top
     np.testing.assert_array_equal(image[:, unchanged], np.rint(drawn.image)[:, unchanged])
     np.testing.assert_array_equal(classes[unchanged], drawn.classes[unchanged])

@@ -150,7 +150,7 @@ def test_more_cases_are_added_and_the_old_ones_kept(tmp_path: Path) -> None:
         "generator": "datasets.phantom",
         "version": write.GENERATOR_VERSIONS["lits"],
         "dataset": "lits",
-        "layout": "lits",
+        "layout": "lits17",
         "n_cases": 2,
         "seed": 0,
         "shape": list(SMALL),

@@ -57,7 +57,7 @@ def start(root: Path, cache: Path, slow_s: float) -> subprocess.Popen[bytes]:
 
 
 def ready_folders(cache: Path) -> list[Path]:
-    return list((cache / "brats").glob("BraTS*"))
+    return list((cache / "brats2020").glob("BraTS*"))
 
 
 def test_killed_half_way_resumes_to_identical_bytes(brats_root: Path, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_killed_half_way_resumes_to_identical_bytes(brats_root: Path, tmp_path: 
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert 2 <= len(ready_folders(cache)) < 6
-    assert list((cache / "brats").glob(".*.part")), "the kill came between two cases"
+    assert list((cache / "brats2020").glob(".*.part")), "the kill came between two cases"
     prepare(dataset, dataset.find_cases(), cache)
     assert snapshot(cache) == snapshot(tmp_path / "undisturbed")
 
@@ -147,7 +147,8 @@ def test_too_little_room_is_said_before_anything_is_written(
     dataset = Brats(brats_root)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(capacity.shutil, "disk_usage", lambda folder: usage(10, 0, 6 * 480 * 9 - 1))
-    message = r"brats: preparing takes up to 0.0 GiB below .*cache/brats, which has 0.0 GiB free \("
+    message = r"brats2020: preparing takes up to 0.0 GiB below .*cache/brats2020, "
+    message += r"which has 0.0 GiB free \("
     message += "make room"
     with pytest.raises(DataError, match=message):
         prepare(dataset, dataset.find_cases(), tmp_path / "cache")

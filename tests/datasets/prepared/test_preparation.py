@@ -250,4 +250,4 @@ def test_all_unusable_cases_are_named_at_once(brats_root: Path, tmp_path: Path) 
         prepare(dataset, cases, tmp_path / "cache")
     assert [problem.case for problem in caught.value.problems] == [cases[1].id, cases[4].id]
     assert all(str(path) in str(caught.value) for path in (cases[1].images["t1"], label))
-    assert len(list((tmp_path / "cache" / "brats").glob("BraTS*"))) == 4
+    assert len(list((tmp_path / "cache" / "brats2020").glob("BraTS*"))) == 4

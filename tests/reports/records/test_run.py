@@ -17,6 +17,7 @@ from bench.run.provenance import describe_end, describe_start
 from bench.specs.protocol import Protocol
 from bench.specs.run import MethodSpec, Place, RunSpec
 from reports.records.plain import INLINE
+from reports.records.release import ReleaseRecord
 from reports.records.run import (
     RESULT_FILE,
     SCHEMA_VERSION,
@@ -39,11 +40,12 @@ TIMING = Timing(0.5, 0.1, 5)
 ROW = CaseScore("case_1", "WT", dice=0.5, hd95_mm=math.nan, n_reference_vox=9, n_predicted_vox=8)
 FULL = RunResult(
     run_id="r", status=Status.DONE, reason="", method="lora", label="lora",
-    settings={"rank": 4, "targets": ["q", "v"]}, dataset="brats", backbone="tiny_vit",
+    settings={"rank": 4, "targets": ["q", "v"]}, dataset="brats2020", backbone="tiny_vit",
     weights="none", fold=0, seed=1, protocol_id="p",
     protocol={"train": {"lr": 1e-3}}, synthetic=True, regions=("WT",), cases=(ROW,), best_epoch=1,
     postprocessing=PostProcessing("ET", 50, ((0, 0.5), (50, math.nan)), (ROW,)),
     curve=(EpochRecord(0, 1.5, 1e-3, None), EpochRecord(1, 1.0, 5e-4, 0.25)),
+    release=ReleaseRecord("BraTS 2020", "brats", {"brats2019": "contains"}),
     cost=Cost(
         10, 2, 3, 0.2, 1.0, 2.0, 300.0, compute=Compute(1.0, 2.0, ("aten::foo x 2",)),
         memory=Memory(1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
@@ -200,7 +202,7 @@ def test_every_field_is_explained():
     )
     expected = {name for name in expected if not name.startswith(parts)}
     assert expected - explained == set()
-    objects = {"cases", "curve", "postprocessing", "postprocessing.cases"}
+    objects = {"cases", "curve", "postprocessing", "postprocessing.cases", "release"}
     durations = {f"cost.{part}" for part in ("train_step", "inference", "merged.inference")}
     assert (
         explained - expected - objects - durations == set()
