@@ -15,7 +15,7 @@ def build_network(method: str, shape: NetworkShape) -> Segmenter:
     """Return a random network with a method in it, which is written as for ``--methods``."""
     (spec,) = parse_methods(method)
     sizes = {"in_channels": shape.channels, "n_classes": shape.classes, "patch": shape.patch}
-    model = build_segmenter(shape.backbone, "none", **sizes, seed=0)
+    model = build_segmenter(shape.blueprint, **sizes, seed=0)
     apply_method(model, spec.build(), seed=0)
     return model
 

@@ -43,7 +43,7 @@ COMMANDS = {  # name: the module whose `commands` hold it, and the first line of
     "check": ("bench.cli.show", "Check that a method does what it declares."),
     "list": (
         "bench.cli.show",
-        "Show the methods, data sets or backbones, and the methods' settings.",
+        "Show the methods with their settings, the data sets, backbones or decoders.",
     ),
     "schema": (
         "bench.cli.show",

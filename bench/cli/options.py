@@ -46,6 +46,9 @@ class Request:
     )
     backbone: str | None = option(None, "See `list backbones`; default: the preset's.")
     weights: str | None = option(None, "Pre-training of the backbone; default: the preset's.")
+    decoder: str | None = option(
+        None, "own, medtuning or one of `list decoders`; default: the preset's."
+    )
     epochs: int | None = option(None, "Training epochs; default: the preset's.")
     max_steps: int | None = option(None, "Stop training after so many steps.")
     precision: str | None = option(None, "32-true, bf16-mixed or 16-mixed; default: the preset's.")

@@ -103,6 +103,7 @@ def _build_protocol(protocol: Protocol, request: Request) -> Protocol:
     options = {
         "model.backbone": request.backbone,
         "model.weights": request.weights,
+        "model.decoder": request.decoder,
         "train.epochs": request.epochs,
         "train.max_steps": request.max_steps,
         "train.precision": request.precision,
@@ -112,7 +113,9 @@ def _build_protocol(protocol: Protocol, request: Request) -> Protocol:
             protocol = override(protocol, f"{key}={value}")
     for assignment in request.set or ():
         protocol = override(protocol, assignment)
-    registry.check_fit(protocol.model.backbone, protocol.model.weights, protocol.data.patch[1:])
+    model = protocol.model
+    registry.check_fit(model.backbone, model.weights, protocol.data.patch[1:])
+    registry.get_decoder(model.decoder, model.backbone)
     return protocol
 
 

@@ -24,6 +24,7 @@ from methods.base import Method, MissingRole
 from reports.records.run import describe_schema
 
 commands = typer.Typer()
+SHAPE_FIELDS = ("channels", "classes", "also_train", "decoder", "prefix_tokens")
 STARTS = {True: "starts as the frozen network", False: "changes the output from the start"}
 
 
@@ -31,34 +32,37 @@ STARTS = {True: "starts as the frozen network", False: "changes the output from 
 class ListOptions:
     """What to list, and on which network to count, as it was typed."""
 
-    registry: Annotated[Literal["methods", "datasets", "backbones"], Argument(help="What to list.")]
+    registry: Annotated[
+        Literal["methods", "datasets", "backbones", "decoders"], Argument(help="What to list.")
+    ]
     backbone: str | None = option(None, "Count what each method trains on this backbone.")
     patch: str | None = option(None, "Patch of the count, D,H,W in voxels; default 128,128,128.")
     channels: int | None = option(None, "Input channels of the count; default 4.", at_least=1)
     classes: int | None = option(None, "Classes of the count; default 4.", at_least=1)
     also_train: str | None = option(None, "Trained beside the method: decoder (default) or paper.")
+    decoder: str | None = option(None, "Decoder of the count; default: the backbone's own.")
+    prefix_tokens: str | None = option(None, "Class and register tokens: keep (default) or drop.")
     json: bool = flag("Print the count as JSON.")
 
 
 @commands.command("list")
 @takes(ListOptions)
 def list_(options: ListOptions) -> None:
-    """Show the methods, data sets or backbones, and the methods' settings.
+    """Show the methods with their settings, the data sets, backbones or decoders.
 
     With a backbone: parameters of each method there, total, trained and trained by part.
     """
     typed = [name for name, value in asdict(options).items() if value]
-    given = [f"--{name.replace('_', '-')}" for name in typed if name != "registry"]
-    if given and options.registry != "methods":
-        raise ValueError(f"list {options.registry}: only `list methods` takes {given[0]}")
+    flags = [f"--{name.replace('_', '-')}" for name in typed if name != "registry"]
+    if flags and options.registry != "methods":
+        raise ValueError(f"list {options.registry}: only `list methods` takes {flags[0]}")
     if options.backbone is None:
-        if given:
-            raise ValueError(f"list methods: {given[0]} needs --backbone")
+        if flags:
+            raise ValueError(f"list methods: {flags[0]} needs --backbone")
         Console().print(TABLES[options.registry]())
         return
-    shape = read_network_shape(
-        options.backbone, options.patch, options.channels, options.classes, options.also_train
-    )
+    given = {name: getattr(options, name) for name in SHAPE_FIELDS}
+    shape = read_network_shape(options.backbone, options.patch, given)
     counts = count_methods(shape)
     if options.json:
         record = asdict(shape) | {"methods": [asdict(count) for count in counts]}
@@ -108,7 +112,21 @@ def _backbones_table() -> Table:
     return table
 
 
-TABLES = {"methods": _methods_table, "datasets": _datasets_table, "backbones": _backbones_table}
+def _decoders_table() -> Table:
+    table = add_columns(Table(title="decoders"), ("name", "title", "for", "own decoder of"))
+    for name, decoder in registry.DECODERS.items():
+        fits = "a Swin Transformer" if decoder.needs_swin else "every backbone"
+        owners = [each for each in registry.names() if registry.get(each).decoder == name]
+        table.add_row(name, decoder.title, fits, ", ".join(owners) or "-")
+    return table
+
+
+TABLES = {
+    "methods": _methods_table,
+    "datasets": _datasets_table,
+    "backbones": _backbones_table,
+    "decoders": _decoders_table,
+}
 
 
 def _counts_table(shape: NetworkShape, counts: list[MethodCount]) -> Table:

@@ -1,6 +1,8 @@
 """How many parameters each method trains on a backbone, counted without memory for them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -8,6 +10,7 @@ import torch
 import methods
 from bench.cost.measure import count_elements
 from bench.models import registry
+from bench.models.backbones.info import KEEP, NONE, OWN, Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import Segmenter, apply_method
 from methods.base import Method, MissingRole
@@ -23,12 +26,20 @@ class NetworkShape:
     channels: int = 4
     classes: int = 4
     also_train: str = "decoder"  # as `model.also_train` of the protocol
+    decoder: str = OWN
+    prefix_tokens: str = KEEP
 
     def __post_init__(self) -> None:
         """Raises: ValueError if the backbone does not exist or does not take such a patch."""
         if min(self.patch) < 1:
             raise ValueError(f"patch: sizes must be >= 1, got {','.join(map(str, self.patch))}")
-        registry.check_fit(self.backbone, "none", self.patch[1:])
+        registry.check_fit(self.backbone, NONE, self.patch[1:])
+        registry.get_decoder(self.decoder, self.backbone)
+
+    @property
+    def blueprint(self) -> Blueprint:
+        """The network with random weights."""
+        return Blueprint(self.backbone, NONE, self.decoder, self.prefix_tokens)
 
 
 @dataclass(frozen=True)
@@ -57,15 +68,16 @@ class MethodCount:
 
 
 def read_network_shape(
-    backbone: str,
-    patch: str | None = None,
-    channels: int | None = None,
-    classes: int | None = None,
-    also_train: str | None = None,
+    backbone: str, patch: str | None = None, given: Mapping[str, Any] = MappingProxyType({})
 ) -> NetworkShape:
-    """Return the shape that a user typed; None is the default. Raises: ValueError for the user."""
-    given = {"channels": channels, "classes": classes, "also_train": also_train}
-    typed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    """Return the shape that a user typed; None is the default. Raises: ValueError for the user.
+
+    Args:
+        backbone: its name.
+        patch: D,H,W in voxels.
+        given: the other fields of the shape by name.
+    """
+    typed = {name: value for name, value in given.items() if value is not None}
     if patch is not None:
         typed["patch"] = read_value(patch, tuple[int, int, int], "--patch:")
     return NetworkShape(backbone, **typed)
@@ -80,8 +92,7 @@ def build_outline(shape: NetworkShape) -> Segmenter:
     """Return the network on torch's meta device, without a method."""
     with torch.device("meta"):
         return build_segmenter(
-            shape.backbone,
-            "none",
+            shape.blueprint,
             in_channels=shape.channels,
             n_classes=shape.classes,
             patch=shape.patch,

@@ -51,7 +51,9 @@ def lay_out(experiment: Experiment, on_case: OnCase) -> Plan:
     from datasets.phantoms.write import write_phantoms
 
     model, data = experiment.protocol.model, experiment.protocol.data
-    sha256 = check_weights(model.backbone, model.weights, data.patch[1:])
+    sha256 = check_weights(
+        model.backbone, model.weights, data.patch[1:], prefix_tokens=model.prefix_tokens
+    )
     cache = experiment.out / "cache"
     phantom = experiment.phantom
     sources = []

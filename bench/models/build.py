@@ -9,7 +9,7 @@ from torch import nn
 
 from bench.models import registry
 from bench.models.backbones.base import Backbone
-from bench.models.backbones.info import NONE
+from bench.models.backbones.info import DROP, KEEP, NONE, OWN, Blueprint
 from bench.models.segmenter import Segmenter, random_stream
 from bench.models.weights import catalogue
 from bench.models.weights.load import load_weights
@@ -20,50 +20,60 @@ Size = tuple[int, int]  # (H, W) of a slice in voxels
 
 
 def build_segmenter(
-    backbone: str, weights: str, *, in_channels: int, n_classes: int, patch: Patch, seed: int
+    blueprint: Blueprint, *, in_channels: int, n_classes: int, patch: Patch, seed: int
 ) -> Segmenter:
     """Return a network, nothing frozen, no method in it.
 
     Backbone and decoder have a random stream each: a seed's decoder is the same for all weights
     and methods. The global random state is untouched.
-    Raises: ValueError if name, weights or patch do not fit.
+    Raises: ValueError if a name, the weights or the patch do not fit.
     """
+    name, weights, prefix_tokens = blueprint.backbone, blueprint.weights, blueprint.prefix_tokens
+    registry.get_decoder(blueprint.decoder, name)
     with random_stream(seed, "backbone"):
-        network = build_backbone(backbone, in_channels, patch[1:], weights)
-    network.volume.depth = patch[0]
+        backbone = build_backbone(name, in_channels, patch[1:], weights, prefix_tokens)
+    backbone.volume.depth = patch[0]
     with random_stream(seed, "decoder"):
-        decoder = build_decoder(network, n_classes)
-    return Segmenter(network, decoder)
+        decoder = build_decoder(backbone, n_classes, blueprint.decoder)
+    return Segmenter(backbone, decoder)
 
 
-def build_backbone(name: str, in_channels: int, image_size: Size, weights: str) -> Backbone:
+def build_backbone(
+    name: str, in_channels: int, image_size: Size, weights: str, prefix_tokens: str = KEEP
+) -> Backbone:
     """Return a backbone; only ``weights="none"`` draws from the present random state.
 
     Raises: ValueError if name, weights or size do not fit, or if the weights cannot be had or read.
     """
     registry.check_fit(name, weights, image_size)
-    backbone = build_random(name, in_channels, image_size, weights)
+    backbone = build_random(name, in_channels, image_size, weights, prefix_tokens)
     if weights != NONE:
         backbone.loaded = load_weights(backbone, weights)
     return backbone
 
 
-def build_decoder(backbone: Backbone, n_classes: int) -> nn.Module:
-    """Return the backbone's decoder, initialised from the present random state."""
-    path = registry.DECODERS[registry.get(backbone.name).decoder]
-    return registry.resolve(path)(backbone, n_classes)
+def build_decoder(backbone: Backbone, n_classes: int, name: str = OWN) -> nn.Module:
+    """Return a decoder for the backbone, initialised from the present random state."""
+    info = registry.get_decoder(name, backbone.name)
+    return registry.resolve(info.builder)(backbone, n_classes)
 
 
-def build_random(name: str, in_channels: int, image_size: Size, weights: str) -> Backbone:
+def build_random(
+    name: str, in_channels: int, image_size: Size, weights: str, prefix_tokens: str = KEEP
+) -> Backbone:
     """Return the backbone with random numbers in it, in the form that these weights need."""
     info = registry.get(name)
     entry = catalogue.find(name, weights)
     if entry is not None and entry.rebuild:
         info = replace(info, family="timm", architecture=entry.tag.partition(".")[0])
-    return registry.resolve(registry.BUILDERS[info.family])(info, in_channels, image_size)
+    backbone = registry.resolve(registry.BUILDERS[info.family])(info, in_channels, image_size)
+    is_pretrained_without = entry is not None and not entry.has_prefix_tokens
+    if prefix_tokens == DROP or is_pretrained_without:
+        backbone.drop_prefix_tokens()
+    return backbone
 
 
-def check_weights(name: str, weights: str, image_size: Size) -> str:
+def check_weights(name: str, weights: str, image_size: Size, prefix_tokens: str = KEEP) -> str:
     """Get the weights and read them once; return the SHA-256 of their file, "" for ``none``.
 
     Raises: ValueError if they cannot be had, are damaged, or are of another architecture.
@@ -72,7 +82,7 @@ def check_weights(name: str, weights: str, image_size: Size) -> str:
         return ""
     registry.check_fit(name, weights, image_size)
     with torch.device("meta"):
-        backbone = build_random(name, 3, image_size, weights)
+        backbone = build_random(name, 3, image_size, weights, prefix_tokens)
     return load_weights(backbone, weights).sha256
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import methods
 from bench.models import registry
-from bench.models.backbones.info import NONE
+from bench.models.backbones.info import Blueprint
 from bench.models.build import Patch, build_segmenter
 from bench.models.delta import copy_tensors, delta_state, load_delta
 from bench.models.segmenter import Segmenter, apply_method
@@ -59,7 +59,8 @@ Promise = Callable[[Subject], str | None]  # what is wrong, in one sentence; Non
 
 @lru_cache(maxsize=2)
 def _build_plain(name: str, patch: Patch) -> Segmenter:
-    return build_segmenter(name, NONE, in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0)
+    blueprint = Blueprint(name)
+    return build_segmenter(blueprint, in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
-from bench.models.backbones.info import TIMM, BackboneInfo
+from bench.models.backbones.info import MEDTUNING, OWN, TIMM, BackboneInfo, DecoderInfo
 from bench.models.weights import catalogue
 from methods.settings import suggest
 
@@ -18,17 +18,26 @@ BUILDERS: dict[str, str] = {  # family of backbones -> "module:function"
     "swin": "bench.models.backbones.swin:build_swin",
     "timm": "bench.models.backbones.any_timm:build_timm",
 }
-DECODERS: dict[str, str] = {  # name -> "module:function"
-    "linear": "bench.models.decoders.linear:build_linear_decoder",
-    "light": "bench.models.decoders.light:build_light_decoder",
-    "upernet": "bench.models.decoders.upernet:build_upernet",
-    "swin_unet": "bench.models.decoders.swin_unet:SwinUNetDecoder",
-}
+DECODER_FILES = "bench.models.decoders"
+UPERNET = f"{DECODER_FILES}.upernet:build_upernet"
+SWIN_UNET = f"{DECODER_FILES}.swin_unet:build_swin_unet"
+_DECODERS = (
+    DecoderInfo("linear", "Linear decoder", f"{DECODER_FILES}.linear:build_linear_decoder"),
+    DecoderInfo("light", "Light decoder", f"{DECODER_FILES}.light:build_light_decoder"),
+    DecoderInfo("upernet", "UPerNet", UPERNET),
+    DecoderInfo("upernet_medtuning", "UPerNet of Med-Tuning's code", f"{UPERNET}_medtuning"),
+    DecoderInfo("swin_unet", "Swin U-Net", SWIN_UNET, needs_swin=True),
+    DecoderInfo(
+        "swin_unet_medtuning", "Swin U-Net of Med-Tuning's code", f"{SWIN_UNET}_medtuning", True
+    ),
+)
+DECODERS = {info.name: info for info in _DECODERS}
 
 
 def _row(name: str, what: str, n_million: float, *facts: Any) -> BackboneInfo:
     """Return an entry; ``facts`` are the reference, the multiple, the family and the decoder."""
-    return BackboneInfo(name, f"{what} ({n_million} M parameters)", *facts)
+    row = BackboneInfo(name, f"{what} ({n_million} M parameters)", *facts)
+    return replace(row, is_swin=row.family == "swin")
 
 
 _INFOS = (
@@ -65,6 +74,29 @@ def get(name: str) -> BackboneInfo:
     if name not in BACKBONES:
         raise ValueError(f"unknown backbone '{name}'{suggest(name, [*names(), TIMM + 'NAME'])}")
     return BACKBONES[name]
+
+
+def get_decoder(name: str, backbone: str) -> DecoderInfo:
+    """Return the facts of a decoder: one of `DECODERS`, ``own`` or ``medtuning``.
+
+    Raises: ValueError if there is no such decoder or backbone, or if they do not fit.
+    """
+    info = get(backbone)
+    if name == OWN:
+        return DECODERS[info.decoder]
+    if name == MEDTUNING:
+        name = f"{info.decoder}_{MEDTUNING}"
+        if name not in DECODERS:
+            rule = "needs a backbone with UPerNet or Swin U-Net"
+            hint = f"its own decoder is {info.decoder}; --decoder own takes that"
+            raise ValueError(f"{MEDTUNING}: {rule}, got '{backbone}' ({hint})")
+    if name not in DECODERS:
+        raise ValueError(f"unknown decoder '{name}'{suggest(name, [OWN, MEDTUNING, *DECODERS])}")
+    decoder = DECODERS[name]
+    if decoder.needs_swin and not info.is_swin:
+        hint = f"its own decoder is {info.decoder}"
+        raise ValueError(f"{name}: must decode a Swin Transformer, got '{backbone}' ({hint})")
+    return decoder
 
 
 def resolve(path: str) -> Any:

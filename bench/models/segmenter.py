@@ -14,13 +14,15 @@ from methods.base import Method, apply
 class Segmenter(nn.Module):
     """Volumes (B, C, D, H, W) to logits (B, K, D, H, W); each slice is an image for both parts.
 
-    ``decoder`` maps the backbone's four taps and (H, W) to logits (B*D, K, H, W).
+    ``decoder`` maps the backbone's four taps and (H, W) to logits (B*D, K, H, W). It may declare
+    ``taps_stage_inputs``: then all taps but the last are what enters a stage's blocks.
     """
 
     def __init__(self, backbone: Backbone, decoder: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
         self.decoder = decoder
+        backbone.taps_stage_inputs = getattr(decoder, "taps_stage_inputs", False)
         self.n_pretrained = sum(each.numel() for each in backbone.parameters())  # without a method
         self.also_trained: list[nn.Parameter] = []  # of the backbone, by the protocol
 

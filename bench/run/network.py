@@ -11,6 +11,7 @@ from monai.inferers import sliding_window_inference
 from torch import nn
 
 from bench.models.backbones.base import set_drop_path
+from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import Segmenter, apply_method
 from bench.scoring.cases import Predict
@@ -46,8 +47,7 @@ def build_plain(spec: RunSpec, info: DatasetInfo) -> Segmenter:
     """
     options = spec.protocol.model
     model = build_segmenter(
-        options.backbone,
-        options.weights,
+        Blueprint(options.backbone, options.weights, options.decoder, options.prefix_tokens),
         in_channels=len(info.channels),
         n_classes=len(info.classes),
         patch=spec.protocol.data.patch,

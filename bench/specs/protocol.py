@@ -69,6 +69,12 @@ class ModelSpec:
 
     backbone: str = setting("tiny_vit", "pre-trained 2-D network")
     weights: str = setting("none", "its pre-training; none = random initialisation")
+    decoder: str = setting(  # medtuning: computed as in Med-Tuning's code
+        "own", "own or medtuning = the backbone's, or a name"
+    )
+    prefix_tokens: str = setting(  # every patch token attends to them
+        "keep", "class and register tokens of a ViT", one_of("keep", "drop")
+    )
     also_train: str = setting(  # paper: the final norm and the position embedding as well
         "decoder", "what trains beside the method", one_of("decoder", "paper")
     )

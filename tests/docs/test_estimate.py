@@ -6,6 +6,7 @@ import torch
 import methods
 from bench.cost.inventory import NetworkShape
 from bench.cost.memory import count_bytes, count_saved_bytes
+from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
 from bench.run.training import build_loss
@@ -21,7 +22,7 @@ SETTING = NetworkShape("tiny_vit", patch=(4, 32, 32), channels=2, classes=3)
 def test_an_estimate_is_what_a_real_step_holds(name, way):
     estimate = estimate_step(SETTING, methods.build(name), way)
     model = build_segmenter(
-        "tiny_vit", "none", in_channels=2, n_classes=3, patch=SETTING.patch, seed=0
+        Blueprint("tiny_vit"), in_channels=2, n_classes=3, patch=SETTING.patch, seed=0
     )
     apply_method(model, methods.build(name), seed=0)
     set_execution(model.train(), way)

@@ -10,10 +10,10 @@ from bench.models.build import build_backbone
 from methods.base import apply
 
 
-def build(name):
+def build(name, prefix_tokens="keep"):
     with torch.device("meta"):
         if name != "swin_2222":
-            return build_backbone(name, 3, (224, 224), "none")
+            return build_backbone(name, 3, (224, 224), "none", prefix_tokens)
         return SwinBackbone(
             name, SwinTransformer(img_size=128, in_chans=4, depths=(2, 2, 2, 2), window_size=4)
         )
@@ -34,7 +34,7 @@ def count(backbone, name, settings):
 @pytest.mark.parametrize(
     ("name", "settings", "on_vit_b16", "on_swin_tiny"),
     [
-        ("full", {}, 85_798_656 - 2 * 768, 27_519_354),  # no class token and no position for it
+        ("full", {}, 85_798_656, 27_519_354),
         ("linear", {}, 0, 0),
         ("vpt_shallow", {"n_prompts": 50}, 38_400, 4_800),
         ("vpt_deep", {"n_prompts": 10}, 92_160, 44_160),
@@ -66,3 +66,8 @@ def test_med_adapter_has_the_authors_number_of_parameters(name, n_tuned):
     backbone = build(name)
     backbone.volume.depth = 128
     assert count(backbone, "med_adapter", {}) == n_tuned
+
+
+def test_a_dropped_class_token_takes_its_position_along():
+    dropped = build("vit_b16", "drop")
+    assert count(dropped, "full", {}) == 85_798_656 - 2 * 768

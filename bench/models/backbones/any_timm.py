@@ -12,6 +12,7 @@ from typing import Any
 import timm
 import torch
 from timm.layers import PatchEmbed
+from timm.models.deit import VisionTransformerDistilled
 from timm.models.swin_transformer import SwinTransformer, SwinTransformerBlock
 from timm.models.swin_transformer import WindowAttention as TimmWindowAttention
 from timm.models.vision_transformer import Attention, Block, VisionTransformer
@@ -55,19 +56,22 @@ def describe(name: str) -> BackboneInfo:
     title = f"timm's {architecture} ({n_million:.1f} M parameters with its head)"
     multiple = _multiple_of(model)
     weights = (NONE, *(full_name.partition(".")[2] for full_name in published))
-    return BackboneInfo(name, title, reference, multiple, "timm", "light", weights, architecture)
+    is_swin = isinstance(model, SwinTransformer)
+    facts = (title, reference, multiple, "timm", "light", weights, architecture, is_swin)
+    return BackboneInfo(name, *facts)
 
 
 def build_timm(info: BackboneInfo, in_channels: int, image_size: tuple[int, int]) -> Backbone:
-    """Return timm's architecture without class token and head, as it is built by timm otherwise."""
+    """Return timm's architecture without its head, as it is built by timm otherwise."""
     outline = _outline(info.architecture)
     options: dict[str, Any] = {"img_size": image_size, "in_chans": in_channels, "num_classes": 0}
     if isinstance(outline, SwinTransformer):
         options["window_size"] = _scale_windows(outline, image_size)
         return SwinBackbone(info.name, timm.create_model(info.architecture, **options))
     has_norm = not isinstance(outline.norm, nn.Identity)  # some norm after pooling only
-    options |= {"patch_size": info.multiple_of, "class_token": False, "reg_tokens": 0}
-    options |= {"global_pool": "", "dynamic_img_size": False, "final_norm": has_norm}
+    options |= {"patch_size": info.multiple_of, "dynamic_img_size": False, "final_norm": has_norm}
+    if type(outline) is VisionTransformer:
+        options["global_pool"] = ""  # a distilled one insists on its own, which is in no tap
     return ViTBackbone(info.name, timm.create_model(info.architecture, **options))
 
 
@@ -85,7 +89,7 @@ def _find_obstacle(model: Any) -> str:
             return "windows that do not tile the grid"
         blocks = [block for layer in model.layers for block in layer.blocks]
         return _find_odd_block(blocks, SwinTransformerBlock, TimmWindowAttention)
-    if type(model) is not VisionTransformer:
+    if type(model) not in (VisionTransformer, VisionTransformerDistilled):
         return type(model).__name__
     if not isinstance(model.patch_embed, PatchEmbed):
         return f"{type(model.patch_embed).__name__} in front"
@@ -96,7 +100,8 @@ def _find_obstacle(model: Any) -> str:
 
 def _find_odd_block(blocks: Any, block_type: type, attention_type: type) -> str:
     for block in blocks:
-        is_plain = (type(block), type(block.attn)) == (block_type, attention_type)
+        attention = getattr(block, "attn", None)
+        is_plain = (type(block), type(attention)) == (block_type, attention_type)
         if not is_plain or not isinstance(getattr(block.mlp, "fc1", None), nn.Linear):
             parts = (type(part).__name__ for part in (blocks[0], *blocks[0].children()))
             return f"blocks of {' and '.join(parts)}"

@@ -12,7 +12,7 @@ import torch
 from timm.layers import DropPath
 from torch import nn
 
-from bench.models.backbones.info import LoadedWeights
+from bench.models.backbones.info import DROP, KEEP, LoadedWeights
 from methods.executed import Executed
 from methods.sites import Role, Site, TokenLayout, VolumeShape
 
@@ -103,10 +103,16 @@ class Backbone(nn.Module, ABC):
         self.frozen_modules: tuple[nn.Module, ...] = ()
         self.frozen_in_train_mode = False
         self.loaded: LoadedWeights | None = None  # None: random weights
+        self.prefix_tokens = KEEP
+        self.taps_stage_inputs = False  # the last tap is what leaves its stage in any case
 
     @abstractmethod
     def run(self, slices: torch.Tensor) -> list[torch.Tensor]:
         """Return four taps (B*D, E_i, h_i, w_i), fine to coarse, of slices (B*D, C, H, W)."""
+
+    def drop_prefix_tokens(self) -> None:
+        """Take class and register tokens out of a new network, where it has some."""
+        self.prefix_tokens = DROP
 
     @abstractmethod
     def adapt_checkpoint(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 NONE = "none"  # the weights of a backbone that starts from random numbers
 TIMM = "timm:"  # in front of timm's name of a ViT or Swin
+OWN = "own"  # the decoder that a backbone names itself
+MEDTUNING = "medtuning"  # the same as Med-Tuning's code computes it: `upernet_medtuning`, ...
+KEEP, DROP = "keep", "drop"  # what becomes of class and register tokens
 NORMALISATION = (
     "inputs are z-scored per channel;"
     " mean and std of the pre-training are not applied a second time"
@@ -27,6 +30,16 @@ class LoadedWeights:
 
 
 @dataclass(frozen=True)
+class Blueprint:
+    """Which network, by names."""
+
+    backbone: str
+    weights: str = NONE
+    decoder: str = OWN
+    prefix_tokens: str = KEEP  # of a ViT that has some
+
+
+@dataclass(frozen=True)
 class BackboneInfo:
     """The facts of a backbone."""
 
@@ -38,3 +51,14 @@ class BackboneInfo:
     decoder: str = "light"  # a name of `registry.DECODERS`
     weights: tuple[str, ...] = (NONE,)
     architecture: str = ""  # timm's name of what is built, where timm itself builds it
+    is_swin: bool = False
+
+
+@dataclass(frozen=True)
+class DecoderInfo:
+    """The facts of a decoder."""
+
+    name: str
+    title: str
+    builder: str  # "module:function"; it takes a backbone and the number of classes
+    needs_swin: bool = False

@@ -66,10 +66,12 @@ class SwinBackbone(Backbone):
         *_, last = self.stages
         maps = []
         for stage in self.stages:
-            x = stage(x)
+            entering = stage.merging(x)
+            x = stage(entering)
             if stage is last:
-                x = self.norm(x)
-            maps.append(to_map(x, stage.layout))
+                maps.append(to_map(self.norm(x), stage.layout))
+            else:
+                maps.append(to_map(entering if self.taps_stage_inputs else x, stage.layout))
         return maps
 
     def adapt_checkpoint(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -87,7 +89,10 @@ class SwinBackbone(Backbone):
 
 
 class Stage(nn.Module):
-    """A merging of patches, (B*D, P+4N, E/2) to (B*D, P+N, E), then blocks; the first has none."""
+    """Blocks on tokens (B*D, P+N, E); ``merging`` makes them, (B*D, P+4N, E/2), but for the first.
+
+    The backbone calls the merging, because a decoder may read what enters the blocks.
+    """
 
     def __init__(self, layer: Any, layout: TokenLayout) -> None:
         super().__init__()
@@ -99,7 +104,6 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(_rebuild(block, layout) for block in layer.blocks)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.merging(x)
         for block in self.blocks:
             x = block(x)
         return x

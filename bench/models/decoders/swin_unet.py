@@ -1,10 +1,20 @@
-"""The decoder of the Swin U-Net: the encoder's mirror image, with skips.
+"""Swin U-Net: the encoder's mirror image, with skips.
 
 Reference: Cao et al., Swin-Unet: Unet-like Pure Transformer for Medical Image Segmentation, ECCV
 Workshops 2022, arXiv 2105.05537, section 3; in the sizes of Med-Tuning (Shen et al., MIDL 2024).
-Every up stage starts from a copy of the encoder's first two blocks of its width, relative positions
-and drop path included. A skip is what leaves the encoder's stage of that grid, so that what is
-tuned in the stage reaches it.
+
+    y_4 = LN(what leaves stage 4)
+    y_i = blocks_i(W_i concat(expand_2(y_(i+1)), s_i) + b_i)                     i = 3, 2, 1
+    logits = W expand_4(LN(y_1))
+
+expand_k is a linear layer without bias to k x k cells of C / 2 channels (of C for k = 4), which are
+rearranged and normalised. Every up stage starts from a copy of the encoder's first two blocks of
+its width, relative positions and drop path included.
+
+Our choices: the skip s_i of ``swin_unet`` is what leaves stage i of the encoder, so that what is
+tuned in the stage reaches it. In the code of Swin-Unet and of Med-Tuning it is what enters the
+blocks of stage i: the embedded patches for i = 1, else what the merging gives.
+``swin_unet_medtuning`` computes that, with the same parameters.
 """
 
 import copy
@@ -23,9 +33,12 @@ BLOCKS_PER_STAGE = 2  # one with plain and one with shifted windows
 class SwinUNetDecoder(nn.Module):
     """Maps (B*D, E_i, h_i, w_i), fine to coarse, to logits; load the backbone's weights before."""
 
-    def __init__(self, backbone: Backbone, n_classes: int) -> None:
+    def __init__(
+        self, backbone: Backbone, n_classes: int, *, taps_stage_inputs: bool = False
+    ) -> None:
         """Raises: ValueError if the backbone is no Swin Transformer."""
         super().__init__()
+        self.taps_stage_inputs = taps_stage_inputs  # read by the segmenter
         if not isinstance(backbone, SwinBackbone):
             rule = "the backbone must be a Swin Transformer"
             raise ValueError(f"swin_unet: {rule}, got '{backbone.name}'")
@@ -90,6 +103,16 @@ class Head(Executed):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B*D, h, w, E) to (B*D, H, W, K)."""
         return self.run_slices(lambda chunk: self.output(self.expansion(chunk)), x)
+
+
+def build_swin_unet(backbone: Backbone, n_classes: int) -> SwinUNetDecoder:
+    """Return the decoder whose skips are what leaves the encoder's stages."""
+    return SwinUNetDecoder(backbone, n_classes)
+
+
+def build_swin_unet_medtuning(backbone: Backbone, n_classes: int) -> SwinUNetDecoder:
+    """Return the decoder whose skips are what enters the encoder's stages."""
+    return SwinUNetDecoder(backbone, n_classes, taps_stage_inputs=True)
 
 
 def _build_linear(n_inputs: int, n_outputs: int, *, bias: bool) -> nn.Linear:

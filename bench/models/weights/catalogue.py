@@ -24,6 +24,7 @@ class Pretraining:
     # the architecture has parts that the plain backbone lacks (CLIP's norm before the blocks,
     # DINOv2's layer scale), so timm's own is built
     rebuild: bool = False
+    has_prefix_tokens: bool = True  # of a ViT: a class token at least
 
 
 TABLE: tuple[Pretraining, ...] = (
@@ -42,7 +43,7 @@ TABLE: tuple[Pretraining, ...] = (
     Pretraining("vit_b16", "clip", "vit_base_patch16_clip_224.laion2b", rebuild=True),
     # Kirillov et al., Segment Anything, ICCV 2023, arXiv 2304.02643; it has no final norm, and its
     # window attention with relative positions becomes global attention without them
-    Pretraining("vit_b16", "sam", "samvit_base_patch16.sa1b"),
+    Pretraining("vit_b16", "sam", "samvit_base_patch16.sa1b", has_prefix_tokens=False),
     # Caron et al., Emerging Properties in Self-Supervised ViTs, ICCV 2021, arXiv 2104.14294
     Pretraining("vit_s16", "dino", "vit_small_patch16_224.dino"),
     Pretraining("vit_b16", "dino", "vit_base_patch16_224.dino"),

@@ -2,11 +2,12 @@
 
 timm's rules adapt patch embeddings of three channels to other numbers (summed for one, repeated and
 scaled for more: R, G, B, R times 3/4 for four), and resample position embeddings and tables to the
-built grid and windows. Class and register tokens are dropped: dense prediction does not read them.
+built grid and windows. Class and register tokens are read, or, where the backbone has been told to
+drop them, taken out with their positions.
 """
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from math import isqrt
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from timm.models import adapt_input_conv, get_pretrained_cfg
 
 from bench.models.backbones.base import Backbone
-from bench.models.backbones.info import TIMM, LoadedWeights
+from bench.models.backbones.info import DROP, TIMM, LoadedWeights
 from bench.models.weights.catalogue import EMBEDDED, MAY_CUT_BLOCKS, find, is_path
 from bench.models.weights.checkpoints import PATCH_EMBED, State, file_sha256, read_checkpoint
 from bench.models.weights.sources import fetch, find_embedded
@@ -30,11 +31,10 @@ OWN_TO_TIMM = (
     (r"^stages\.(\d+)\.merging\.", r"layers.\1.downsample."),
     (r"^stages\.", "layers."),
 )
-TOKENS = ("cls_token", "dist_token", "reg_token", "register_tokens")
+TOKENS = ("cls_token", "dist_token", "reg_token", "register_tokens")  # the last one is Meta's name
 DROPPED = re.compile(  # what a checkpoint may have more than a backbone
-    "|".join(TOKENS)
-    + r"|(head|head_dist|fc_norm|pre_logits|attn_pool|decoder_\w+)(\..*)?"
-    + r"|.*\.(relative_position_index|attn_mask)"  # derived from the window
+    r"(head|head_dist|fc_norm|pre_logits|attn_pool|decoder_\w+)(\..*)?"
+    r"|.*\.(relative_position_index|attn_mask)"  # derived from the window
 )
 
 
@@ -67,7 +67,9 @@ def _copy(backbone: Backbone, path: Path, name: str, source: str) -> LoadedWeigh
     checkpoint = read_checkpoint(path)
     # half precision is for the disk
     state = {key: tensor.float() for key, tensor in checkpoint.state.items()}
-    unused = [*checkpoint.unused, *_take_tokens(state), *_take_surplus_blocks(state, backbone)]
+    unused = [*checkpoint.unused, *_take_surplus_blocks(state, backbone)]
+    if backbone.prefix_tokens == DROP:
+        unused += _take_tokens(state)
     try:
         converted = _convert(state, backbone)
         missing = _check(converted, checkpoint.may_lack, backbone)
@@ -153,8 +155,14 @@ def _check(converted: State, may_lack: Container[str], backbone: Backbone) -> li
         if found:
             more = f" and {len(found) - 3} more" if len(found) > 3 else ""
             names = f"{', '.join(found[:3])}{more}"
-            raise ValueError(f": it {fault} {names} (--backbone timm:NAME builds others)")
+            raise ValueError(f": it {fault} {names} ({_find_hint(found)})")
     return missing
+
+
+def _find_hint(names: Sequence[str]) -> str:
+    if all(name.partition(" ")[0] in (*TOKENS, "pos_embed") for name in names):
+        return "--set model.prefix_tokens=drop leaves out class and register tokens"
+    return "--backbone timm:NAME builds others"
 
 
 def _shape(tensor: torch.Tensor) -> str:

@@ -17,6 +17,7 @@ from bench.cost import mac_rules
 from bench.cost.flops import MacCounter, count_compute, count_training, pass_both_ways
 from bench.cost.inventory import NetworkShape
 from bench.cost.traced_flops import count_forward
+from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
 from benchmarks.compute import ORDER, count_rows, format_table
@@ -33,7 +34,7 @@ VIT_B16_CLOSED = (
 
 
 def build(method, backbone="tiny_vit", **settings):
-    model = build_segmenter(backbone, "none", in_channels=2, n_classes=3, patch=PATCH, seed=0)
+    model = build_segmenter(Blueprint(backbone), in_channels=2, n_classes=3, patch=PATCH, seed=0)
     apply_method(model, methods.build(method, settings), seed=0)
     return model
 

@@ -9,6 +9,7 @@ import pytest
 import methods
 from bench.cli.app import main
 from bench.cost.inventory import NetworkShape, count_methods
+from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
 from methods.lora import Lora
@@ -43,7 +44,7 @@ def test_counts_are_those_of_real_networks(capsys):
     assert [row["name"] for row in printed["methods"]] == methods.names()
     for row in printed["methods"]:
         model = build_segmenter(
-            "tiny_vit", "none", in_channels=2, n_classes=5, patch=(3, 32, 64), seed=0
+            Blueprint("tiny_vit"), in_channels=2, n_classes=5, patch=(3, 32, 64), seed=0
         )
         apply_method(model, methods.build(row["name"]), seed=0)
         trained = sum(
@@ -86,7 +87,8 @@ def test_large_backbones_are_counted_without_their_memory(backbone, tuned):
 )
 def test_paper_protocol_has_the_authors_numbers(backbone, totals, linear, med_adapter):
     counts = {
-        count.name: count for count in count_methods(NetworkShape(backbone, also_train="paper"))
+        count.name: count
+        for count in count_methods(NetworkShape(backbone, also_train="paper", prefix_tokens="drop"))
     }
     assert (counts["full"].trained, counts["linear"].total) == (totals[0], totals[0])
     assert counts["med_adapter"].total == totals[1]

@@ -14,6 +14,7 @@ import datasets
 import methods
 from bench.cost import measure as measuring
 from bench.grid.runner import FINISHED
+from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
 from bench.run import execute, setup
@@ -32,7 +33,7 @@ PATCH = (4, 32, 32)
 
 
 def build(method):
-    model = build_segmenter("tiny_vit", "none", in_channels=2, n_classes=3, patch=PATCH, seed=0)
+    model = build_segmenter(Blueprint("tiny_vit"), in_channels=2, n_classes=3, patch=PATCH, seed=0)
     apply_method(model, methods.build(method), seed=0)
     with torch.no_grad():
         for name, parameter in model.tuned_parameters().items():

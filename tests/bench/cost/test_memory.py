@@ -15,6 +15,7 @@ from bench.cost.memory import (
     is_out_of_memory,
     measure_memory,
 )
+from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
 from bench.run.training import build_step
@@ -31,7 +32,7 @@ def make_batch():
 
 
 def measure(method, optimizer="adamw", execution=None, **settings):
-    model = build_segmenter("tiny_vit", "none", in_channels=2, n_classes=3, patch=PATCH, seed=0)
+    model = build_segmenter(Blueprint("tiny_vit"), in_channels=2, n_classes=3, patch=PATCH, seed=0)
     apply_method(model, methods.build(method, settings), seed=0)
     set_execution(model, execution or Execution())
     model.train()
@@ -133,7 +134,7 @@ def test_other_errors_are_not_taken_for_it():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_tells_its_peak():
-    model = build_segmenter("tiny_vit", "none", in_channels=2, n_classes=3, patch=PATCH, seed=0)
+    model = build_segmenter(Blueprint("tiny_vit"), in_channels=2, n_classes=3, patch=PATCH, seed=0)
     apply_method(model, methods.build("lora"), seed=0)
     step = build_step(model.train(), TrainSpec(), Fabric(accelerator="cuda", devices=1))
     batch = {name: tensor.cuda() for name, tensor in make_batch().items()}

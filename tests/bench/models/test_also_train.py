@@ -5,6 +5,8 @@ import torch
 
 import methods
 from bench.cost import measure
+from bench.models import registry
+from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.delta import delta_state
 from bench.models.segmenter import apply_method
@@ -14,10 +16,9 @@ from methods.lora import LowRankUpdate
 from methods.sites import Role
 
 
-def build(backbone="tiny_vit", patch=(3, 64, 64), channels=2, classes=3):
-    return build_segmenter(
-        backbone, "none", in_channels=channels, n_classes=classes, patch=patch, seed=0
-    )
+def build(backbone="tiny_vit", patch=(3, 64, 64), channels=2, classes=3, **options):
+    blueprint = Blueprint(backbone, **options)
+    return build_segmenter(blueprint, in_channels=channels, n_classes=classes, patch=patch, seed=0)
 
 
 def trained(model):
@@ -35,9 +36,11 @@ def trained(model):
         ("swin_t_unet", "med_adapter", 27_891_684, 7_489_098),
     ],
 )
-def test_published_counts_under_the_papers_protocol(backbone, method, n_total, n_trained):
+@pytest.mark.parametrize("suffix", ["", "_medtuning"])
+def test_published_counts_under_the_papers_protocol(backbone, method, n_total, n_trained, suffix):
+    options = {"decoder": registry.get(backbone).decoder + suffix, "prefix_tokens": "drop"}
     with torch.device("meta"):
-        model = build(backbone, (128, 128, 128), channels=4, classes=4)
+        model = build(backbone, (128, 128, 128), channels=4, classes=4, **options)
         apply_method(model, methods.build(method), seed=0, also_train="paper")
     counts = measure.count_parameters(model)
     assert counts.total == n_total

@@ -8,6 +8,7 @@ from torch import nn
 
 import methods
 from bench.models.backbones.base import Branch
+from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
 from methods.executed import set_execution
@@ -23,7 +24,7 @@ every_way = pytest.mark.parametrize("way", WAYS, ids=["checkpointing", "chunks",
 
 def build(backbone, method):
     model = build_segmenter(
-        backbone, "none", in_channels=2, n_classes=3, patch=(DEPTH, 32, 32), seed=0
+        Blueprint(backbone), in_channels=2, n_classes=3, patch=(DEPTH, 32, 32), seed=0
     )
     apply_method(model, methods.build(method), seed=0)
     return model

@@ -5,6 +5,7 @@ import torch
 
 import methods
 from bench.models import registry
+from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.decoders.light import LightDecoder
 from bench.models.decoders.linear import LinearDecoder
@@ -15,7 +16,7 @@ EVERY = [name for name in registry.names() if name.startswith("tiny_")]
 
 
 def build(backbone="tiny_vit", seed=0, patch=(3, 64, 64)):
-    return build_segmenter(backbone, "none", in_channels=2, n_classes=5, patch=patch, seed=seed)
+    return build_segmenter(Blueprint(backbone), in_channels=2, n_classes=5, patch=patch, seed=seed)
 
 
 @pytest.mark.parametrize("backbone", EVERY)

@@ -6,6 +6,7 @@ import torch
 from lightning_fabric import Fabric
 
 import methods
+from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.delta import delta_state
 from bench.models.segmenter import apply_method
@@ -16,7 +17,7 @@ PATCH = (2, 16, 16)
 
 
 def make_model(method: str = "lora"):
-    model = build_segmenter("tiny_vit", "none", in_channels=2, n_classes=3, patch=PATCH, seed=0)
+    model = build_segmenter(Blueprint("tiny_vit"), in_channels=2, n_classes=3, patch=PATCH, seed=0)
     apply_method(model, methods.build(method), seed=0)
     return model
 

@@ -158,7 +158,7 @@ def test_bad_requests_are_one_sentence():
     [
         ("tiny_vit", 1_255_552),
         ("tiny_swin", 1_288_438),
-        ("vit_b16", 787_200 + 49_152 + 85_054_464 + 1_536),
+        ("vit_b16", 787_200 + 49_152 + 85_054_464 + 1_536 + 2 * 768),  # class token and position
         (
             "swin_tiny",
             27_519_354 + 96 * 16 - 138 * (13 * 13 - 7 * 7),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from timm.models.swin_transformer import SwinTransformer
 
+from bench.models.backbones.info import Blueprint
 from bench.models.backbones.swin import SwinBackbone
 from bench.models.build import build_backbone, build_segmenter
 from bench.models.decoders.swin_unet import Expansion, SwinUNetDecoder
@@ -31,7 +32,7 @@ def n_parameters(module):
 def test_parts_have_the_published_sizes():
     with torch.device("meta"):
         model = build_segmenter(
-            "swin_t_unet", "none", in_channels=4, n_classes=4, patch=(128, 128, 128), seed=0
+            Blueprint("swin_t_unet"), in_channels=4, n_classes=4, patch=(128, 128, 128), seed=0
         )
     backbone, decoder = model.backbone, model.decoder
     assert n_parameters(backbone.patch_embed) == 6_432

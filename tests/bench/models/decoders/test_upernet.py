@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from bench.models import registry
+from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.decoders.upernet import PyramidPooling, UPerNet
 
@@ -114,7 +115,7 @@ def test_every_backbone_names_its_decoder():
     for name in registry.names():
         with torch.device("meta"):
             model = build_segmenter(
-                name, "none", in_channels=1, n_classes=2, patch=(2, 64, 64), seed=0
+                Blueprint(name), in_channels=1, n_classes=2, patch=(2, 64, 64), seed=0
             )
         found[name] = type(model.decoder).__name__
     assert found["vit_b16"] == found["swin_tiny"] == "UPerNet"

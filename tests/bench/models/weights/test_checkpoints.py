@@ -62,13 +62,15 @@ def wrap(layout, state):
 def test_layouts_of_training_code(tmp_path, layout):
     published = make_published()
     torch.save(wrap(layout, published.state_dict()), tmp_path / "checkpoint.pth.tar")
-    backbone = ViTBackbone("vit", make_vit((32, 32)))
+    backbone = ViTBackbone("vit", make_vit((32, 32), class_token=True))
     loaded = load_weights(backbone, str(tmp_path / "checkpoint.pth.tar"))
     assert_every_tensor_is_accounted_for(loaded, backbone)
     assert loaded.missing == ()
     assert len(loaded.matched) == len(backbone.state_dict())
     qkv = backbone.blocks[3].attn_branch.inner.qkv.weight
     assert torch.equal(qkv, published.blocks[3].attn.qkv.weight)
+    assert torch.equal(backbone.cls_token, published.cls_token)
+    assert torch.equal(backbone.pos_embed, published.pos_embed)
     if layout == "MoCo v3":
         assert "momentum_encoder.norm.bias" in loaded.unused
     if layout == "MAE":

@@ -27,21 +27,37 @@ from tests.bench.models.made_weights import (
 )
 
 
+def build(prefix_tokens="keep", size=SIZE, channels=3, **options):
+    """Return a backbone with a class token, unless it is to be dropped."""
+    backbone = ViTBackbone("vit", make_vit(size, channels, class_token=True, seed=3, **options))
+    if prefix_tokens == "drop":
+        backbone.drop_prefix_tokens()
+    return backbone.eval()
+
+
+@pytest.mark.parametrize("prefix_tokens", ["keep", "drop"])
 @pytest.mark.parametrize("with_head", [True, False])
-def test_the_original_npz_loads_tensor_by_tensor(tmp_path, with_head):
+def test_the_original_npz_loads_tensor_by_tensor(tmp_path, with_head, prefix_tokens):
     arrays = write_npz(tmp_path / "ViT-B_16.npz", with_head=with_head)
-    backbone = ViTBackbone("vit", make_vit((32, 32)))
+    backbone = build(prefix_tokens, (32, 32))
     loaded = load_weights(backbone, str(tmp_path / "ViT-B_16.npz"))
     assert_every_tensor_is_accounted_for(loaded, backbone)
     assert (loaded.resampled, loaded.missing) == ((), ())
-    dropped = {"cls_token", "pos_embed[:, :1]", "pre_logits/kernel", "pre_logits/bias"}
-    assert set(loaded.unused) == dropped | ({"head.weight", "head.bias"} if with_head else set())
+    unused = {"pre_logits/kernel", "pre_logits/bias"}
+    unused |= {"head.weight", "head.bias"} if with_head else set()
     state = {name: tensor.numpy() for name, tensor in backbone.state_dict().items()}
+    if prefix_tokens == "keep":
+        np.testing.assert_array_equal(state["cls_token"], arrays["cls"])
+    else:
+        unused |= {"cls_token", "pos_embed[:, :1]"}
+        assert "cls_token" not in state
+    assert set(loaded.unused) == unused
     np.testing.assert_array_equal(
         state["patch_embed.proj.weight"], arrays["embedding/kernel"].transpose(3, 2, 0, 1)
     )
+    positions = arrays["Transformer/posembed_input/pos_embedding"]
     np.testing.assert_array_equal(
-        state["pos_embed"], arrays["Transformer/posembed_input/pos_embedding"][:, 1:]
+        state["pos_embed"], positions if prefix_tokens == "keep" else positions[:, 1:]
     )
     np.testing.assert_array_equal(state["norm.weight"], arrays["Transformer/encoder_norm/scale"])
     for index in range(DEPTH):
@@ -86,7 +102,7 @@ def test_features_equal_timms_with_the_same_weights_on_another_grid(tmp_path):
         state["pos_embed"][:, 1:], new_size=[4, 6], num_prefix_tokens=0
     )
     reference.load_state_dict(state)
-    backbone = ViTBackbone("vit", make_vit(seed=3)).eval()
+    backbone = build("drop")
     loaded = load_weights(backbone, str(tmp_path / "vit.safetensors"))
     assert_every_tensor_is_accounted_for(loaded, backbone)
     assert loaded.resampled == ("pos_embed",)
@@ -99,7 +115,7 @@ def test_features_equal_timms_with_the_same_weights_on_another_grid(tmp_path):
 def test_a_norm_before_the_blocks_and_layer_scale_load_where_the_backbone_has_them(tmp_path):
     published = make_published(pre_norm=True, init_values=0.1)
     save_file(published.state_dict(), tmp_path / "vit.safetensors")
-    backbone = ViTBackbone("vit", make_vit((32, 32), pre_norm=True, init_values=0.1))
+    backbone = build(size=(32, 32), pre_norm=True, init_values=0.1)
     loaded = load_weights(backbone, str(tmp_path / "vit.safetensors"))
     assert_every_tensor_is_accounted_for(loaded, backbone)
     assert torch.equal(backbone.norm_pre.weight, published.norm_pre.weight)
@@ -110,7 +126,7 @@ def test_a_norm_before_the_blocks_and_layer_scale_load_where_the_backbone_has_th
 def test_patch_embeddings_are_adapted_to_the_channels(tmp_path, channels):
     published = make_published()
     save_file(published.state_dict(), tmp_path / "vit.safetensors")
-    backbone = ViTBackbone("vit", make_vit((32, 32), channels))
+    backbone = build(size=(32, 32), channels=channels)
     loaded = load_weights(backbone, str(tmp_path / "vit.safetensors"))
     red, green, blue = published.patch_embed.proj.weight.unbind(1)
     expected = {1: [red + green + blue], 3: [red, green, blue]}.get(
@@ -171,7 +187,7 @@ def test_a_cut_swin_takes_the_first_blocks_and_resamples_the_tables(tmp_path):
 
 
 def test_another_architecture_says_which_keys_and_shapes_and_changes_nothing(tmp_path):
-    backbone = ViTBackbone("vit_b16", make_vit((32, 32)))
+    backbone = ViTBackbone("vit_b16", make_vit((32, 32), class_token=True))
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
 
     def refuse(state, sentence):
@@ -194,6 +210,14 @@ def test_another_architecture_says_which_keys_and_shapes_and_changes_nothing(tmp
     refuse(
         {k: v for k, v in state.items() if "blocks.3" not in k},
         r"it lacks blocks\.3\.\S+, \S+, \S+ and 9 more",
+    )
+    refuse(
+        {k: v for k, v in state.items() if k != "cls_token"},
+        r"it lacks cls_token \(--set model\.prefix_tokens=drop leaves out class and register tok",
+    )
+    refuse(
+        state | {"reg_token": torch.zeros(1, 4, WIDTH)},
+        r"it has what the backbone lacks: reg_token \(--set model\.prefix_tokens=drop leaves out",
     )
     refuse(
         state | {"norm_pre.weight": torch.zeros(WIDTH)},
