@@ -135,7 +135,7 @@ def train(folder: Path, n_cases: int) -> tuple[str, float, float]:
     command += ["--set", "data.val_frac=0.05", "--set", "train.val_every=2"]
     bench(command)
     (file,) = out.glob("runs/*/result.json")
-    record = json.loads(file.read_text())
+    record = json.loads(file.read_text(encoding="utf-8"))
     arrays = sum(file.stat().st_size for file in out.glob("cache/**/*.npy"))
     return record["status"], record["cost"]["peak_memory_mib"], arrays / MIB
 

@@ -90,7 +90,7 @@ def fill_store(folder: Path, results: list[RunResult]) -> None:
             own = uuid.uuid4().hex
             artifacts = folder / "mlruns" / result.dataset / own / "artifacts"
             artifacts.mkdir(parents=True)
-            (artifacts / records.RESULT_FILE).write_text(result.to_json())
+            (artifacts / records.RESULT_FILE).write_text(result.to_json(), encoding="utf-8")
             ids = {"run_uuid": own, "experiment_id": places[result.dataset]}
             run = dict(row) | ids | {"artifact_uri": artifacts.as_uri()}
             last = {key: (key, value, 0, step) for key, value, step in shown.metrics(result)}

@@ -41,7 +41,9 @@ def report(folder: Path) -> tuple[float, set[str]]:
     own = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
     environment = os.environ | own
     started = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8"
+    )
     took_s = time.perf_counter() - started
     if done.returncode:
         sys.exit(done.stderr)

@@ -102,7 +102,7 @@ def present_mib(device: torch.device) -> float:
     """Return what is allocated on a GPU now, or the resident set of this process (Linux)."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device) / 2**20
-    n_pages = int(Path("/proc/self/statm").read_text().split()[1])
+    n_pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return n_pages * resource.getpagesize() / 2**20
 
 

@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 # A room, what it may import besides itself. A name stands for all below it; deeper rows come first.
+# All rooms read and write files through one, which imports none of ours.
+FILES_ROOM = "datasets.files"
 TABLE = """\
 datasets.base
 datasets.volumes datasets.base
@@ -23,7 +25,7 @@ methods
 reports.records
 reports.analysis reports.records
 reports.tables reports.records reports.analysis
-reports.formats reports.tables
+reports.formats reports.records reports.tables
 reports.figures reports.records reports.analysis reports.tables
 reports.page reports
 bench.specs datasets methods reports.records
@@ -77,4 +79,5 @@ def test_files_do_not_import_each_other_in_a_circle():
 @pytest.mark.parametrize("module", sorted(GRAPH))
 def test_a_room_imports_only_what_the_table_allows(module):
     allowed = next((row for room, row in ROOMS.items() if is_in(module, {room})), set())
+    allowed = set() if module == FILES_ROOM else allowed | {FILES_ROOM}
     assert not {name for name in GRAPH[module] if not is_in(name, allowed)}

@@ -3,7 +3,6 @@
 A command's file is imported when the command is used, so that ``--help`` needs nothing heavy.
 """
 
-import logging
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,12 +10,12 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from bench.cli.terminal import EXIT_BAD_INPUT
+from bench.cli.terminal import prepare_output, report_bad_input
+from datasets.files import describe_os_error
+from reports.records.text import mask_passwords
 
 COMMANDS = {  # name: the module whose `commands` hold it, and the first line of its help
     "run": (
@@ -83,16 +82,27 @@ for _name, (_, _line) in COMMANDS.items():
     app.command(_name, help=_line)(lambda: None)
 
 
+def check_utf8(arguments: Sequence[str]) -> None:
+    """Raise ValueError for an argument that cannot be kept in a record, which is UTF-8."""
+    for argument in arguments:
+        if argument.encode(errors="replace").decode() != argument:
+            got = argument.encode("unicode_escape").decode()
+            hint = "rename the file; or, where the locale is not UTF-8, set PYTHONUTF8=1"
+            raise ValueError(f"command line: must be UTF-8, got {got} ({hint})")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; bad input is one sentence on stderr and 2."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    prepare_output()
     typed = sys.argv[1:] if arguments is None else arguments
     try:
-        app(args=typed, obj=shlex.join(["python", "-m", "bench", *typed]))
+        check_utf8(typed)
+        command = shlex.join(["python", "-m", "bench", *typed])
+        app(args=typed, obj=mask_passwords(command))
     except SystemExit as ended:
         return int(ended.code or 0)
     except ValueError as error:
-        sentence = f"[red]error:[/] {escape(str(error))}"
-        Console(stderr=True).print(sentence, highlight=False, soft_wrap=True)
-        return EXIT_BAD_INPUT
+        return report_bad_input(str(error))
+    except OSError as error:  # a full disk, no permission, a file in the place of a folder
+        return report_bad_input(describe_os_error(error))
     raise AssertionError("unreachable: typer ends with SystemExit")

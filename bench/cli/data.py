@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from typer import Option
 
@@ -20,6 +19,7 @@ from datasets.phantoms.layouts import get_layout
 from datasets.phantoms.write import DEMO_SHAPE, FULL_SHAPE, write_phantoms
 from datasets.splits.file import write_split_file
 from datasets.volumes.checking import Findings, check_dataset
+from reports.formats.terminal import SafeConsole, escape
 
 MIB = 1 << 20
 commands = typer.Typer()
@@ -40,7 +40,7 @@ def demo(
     ] = False,
 ) -> None:
     """Write synthetic volumes in the real data set's files and folders."""
-    console = Console()
+    console = SafeConsole()
     if dataset is not None:
         registry.check_name(dataset)
     chosen = get_layout(layout or dataset or "brats")
@@ -53,7 +53,7 @@ def demo(
         on_written = partial(on_case, "writing")
         write_phantoms(chosen.release, out, cases, seed=seed, shape=shape, on_case=on_written)
     options = f"--datasets {name} --data-root {out}"
-    console.print(f"wrote {cases} synthetic cases; use them with {options}", soft_wrap=True)
+    console.print(f"wrote {cases} synthetic cases; use them with {escape(options)}", soft_wrap=True)
 
 
 @data.command()
@@ -70,7 +70,7 @@ def check(
     Exit code: 0 all cases can be used (warnings do not count), 1 some cannot, 2 bad input.
     """
     checks = []
-    with case_progress(Console(stderr=True)) as on_case:
+    with case_progress(SafeConsole(stderr=True)) as on_case:
         for dataset in _open_all(data_root, datasets):
             on_read = partial(on_case, f"reading {dataset.info.title}")
             checks.append(check_dataset(dataset, jobs, on_read))
@@ -78,7 +78,7 @@ def check(
         typer.echo(dumps([_record(each) for each in checks], indent=1))
     else:
         for each in checks:
-            _print_findings(each, Console())
+            _print_findings(each, SafeConsole())
     if not all(each.passed for each in checks):
         raise typer.Exit(EXIT_FAILED)
 
@@ -102,7 +102,9 @@ def splits(
     check_exclude(exclude, opened)
     cases = opened[0].find_labelled(exclude)
     write_split_file(out, cases, folds)
-    Console().print(f"wrote {folds} folds of {len(cases)} cases to {out}", soft_wrap=True)
+    SafeConsole().print(
+        f"wrote {folds} folds of {len(cases)} cases to {escape(out)}", soft_wrap=True
+    )
 
 
 def _open_all(root: Path | None, names: str | None) -> list[Dataset]:
@@ -140,7 +142,7 @@ def _print_findings(findings: Findings, console: Console) -> None:
     n_unlabelled = len(found.unlabelled)
     n_cases = len(found.cases)
     lines = [
-        f"[bold]{escape(findings.info.title)}[/] in {escape(str(findings.root))}: {n_cases} cases, "
+        f"[bold]{escape(findings.info.title)}[/] in {escape(findings.root)}: {n_cases} cases, "
         f"{n_cases - n_unlabelled} with a label, {findings.n_bytes / MIB:,.1f} MiB read"
         f"{SYNTHETIC[findings.synthetic]}"
     ]

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import torch
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from bench.cli.options import option, takes
 from bench.cli.terminal import case_progress
 from bench.pretrain import train
 from bench.pretrain.recipe import Recipe
 from bench.specs.protocol import SpecError
+from reports.formats.terminal import SafeConsole, escape
 
 commands = typer.Typer()
 DEFAULT = Recipe()
@@ -52,7 +51,7 @@ def pretrain(options: PretrainOptions) -> None:
     torch.set_num_threads(1)  # the bits must not depend on the number of cores
     started = time.process_time()
     losses = []
-    with case_progress(Console()) as on_progress:
+    with case_progress(SafeConsole()) as on_progress:
 
         def on_step(done: int, loss: float) -> None:
             losses.append(loss)
@@ -64,4 +63,4 @@ def pretrain(options: PretrainOptions) -> None:
     cpu_s = round(time.process_time() - started)
     sha256 = train.write_weights(out, backbone, recipe, {"loss": loss, "cpu_s": cpu_s})
     figures = f"loss {loss}, {cpu_s} CPU s, SHA-256 {sha256}"
-    Console().print(f"wrote {escape(str(out))} and its card: {figures}")
+    SafeConsole().print(f"wrote {escape(str(out))} and its card: {figures}")

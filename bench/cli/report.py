@@ -10,7 +10,6 @@ from typing import Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 import datasets
 import methods
@@ -19,11 +18,12 @@ from bench.cli.terminal import NO_RESULT, print_tables
 from bench.grid.cells import split_list
 from bench.tracking.store import Store, open_store
 from bench.tracking.studies import load_studies
+from datasets.files import write_durably
 from reports.formats import FORMATS
 from reports.formats.macros import format_macros
+from reports.formats.terminal import SafeConsole, escape
 from reports.page.page import format_page
 from reports.page.portfolio import PAGE, Contents, Portfolio, build_portfolio, name_files
-from reports.records.files import write_durably
 from reports.records.run import RunResult
 from reports.records.slices import SLICES_FILE, CaseSlices, read_slices
 from reports.tables.build import ALL, MAIN, TUNING, ReportRequest, build_tables
@@ -133,7 +133,7 @@ def report(options: ReportOptions) -> None:
     to open in a browser.
     """
     request = options.read()
-    console = Console()
+    console = SafeConsole()
     if options.figures:
         write_folder(request, options.out, console)
         return
@@ -160,6 +160,8 @@ def check_out(out: Path | None) -> None:
     rule = f"report: --out must be a file in a folder that exists, got {out}"
     if out.is_dir():
         raise ValueError(f"{rule}, which is a folder (--figures fills one)")
+    if out.exists() and not out.is_file():
+        raise ValueError(f"{rule}, which is a device or a pipe (without --out the text is printed)")
     if not out.parent.is_dir():
         raise ValueError(f"{rule}, but there is no folder {out.parent}")
 
@@ -169,7 +171,7 @@ def _format(tables: Sequence[Table], request: ReportRequest) -> str:
         return format_macros(tables)
     if request.format == "terminal":
         text = StringIO()
-        print_tables(tables, Console(file=text, width=WIDE))
+        print_tables(tables, SafeConsole(file=text, width=WIDE))
         return text.getvalue()
     return "\n".join(map(FORMATS[request.format], tables))
 
@@ -221,14 +223,13 @@ def write_folder(request: ReportRequest, out: Path | None, console: Console) -> 
 
     Raises: as `collect_tables`; nothing is written then.
     """
-    if out is None or out.is_file() or not out.resolve().parent.is_dir():
+    is_taken = out is not None and out.exists() and not out.is_dir()
+    if out is None or is_taken or not out.resolve().parent.is_dir():
         rule = "--figures must have --out FOLDER, in a folder that exists"
         raise ValueError(f"report: {rule}, got {out or 'none'}")
     portfolio = _build_portfolio(request, ("pdf", "png", "svg"))
     for name, content in name_files(portfolio).items():
-        target = out / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(target, content)
+        write_durably(out / name, content)
     page = portfolio.page
     for sentence in page.absent:
         console.print(f"[dim]{escape(sentence)}[/]", soft_wrap=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 import psutil
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bench.cli import terminal
@@ -22,6 +21,7 @@ from bench.specs.run import RUNS, RunSpec, run_folder
 from bench.tracking.connection import default_uri, describe_browsing
 from bench.tracking.groups import begin_group
 from bench.tuning.tuned_values import apply_tuned, best_values, find_studies, read_toml
+from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import RESULT_FILE, RunResult, Status
 
 commands = typer.Typer()
@@ -69,7 +69,7 @@ def carry_out(
     experiment: Experiment, slots: Slots, tuning: TuneRequest, options: RunOptions, command: str
 ) -> int:
     """Carry out the grid of ``command``, from the data to the table, and return the exit code."""
-    console = Console()
+    console = SafeConsole()
     warn_about_synthetic_inputs(experiment, console)
     plan = lay_out_runs(experiment, console)
     try:
@@ -175,13 +175,13 @@ def print_outcome(results: Sequence[RunResult], n_new: int, out: Path, console: 
 @takes(Request)
 def plan(request: Request) -> None:
     """List the runs that `run` would make with the same arguments, done and to do."""
-    console = Console()
+    console = SafeConsole()
     experiment = read_request(request)
     specs = lay_out_runs(experiment, console).runs
     finished, to_do = split_finished(specs, experiment.out)
     states = {spec.run_id: result.status.value for spec, result in finished}
     folder = experiment.out / RUNS
-    title = f"{len(specs)} runs in {folder}: {len(finished)} done, {len(to_do)} to do"
+    title = f"{len(specs)} runs in {escape(folder)}: {len(finished)} done, {len(to_do)} to do"
     table = terminal.add_columns(Table(title=title), ("run", "state", "folder"))
     for spec in specs:
         name = terminal.describe_spec(spec)
@@ -221,4 +221,5 @@ def predict(options: PredictOptions) -> None:
     volumes = written.volumes_ml or {}
     found = ", ".join(f"{region} {size:.1f} ml" for region, size in volumes.items())
     found = found or "volumes unknown, as the spacing is"
-    typer.echo(f"wrote {written.output}: case {written.case}, {found}")
+    sentence = f"wrote {written.output}: case {written.case}, {found}"
+    SafeConsole().print(escape(sentence), highlight=False, soft_wrap=True)

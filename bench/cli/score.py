@@ -8,8 +8,6 @@ from pathlib import Path
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.options import flag, option, takes
@@ -19,6 +17,7 @@ from bench.scoring.metrics import Scoring, score_case
 from bench.scoring.postprocessing import AUTO, REGION, choose_cutoff
 from bench.specs.protocol import EvalSpec, Protocol, SpecError, override
 from reports.analysis.aggregates import Mean, RegionAggregate, aggregate_regions
+from reports.formats.terminal import SafeConsole, escape
 from reports.records.metrics import METRICS
 from reports.records.plain import to_plain
 from reports.records.run import CaseScore, PostProcessing
@@ -59,7 +58,7 @@ def score(options: ScoreOptions) -> None:
 
 def _score_pairs(pairing: Pairing, scoring: Scoring) -> list[CaseScore]:
     rows: list[CaseScore] = []
-    with case_progress(Console(stderr=True)) as on_case:
+    with case_progress(SafeConsole(stderr=True)) as on_case:
         for number, (case, file) in enumerate(pairing.pairs, start=1):
             prediction, reference, spacing_mm = read_pair(case, file, pairing.info)
             rows += score_case(case.id, prediction, reference, spacing_mm, scoring)
@@ -101,7 +100,7 @@ def _format_json(
 def _print_tables(
     pairing: Pairing, scoring: Scoring, rows: Sequence[CaseScore], processed: PostProcessing | None
 ) -> None:
-    console = Console()
+    console = SafeConsole()
     assumed = ""
     if pairing.release_assumed:
         assumed = " (assumed, the files' names do not tell: --release names another)"
@@ -128,7 +127,7 @@ def _tabulate_cases(rows: Sequence[CaseScore]) -> Table:
     table = add_columns(_begin_table(""), ("case", "region"), headings)
     for row in rows:
         numbers = [_show(value, digits) for _, value, digits in _list_numbers(row)]
-        table.add_row(escape(row.case), row.region, *numbers)
+        table.add_row(escape(row.case), escape(row.region), *numbers)
     return table
 
 
@@ -155,7 +154,9 @@ def _tabulate_regions(title: str, regions: Sequence[RegionAggregate]) -> Table:
             means = each.means[metric.name]
             over_all.append(_show_mean(means.all, metric.stored_digits))
             over_present.append(_show_mean(means.non_empty, metric.stored_digits))
-        table.add_row(each.region, "all", *over_all, _show(each.global_dice, 3), *map(str, empties))
+        table.add_row(
+            escape(each.region), "all", *over_all, _show(each.global_dice, 3), *map(str, empties)
+        )
         table.add_row("", "present", *over_present)
     return table
 

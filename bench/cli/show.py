@@ -6,8 +6,6 @@ from typing import Annotated, Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from typer import Argument, Option
 
@@ -21,6 +19,7 @@ from bench.models import registry
 from bench.models.contract import PROMISES, Promise, Subject
 from bench.specs.protocol import SpecError
 from methods.base import Method, MissingRole
+from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import describe_schema
 
 commands = typer.Typer()
@@ -59,7 +58,7 @@ def list_(options: ListOptions) -> None:
     if options.backbone is None:
         if flags:
             raise ValueError(f"list methods: {flags[0]} needs --backbone")
-        Console().print(TABLES[options.registry]())
+        SafeConsole().print(TABLES[options.registry]())
         return
     given = {name: getattr(options, name) for name in SHAPE_FIELDS}
     shape = read_network_shape(options.backbone, options.patch, given)
@@ -68,7 +67,7 @@ def list_(options: ListOptions) -> None:
         record = asdict(shape) | {"methods": [asdict(count) for count in counts]}
         typer.echo(json.dumps(record, indent=2))
     else:
-        Console().print(_counts_table(shape, counts))
+        SafeConsole().print(_counts_table(shape, counts))
 
 
 def _methods_table() -> Table:
@@ -180,7 +179,7 @@ def check(
         hosted |= None in outcomes
         failed |= any(isinstance(outcome, str) for outcome in outcomes)
         table.add_row(heading, *map(_describe_outcome, outcomes))
-    Console().print(table)
+    SafeConsole().print(table)
     if failed or not hosted:
         raise typer.Exit(EXIT_FAILED)
 

@@ -1,6 +1,7 @@
 """The commands on the tracking store: `sync`, `compare` and `ui`."""
 
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,6 @@ import pandas as pd
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from typer import Argument, Option
 
@@ -23,7 +23,9 @@ from datasets.base import list_first
 from reports.analysis.run_pair import compare_regions, list_differences, pair_cases
 from reports.analysis.statistics import PairedTest, least_cases
 from reports.analysis.tidy import MEAN
+from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import RunResult
+from reports.records.text import mask_passwords
 from reports.tables.kinds.differences import interval_cell
 
 commands = typer.Typer()
@@ -37,7 +39,7 @@ def sync(out: Annotated[Path, Option(help="What `run` wrote to.")] = Path("resul
 
     Exit code: 0 all are there, 1 some result cannot be read, 2 the store cannot be reached.
     """
-    console = Console()
+    console = SafeConsole()
     uri = connection.default_uri()
     moved = connection.repair_moved(uri)
     tally = publishing.sync(open_store(uri), out)
@@ -47,7 +49,7 @@ def sync(out: Annotated[Path, Option(help="What `run` wrote to.")] = Path("resul
         lines.append(f"the store was moved: the files of {names} are looked for beside it")
     lines += [f"sent {run_id}" for run_id in tally.sent]
     lines += [f"sent study {name}" for name in tally.sent_studies]
-    lines.append(f"sent {len(tally.sent)} of {tally.n_results} results to {uri}")
+    lines.append(f"sent {len(tally.sent)} of {tally.n_results} results to {mask_passwords(uri)}")
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
     for problem in tally.problems:
@@ -63,10 +65,13 @@ def ui(port: Annotated[int, Option(help="Port on this machine.")] = 5000) -> Non
     uri = connection.default_uri()
     if uri.startswith("http"):
         hint = "open that address in a browser"
-        raise ValueError(f"ui: MLFLOW_TRACKING_URI is a server, got {uri} ({hint})")
+        raise ValueError(f"ui: MLFLOW_TRACKING_URI is a server, got {mask_passwords(uri)} ({hint})")
     connection.prepare_environment()  # the UI must not send usage data either
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
-    raise typer.Exit(subprocess.run([*command, "--port", str(port)], check=False).returncode)
+    # an argument would show a password in the list of processes
+    environment = os.environ | {"MLFLOW_BACKEND_STORE_URI": uri}
+    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
+    done = subprocess.run(command, env=environment, check=False)
+    raise typer.Exit(done.returncode)
 
 
 @commands.command()
@@ -78,7 +83,7 @@ def compare(
 
     Compared are spec, protocol and versions; the test of each region is paired over cases.
     """
-    console = Console()
+    console = SafeConsole()
     results = open_store().load_results()
     first = match_run(results, run_a)
     second = match_run(results, run_b)
@@ -118,7 +123,7 @@ def match_run(results: Sequence[RunResult], text: str) -> RunResult:
 def _print_fields(first: RunResult, second: RunResult, console: Console) -> None:
     differences = list(list_differences(first, second))
     if not any(item.group == "protocol" for item in differences):
-        console.print(f"protocol: the same, {first.protocol_id}")
+        console.print(f"protocol: the same, {escape(first.protocol_id)}")
     for group, items in groupby(differences, key=lambda item: item.group):
         table = add_columns(_begin_table(f"what differs: {group}"), ("field", "A", "B"))
         for item in items:
@@ -132,7 +137,7 @@ def _regions_table(tests: Mapping[str, PairedTest]) -> Table:
     add_columns(table, numbers=("n", "A", "B", "B - A [95 % CI]", "p", "r", "d"))
     for region, test in tests.items():
         table.add_row(
-            region,
+            escape(region),
             str(test.n),
             f"{100 * test.first:.1f}",
             f"{100 * test.second:.1f}",

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from reports.analysis.aggregates import mean_defined
-from reports.formats.terminal import build_terminal_table
+from reports.formats.terminal import SafeConsole, build_terminal_table, escape
 from reports.records.run import RunResult, Status
 from reports.records.study import PRUNED, RUNNING
+from reports.records.text import make_printable, mask_passwords, shorten_text
 from reports.tables.table import Table as ReportTable
 
 if TYPE_CHECKING:  # `--help` needs this file, and neither of these
@@ -28,6 +31,32 @@ NO_RESULT = "the tracking store holds no result yet (make some with `python -m b
 SYNTHETIC = {True: " (SYNTHETIC phantoms)", False: ""}
 STYLES = {Status.DONE: "green", Status.SKIPPED: "yellow", PRUNED: "dim"}  # else red
 FIT_FRAC = 0.85  # how much of a run is training; the rest is scoring
+
+
+def prepare_output() -> None:
+    """Make log, output and errors fit for any text in every locale."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_mask_record)
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, TextIOWrapper):
+            continue
+        if stream.isatty() or stream.encoding.lower() in ("utf-8", "utf8"):
+            stream.reconfigure(errors="backslashreplace")
+        else:  # a file or a pipe: text files are UTF-8
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _mask_record(record: logging.LogRecord) -> bool:
+    record.msg, record.args = make_printable(mask_passwords(record.getMessage())), ()
+    return True
+
+
+def report_bad_input(sentence: str) -> int:
+    """Print why a command cannot be carried out, and return the exit code for it."""
+    console = SafeConsole(stderr=True)
+    console.print(f"[red]error:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+    return EXIT_BAD_INPUT
 
 
 def report_interrupt(console: Console, what: str) -> int:
@@ -134,7 +163,7 @@ def describe_result(result: RunResult) -> str:
     where = escape(f"{result.label} · {result.dataset} · fold {result.fold} · seed {result.seed}")
     head = f"[{STYLES.get(result.status, 'red')}]{result.status:<8}[/] {where}"
     if result.status is not Status.DONE or result.cost is None:
-        return f"{head}: {escape(result.reason)}"
+        return f"{head}: {escape(shorten_text(result.reason))}"
     dice = mean_defined(row.dice for row in result.cases).value
     return f"{head}: Dice {100 * dice:.1f} % in {result.cost.fit_s + result.cost.score_s:.0f} s"
 
@@ -177,7 +206,9 @@ def describe_trial(event: TrialEvent, best: float | None) -> str:
     number = f"trial {trial.number + 1}/{event.plan.tune.trials or '?'}"
     name = escape(f"{run.method} · {run.dataset} · {number}")
     style = STYLES.get(trial.status, "red")
-    found = escape(trial.reason) if trial.dice is None else f"inner Dice {100 * trial.dice:.1f}"
+    found = escape(shorten_text(trial.reason))
+    if trial.dice is not None:
+        found = f"inner Dice {100 * trial.dice:.1f}"
     if best is not None:
         found += f", best {100 * best:.1f}"
-    return f"[{style}]{trial.status:8}[/] {name}  {found} ({trial.fit_s:.0f} s)"
+    return f"[{style}]{escape(trial.status):8}[/] {name}  {found} ({trial.fit_s:.0f} s)"

@@ -1,14 +1,13 @@
 """The command `tune`, and the search of values that `run --tune` starts."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
 from filelock import FileLock
-from rich.console import Console
-from rich.markup import escape
 
 from bench.cli.options import ComputeRequest, Request, TuneRequest, option, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
@@ -21,6 +20,7 @@ from bench.tuning.campaign import run_studies
 from bench.tuning.plan import LOCK, plan_studies
 from bench.tuning.space import build_space, check_dimensions, split_values
 from bench.tuning.tuned_values import best_values, write_toml
+from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import Status
 from reports.records.study import TUNING, StudyRecord
 
@@ -71,7 +71,7 @@ def tune(
     experiment = read_request(with_budget(request, tuning, options.fields))
     check_searches(experiment, tuning)
     slots = choose_slots(compute.device, compute.jobs, compute.execution)
-    console = Console()
+    console = SafeConsole()
     warn_about_synthetic_inputs(experiment, console)
     specs = lay_out_runs(experiment, console).runs
     try:
@@ -80,9 +80,9 @@ def tune(
         code = report_interrupt(console, ": the trials that have ended are kept")
         raise typer.Exit(code) from None
     if file := options.export_tuned:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        use = shlex.join(["python", "-m", "bench", "run", "--settings", str(file)])
         write_toml(file, [best_values(record) for record in records])
-        console.print(f"values: {file}   use them:  [bold]python -m bench run --settings {file}[/]")
+        console.print(f"values: {escape(file)}   use them:  [bold]{escape(use)}[/]", soft_wrap=True)
     again = "[bold]python -m bench run --tuned[/] with the same methods and data sets"
     console.print(f"final runs:  {again}")
     if any(map(_has_failed, records)):
@@ -133,13 +133,13 @@ def search_values(
     from bench.tracking.publishing import Tracker  # imports pandas
     from reports.tables.kinds.tuning import tuning_tables
 
-    console = Console()
+    console = SafeConsole()
     out = experiment.out
     folder = out / TUNING
     plans = plan_studies(specs, out, tuning.search or (), tuning.study, tuning.dimensions)
     storage = tuning.storage or f"sqlite:///{(folder / STORAGE).resolve()}"
     budget = experiment.protocol.tune.budget
-    sentence = f"tuning {len(plans)} methods x data sets, {budget} each, in {storage}"
+    sentence = f"tuning {len(plans)} methods x data sets, {budget} each, in {escape(storage)}"
     console.print(sentence, soft_wrap=True)
     with StudyDisplay(console, plans) as display:
         records = run_studies(plans, storage, out, slots, display.show)
@@ -150,7 +150,7 @@ def search_values(
     print_tables(tuning_tables(records), console)
     for record in records:
         if record.best is None:
-            sentence = f"{record.name}: no trial has ended well, so the default stays"
+            sentence = f"{escape(record.name)}: no trial has ended well, so the default stays"
             console.print(f"[yellow]{sentence} ({escape(record.reasons)})[/]")
     return records
 

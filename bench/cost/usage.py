@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -13,6 +13,8 @@ import psutil
 USAGE_FILE = "usage.csv"
 INTERVAL_S = 1.0  # at first; doubled when there are more than `MOST_SAMPLES`
 MOST_SAMPLES = 240
+VALUES = ("cpu_percent", "memory_mib", "gpu_memory_mib", "gpu_percent")
+LATEST_MS = 1 << 43  # in the year 2248; a later time is damage
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +41,22 @@ def record_usage(folder: Path, device: str, interval_s: float = INTERVAL_S) -> I
 
 
 def read_usage(folder: Path) -> list[tuple[int, Sample]]:
-    """Return the time in ms and the values of each sample of a run; empty if there are none."""
+    """Return the time in ms and the values of each sample of a run; empty if there are none.
+
+    Samples are no result: lines that are damaged, such as the last of a killed run, are left out.
+    """
     file = folder / USAGE_FILE
     if not file.is_file():
         return []
     samples = []
-    with file.open(newline="") as stream:
-        for row in csv.DictReader(stream):
-            at_ms = int(row.pop("at_ms"))
-            samples.append((at_ms, {name: float(value) for name, value in row.items()}))
+    names, *lines = file.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+    columns = names.split(",")
+    for line in lines:
+        with suppress(ValueError, KeyError, OverflowError):
+            values = dict(zip(columns, map(float, line.split(",")), strict=True))
+            at_ms = int(values["at_ms"])
+            if 0 <= at_ms < LATEST_MS:
+                samples.append((at_ms, {name: values[name] for name in VALUES if name in values}))
     return samples
 
 
@@ -93,7 +102,7 @@ def _build_probes(device: str) -> dict[str, Callable[[], float]]:
 
 def _write(file: Path, samples: list[Sample]) -> None:
     partial = file.with_suffix(".partial")
-    with partial.open("w", newline="") as stream:
+    with partial.open("w", encoding="utf-8", newline="") as stream:
         table = csv.DictWriter(stream, fieldnames=list(samples[0]))
         table.writeheader()
         table.writerows(samples)

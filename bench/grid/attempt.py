@@ -7,15 +7,23 @@
 Every step can be cut off and taken up again: ``result.json`` is written last, and moved last.
 """
 
-import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.run.firewall import READS_FILE
-from reports.records.files import write_durably
+from datasets.files import make_folder, read_record, sync_folder, write_durably
 from reports.records.run import RESULT_FILE, Status
 
 ATTEMPT, PREVIOUS = "attempt", "previous"
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """The field that results of all schema versions have."""
+
+    status: Any = None
 
 
 def begin_attempt(folder: Path) -> Path:
@@ -24,9 +32,9 @@ def begin_attempt(folder: Path) -> Path:
     if (attempt / READS_FILE).is_file():  # of an attempt that was cut off, and of those before it
         (attempt / READS_FILE).replace(reads)
     shutil.rmtree(attempt, ignore_errors=True)
-    attempt.mkdir(parents=True)
+    make_folder(attempt)
     if reads.is_file():
-        write_durably(attempt / READS_FILE, reads.read_text())
+        write_durably(attempt / READS_FILE, reads.read_bytes())
     return attempt
 
 
@@ -37,8 +45,12 @@ def end_attempt(folder: Path) -> None:
         return
     if (folder / RESULT_FILE).is_file():
         _clear(folder)
-    for path in _result_last(attempt):
+    *others, result = _result_last(attempt)
+    for path in others:
         _move(path, folder)
+    sync_folder(folder)  # the result tells that the others are in their place
+    _move(result, folder)
+    sync_folder(folder)
     attempt.rmdir()
 
 
@@ -68,10 +80,9 @@ def _move(source: Path, folder: Path) -> None:
     source.replace(target)
 
 
-def _read_status(file: Path) -> str | None:
+def _read_status(file: Path) -> Any:
     """Return the status in a result of any schema version, or None if it is damaged."""
     try:
-        raw = json.loads(file.read_text())
+        return read_record(file, _Ended, "the file is damaged").status
     except ValueError:
         return None
-    return raw.get("status") if isinstance(raw, dict) else None

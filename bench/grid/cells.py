@@ -3,12 +3,15 @@
 import re
 from collections.abc import Iterable
 from itertools import product
+from math import prod
 
 import methods
 from bench.specs.protocol import SpecError
 from bench.specs.run import MethodSpec
 
 METHOD = re.compile(r"([\w.]+(?::\w+)?)(?:\[(.*)\])?")  # a name, and settings in brackets
+MOST_VALUES = 1000  # of one option; more is a slip, and fills the memory
+MOST_DIGITS = 18
 NUMBERS = re.compile(r"(\d+)(?:-(\d+))?")
 
 
@@ -30,6 +33,10 @@ def parse_methods(text: str) -> list[MethodSpec]:
         if name == "all" and inner:
             raise SpecError(f"--methods: 'all' takes no settings, got '{item}'")
         axes = _parse_settings(inner or "", item)
+        n_settings = prod(map(len, axes.values()))
+        if n_settings > MOST_VALUES:
+            rule = f"must be at most {MOST_VALUES:,} settings of a method"
+            raise SpecError(f"--methods: {rule}, got {n_settings:,} in '{item:.60}'")
         for each, values in product(names, product(*axes.values())):
             found.append(MethodSpec(each, tuple(zip(axes, values, strict=True))))
     return list(dict.fromkeys(found))
@@ -47,14 +54,23 @@ def parse_numbers(text: str, option: str, upper: int | None = None) -> list[int]
     Raises: SpecError if it is no such list, or if a number is not below ``upper``.
     """
     if text == "all" and upper is not None:
-        return list(range(upper))
+        text = f"0-{upper - 1}"
     numbers: list[int] = []
     for item in split_list(text, option):
         match = NUMBERS.fullmatch(item)
         if match is None:
             raise SpecError(f"{option}: must be numbers such as 0,1 or 0-4, got '{text}'")
-        first = int(match[1])
-        numbers += range(first, int(match[2] or first) + 1)
+        first, last = match[1], match[2] or match[1]
+        if max(len(first), len(last)) > MOST_DIGITS:
+            rule = f"must be at most {MOST_DIGITS} digits long"
+            raise SpecError(f"{option}: {rule}, got '{text:.60}'")
+        span = range(int(first), int(last) + 1)
+        if not span:
+            raise SpecError(f"{option}: must have the lower number first, got '{text}'")
+        if len(numbers) + len(span) > MOST_VALUES:
+            rule = f"must be at most {MOST_VALUES:,} numbers"
+            raise SpecError(f"{option}: {rule}, got '{text:.60}' (give several commands)")
+        numbers += span
     if upper is not None and numbers and max(numbers) >= upper:
         raise SpecError(f"{option}: must be below {upper}, got '{text}'")
     return list(dict.fromkeys(numbers))

@@ -4,15 +4,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
+from math import prod
 from pathlib import Path
 
 from bench.grid.sources import DataSource, check_distinct, check_exclude, inspect_source
 from bench.models.weights.catalogue import is_path
 from bench.run.cases import preparation_of
 from bench.specs.presets import PhantomSpec
-from bench.specs.protocol import Protocol
+from bench.specs.protocol import Protocol, SpecError
 from bench.specs.run import EMBEDDED_WEIGHTS, MethodSpec, RunSpec
 
+MOST_RUNS = 100_000
 OnCase = Callable[[str, int, int], None]  # what is going on, cases done, cases in all
 
 
@@ -79,6 +81,9 @@ def expand(
     shots = experiment.shots or (protocol.data.shots,)
     protocols = [replace(protocol, data=replace(protocol.data, shots=n)) for n in shots]
     axes = (sources, protocols, experiment.folds, experiment.seeds, experiment.methods)
+    n_runs = prod(map(len, axes))
+    if n_runs > MOST_RUNS:
+        raise SpecError(f"run: must be at most {MOST_RUNS:,} runs, got {n_runs:,} (split the grid)")
     runs = []
     for source, protocol, fold, seed, method in product(*axes):
         name, content = source.name, source.fingerprint

@@ -7,6 +7,7 @@ from bench.specs.protocol import SpecError
 from methods.execution import PLAIN, Execution
 
 MOST_ON_CPU = 4  # runs at once by default
+MOST_JOBS = 10_000
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ def choose_slots(asked: str, jobs: int | None = None, execution: Execution = PLA
     """
     devices, cores = choose_devices(asked), count_cores()
     jobs = jobs or count_jobs(devices, cores)
+    if jobs > MOST_JOBS:
+        raise SpecError(f"--jobs: must be at most {MOST_JOBS}, got {jobs}")
     dealt = tuple(devices[slot % len(devices)] for slot in range(jobs))
     return Slots(dealt, max(1, cores // jobs), execution)
 

@@ -19,6 +19,7 @@ from bench.pretrain.recipe import GENERATOR_VERSION, Recipe
 from bench.pretrain.targets import build_pretext
 from bench.run.training import lr_factor
 from bench.specs.run import derive_seed
+from datasets.files import new_file, write_durably
 
 BETAS = (0.9, 0.98)
 CLIP_NORM = 1.0
@@ -58,11 +59,11 @@ def pretrain(
 
 def write_weights(file: Path, backbone: ViTBackbone, recipe: Recipe, facts: dict[str, Any]) -> str:
     """Write weights and card, ``<file>`` and ``<stem>.json``; return the SHA-256 of the weights."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     state = {}
     for name, tensor in backbone.state_dict().items():
         state[timm_name(name)] = tensor.half().contiguous()
-    save_file(state, file, metadata={"format": "pt"})
+    with new_file(file) as unfinished:
+        save_file(state, unfinished, metadata={"format": "pt"})
     digest = file_sha256(file)
     card = {
         "title": f"{recipe.backbone}, pre-trained on images drawn from formulas (bench pretrain)",
@@ -74,5 +75,5 @@ def write_weights(file: Path, backbone: ViTBackbone, recipe: Recipe, facts: dict
         "torch": torch.__version__,
         **facts,
     }
-    file.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
+    write_durably(file.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
     return digest

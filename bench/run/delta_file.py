@@ -3,6 +3,10 @@
 The frozen tensors are not stored: they are loaded or drawn again. Reading the file runs no code.
 """
 
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +20,7 @@ from bench.models.delta import delta_state, frozen_state, hash_tensors
 from bench.models.segmenter import Segmenter
 from bench.specs.run import RunSpec
 from datasets.base import DatasetInfo
-from reports.records.files import partial_of, replace_durably
+from datasets.files import new_file
 
 DELTA_FILE = "delta.safetensors"
 FORMAT, FORMAT_VERSION = "medtuning-delta", 1
@@ -46,8 +50,8 @@ def write_delta(folder: Path, model: Segmenter, spec: RunSpec, dataset: DatasetI
     metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION)}
     metadata["header"] = _adapter().dump_json(header).decode()
     target = folder / DELTA_FILE
-    save_file(state, partial_of(target), metadata)
-    replace_durably(partial_of(target), target)
+    with new_file(target) as unfinished, _naming_the_disk(target):
+        save_file(state, unfinished, metadata)
     return header.delta_sha256
 
 
@@ -88,6 +92,19 @@ def _read_header(path: Path, metadata: dict[str, str]) -> DeltaHeader:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "header"
         raise DeltaError(f"delta: {path} has damaged metadata: {where}: {first['msg']}") from None
+
+
+@contextmanager
+def _naming_the_disk(target: Path) -> Iterator[None]:
+    """Raise the error of the system that safetensors tells in its own words."""
+    try:
+        yield
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(target)) from None
 
 
 @cache

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from reports.records.files import append_durably, write_durably
+from datasets.files import append_durably, read_record, write_durably
 
 SELECTION_FILE = "selection.json"  # names the chosen weights
 READS_FILE = "test_reads.jsonl"  # a line each time the held-out cases are opened
+DAMAGED = "the file is damaged: repeat the run with --force"
 CaseT = TypeVar("CaseT")
 
 
@@ -71,15 +72,18 @@ def write_selection(
 
 
 def read_selection(folder: Path) -> Selection | None:
-    """Return what was chosen in a run's folder, or None if nothing was yet."""
+    """Return what was chosen in a run's folder, or None if nothing was yet.
+
+    Raises: FileError if the file is damaged.
+    """
     file = folder / SELECTION_FILE
-    return Selection(**json.loads(file.read_text())) if file.is_file() else None
+    return read_record(file, Selection, DAMAGED) if file.is_file() else None
 
 
 def count_reads(folder: Path) -> int:
     """Return how often the held-out cases were opened, by all attempts at the run together."""
     file = folder / READS_FILE
-    return len(file.read_text().splitlines()) if file.is_file() else 0
+    return len(file.read_bytes().splitlines()) if file.is_file() else 0
 
 
 def read_clock() -> str:

@@ -17,10 +17,10 @@ from bench.scoring.metrics import MM3_PER_ML, region_mask
 from bench.scoring.postprocessing import AUTO, is_known, relabel_small
 from bench.specs.run import RUNS
 from datasets.base import DataError, DatasetInfo
+from datasets.files import new_file
 from datasets.prepared.prepare import prepare_case
 from datasets.single_case import VOLUME, find_single_case
 from datasets.volumes.geometry import Geometry
-from reports.records.files import replace_durably
 from reports.records.run import RESULT_FILE, read_result
 
 
@@ -82,10 +82,8 @@ def write_classes(
     stored = geometry.to_stored(values.astype(dtype)[classes])
     # nibabel leaves sform, qform and their codes alone as long as the affine is the header's own
     image = type(source)(stored, source.affine, header)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".partial.{output.name}")  # nibabel goes by the ending
-    nib.save(image, partial)
-    replace_durably(partial, output)
+    with new_file(output) as unfinished:
+        nib.save(image, unfinished)
 
 
 def find_run(name: str, out: Path) -> Path:

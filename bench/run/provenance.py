@@ -97,10 +97,10 @@ def _git(*arguments: str) -> str | None:
     """Return what git prints, or None where the code is not in a git checkout."""
     command = ["git", "-C", str(ROOT), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(command, capture_output=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return done.stdout.decode(errors="replace").strip()
 
 
 def _name_device(device: str) -> str:
@@ -110,7 +110,7 @@ def _name_device(device: str) -> str:
 
         return torch.cuda.get_device_name(device)
     if CPU_FACTS.is_file():
-        for line in CPU_FACTS.read_text().splitlines():
+        for line in CPU_FACTS.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

@@ -1,6 +1,7 @@
 """The runs that one command asked for: their record on disk, and their parent run in MLflow."""
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,11 +12,14 @@ from textwrap import shorten
 from bench.specs.run import COMMANDS, RunSpec, digest
 from bench.tracking.entry import NOTE_TAG, Entry, build_metrics
 from bench.tracking.results import times_ms
-from reports.records.files import write_durably
+from datasets.files import FileError, file_name_of, read_record, write_durably
 from reports.records.run import RunResult, Status
 
 SUMMARY_FILE = "summary.md"
+DAMAGED = "the file is damaged: give the same command again, which writes it anew"
 BAD = (Status.FAILED, Status.DIVERGED, Status.OOM)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,22 +42,28 @@ def begin_group(specs: Sequence[RunSpec], command: str, out: Path) -> Group:
     for spec in specs:
         runs[spec.dataset] = (*runs.get(spec.dataset, ()), spec.run_id)
     group_id = f"run-{digest(sorted(spec.run_id for spec in specs))}"
-    earlier = read_group(out, group_id)
+    earlier = _read_earlier(out, group_id)
     started_at = earlier.started_at if earlier else datetime.now(UTC).isoformat(timespec="seconds")
     group = Group(group_id, command, started_at, runs)
-    (out / COMMANDS).mkdir(parents=True, exist_ok=True)
     write_durably(out / COMMANDS / f"{group_id}.json", json.dumps(asdict(group), indent=1))
     return group
 
 
 def read_group(out: Path, group_id: str) -> Group | None:
-    """Return the record of a command, or None if there is none."""
-    file = out / COMMANDS / f"{group_id}.json"
-    if not file.is_file():
+    """Return the record of a command, or None if there is none.
+
+    Raises: FileError if it is damaged.
+    """
+    file = out / COMMANDS / f"{file_name_of(group_id)}.json"
+    return read_record(file, Group, DAMAGED) if file.is_file() else None
+
+
+def _read_earlier(out: Path, group_id: str) -> Group | None:
+    try:
+        return read_group(out, group_id)
+    except FileError as error:
+        log.warning("%s; it is written anew, and its time of start is lost", error)
         return None
-    raw = json.loads(file.read_text())
-    raw["runs"] = {dataset: tuple(run_ids) for dataset, run_ids in raw["runs"].items()}
-    return Group(**raw)
 
 
 def describe_group(group: Group, results: Sequence[RunResult], tables: Sequence[str]) -> Entry:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
-from rich.markup import escape
 
 from bench.specs.run import COMMANDS, RUNS
 from bench.tracking.connection import TrackingError
@@ -16,6 +15,7 @@ from bench.tracking.store import Store, open_store
 from bench.tracking.studies import log_study
 from reports.analysis.comparison import compare_methods
 from reports.formats.markdown import format_markdown
+from reports.formats.terminal import escape
 from reports.records.run import RESULT_FILE, RunResult, read_result
 from reports.records.study import STUDY_FILE, TUNING, StudyRecord, read_study
 from reports.tables.kinds.main import main_tables

@@ -21,6 +21,7 @@ from bench.tracking.connection import TrackingError, artifact_place, default_uri
 from bench.tracking.entry import GROUP_TAG, PARENT_TAG, RESULT, STUDIES, STUDY, Entry, Kind
 from bench.tracking.groups import Group
 from bench.tracking.results import describe_result, milliseconds
+from datasets.files import read_text
 from reports.records.run import RunResult
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 Record = TypeVar("Record")
+SEND_AGAIN = "remove it, and `python -m bench sync` sends it again"
 PAGE = 1000  # the most runs per request
 BATCH = 1000  # the most metrics per request
 RUNNING = "RUNNING"  # MLflow's word; a run's status is set last, so one in this state was cut off
@@ -102,7 +104,7 @@ class Store:
             return
         with tempfile.TemporaryDirectory() as scratch:
             for name, text in entry.texts.items():
-                Path(scratch, name).write_text(text)
+                Path(scratch, name).write_text(text, encoding="utf-8")
             for file in entry.files:
                 shutil.copy(file, scratch)
             self.client.log_artifacts(run_id, scratch)
@@ -130,9 +132,7 @@ class Store:
 
         Deleted, interrupted and parent runs, trials and runs of other people are left out.
         """
-        return self.load(
-            RESULT, lambda file: RunResult.from_json(file.read_text(), str(file)), datasets
-        )
+        return self.load(RESULT, _read_artifact, datasets)
 
     def load(
         self, kind: Kind, read: Callable[[Path], Record], experiments: Collection[str] = ()
@@ -202,6 +202,10 @@ class Store:
             rule = f"experiment '{name}' must not be deleted ({hint})"
             raise TrackingError(f"store {self.uri}: {rule}")
         return experiment.experiment_id
+
+
+def _read_artifact(file: Path) -> RunResult:
+    return RunResult.from_json(read_text(file, SEND_AGAIN), str(file))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ tuned in place, not with untuned ones. A file has one budget for all of its valu
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,11 +16,14 @@ from bench.specs.protocol import SpecError, TuneSpec
 from bench.specs.run import RunSpec
 from bench.tuning.plan import describe_protocol, name_study, vary
 from bench.tuning.study import name_difference
+from datasets.files import read_text, write_durably
 from reports.records.study import STUDY_FILE, TUNING, Cell, StudyRecord, read_study
 
 HEADER = (
     "# Values found by `python -m bench tune`; use them with `python -m bench run --settings FILE`."
 )
+WRITTEN_BY = "must be a file that `bench tune --export-tuned` wrote"
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -127,21 +131,26 @@ def write_toml(file: Path, found: Sequence[TunedValues]) -> None:
         del place["weights"]
         lines += ["", "[[tuned]]", *_format_table(place)]
         lines += ["[tuned.values]", *_format_table(tuned.values)]
-    file.write_text("\n".join(lines) + "\n")
+    write_durably(file, "\n".join(lines) + "\n")
 
 
 def _format_table(table: Mapping[str, Any]) -> list[str]:
     lines = []
     for key, value in table.items():
-        name = key if key.isidentifier() else json.dumps(key)
-        lines.append(f"{name} = {json.dumps(value)}")
+        name = key if BARE_KEY.fullmatch(key) else _quote(key)
+        lines.append(f"{name} = {_quote(value)}")
     return lines
+
+
+def _quote(value: Any) -> str:
+    """Return a value as TOML has it; unlike JSON it has no surrogate pairs and no bare delete."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def read_toml(file: Path) -> list[TunedValues]:
     """Return what `write_toml` wrote. Raises: SpecError if it is missing, no TOML or incomplete."""
     try:
-        raw = tomllib.loads(file.read_text())
+        raw = tomllib.loads(read_text(file, WRITTEN_BY))
         found = []
         for table in raw["tuned"]:
             study, values = table.pop("study"), table.pop("values")
@@ -152,5 +161,4 @@ def read_toml(file: Path) -> list[TunedValues]:
         rule = f"must have a table [tune], and in each [[tuned]] {keys}"
         raise SpecError(f"--settings {file}: {rule} (missing or unknown: {error})") from None
     except (OSError, tomllib.TOMLDecodeError) as error:
-        rule = "must be a file that `bench tune --export-tuned` wrote"
-        raise SpecError(f"--settings {file}: {rule}, got {error}") from None
+        raise SpecError(f"--settings {file}: {WRITTEN_BY}, got {error}") from None

@@ -8,9 +8,9 @@ import nibabel as nib
 import numpy as np
 
 from datasets.base import Release, SpacingMm
+from datasets.files import write_durably
 from datasets.phantoms.anatomy import Patient
 from datasets.phantoms.layouts import Layout
-from datasets.prepared.files import write_durably
 from datasets.volumes.geometry import Geometry, read_geometry
 
 FAST_GZIP = 1  # noise hardly compresses, and a higher level takes three times as long
@@ -34,7 +34,7 @@ def write_patient(
         content = _encode(volume, geometry)
         if name.endswith(".gz"):
             content = gzip.compress(content, FAST_GZIP, mtime=0)
-        write_durably(root / name, [content])
+        write_durably(root / name, content)
 
 
 def _add_fluid_class(patient: Patient, last_class: int, values: tuple[float, ...]) -> Patient:

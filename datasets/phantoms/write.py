@@ -14,11 +14,11 @@ import numpy as np
 
 import datasets
 from datasets.base import SYNTHETIC_MARKER, SYNTHETIC_PLAN, DataError, VolumeShape
+from datasets.files import read_record, sync_folder, write_durably
 from datasets.phantoms.anatomy import DRAWERS, Patient
 from datasets.phantoms.files import write_patient
 from datasets.phantoms.layouts import DEFAULT_LAYOUT, LAYOUTS, get_layout
 from datasets.phantoms.shapes import VoxelGrid
-from datasets.prepared.files import write_durably
 from datasets.volumes.pool import OnCase, ignore_progress
 
 GENERATOR = "datasets.phantom"
@@ -69,8 +69,9 @@ def write_phantoms(
             write_patient(patient, layout, release, kind.modality, root, index)
         on_case(index + 1, n_cases)
     for file, text in layout.describe_cases(n_cases).items():
-        write_durably(root / file, [text.encode()])
+        write_durably(root / file, text)
     (root / SYNTHETIC_PLAN).replace(root / SYNTHETIC_MARKER)
+    sync_folder(root)
 
 
 def draw_patient(name: str, index: int, seed: int = 0, shape: VolumeShape = DEMO_SHAPE) -> Patient:
@@ -93,12 +94,13 @@ def _open_root(root: Path, plan: dict[str, Any]) -> bool:
         rule = f"{root} holds files that are not synthetic data"
         raise DataError(f"phantom: {rule} (give an empty or a new folder)")
     if known is not None:
-        found = json.loads(known.read_text())
-        if {**found, "n_cases": 0} != {**plan, "n_cases": 0} or found["n_cases"] > plan["n_cases"]:
+        found = read_record(known, dict[str, Any], "give another folder or delete it")
+        has_more = int(found.get("n_cases", 0)) > plan["n_cases"]
+        if {**found, "n_cases": 0} != {**plan, "n_cases": 0} or has_more:
             rule = f"{root} holds {found}, asked for {plan}"
             raise DataError(f"phantom: {rule} (give another folder or delete it)")
         if known == marker and found == plan:
             return True
-    write_durably(note, [json.dumps(plan, indent=1).encode()])
+    write_durably(note, json.dumps(plan, indent=1))
     marker.unlink(missing_ok=True)
     return False

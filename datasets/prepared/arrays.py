@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from datasets.base import Case, DataError, DatasetInfo
+from datasets.files import write_durably
 from datasets.prepared.case import FOREGROUND, IMAGE, LABEL, RECORD, REFERENCE, SAMPLE
-from datasets.prepared.files import write_durably
 from datasets.prepared.frame import SLICES_AT_ONCE, Frame, place_frame
 from datasets.prepared.intensity import find_body, scale_mri, to_int16
 from datasets.prepared.keys import PREPARATION_VERSION, Preparation
@@ -55,7 +55,7 @@ def write_case(info: DatasetInfo, case: Case, settings: Preparation, folder: Pat
         "n_foreground": n_foreground,
         **frame.to_record(),
     }
-    write_durably(folder / RECORD, [json.dumps(record, indent=1).encode()])
+    write_durably(folder / RECORD, json.dumps(record, indent=1))
 
 
 def _write_image(path: Path, frame: Frame, image: np.ndarray, *, is_ct: bool) -> None:

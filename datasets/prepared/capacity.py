@@ -74,5 +74,5 @@ def count_cores() -> int:
 def available_memory() -> int:
     """Return the bytes that are available without swapping, or that a container allows if less."""
     free = psutil.virtual_memory().available
-    limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
+    limit = CGROUP_LIMIT.read_text(encoding="ascii").strip() if CGROUP_LIMIT.is_file() else "max"
     return free if limit == "max" else min(free, int(limit))

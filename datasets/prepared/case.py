@@ -12,7 +12,6 @@ The folder of a case holds
 Without a label there are only the first and the last.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from datasets.base import DataError, DatasetInfo, SpacingMm, VolumeShape, Window
+from datasets.files import read_record
 from datasets.prepared.frame import Frame
 from datasets.prepared.slabs import ArrayFile, Box
 
@@ -87,7 +87,7 @@ class PreparedCase:
         return self.frame().restore(classes)
 
     def frame(self) -> Frame:
-        return Frame.from_record(_read_record(self.folder))
+        return Frame.from_record(read_case_record(self.folder))
 
     def _label_path(self) -> Path:
         if not self.n_foreground:
@@ -109,7 +109,7 @@ class PreparedCase:
 
 def load_prepared(folder: Path, info: DatasetInfo) -> PreparedCase:
     """Return the prepared case in a folder."""
-    record = _read_record(folder)
+    record = read_case_record(folder)
     return PreparedCase(
         id=record["id"],
         folder=folder,
@@ -121,8 +121,10 @@ def load_prepared(folder: Path, info: DatasetInfo) -> PreparedCase:
     )
 
 
-def _read_record(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / RECORD).read_text())
+def read_case_record(folder: Path) -> dict[str, Any]:
+    """Return the content of ``case.json``; raise FileError if it is damaged."""
+    hint = "the record is damaged: remove its folder, and the case is prepared again"
+    return read_record(folder / RECORD, dict[str, Any], hint)
 
 
 def _overlap(start: VolumeShape, patch: VolumeShape, shape: VolumeShape) -> tuple[Box, Box]:

@@ -5,7 +5,6 @@ its name only when it is complete and on disk. The key covers the files' names, 
 the settings, so that a changed file is prepared again.
 """
 
-import json
 import logging
 import re
 import shutil
@@ -16,9 +15,10 @@ from pathlib import Path
 from filelock import FileLock
 
 from datasets.base import BadCasesError, Case, DataError, Dataset, DatasetInfo, Problem
+from datasets.files import FileError, file_name_of, sync_folder
 from datasets.prepared.arrays import write_case
 from datasets.prepared.capacity import check_room, choose_workers, estimate
-from datasets.prepared.case import RECORD, PreparedCase, load_prepared
+from datasets.prepared.case import PreparedCase, load_prepared, read_case_record
 from datasets.prepared.keys import NATIVE, Preparation, key_of
 from datasets.volumes.pool import OnCase, ignore_progress, run_jobs
 
@@ -45,7 +45,10 @@ def prepare(
     info = dataset.info
     home = cache / info.name
     home.mkdir(parents=True, exist_ok=True)
-    folders = {case.id: home / f"{case.id}-{key_of(dataset, case, settings)}" for case in cases}
+    folders: dict[str, Path] = {}
+    for case in cases:
+        key = key_of(dataset, case, settings)
+        folders[case.id] = home / f"{file_name_of(case.id)}-{key}"
     to_do = [(case, folders[case.id]) for case in cases if not folders[case.id].is_dir()]
     needs = [estimate(case, settings.spacing_mm) for case, _ in to_do]
     check_room(info.name, needs, home)
@@ -77,7 +80,9 @@ def prepare_case(
             part.mkdir()
             try:
                 write_case(info, case, settings, part)
+                sync_folder(part)
                 part.rename(folder)
+                sync_folder(folder.parent)
             finally:
                 shutil.rmtree(part, ignore_errors=True)  # renamed already on success
             _remove_outdated(folder)
@@ -95,12 +100,16 @@ def _find_fault(info: DatasetInfo, settings: Preparation, job: tuple[Case, Path]
 
 def _remove_outdated(folder: Path) -> None:
     """Remove folders of the same files, with the same settings, from before the files changed."""
-    record = json.loads((folder / RECORD).read_text())
+    record = read_case_record(folder)
     case_id = record["id"]
+    name = re.escape(file_name_of(case_id))
     for other in folder.parent.iterdir():
-        if other == folder or not re.fullmatch(re.escape(case_id) + r"-[0-9a-f]{12}", other.name):
+        if other == folder or not re.fullmatch(rf"{name}-[0-9a-f]{{12}}", other.name):
             continue
-        old = json.loads((other / RECORD).read_text())
+        try:
+            old = read_case_record(other)
+        except FileError:  # an error for those who need it
+            continue
         if (old.get("source"), old.get("settings")) == (record["source"], record["settings"]):
             text = "%s: the files of case %s have changed; %s is removed"
             log.warning(text, record["dataset"], case_id, other)

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from datasets.base import Case, DataError
+from datasets.files import write_durably
 from datasets.splits.rule import Split, patients_of, split_cases, split_rest
 
 SPLITS_FILE = "splits_final.json"
@@ -97,4 +98,4 @@ def write_split_file(path: Path, cases: Sequence[Case], n_folds: int) -> None:
     for fold in range(n_folds):
         split = split_cases(cases, fold, n_folds)
         folds.append({"train": sorted(split.train + split.val), "val": list(split.test)})
-    path.write_text(json.dumps(folds, indent=4) + "\n")
+    write_durably(path, json.dumps(folds, indent=4) + "\n")

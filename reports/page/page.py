@@ -52,8 +52,8 @@ def format_page(page: Page) -> str:
     cases = facts.describe_cases(page.summaries, panels)
     data = json.dumps(cases, separators=(",", ":"), allow_nan=False)
     return environment.get_template("page.html").render(
-        style=Markup((FOLDER / "page.css").read_text()),
-        script=Markup((FOLDER / "page.js").read_text()),
+        style=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
+        script=Markup((FOLDER / "page.js").read_text(encoding="utf-8")),
         synthetic=any(run.synthetic for run in page.results),
         facts=facts.count_facts(page.results),
         tables=page.tables,

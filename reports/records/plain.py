@@ -14,8 +14,9 @@ class _NanAsNull:
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
 
-        return core_schema.no_info_before_validator_function(
-            lambda value: nan if value is None else value, handler(source)
+        finite = core_schema.float_schema(allow_inf_nan=False)
+        return core_schema.no_info_wrap_validator_function(
+            lambda value, check: nan if value is None else check(value), finite
         )
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
@@ -34,7 +35,9 @@ def to_plain(value: Any, where: str, undefined: float | None = None) -> Any:
         if isinf(value):
             raise ValueError(f"{where}: must be a finite number or nan, got {value}")
         return undefined if isnan(value) else float(value)
-    if value is None or isinstance(value, str | int):
+    if isinstance(value, str):  # of a file's name that is no UTF-8, what is none is lost
+        return value if value.isascii() else value.encode(errors="replace").decode()
+    if value is None or isinstance(value, int):
         return value
     if is_dataclass(value):
         record: dict[str, Any] = {}

@@ -6,21 +6,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from functools import cache
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from reports.records.files import write_durably
+from datasets.files import adapter_of, parse_record, read_text, write_durably
 from reports.records.metrics import METRICS
 from reports.records.plain import INLINE, Number, to_plain
 from reports.records.release import ReleaseRecord
 
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
 SCHEMA_VERSION = 2
 RESULT_FILE = "result.json"
+DAMAGED = "the file is damaged: repeat the run with --force, or remove the file"
 
 
 class Status(StrEnum):
@@ -67,6 +64,13 @@ class CaseScore:
         from pydantic_core import core_schema
 
         return core_schema.no_info_before_validator_function(_gather_further, handler(source))
+
+
+@dataclass(frozen=True)
+class _Versioned:
+    """The field of a result that says how to read the others."""
+
+    schema_version: Any = None
 
 
 SCORE_FIELDS = tuple(item.name for item in fields(CaseScore) if item.name != "further")
@@ -203,7 +207,7 @@ class RunResult:
     traceback: str = ""
     schema_version: int = SCHEMA_VERSION
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
 
     @property
     def dataset_title(self) -> str:
@@ -212,7 +216,6 @@ class RunResult:
 
     def write(self, folder: Path) -> Path:
         """Write ``result.json`` into ``folder``, whole or not at all; raises as `to_json`."""
-        folder.mkdir(parents=True, exist_ok=True)
         write_durably(folder / RESULT_FILE, self.to_json())
         return folder / RESULT_FILE
 
@@ -222,7 +225,7 @@ class RunResult:
         Raises: ValueError that names the field of an infinite or unfitting value.
         """
         text = json.dumps(to_plain(self, "result"), indent=1, allow_nan=False)
-        _validate(text, "result")  # what is written can be read again
+        parse_record(text, RunResult, "result", "it could not be read again")
         return text
 
     @staticmethod
@@ -231,17 +234,12 @@ class RunResult:
 
         Raises: ValueError if the text is damaged or of another schema version.
         """
-        try:
-            raw = json.loads(text)
-        except ValueError as error:
-            rule = "must be valid JSON, got a damaged file"
-            raise ValueError(f"{source}: {rule} ({error})") from None
-        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        version = parse_record(text, _Versioned, source, DAMAGED).schema_version
         if version != SCHEMA_VERSION:
             rule = f"{source}: schema version must be {SCHEMA_VERSION}, got {version}"
             hint = "or read it with the version of this program that wrote it"
             raise ValueError(f"{rule} (repeat the run with --force, {hint})")
-        return _validate(text, source)
+        return parse_record(text, RunResult, source, DAMAGED)
 
 
 def read_result(folder: Path) -> RunResult | None:
@@ -250,12 +248,12 @@ def read_result(folder: Path) -> RunResult | None:
     Raises: ValueError naming the file if it is damaged or of another schema version.
     """
     file = folder / RESULT_FILE
-    return RunResult.from_json(file.read_text(), str(file)) if file.is_file() else None
+    return RunResult.from_json(read_text(file, DAMAGED), str(file)) if file.is_file() else None
 
 
 def describe_schema() -> dict[str, Any]:
     """Return the JSON schema of ``result.json``; the fields of `CaseScore.further` may lack."""
-    schema: dict[str, Any] = _adapter().json_schema(mode="serialization")
+    schema: dict[str, Any] = adapter_of(RunResult).json_schema(mode="serialization")
     scores = schema["$defs"]["CaseScore"]["properties"]
     number = scores["dice"]
     del scores["further"]
@@ -268,22 +266,3 @@ def describe_schema() -> dict[str, Any]:
     scores |= dict.fromkeys(list_further(), number)  # older results lack them
     schema["properties"]["schema_version"] = {"const": SCHEMA_VERSION}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
-
-
-def _validate(text: str, source: str) -> RunResult:
-    from pydantic import ValidationError
-
-    try:
-        return _adapter().validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        message = f"{source}: {where}: {first['msg'].lower()}, got {first['input']!r:.80}"
-        raise ValueError(message) from None
-
-
-@cache
-def _adapter() -> TypeAdapter[RunResult]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(RunResult)

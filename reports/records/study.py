@@ -4,16 +4,25 @@ import json
 from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from reports.records.files import write_durably
+from datasets.files import read_record, write_durably
 from reports.records.run import Status
 
 TUNING = "tuning"  # folder below ``--out``, with a folder for each study
 STUDY_FILE = "study.json"
 PICTURE_PREFIX = "study_"
 SCHEMA_VERSION = 2
+DAMAGED = "the file is damaged: `python -m bench tune` writes it again from the storage"
+STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False}  # for pydantic
 RUNNING, PRUNED = "running", "pruned"  # states of a trial beside those of `Status`
+
+
+@dataclass(frozen=True)
+class _Versioned:
+    """The field of a study that says how to read the others."""
+
+    schema_version: Any = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class TrialRecord:
     fit_s: float = 0.0  # of a killed process: its life
     reason: str = ""
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
 
 @dataclass(frozen=True)
 class StudyRecord:
@@ -59,6 +70,8 @@ class StudyRecord:
     trials: tuple[TrialRecord, ...]
     dataset_title: str = ""  # how tables name the data set; empty: as ``dataset``
     schema_version: int = SCHEMA_VERSION
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     @property
     def cell(self) -> Cell:
@@ -113,17 +126,14 @@ class StudyRecord:
 
     def write(self, folder: Path) -> Path:
         """Write ``study.json`` into ``folder``, as a whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
         write_durably(folder / STUDY_FILE, json.dumps(asdict(self), indent=1, allow_nan=False))
         return folder / STUDY_FILE
 
 
 def read_study(file: Path) -> StudyRecord:
-    """Read a study; raises ValueError if the file is of another schema version."""
-    raw = json.loads(file.read_text())
-    found = raw.get("schema_version")
+    """Read a study; raises ValueError if the file is damaged or of another schema version."""
+    found = read_record(file, _Versioned, DAMAGED).schema_version
     if found != SCHEMA_VERSION:
         rule = f"schema version must be {SCHEMA_VERSION}"
         raise ValueError(f"{file}: {rule}, got {found} (tune again into a new --study)")
-    raw["trials"] = tuple(TrialRecord(**trial) for trial in raw["trials"])
-    return StudyRecord(**raw)
+    return read_record(file, StudyRecord, DAMAGED)

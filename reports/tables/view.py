@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from math import isnan, nan
 from pathlib import Path
 
+from datasets.files import read_text
 from reports.records.run import RunResult
 from reports.tables.table import MISSING, Cell, Column, Head, Table, fill_column
 from reports.tables.wording import join_values
@@ -119,13 +120,16 @@ def read_published(file: Path) -> tuple[Published, ...]:
     """
     if not file.is_file():
         raise ValueError(f"--reference: must be a CSV file, got {file}, which is not there")
-    with file.open(newline="") as stream:
-        reader = csv.DictReader(stream)
+    lines = read_text(file, "save it as CSV in UTF-8").splitlines(keepends=True)
+    reader = csv.DictReader(lines)
+    try:
         for name in FIELDS:
             if name not in (reader.fieldnames or ()):
                 names = ", ".join(FIELDS)
                 raise ValueError(f"--reference: {file} must have the columns {names}, lacks {name}")
         return tuple(_read_row(row, file, number) for number, row in enumerate(reader, start=2))
+    except csv.Error as error:
+        raise ValueError(f"--reference: {file} must be CSV, got {error}") from None
 
 
 def _read_row(row: dict[str, str], file: Path, line: int) -> Published:
@@ -136,7 +140,8 @@ def _read_row(row: dict[str, str], file: Path, line: int) -> Published:
     if isnan(value):
         where = f"--reference: {file}, line {line}"
         raise ValueError(f"{where}: value must be a number, got '{row['value']}'")
-    return Published(row["dataset"], row["method"], row["quantity"], value, row.get("source") or "")
+    dataset, method, quantity = (row[name] or "" for name in FIELDS[:3])  # None: the line is cut
+    return Published(dataset, method, quantity, value, row.get("source") or "")
 
 
 def add_published(table: Table, published: Sequence[Published]) -> Table:

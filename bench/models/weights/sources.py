@@ -62,7 +62,7 @@ def find_embedded(name: str) -> Path:
     file = FOLDER / f"{name}.safetensors"
     start = f"weights: the embedded '{name}'"
     try:
-        expected = json.loads(file.with_suffix(".json").read_text())["sha256"]
+        expected = json.loads(file.with_suffix(".json").read_bytes())["sha256"]
         found = file_sha256(file)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{start} cannot be read, got {error!r} ({REMEDY})") from None

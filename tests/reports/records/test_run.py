@@ -114,7 +114,14 @@ def test_another_schema_version_says_what_to_do(tmp_path):
     ("damage", "message"),
     [
         (lambda text: text[: len(text) // 2], "must be valid JSON, got a damaged file"),
-        (lambda text: "[]", "schema version must be 2, got None"),
+        (lambda text: "", "must be valid JSON, got a damaged file: .*--force"),
+        (lambda text: "[]", r"must be a JSON object, got \[\]"),
+        (lambda text: "{}", "schema version must be 2, got None"),
+        (lambda text: text.replace('"fold": 0', '"fold": 1e999'), "fold: .*, got inf"),
+        (
+            lambda text: text.replace('"params_tuned_frac": ', '"params_tuned_frac": 1e999, "x": '),
+            "cost.params_tuned_frac: .*finite",
+        ),
         (
             lambda text: text.replace('"fold": 0', '"fold": "first"'),
             "fold: .*integer.*, got 'first'",
@@ -128,7 +135,17 @@ def test_another_schema_version_says_what_to_do(tmp_path):
             "status: input should be 'done', .*, got 'finished'",
         ),
     ],
-    ids=["truncated", "list", "type", "unknown", "status"],
+    ids=[
+        "truncated",
+        "empty",
+        "list",
+        "object",
+        "integer",
+        "infinite",
+        "type",
+        "unknown",
+        "status",
+    ],
 )
 def test_a_damaged_file_is_one_sentence_with_its_name(damage, message, tmp_path):
     file = FULL.write(tmp_path)
