@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from methods.settings import Value, changed_settings, parse, settings, suggest
 
 if TYPE_CHECKING:
-    from methods.base import Method
+    from methods.base import Contender, Method
 
 __all__ = ["METHODS", "build", "changed_settings", "check_name", "get", "label", "names"]
 __all__ += ["settings"]
@@ -55,10 +55,11 @@ def build(name: str, given: Mapping[str, Value] | None = None) -> Method:
     return kind(**parse(name, kind, given or {}))
 
 
-def label(method: Method) -> str:
+def label(contender: Contender) -> str:
     """Return a short unique name such as ``lora[rank=4]``; defaults are left out."""
-    inner = ",".join(f"{key}={value}" for key, value in changed_settings(method))
-    return f"{method.info.name}[{inner}]" if inner else method.info.name
+    name = contender.info.name
+    inner = ",".join(f"{key}={value}" for key, value in changed_settings(contender))
+    return f"{name}[{inner}]" if inner else name
 
 
 def _import_own(path: str) -> type[Method]:

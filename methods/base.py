@@ -1,4 +1,4 @@
-"""What a method is: a frozen record of hyper-parameters that puts itself into a backbone."""
+"""What a run trains, and what a method is: a frozen record that puts itself into a backbone."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -15,13 +15,41 @@ class MissingRole(ValueError):  # noqa: N818 - it ends a run as skipped, which i
 
 
 @dataclass(frozen=True)
-class MethodInfo:
-    """The facts of a method."""
+class Info:
+    """The facts of what is compared."""
 
+    kind: ClassVar[str]  # as in `reports.records.run.RunResult`
     name: str
     title: str
     paper: str
     url: str
+
+
+@dataclass(frozen=True)
+class Contender(ABC):
+    """What a run trains; a subclass declares its hyper-parameters as fields, by `setting`."""
+
+    info: ClassVar[Info]
+
+    def __post_init__(self) -> None:
+        check(f"{self.info.name}: {{}}", self)
+
+    @property
+    def has_backbone(self) -> bool:
+        """Whether it is put into a backbone."""
+        return False
+
+    @property
+    def tunes_backbone(self) -> bool:
+        """Whether the parameters of a pre-trained backbone train."""
+        return False
+
+
+@dataclass(frozen=True)
+class MethodInfo(Info):
+    """The facts of a method."""
+
+    kind: ClassVar[str] = "method"
     roles: tuple[Role, ...]
     identity_at_init: bool  # with default settings the tuned network starts as the frozen one
     identity_note: str  # why it does, or why not
@@ -30,13 +58,18 @@ class MethodInfo:
 
 
 @dataclass(frozen=True)
-class Method(ABC):
-    """A tuning method; a subclass declares its hyper-parameters as fields, by `setting`."""
+class Method(Contender):
+    """A tuning method."""
 
     info: ClassVar[MethodInfo]
 
-    def __post_init__(self) -> None:
-        check(f"{self.info.name}: {{}}", self)
+    @property
+    def has_backbone(self) -> bool:
+        return True
+
+    @property
+    def tunes_backbone(self) -> bool:
+        return self.info.tunes_backbone
 
     @abstractmethod
     def inject(self, backbone: HasSites) -> None:

@@ -72,7 +72,7 @@ def check(where: str, record: DataclassInstance) -> None:
             raise SpecError(f"{where.format(item.name)} must be {must_be.text}, got {value}")
 
 
-def parse(name: str, kind: type[DataclassInstance], given: Mapping[str, Value]) -> dict[str, Value]:
+def parse(name: str, kind: type[DataclassInstance], given: Mapping[str, Value]) -> dict[str, Any]:
     """Return the given settings of the method called ``name`` with the types of its fields.
 
     Raises: SpecError if a key is unknown or a text does not fit its field.

@@ -28,7 +28,7 @@ reports.tables reports.records reports.analysis
 reports.formats reports.records reports.tables
 reports.figures reports.records reports.analysis reports.tables
 reports.page reports
-bench.specs datasets methods reports.records
+bench.specs datasets methods reports.records bench.models.references.registry
 bench.models methods
 bench.cost bench.models methods reports.records
 bench.scoring bench.specs datasets reports.records reports.figures.overlay

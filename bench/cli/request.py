@@ -37,6 +37,9 @@ def read_request(request: Request) -> Experiment:
         roots = {name: request.out / "phantoms" / name for name in map(name_demo_release, names)}
     folds = parse_numbers(request.folds, "--folds", upper=protocol.data.n_folds)
     seeds = parse_numbers(request.seeds, "--seeds")
+    if not all(spec.is_reference for spec in asked):
+        model = protocol.model
+        registry.check_fit(model.backbone, model.weights, protocol.data.patch[1:])
     checked = _check_methods(asked, protocol)
     shots = [] if request.shots is None else parse_numbers(request.shots, "--shots")
     unchanged = phantom is not None and protocol == preset.protocol
@@ -91,7 +94,8 @@ def _check_methods(asked: Sequence[MethodSpec], protocol: Protocol) -> tuple[Met
     from bench.models.build import check_methods  # the first step that imports torch
 
     built = [spec.build() for spec in asked]
-    check_methods(built, protocol.model.backbone, protocol.data.patch)
+    data = protocol.data
+    check_methods(built, protocol.model.backbone, data.patch, data.spacing_mm)
     changed = [
         MethodSpec(spec.name, methods.changed_settings(method))
         for spec, method in zip(asked, built, strict=True)
@@ -113,9 +117,7 @@ def _build_protocol(protocol: Protocol, request: Request) -> Protocol:
             protocol = override(protocol, f"{key}={value}")
     for assignment in request.set or ():
         protocol = override(protocol, assignment)
-    model = protocol.model
-    registry.check_fit(model.backbone, model.weights, protocol.data.patch[1:])
-    registry.get_decoder(model.decoder, model.backbone)
+    registry.get_decoder(protocol.model.decoder, registry.check_name(protocol.model.backbone))
     return protocol
 
 

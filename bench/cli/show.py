@@ -1,7 +1,9 @@
 """The commands `list`, `check` and `schema`: the registries, a method's promises, result.json."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
@@ -16,14 +18,18 @@ from bench.cli.terminal import EXIT_FAILED, add_columns
 from bench.cost.inventory import MethodCount, NetworkShape, count_methods, read_network_shape
 from bench.grid.cells import parse_methods, parse_names
 from bench.models import registry
-from bench.models.contract import PROMISES, Promise, Subject
+from bench.models.contract import PROMISES, Subject
+from bench.models.references import registry as references
+from bench.models.references.base import Reference
+from bench.models.references.contract import PROMISES as REFERENCE_PROMISES
 from bench.specs.protocol import SpecError
-from methods.base import Method, MissingRole
+from methods.base import Contender, Method, MissingRole
 from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import describe_schema
 
 commands = typer.Typer()
 SHAPE_FIELDS = ("channels", "classes", "also_train", "decoder", "prefix_tokens")
+Outcomes = dict[str, dict[str, str | MissingRole | None]]  # by promise, then by backbone
 STARTS = {True: "starts as the frozen network", False: "changes the output from the start"}
 
 
@@ -81,11 +87,23 @@ def _methods_table() -> Table:
             facts.append(f"needs {', '.join(info.roles)}")
         facts.append(STARTS[info.identity_at_init])
         facts.append("merges into the weights" if info.mergeable else "does not merge")
-        lines = [info.paper, "; ".join(facts)]
-        for item in fields(kind):
-            lines.append(f"  {item.name}={item.default}  {item.metadata['help']}")
+        lines = [info.paper, "; ".join(facts), *_list_settings(kind)]
         table.add_row(name, escape("\n".join(lines)), end_section=True)
+    for name in references.names():
+        _add_reference(table, name)
     return table
+
+
+def _add_reference(table: Table, name: str) -> None:
+    kind = references.get(name)
+    info = kind.info
+    facts = f"reference: a 3-D network trained whole; patch {info.size_rule}"
+    lines = [info.paper, facts, *_list_settings(kind)]
+    table.add_row(name, escape("\n".join(lines)), end_section=True)
+
+
+def _list_settings(kind: type[Contender]) -> list[str]:
+    return [f"  {item.name}={item.default}  {item.metadata['help']}" for item in fields(kind)]
 
 
 def _datasets_table() -> Table:
@@ -158,9 +176,10 @@ def check(
     method: Annotated[str, Argument(help="A method's name, or your own as package.module:Class.")],
     backbone: Annotated[str, Option(help="Comma list of backbones.")] = "tiny_vit,tiny_swin",
 ) -> None:
-    """Check that a method does what it declares.
+    """Check that a method, or a network such as net:unetr, does what it declares.
 
-    Checked are start, parameter count, what stays frozen, gradients, saving and merging.
+    Checked are start, parameter count, what stays frozen, gradients, saving and merging. A network
+    has no backbone: of it, output, patch rule, gradients, saving and repetition are checked.
 
     Exit code: 0 everything holds, 1 something does not, 2 bad input.
     """
@@ -168,26 +187,45 @@ def check(
     if len(specs) != 1:
         raise SpecError(f"check: must be one method, got '{method}'")
     built = specs[0].build()
-    names = parse_names(backbone, registry.names(), "--backbone")
-    for name in names:
-        registry.check_name(name)
+    outcomes = _check_reference(built) if isinstance(built, Reference) else _check(built, backbone)
+    first = next(iter(outcomes.values()))
     title = f"{escape(methods.label(built))}: what it declares and what it does"
-    table = add_columns(Table(title=title, title_justify="left"), ("check", *names))
+    table = add_columns(Table(title=title, title_justify="left"), ("check", *first))
     hosted = failed = False
-    for heading, promise in PROMISES.items():
-        outcomes = [_find_breach(promise, built, name) for name in names]
-        hosted |= None in outcomes
-        failed |= any(isinstance(outcome, str) for outcome in outcomes)
-        table.add_row(heading, *map(_describe_outcome, outcomes))
+    for heading, row in outcomes.items():
+        hosted |= None in row.values()
+        failed |= any(isinstance(outcome, str) for outcome in row.values())
+        table.add_row(heading, *map(_describe_outcome, row.values()))
     SafeConsole().print(table)
     if failed or not hosted:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _find_breach(promise: Promise, method: Method, backbone: str) -> str | MissingRole | None:
-    """Return how a method breaks a promise; None: it holds; MissingRole: it cannot be put there."""
+def _check(method: Contender, backbone: str) -> Outcomes:
+    """Return how a method keeps its promises on each of some backbones."""
+    assert isinstance(method, Method)
+    names = parse_names(backbone, registry.names(), "--backbone")
+    for name in names:
+        registry.check_name(name)
+    outcomes: Outcomes = {}
+    for heading, promise in PROMISES.items():
+        outcomes[heading] = {
+            name: _find_breach(partial(promise, Subject(method, name))) for name in names
+        }
+    return outcomes
+
+
+def _check_reference(reference: Reference) -> Outcomes:
+    outcomes: Outcomes = {}
+    for heading, promise in REFERENCE_PROMISES.items():
+        outcomes[heading] = {"3-D network": _find_breach(partial(promise, reference))}
+    return outcomes
+
+
+def _find_breach(keep: Callable[[], str | None]) -> str | MissingRole | None:
+    """Return how a promise is broken; None: it holds; MissingRole: the method has no place."""
     try:
-        return promise(Subject(method, backbone))
+        return keep()
     except MissingRole as missing:
         return missing
     except ValueError as error:  # of the method itself, or of what was made of the backbone

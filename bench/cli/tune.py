@@ -123,7 +123,8 @@ def check_searches(experiment: Experiment, tuning: TuneRequest) -> None:
                 own, _ = split_values({dimension.key: end})
                 if own:
                     ends.append(replace(method, **own))
-        check_methods(ends, protocol.model.backbone, protocol.data.patch)
+        data = protocol.data
+        check_methods(ends, protocol.model.backbone, data.patch, data.spacing_mm)
 
 
 def search_values(

@@ -42,7 +42,7 @@ numpy_T one_hot repeat repeat_interleave resize roll scatter scatter_add select 
 slice_scatter split_with_sizes stack to _to_copy unfold _unsafe_index _unsafe_view
 value_selecting_reduction where arange empty empty_like empty_strided eye full full_like linspace
 new_empty new_empty_strided new_full new_ones new_zeros ones ones_like scalar_tensor zero zeros
-zeros_like promote_types sym_size _linalg_check_errors
+zeros_like promote_types sym_size _linalg_check_errors leaky_relu
 """
 FREE = frozenset(_FREE_NAMES.split())
 

@@ -6,6 +6,7 @@ from itertools import product
 from math import prod
 
 import methods
+from bench.specs import lookup
 from bench.specs.protocol import SpecError
 from bench.specs.run import MethodSpec
 
@@ -18,9 +19,10 @@ NUMBERS = re.compile(r"(\d+)(?:-(\d+))?")
 def parse_methods(text: str) -> list[MethodSpec]:
     """Return the methods that ``--methods`` asks for.
 
-    ``all`` means every registered one; ``package.module:Class`` is a user's own; ``lora[rank=4,8]``
-    means two; several keys in one bracket give their product. Raises: SpecError if the text cannot
-    be read; ValueError from `methods.get` if a name is unknown.
+    ``all`` means every registered one; ``net:nnunet`` is a reference network;
+    ``package.module:Class`` is a user's own; ``lora[rank=4,8]`` means two; several keys in one
+    bracket give their product. Raises: SpecError if the text cannot be read; ValueError from
+    `lookup.check_name` if a name is unknown.
     """
     found: list[MethodSpec] = []
     for item in split_list(text, "--methods"):
@@ -29,7 +31,7 @@ def parse_methods(text: str) -> list[MethodSpec]:
             examples = "examples: lora, lora[rank=4,8], all"
             raise SpecError(f"--methods: cannot read '{item}' ({examples})")
         name, inner = match.groups()
-        names = methods.names() if name == "all" else [methods.check_name(name)]
+        names = methods.names() if name == "all" else [lookup.check_name(name)]
         if name == "all" and inner:
             raise SpecError(f"--methods: 'all' takes no settings, got '{item}'")
         axes = _parse_settings(inner or "", item)

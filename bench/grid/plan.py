@@ -53,9 +53,11 @@ def lay_out(experiment: Experiment, on_case: OnCase) -> Plan:
     from datasets.phantoms.write import write_phantoms
 
     model, data = experiment.protocol.model, experiment.protocol.data
-    sha256 = check_weights(
-        model.backbone, model.weights, data.patch[1:], prefix_tokens=model.prefix_tokens
-    )
+    sha256 = ""
+    if not all(method.is_reference for method in experiment.methods):
+        sha256 = check_weights(
+            model.backbone, model.weights, data.patch[1:], prefix_tokens=model.prefix_tokens
+        )
     cache = experiment.out / "cache"
     phantom = experiment.phantom
     sources = []
@@ -87,7 +89,8 @@ def expand(
     runs = []
     for source, protocol, fold, seed, method in product(*axes):
         name, content = source.name, source.fingerprint
-        run = RunSpec(method, name, content, fold, seed, protocol, source.root, weights_sha256)
+        sha256 = "" if method.is_reference else weights_sha256
+        run = RunSpec(method, name, content, fold, seed, protocol, source.root, sha256)
         runs.append(replace(run, left_out=source.left_out, splits_sha256=source.splits_sha256))
     return tuple(runs)
 

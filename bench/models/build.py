@@ -10,10 +10,11 @@ from torch import nn
 from bench.models import registry
 from bench.models.backbones.base import Backbone
 from bench.models.backbones.info import DROP, KEEP, NONE, OWN, Blueprint
+from bench.models.references.base import Reference, Task
 from bench.models.segmenter import Segmenter, random_stream
 from bench.models.weights import catalogue
 from bench.models.weights.load import load_weights
-from methods.base import Method, MissingRole, apply
+from methods.base import Contender, Method, MissingRole, apply
 
 Patch = tuple[int, int, int]  # (D, H, W) in voxels
 Size = tuple[int, int]  # (H, W) of a slice in voxels
@@ -86,14 +87,27 @@ def check_weights(name: str, weights: str, image_size: Size, prefix_tokens: str 
     return load_weights(backbone, weights).sha256
 
 
-def check_methods(built: Iterable[Method], backbone: str, patch: Patch) -> None:
+def check_methods(
+    built: Iterable[Contender],
+    backbone: str,
+    patch: Patch,
+    spacing_mm: tuple[float, float, float] | None = None,
+) -> None:
     """Put every method into the backbone once, on torch's meta device: no computing, no memory.
 
     A backbone without a place for a method is no error: that run ends as skipped, with the reason.
+    Of a reference network it is checked whether it takes the patch.
     Raises: ValueError with the method's own sentence if a setting does not fit the backbone.
     """
-    for method in built:
-        with torch.device("meta"), suppress(MissingRole):
-            network = build_backbone(backbone, 3, patch[1:], NONE)
-            network.volume.depth = patch[0]
-            apply(method, network)
+    for each in built:
+        if isinstance(each, Reference):
+            each.find_input(Task(in_channels=3, n_classes=2, patch=patch, spacing_mm=spacing_mm))
+        elif isinstance(each, Method):
+            _check_method(each, backbone, patch)
+
+
+def _check_method(method: Method, backbone: str, patch: Patch) -> None:
+    with torch.device("meta"), suppress(MissingRole):
+        network = build_backbone(backbone, 3, patch[1:], NONE)
+        network.volume.depth = patch[0]
+        apply(method, network)

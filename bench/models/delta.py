@@ -36,8 +36,9 @@ def load_delta(model: Segmenter, state: Mapping[str, torch.Tensor]) -> None:
 
 def frozen_state(model: Segmenter) -> dict[str, torch.Tensor]:
     """Return the tensors outside the delta, uncopied: what a rebuilt network has by itself."""
-    kept = _find_delta(model)
-    return {name: tensor for name, tensor in model.state_dict().items() if name not in kept}
+    kept = set(map(id, _find_delta(model).values()))  # some networks have a tensor by two names
+    state = model.state_dict(keep_vars=True).items()
+    return {name: tensor for name, tensor in state if id(tensor) not in kept}
 
 
 def hash_tensors(state: Mapping[str, torch.Tensor]) -> str:

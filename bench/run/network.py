@@ -13,11 +13,14 @@ from torch import nn
 from bench.models.backbones.base import set_drop_path
 from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
+from bench.models.references.base import Reference, Task
+from bench.models.references.network import build_network
 from bench.models.segmenter import Segmenter, apply_method
 from bench.scoring.cases import Predict
 from bench.specs.protocol import EvalSpec
 from bench.specs.run import RunSpec
 from datasets.base import DatasetInfo
+from methods.base import Method
 
 # sets of the axes D, H, W of (B, K, D, H, W)
 MIRRORS = [list(axes) for count in range(4) for axes in combinations((2, 3, 4), count)]
@@ -26,18 +29,29 @@ MIRRORS = [list(axes) for count in range(4) for axes in combinations((2, 3, 4), 
 def build(
     spec: RunSpec, info: DatasetInfo, on_plain: Callable[[Segmenter], None] = lambda model: None
 ) -> Segmenter:
-    """Return the network of a run with its method in it, the backbone frozen.
+    """Return the network of a run: the backbone frozen and its method in it, or a reference.
 
     ``on_plain`` is called with the network before the method goes into it. Raises: MissingRole if
     the backbone cannot host the method; ValueError if a setting does not fit, or as `build_plain`.
     """
+    method = spec.method.build()
+    if isinstance(method, Reference):
+        whole = build_network(method, describe_task(spec, info), spec.seeds["model"])
+        on_plain(whole)
+        return whole
+    assert isinstance(method, Method)
     options = spec.protocol.model
     model = build_plain(spec, info)
     on_plain(model)
-    method, seed = spec.method.build(), spec.seeds["method"]
-    mode = options.backbone_mode
+    seed, mode = spec.seeds["method"], options.backbone_mode
     apply_method(model, method, seed, also_train=options.also_train, backbone_mode=mode)
     return model
+
+
+def describe_task(spec: RunSpec, info: DatasetInfo) -> Task:
+    """Return what a network that is trained whole is built for."""
+    data = spec.protocol.data
+    return Task(len(info.channels), len(info.classes), data.patch, data.spacing_mm)
 
 
 def build_plain(spec: RunSpec, info: DatasetInfo) -> Segmenter:

@@ -10,11 +10,13 @@ from typing import Any
 
 import datasets
 import methods
+from bench.models.references.base import Reference
 from bench.run.cases import open_data
 from bench.run.firewall import read_clock
 from bench.specs.run import Place, RunSpec
 from datasets.base import DataError, Dataset
 from datasets.overlaps import find_overlaps
+from methods.execution import PLAIN
 from reports.records.release import ReleaseRecord
 from reports.records.run import RunResult, Status
 
@@ -29,21 +31,27 @@ CPU_FACTS = Path("/proc/cpuinfo")
 def describe_start(spec: RunSpec, place: Place) -> dict[str, Any]:
     """Return what was asked for and the circumstances of a run, as plain data."""
     commit = _git("rev-parse", "HEAD")
+    execution = PLAIN if spec.method.is_reference else place.execution  # of backbones alone
     return {
         "git_commit": commit,
         "git_dirty": bool(_git("status", "--porcelain")) if commit else None,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in _list_packages(spec)},
         "device": place.device,
         "device_name": _name_device(place.device),
         "threads": place.threads,
-        "checkpointing": place.execution.checkpointing,
-        "slices_per_chunk": place.execution.slices_per_chunk,
+        "checkpointing": execution.checkpointing,
+        "slices_per_chunk": execution.slices_per_chunk,
         "started_at": read_clock(),
         "spec": asdict(spec) | {"root": str(spec.root)},
         "seeds": spec.seeds,
     }
+
+
+def _list_packages(spec: RunSpec) -> tuple[str, ...]:
+    contender = spec.method.build()
+    return PACKAGES + contender.info.packages if isinstance(contender, Reference) else PACKAGES
 
 
 def describe_end(started: float) -> dict[str, Any]:
@@ -63,7 +71,7 @@ def describe_run(spec: RunSpec) -> RunResult:
         settings=methods.settings(method),
         label=methods.label(method),
         dataset=spec.dataset,
-        backbone=spec.protocol.model.backbone,
+        backbone=spec.backbone,
         weights=spec.weights_label,
         fold=spec.fold,
         seed=spec.seed,
@@ -74,6 +82,7 @@ def describe_run(spec: RunSpec) -> RunResult:
         study=spec.study,
         group=spec.group,
         release=describe_release(spec.dataset),
+        kind=method.info.kind,
     )
 
 

@@ -9,29 +9,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets
-import methods
+from bench.specs import lookup
 from bench.specs.protocol import Protocol, override
 from methods.execution import PLAIN, Execution
 from reports.records.study import Cell
 
 if TYPE_CHECKING:
-    from methods.base import Method
+    from methods.base import Contender
 
 EMBEDDED_WEIGHTS = "formula-vit"  # what ships with the package
+NO_BACKBONE = "none"  # in the place of a backbone and of its weights, where there is none
 RUNS, COMMANDS = "runs", "commands"  # folders in the one that ``--out`` names
 SLUG = str.maketrans({"[": "-", "]": "", ",": "-", ":": "-"})
 
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """A method by name with the settings that were asked for (defaults are not listed)."""
+    """A method, or a reference network, by name with the settings that were asked for.
+
+    Defaults are not listed.
+    """
 
     name: str
     settings: tuple[tuple[str, str], ...] = ()
 
-    def build(self) -> Method:
+    @property
+    def is_reference(self) -> bool:
+        """Whether a network is trained whole, without a backbone."""
+        return lookup.is_reference(self.name)
+
+    def build(self) -> Contender:
         """Raises: ValueError if the name, a setting's name or its value is wrong."""
-        return methods.build(self.name, dict(self.settings))
+        return lookup.build(self.name, dict(self.settings))
 
     def __str__(self) -> str:
         """Return the form that ``--methods`` accepts."""
@@ -60,10 +69,14 @@ class RunSpec:
     @property
     def cell(self) -> Cell:
         """The cell of the grid that the run belongs to."""
-        backbone = self.protocol.model.backbone
         shots = self.protocol.data.shots
         weights = self.weights_label
-        return Cell(str(self.method), self.dataset, backbone, weights, self.fold, shots)
+        return Cell(str(self.method), self.dataset, self.backbone, weights, self.fold, shots)
+
+    @property
+    def backbone(self) -> str:
+        """The name of the backbone, `NO_BACKBONE` for a reference network."""
+        return NO_BACKBONE if self.method.is_reference else self.protocol.model.backbone
 
     @property
     def own_protocol(self) -> Protocol:
@@ -98,13 +111,18 @@ class RunSpec:
         return digest(self.protocol_record())
 
     def protocol_record(self) -> dict[str, Any]:
-        """Return the protocol as nested plain data, with the data it is applied to."""
+        """Return the protocol as nested plain data, with the data it is applied to.
+
+        Of a reference network it lacks the section ``model``: one run serves for all backbones.
+        """
         record = asdict(self.protocol)
         record["dataset"] = {"name": self.dataset, "fingerprint": self.fingerprint}
         if self.left_out:
             record["dataset"]["left_out"] = [case for case, _ in self.left_out]
         record["data"]["splits"] = f"sha256:{self.splits_sha256}" if self.splits_sha256 else "rule"
-        if self.weights_sha256:
+        if self.method.is_reference:
+            del record["model"]
+        elif self.weights_sha256:
             record["model"]["weights"] = f"sha256:{self.weights_sha256}"
         return record
 
@@ -112,6 +130,8 @@ class RunSpec:
     def weights_label(self) -> str:
         """How tables name the weights: by name, a file by its name and the start of its SHA-256."""
         weights = self.protocol.model.weights
+        if self.method.is_reference:
+            return NO_BACKBONE
         if weights == EMBEDDED_WEIGHTS:
             return f"{weights} (embedded)"
         if self.weights_sha256:

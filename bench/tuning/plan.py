@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import methods
+from bench.specs import lookup
 from bench.specs.protocol import TuneSpec
 from bench.specs.run import MethodSpec, RunSpec
 from bench.tuning.space import Space, build_space, describe_space, split_values
@@ -92,7 +93,7 @@ def describe_protocol(run: RunSpec) -> dict[str, Any]:
 def vary(run: RunSpec, values: Mapping[str, Value]) -> RunSpec:
     """Return the run with a trial's values in place of its defaults."""
     own, shared = split_values(values)
-    built = methods.build(run.method.name, dict(run.method.settings) | own)
+    built = lookup.build(run.method.name, dict(run.method.settings) | own)
     method = MethodSpec(run.method.name, methods.changed_settings(built))
     chosen = tuple((key, str(value)) for key, value in sorted(shared.items()))
     return replace(run, method=method, chosen=chosen)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
     from optuna.trial import Trial
 
-    from methods.base import Method  # imports torch, which `run` wants to do without for a while
+    from methods.base import Contender  # imports torch, which `run` wants to do without for a while
 
 METHOD = "method"  # begins the keys of a method's own settings
 LOG_SPAN = 10  # a range given on the command line is logarithmic from this ratio of its ends on
@@ -78,7 +78,7 @@ Space = tuple[Dimension, ...]
 
 
 def build_space(
-    method: Method, protocol: Protocol, searches: Iterable[str] = (), only: Sequence[str] = ()
+    method: Contender, protocol: Protocol, searches: Iterable[str] = (), only: Sequence[str] = ()
 ) -> Space:
     """Return the dimensions of a method under a protocol, in the order of their declaration.
 
@@ -103,7 +103,7 @@ def build_space(
 
 
 def check_dimensions(
-    searches: Iterable[str], only: Sequence[str], methods: Sequence[Method], protocol: Protocol
+    searches: Iterable[str], only: Sequence[str], methods: Sequence[Contender], protocol: Protocol
 ) -> None:
     """Raise SpecError if ``--search`` or ``--only`` name what is not tuned, or leave nothing."""
     owners = [*SECTIONS, *(method.info.name for method in methods)]
@@ -147,9 +147,10 @@ def split_values(values: Mapping[str, Value]) -> tuple[dict[str, Value], dict[st
     return own, shared
 
 
-def _iter_declared(method: Method, protocol: Protocol) -> Iterator[Dimension]:
+def _iter_declared(method: Contender, protocol: Protocol) -> Iterator[Dimension]:
     yield from _iter_dimensions(METHOD, method)
-    trains_blocks = method.info.tunes_backbone or protocol.model.backbone_mode == "train"
+    in_training_mode = method.has_backbone and protocol.model.backbone_mode == "train"
+    trains_blocks = method.tunes_backbone or in_training_mode
     for section in SECTIONS:
         for dimension in _iter_dimensions(section, getattr(protocol, section)):
             if dimension.key != "train.drop_path" or trains_blocks:  # without, it has no effect
@@ -167,7 +168,7 @@ def _iter_dimensions(owner: str, record: DataclassInstance) -> Iterator[Dimensio
             yield Dimension(key, value, choices)
 
 
-def _check_ends(dimension: Dimension, method: Method, protocol: Protocol) -> None:
+def _check_ends(dimension: Dimension, method: Contender, protocol: Protocol) -> None:
     for end in dimension.ends:
         own, shared = split_values({dimension.key: end})
         try:
@@ -178,7 +179,9 @@ def _check_ends(dimension: Dimension, method: Method, protocol: Protocol) -> Non
             raise SpecError(f"--search: {error}") from None
 
 
-def _read_search(search: str, method: Method, space: Mapping[str, Dimension]) -> Dimension | None:
+def _read_search(
+    search: str, method: Contender, space: Mapping[str, Dimension]
+) -> Dimension | None:
     """Return the dimension that a ``--search`` argument sets; None if it is of another method."""
     key, equals, text = search.partition("=")
     owner, _, setting = key.partition(".")

@@ -18,6 +18,7 @@ from reports.records.release import ReleaseRecord
 SCHEMA_VERSION = 2
 RESULT_FILE = "result.json"
 DAMAGED = "the file is damaged: repeat the run with --force, or remove the file"
+METHOD, REFERENCE = "method", "reference"  # what a run trained
 
 
 class Status(StrEnum):
@@ -203,6 +204,7 @@ class RunResult:
     study: str = ""  # the tuning study and trial that chose the settings, as "study#trial"
     group: str = ""  # the `run` command that asked for this run
     release: ReleaseRecord | None = None  # None for a datalist, and where it was not recorded
+    kind: str = METHOD  # or `REFERENCE`: a network that is trained whole, without a backbone
     provenance: dict[str, Any] = field(default_factory=dict)
     traceback: str = ""
     schema_version: int = SCHEMA_VERSION

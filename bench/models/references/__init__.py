@@ -1,0 +1,1 @@
+"""Conventional 3-D networks that are trained whole, as references: ``--methods net:nnunet``."""
