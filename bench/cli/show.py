@@ -176,10 +176,10 @@ def check(
     method: Annotated[str, Argument(help="A method's name, or your own as package.module:Class.")],
     backbone: Annotated[str, Option(help="Comma list of backbones.")] = "tiny_vit,tiny_swin",
 ) -> None:
-    """Check that a method, or a network such as net:unetr, does what it declares.
+    """Check that a method does what it declares.
 
-    Checked are start, parameter count, what stays frozen, gradients, saving and merging. A network
-    has no backbone: of it, output, patch rule, gradients, saving and repetition are checked.
+    Checked are start, parameter count, what stays frozen, gradients, saving and merging. Of a
+    network such as net:unetr: output, patch rule, gradients, saving and repetition.
 
     Exit code: 0 everything holds, 1 something does not, 2 bad input.
     """
