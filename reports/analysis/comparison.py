@@ -17,6 +17,7 @@ import pandas as pd
 
 from reports.analysis import tidy
 from reports.analysis.quantities import COSTS, score_keys
+from reports.analysis.references import place_references
 from reports.analysis.statistics import Verdict, find_ties
 from reports.analysis.tidy import MEAN, Setting
 from reports.records.metrics import METRICS
@@ -30,7 +31,7 @@ Numbers = dict[str, float]  # by the key of a column
 class MethodComparison:
     """The comparison of methods in one setting.
 
-    ``rows`` has a row per method: method, name, protocol_id, note (empty where every fold and seed
+    ``rows`` has a row per method: method, name, kind, protocol_id, note (empty where every fold and seed
     is done), n_cases, n_runs, a mean per key of `score_keys` (as printed) and of `COSTS`, and per
     metric the defined share of cases x regions (``hd95_mm_defined_frac``). Nan if not measured.
     """
@@ -88,6 +89,8 @@ def compare_methods(
 ) -> list[MethodComparison]:
     """Return one comparison per setting, in the given order of the results.
 
+    Reference networks come last, in every setting that `place_references` gives them.
+
     Args:
         allow_mixed: compare results of several protocols, without ranking.
         intersection: compare methods on the cases that all have.
@@ -98,7 +101,7 @@ def compare_methods(
     the fields that differ), if runs of a fold have other cases, or if a score is impossible.
     """
     comparisons = []
-    checked = tidy.check_cases(results, intersection=intersection)
+    checked = tidy.check_cases(place_references(results), intersection=intersection)
     for setting, group in tidy.group_by_setting(checked).items():
         difference = describe_difference(group)
         if difference and not allow_mixed:
@@ -185,6 +188,7 @@ def _describe_runs(runs: Sequence[RunResult], group: Sequence[RunResult]) -> dic
         note = ", ".join(dict.fromkeys(str(run.status) for run in runs))
     first = runs[0]
     named = {"method": first.label, "name": first.method, "protocol_id": first.protocol_id}
+    named["kind"] = first.kind
     return {**named, "note": note, "n_runs": n_done}
 
 
