@@ -31,9 +31,9 @@ Numbers = dict[str, float]  # by the key of a column
 class MethodComparison:
     """The comparison of methods in one setting.
 
-    ``rows`` has a row per method: method, name, kind, protocol_id, note (empty where every fold and seed
-    is done), n_cases, n_runs, a mean per key of `score_keys` (as printed) and of `COSTS`, and per
-    metric the defined share of cases x regions (``hd95_mm_defined_frac``). Nan if not measured.
+    ``rows`` has a row per method: method, name, kind, protocol_id, note (empty where every fold and
+    seed is done), n_cases, n_runs, a mean per key of `score_keys` (as printed) and of `COSTS`, and
+    per metric the defined share of cases x regions (``hd95_mm_defined_frac``). Nan if not measured.
     """
 
     setting: Setting

@@ -47,7 +47,9 @@ def _place(reference: RunResult, hosts: Sequence[RunResult]) -> list[RunResult]:
     if equal:
         return [_move(reference, host, host.protocol_id) for host in equal]
     others = {setting_of(host): host for host in near}
-    return [_move(reference, host, reference.protocol_id) for host in others.values()] or [reference]
+    return [_move(reference, host, reference.protocol_id) for host in others.values()] or [
+        reference
+    ]
 
 
 def _describe_rest(result: RunResult) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 from reports.records.metrics import METRICS
 from reports.records.run import SCORE_FIELDS, RunResult, Status, list_further
 
+NO_BACKBONE = "none"  # of the run of a reference network
 MEAN = "mean"  # stands in a region's place for the mean over the regions
 
 
@@ -34,6 +35,8 @@ class Setting:
 
     def __str__(self) -> str:
         few = "" if self.shots is None else f", {self.shots} training cases"
+        if self.backbone == NO_BACKBONE:
+            return f"{self.heading}, reference networks{few}"
         return f"{self.heading} on {self.backbone} ({self.weights}{few})"
 
 

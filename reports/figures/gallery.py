@@ -16,7 +16,7 @@ from reports.figures.distributions import draw_cases, draw_critical_difference, 
 from reports.figures.panels import draw_panels, pick_cases
 from reports.figures.style import Looks
 from reports.figures.tradeoff import AXES, Axis, draw_tradeoff, finished_with
-from reports.records.run import RunResult, Status
+from reports.records.run import REFERENCE, RunResult, Status
 from reports.records.slices import CaseSlices
 from reports.records.study import StudyRecord
 from reports.tables.assemble import group_comparisons, name_setting
@@ -59,6 +59,7 @@ class Words:
 
 
 FRONT = "The line is the Pareto front: no other method is better and cheaper."
+RINGED = "A ring marks a reference network."
 CLOUD = "Density, quartiles, and a point per held-out case, averaged over its seeds."
 ANEW = "95 % interval of the rank when cases are drawn anew."
 INNER = "Dice of inner validation cases, on which the values are chosen: optimistic."
@@ -143,6 +144,8 @@ def list_pictures(
 
 def _plan_one(words: Words, prepare: Prepare, comparison: MethodComparison, looks: Looks) -> Plan:
     draw = prepare(comparison, looks)
+    if words.note == FRONT and (comparison.rows["kind"] == REFERENCE).any():
+        words = replace(words, note=f"{FRONT} {RINGED}")
     if draw is not None:
         yield words.put_on(draw, [comparison])
 

@@ -13,9 +13,14 @@ from matplotlib.transforms import Bbox
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import MEAN
 from reports.figures.style import FAINT, INK, Looks, add_grid, fix_layout, new_figure
+from reports.records.run import REFERENCE
 from reports.tables.layout import time_unit
 
 AROUND = ((0, 5), (0, -5), (6, 0), (-6, 0), (6, 5), (-6, 5), (6, -5), (-6, -5))
+RING: dict[str, Any] = {  # around the point of a reference network
+    **{"linestyle": "none", "marker": "o", "markersize": 11},
+    **{"markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 0.7},
+}
 SIDES = {-1: "right", 0: "center", 1: "left"}
 HEIGHTS = {-1: "top", 0: "center", 1: "bottom"}
 OFFSETS = (*AROUND, *((scale * x, scale * y) for scale in (2.5, 4.5) for x, y in AROUND))  # points
@@ -64,6 +69,8 @@ def draw_tradeoff(comparison: MethodComparison, axis: Axis, looks: Looks) -> Fig
     names = list(rows["method"])
     for name, x, y in zip(names, places, dices, strict=True):
         axes.plot([x], [y], linestyle="none", markersize=6, zorder=3, **looks[name].point)
+    whole = (rows["kind"] == REFERENCE).to_numpy()
+    axes.plot(places[whole], dices[whole], zorder=2, **RING)
     axes.margins(0.16)
     axes.set(xlabel=label, ylabel="mean Dice (%)")
     add_grid(axes)

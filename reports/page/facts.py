@@ -9,7 +9,7 @@ from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import average_seeds
 from reports.records.metrics import METRICS
 from reports.records.plain import flatten
-from reports.records.run import RunResult, Status
+from reports.records.run import REFERENCE, RunResult, Status
 from reports.tables.wording import list_values
 
 Panels = Mapping[tuple[str, str], str]  # anchors of pictures of cases, by setting and case
@@ -25,7 +25,7 @@ def count_facts(results: Sequence[RunResult]) -> dict[str, str]:
         "runs done": f"{n_done} of {len(results)}",
         "methods": str(len(list_values(results, "label"))),
         "data sets": str(len(list_values(results, "dataset"))),
-        "backbones": str(len(list_values(results, "backbone"))),
+        "backbones": str(len({run.backbone for run in results if run.kind != REFERENCE})),
         "folds × seeds": str(len({(run.fold, run.seed) for run in results})),
         "held-out cases": str(len(cases)),
     }

@@ -1,11 +1,11 @@
 """From what is special to a kind of table to the table: names, caption, notes, run ids."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.shared_cases import describe_shared_cases
-from reports.analysis.tidy import Setting
+from reports.analysis.tidy import NO_BACKBONE, Setting
 from reports.tables.table import Column, Table, align_heads
 from reports.tables.wording import describe_protocol, describe_setting, join_values, list_runs
 
@@ -21,6 +21,7 @@ class Draft:
     columns: Sequence[Column]
     sentences: Sequence[str]  # of the caption, before the protocol
     last: Sequence[str] = ()  # sentences after the protocol
+    sections: Mapping[int, str] = field(default_factory=dict)  # as of `Table`
 
 
 def assemble(draft: Draft, comparisons: Sequence[MethodComparison]) -> Table:
@@ -32,13 +33,14 @@ def assemble(draft: Draft, comparisons: Sequence[MethodComparison]) -> Table:
         comments += list_runs(comparison.results)
     datasets = join_values(comparisons, "setting.heading")
     backbone = comparisons[0].setting.backbone
-    title = " · ".join(filter(None, (draft.title, datasets, backbone)))
+    where = "" if backbone == NO_BACKBONE else backbone
+    title = " · ".join(filter(None, (draft.title, datasets, where)))
     columns = align_heads(draft.columns)
     caption = [*describe_setting(comparisons, draft.subject), *describe_shared_cases(comparisons)]
     caption += draft.sentences
     caption += [describe_protocol(comparisons), *draft.last]
     texts = (tuple(caption), tuple(notes), tuple(comments))
-    table = Table(draft.kind, draft.slug, title, columns, *texts)
+    table = Table(draft.kind, draft.slug, title, columns, *texts, dict(draft.sections))
     if table.has_places:
         table = replace(table, caption=(*caption, "Best in bold, second underlined."))
     return table

@@ -10,9 +10,22 @@ import pandas as pd
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.quantities import COSTS, list_shown, score_keys
 from reports.records.metrics import Metric
+from reports.records.run import REFERENCE
 from reports.tables.table import MISSING, Cell, Column, Head, fill_column, number_cell, rank_cells
 
 RowKey = tuple[str, str]  # label; the protocol where several are mixed, else ""
+
+
+REFERENCES = "reference: 3-D networks trained whole"  # heading of their rows
+
+
+def find_references(comparisons: Sequence[MethodComparison]) -> set[str]:
+    """Return the labels of the reference networks."""
+    labels: set[str] = set()
+    for comparison in comparisons:
+        rows = comparison.rows
+        labels |= set(rows["method"][rows["kind"] == REFERENCE])
+    return labels
 
 
 def number_rows(comparison: MethodComparison) -> dict[RowKey, int]:
@@ -36,7 +49,17 @@ class MethodRows:
         keys: dict[RowKey, int] = {}
         for comparison in comparisons:
             keys |= number_rows(comparison)
-        return MethodRows(comparisons, list(keys))
+        references = find_references(comparisons)
+        return MethodRows(comparisons, sorted(keys, key=lambda key: key[0] in references))
+
+    @property
+    def sections(self) -> dict[int, str]:
+        """The heading above the reference networks, by the number of the first row of them."""
+        references = find_references(self.comparisons)
+        for number, (label, _) in enumerate(self.keys):
+            if label in references and number:
+                return {number: REFERENCES}
+        return {}
 
     def name_column(self) -> Column:
         """Return the column of labels, with the protocol where several are mixed."""

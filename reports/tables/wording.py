@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.tidy import MEAN
+from reports.analysis.tidy import MEAN, NO_BACKBONE
 from reports.records.metrics import METRICS
-from reports.records.run import RunResult
+from reports.records.run import REFERENCE, RunResult
 
 TUNED = "Tuned: parameters trained outside the decoder, in millions and in % of the backbone."
+WHOLE = (
+    "Reference: a 3-D network trained whole from random weights under the same protocol, "
+    "without the backbone; its share of tuned parameters is of itself."
+)
 TIE = (
     "†: not told apart from the best (two-sided Wilcoxon signed-rank test paired over cases, "
     "Holm's correction over all pairs of methods, p at least 0.05)."
@@ -40,6 +44,10 @@ def describe_setting(comparisons: Sequence[MethodComparison], subject: str) -> l
         weights[weights.index("none")] = "none (random initialisation)"
     shots = set(map(attrgetter("setting.shots"), comparisons))
     sentences = [f"{subject} on {datasets}; backbone {backbones}, weights: {', '.join(weights)}."]
+    if backbones == NO_BACKBONE:
+        sentences = [f"{subject.replace('PET methods', 'reference networks')} on {datasets}."]
+    if any((comparison.rows["kind"] == REFERENCE).any() for comparison in comparisons):
+        sentences.append(WHOLE)
     if len(shots) == 1 and None not in shots:
         sentences.append(f"Trained on {shots.pop()} cases.")
     if any(comparison.synthetic for comparison in comparisons):

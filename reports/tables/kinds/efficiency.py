@@ -42,7 +42,8 @@ def efficiency_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
         columns = [rows.name_column(), *measured, dice]
         slug = make_slug("efficiency", *name_setting(comparison.setting))
         names = ("efficiency", slug, "efficiency", "Cost of PET methods")
-        draft = Draft(*names, columns, sentences, describe_verdict([comparison]))
+        last = describe_verdict([comparison])
+        draft = Draft(*names, columns, sentences, last, rows.sections)
         found.append(assemble(draft, [comparison]))
     if not found:
         raise ValueError("report: the efficiency table must have a run that is done, got none")

@@ -30,5 +30,5 @@ def main_table(comparisons: Sequence[MethodComparison]) -> Table:
     sentences = [wording.describe_scores(comparisons), *wording.describe_metrics(comparisons)]
     sentences.append(wording.TUNED)
     last = wording.describe_verdict(comparisons)
-    draft = Draft("main", slug, "", "PET methods", columns, sentences, last)
+    draft = Draft("main", slug, "", "PET methods", columns, sentences, last, rows.sections)
     return replace(assemble(draft, comparisons), context=make_slug(*context))

@@ -34,6 +34,14 @@ def test_brackets_expand_to_a_grid():
     ]
 
 
+def test_reference_networks_have_settings_as_methods_do():
+    assert [str(spec) for spec in parse_methods("linear,net:nnunet[features=4,8]")] == [
+        "linear",
+        "net:nnunet[features=4]",
+        "net:nnunet[features=8]",
+    ]
+
+
 def test_repeated_methods_count_once():
     assert parse_methods("linear,full,linear") == [MethodSpec("linear"), MethodSpec("full")]
 
@@ -42,6 +50,7 @@ def test_repeated_methods_count_once():
     ("text", "sentence"),
     [
         ("lroa", r"unknown method 'lroa' \(did you mean 'lora'\?\)"),
+        ("net:unter", r"unknown network 'net:unter' \(did you mean 'net:unetr'\?\)"),
         ("lora,,full", "--methods: must be a comma-separated list"),
         ("", "--methods: must be a comma-separated list"),
         ("lora[rank", "--methods: cannot read"),

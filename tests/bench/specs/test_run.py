@@ -120,3 +120,14 @@ def test_a_file_of_weights_counts_by_its_content_and_not_by_its_path():
     assert run.protocol_record()["model"]["weights"] == "sha256:12345678ab"
     assert run.weights_label == "vit.npz@12345678"
     assert make_run(protocol=override(Protocol(), "model.weights=in21k")).weights_label == "in21k"
+
+
+def test_a_reference_network_is_one_run_for_all_backbones():
+    net = make_run(method=MethodSpec("net:nnunet", (("features", "4"),)), weights_sha256="")
+    for assignment in ("model.backbone=vit_b16", "model.weights=in21k", "model.also_train=paper"):
+        other = replace(net, protocol=override(net.protocol, assignment))
+        assert (other.run_id, other.cell) == (net.run_id, net.cell)
+    assert net.cell == Cell("net:nnunet[features=4]", "brats", "none", "none", 0, 0)
+    longer = replace(net, protocol=override(net.protocol, "train.epochs=7"))
+    assert longer.run_id != net.run_id
+    assert "model" not in net.protocol_record()
