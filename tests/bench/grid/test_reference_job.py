@@ -1,6 +1,7 @@
 """Reference networks from the command line, on small phantoms: trained, tabulated, restored."""
 
 import json
+import shlex
 from pathlib import Path
 
 import nibabel as nib
@@ -20,7 +21,9 @@ NETS = (
     "net:unetr[features=2,hidden=12,mlp=12,heads=2]",
     "net:swin_unetr[pad=true,features=12]",
 )
-SHORT = "--preset demo --data-root brats --epochs 1 --max-steps 1 --set data.patch=16,32,32".split()
+SHORT = shlex.split(
+    "--preset demo --data-root brats --epochs 1 --max-steps 1 --set data.patch=16,32,32"
+)
 
 
 @pytest.fixture(scope="module")
