@@ -19,9 +19,12 @@ import torch
 import methods
 from bench.cost.inventory import NetworkShape, build_outline, count_methods
 from bench.cost.memory import count_bytes, count_saved_bytes
+from bench.cost.reference_counts import count_reference
+from bench.models.references import registry
+from bench.models.references.base import Task
 from bench.models.segmenter import apply_method
 from bench.run.training import build_loss
-from methods.base import Method
+from methods.base import Contender, Method
 from methods.executed import set_execution
 from methods.execution import Execution
 from methods.sites import Role
@@ -29,6 +32,7 @@ from methods.sites import Role
 COMMAND = "python docs/generate_methods.py > docs/methods.md"
 SHAPES = {"ViT-B/16": NetworkShape("vit_b16"), "Swin-T": NetworkShape("swin_tiny")}
 MEASURED = ("full", "med_adapter")  # whose training step is estimated
+TASK = Task(in_channels=4, n_classes=4, patch=(128, 128, 128))  # of the reference networks
 SAVING = Execution(checkpointing=True, slices_per_chunk=16)
 WIDTH = 120  # columns of a line of prose
 LABELS = ("Reference", "Our choices")
@@ -75,6 +79,19 @@ time.
 """
 
 
+NETWORKS = """
+What a user would pick instead: a conventional 3-D network, trained whole from random weights on the
+same cases, folds and patches, by the same loop. It has no backbone and none of our decoders, so one
+run of it serves for the tables of every backbone; they show it below the methods. Ask for it by
+name: `--methods all,net:nnunet,net:unetr`; `all` alone means the methods. Counted for one patch of
+4×128×128×128 voxels in fp32: multiply-accumulates of a forward and a backward pass, and what is
+kept for the latter. A patch that a network does not take is refused with the sizes that it takes;
+`pad=true` fills the patch up with zeros instead and cuts the logits, at the cost of the larger
+size. Its share of tuned parameters is of itself, 100 %. `--checkpointing` and `--slices-per-chunk`
+act on backbones alone.
+"""
+
+
 @dataclass(frozen=True)
 class Article:
     """What the docstring of a method's module says, as paragraphs of Markdown."""
@@ -92,7 +109,8 @@ def write_guide() -> str:
     parts.append(_summary(built, tuned))
     for _, group in groupby(built, key=lambda method: type(method).__module__):
         parts.append(_section(list(group), tuned))
-    return "\n\n".join([*parts, _memory_section()]) + "\n"
+    parts += [_memory_section(), *_networks_section()]
+    return "\n\n".join(parts) + "\n"
 
 
 def _count_tuned() -> dict[str, list[str]]:
@@ -116,9 +134,9 @@ def _summary(built: list[Method], tuned: dict[str, list[str]]) -> str:
     return _table(("Method", "Paper", *titles, "Step 0", "Merges"), rows)
 
 
-def read_article(method: Method) -> Article:
-    """Return the article in the docstring of the module that defines the method."""
-    docstring = sys.modules[type(method).__module__].__doc__ or ""
+def read_article(contender: Contender) -> Article:
+    """Return the article in the docstring of the module that defines a method or a network."""
+    docstring = sys.modules[type(contender).__module__].__doc__ or ""
     head, *paragraphs = docstring.strip("\n").split("\n\n")
     body = [_capitalise(_join(head).partition(": ")[2])]
     labelled = {}
@@ -134,17 +152,22 @@ def read_article(method: Method) -> Article:
 
 
 def _section(group: list[Method], tuned: dict[str, list[str]]) -> str:
+    parts = _format_article(group, "##")
+    for method in group:
+        parts += _facts(method, tuned[method.info.name])
+    return "\n\n".join(parts)
+
+
+def _format_article(group: Sequence[Contender], level: str) -> list[str]:
     article = read_article(group[0])
     url = group[0].info.url
-    parts = ["## " + " and ".join(method.info.title for method in group)]
+    parts = [f"{level} " + " and ".join(each.info.title for each in group)]
     if article.reference:
         parts.append(f"**Paper.** {article.reference}" + (f" <{url}>" if url else ""))
     parts += article.body
     if article.choices:
         parts.append(f"**Where we differ.** {_capitalise(article.choices)}")
-    for method in group:
-        parts += _facts(method, tuned[method.info.name])
-    return "\n\n".join(parts)
+    return parts
 
 
 def _facts(method: Method, tuned: list[str]) -> list[str]:
@@ -159,12 +182,15 @@ def _facts(method: Method, tuned: list[str]) -> list[str]:
 * Tuned parameters: {sizes}; in general {in_general}
 * At step 0: {start}; {info.identity_note}.
 * Merges into the frozen weights: {merges}."""
+    return [f"### `{info.name}`", facts, *_settings_table(method)]
+
+
+def _settings_table(contender: Contender) -> list[str]:
     rows = []
-    for item in fields(method):
+    for item in fields(contender):
         default, rule = _describe_values(item)
         rows.append((f"`{item.name}`", f"`{default}`", item.metadata["help"], rule))
-    settings = [_table(("Setting", "Default", "Meaning", "Rule"), rows)] if rows else []
-    return [f"### `{info.name}`", facts, *settings]
+    return [_table(("Setting", "Default", "Meaning", "Rule"), rows)] if rows else []
 
 
 class StepBytes(NamedTuple):
@@ -202,6 +228,26 @@ def _memory_section() -> str:
         rows.append((f"`{name}`", *(f"{size / 2**30:.2f}" for size in sizes)))
     headings = ("Method", "Fixed", "Kept", "Sum", "Kept, saving", "Sum, saving")
     return "\n\n".join(["## Memory", _wrap(MEMORY), _table(headings, rows)])
+
+
+def _networks_section() -> list[str]:
+    built = list(map(registry.build, registry.names()))
+    rows = []
+    for network in built:
+        info = network.info
+        count = count_reference(network, TASK)
+        size, kept = f"{count.n_parameters:,}", f"{count.saved_bytes / 2**30:.2f}"
+        paper = f"[{info.paper}]({info.url})"
+        training = f"{count.training_gmac:,.1f}"
+        rows.append((f"`{info.name}`", paper, size, training, kept, info.size_rule))
+    headings = ("Network", "Paper", "Parameters", "Training GMAC", "Kept GiB", "Patch, each axis")
+    parts = ["## Reference networks", _wrap(NETWORKS), _table(headings, rows)]
+    for _, group in groupby(built, key=lambda network: type(network).__module__):
+        members = list(group)
+        parts += _format_article(members, "###")
+        for network in members:
+            parts += [f"#### `{network.info.name}`", *_settings_table(network)]
+    return parts
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -8,8 +8,9 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from reports.analysis.tidy import setting_of
+from reports.analysis.tidy import NO_BACKBONE, setting_of
 from reports.records.run import REFERENCE, RunResult
+from reports.records.study import StudyRecord
 
 MODEL = "model"  # the section of the protocol that the run of a reference network lacks
 
@@ -27,6 +28,27 @@ def place_references(results: Sequence[RunResult]) -> list[RunResult]:
         if result.kind == REFERENCE:
             placed += _place(result, hosts)
     return placed
+
+
+def place_studies(studies: Sequence[StudyRecord]) -> list[StudyRecord]:
+    """Return the studies, each of a reference network once for every backbone and its weights.
+
+    Its fold, training cases and budget are those of the studies there; else it stays alone.
+    """
+    placed = [study for study in studies if study.backbone != NO_BACKBONE]
+    hosts = {(_describe_place(each), each.backbone, each.weights): each for each in placed}
+    for study in studies:
+        if study.backbone == NO_BACKBONE:
+            own = _describe_place(study)
+            near = [host for (place, _, _), host in hosts.items() if place == own]
+            placed += [
+                replace(study, backbone=host.backbone, weights=host.weights) for host in near
+            ] or [study]
+    return placed
+
+
+def _describe_place(study: StudyRecord) -> str:
+    return json.dumps([study.dataset, study.fold, study.shots, study.tune], sort_keys=True)
 
 
 def _pick_hosts(results: Iterable[RunResult]) -> list[RunResult]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import nan
 from typing import Any
 
+from reports.analysis.references import place_studies
 from reports.records.study import StudyRecord, TrialRecord
 from reports.tables.table import MISSING, Column, Head, Table, align_heads, fill_columns, make_slug
 from reports.tables.wording import join_values, list_values
@@ -32,7 +33,7 @@ FRONT_HEADS = (
 def tuning_tables(studies: Sequence[StudyRecord]) -> list[Table]:
     """Return a table per setting and budget, and a Pareto front if parameters were an objective."""
     settings: dict[str, list[StudyRecord]] = {}
-    for study in studies:
+    for study in place_studies(studies):
         budget = sorted(study.tune.items())
         shared = (study.backbone, study.weights, study.fold, study.shots, budget)
         settings.setdefault(str(shared), []).append(study)

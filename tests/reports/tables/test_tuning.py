@@ -88,3 +88,13 @@ def test_two_objectives_show_their_front():
         "values": ["the default", "rank=16, train.lr=0.03"],
     }
     assert table.kind == "tuning"
+
+
+def test_a_study_of_a_reference_network_is_in_the_table_of_every_backbone():
+    vit, swin = make_study(), make_study(backbone="tiny_swin", name="brats-lora-swin")
+    net = make_study(method="net:nnunet", backbone="none", name="brats-net-nnunet-none")
+    tables = tuning_tables([net, vit, swin])
+    names = [[cell.text for cell in table.columns[0].cells] for table in tables]
+    assert names == [["lora", "net:nnunet"]] * 2
+    (alone,) = tuning_tables([net])
+    assert [cell.text for cell in alone.columns[0].cells] == ["net:nnunet"]
