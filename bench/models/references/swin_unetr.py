@@ -32,12 +32,16 @@ class SwinUnetr(Reference):
         paper="Hatamizadeh et al., BrainLes 2021",
         url="https://arxiv.org/abs/2201.01266",
         packages=("einops",),
-        size_rule=f"divisible by {UNIT}",
+        size_rule=f"divisible by {UNIT}; one of them longer",
     )
 
     features: int = setting(48, "channels of the first stage; they double", FEATURES)
 
     def find_unit(self, task: Task) -> Shape:
+        if max(task.patch) <= UNIT:  # instance norm of a single voxel is not defined
+            rule = f"data.patch must be longer than {UNIT} on one axis"
+            got = "x".join(map(str, task.patch))
+            raise ValueError(f"{self.info.name}: {rule}, got {got}")
         return UNIT, UNIT, UNIT
 
     def build(self, task: Task) -> nn.Module:

@@ -132,7 +132,7 @@ def test_runs_on_other_embedded_weights_are_other_runs(tmp_path, monkeypatch):
     experiment = replace(read_request(request), phantom=PhantomSpec(3, (16, 32, 32)))
 
     def lay_out_with(sha256):
-        monkeypatch.setattr("bench.models.build.check_weights", lambda *_: sha256)
+        monkeypatch.setattr("bench.models.build.check_weights", lambda *_, **__: sha256)
         return [run.run_id for run in lay_out(experiment, lambda *_: None).runs]
 
     assert lay_out_with("a" * 64) == lay_out_with("a" * 64)

@@ -22,7 +22,7 @@ NETS = (
     "net:swin_unetr[pad=true,features=12]",
 )
 SHORT = shlex.split(
-    "--preset demo --data-root brats --epochs 1 --max-steps 1 --set data.patch=16,32,32"
+    "--preset demo --data-root brats --epochs 1 --max-steps 1 --set data.patch=16,32,64"
 )
 
 
@@ -30,7 +30,7 @@ SHORT = shlex.split(
 def folder(tmp_path_factory) -> Path:
     """A folder with the runs of all methods and of all networks, on two backbones."""
     folder = tmp_path_factory.mktemp("job")
-    write_phantoms("brats", folder / "brats", 5, shape=(16, 32, 32))
+    write_phantoms("brats", folder / "brats", 5, shape=(16, 32, 64))
     done = bench(folder, "run", *SHORT, "--methods", ",".join(("all", *NETS)))
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -101,7 +101,7 @@ def test_a_network_is_tuned(folder):
 
 def test_what_does_not_fit_is_one_sentence(folder):
     for methods_text, sentence in {
-        "net:swin_unetr": "net:swin_unetr: data.patch must be divisible by 32x32x32, got 16x32x32",
+        "net:swin_unetr": "net:swin_unetr: data.patch must be divisible by 32x32x32, got 16x32x64",
         "net:unet": "unknown network 'net:unet' (did you mean 'net:unetr'?)",
     }.items():
         done = bench(folder, "run", *SHORT, "--methods", methods_text)
