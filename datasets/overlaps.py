@@ -4,12 +4,13 @@ A case keeps its name in KiTS. BraTS, FeTS, MSD and LiTS give it a new one in ea
 ids do not show what two roots share.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 CONTAINS, CONTAINED = "contains", "is contained in"
 EQUAL = "has the same cases as"
 SHARES = "shares cases with"
-MAY_SHARE = "may share patients with"  # they are named alike, and no document tells them apart
+MAY_SHARE = "may share patients with"  # no document tells
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ FACTS = (
 def find_overlaps(release: str) -> dict[str, str]:
     """Return each other release that has cases in common, and the relation to it.
 
-    What follows from two facts is included: a release contains what its parts contain.
+    What follows from several facts is included: a release contains what its parts contain, and may
+    share patients with any release that a chain of facts leads to.
     """
     mine = _parts_of(release)
     found = {}
@@ -54,33 +56,39 @@ def find_overlaps(release: str) -> dict[str, str]:
             found[other] = CONTAINS
         elif release in theirs:
             found[other] = CONTAINED
-        elif mine & theirs or _are_linked(mine, theirs, SHARES):
+        elif mine & theirs or _are_linked(mine, theirs):
             found[other] = SHARES
-        elif _are_linked(mine, theirs, MAY_SHARE):
+        elif other in _follow(release, (CONTAINS, EQUAL, SHARES, MAY_SHARE), back=True):
             found[other] = MAY_SHARE
     return found
 
 
 def _parts_of(release: str) -> set[str]:
     """Return the release and every release that it contains as a whole."""
-    parts = {release}
+    return _follow(release, (CONTAINS, EQUAL), back=False)
+
+
+def _follow(release: str, relations: Collection[str], *, back: bool) -> set[str]:
+    """Return the releases that facts lead to; also against their direction, if ``back``."""
+    reached = {release}
     size = 0
-    while size < len(parts):
-        size = len(parts)
+    while size < len(reached):
+        size = len(reached)
         for fact in FACTS:
-            if fact.relation in (CONTAINS, EQUAL) and fact.release in parts:
-                parts.add(fact.other)
-            if fact.relation == EQUAL and fact.other in parts:
-                parts.add(fact.release)
-    return parts
+            if fact.relation not in relations:
+                continue
+            if fact.release in reached:
+                reached.add(fact.other)
+            if fact.other in reached and (back or fact.relation == EQUAL):
+                reached.add(fact.release)
+    return reached
 
 
-def _are_linked(first: set[str], second: set[str], relation: str) -> bool:
+def _are_linked(first: set[str], second: set[str]) -> bool:
+    """Return whether a release of either set shares cases with one of the other."""
     for fact in FACTS:
-        if fact.relation != relation:
-            continue
         forth = fact.release in first and fact.other in second
         back = fact.release in second and fact.other in first
-        if forth or back:
+        if fact.relation == SHARES and (forth or back):
             return True
     return False

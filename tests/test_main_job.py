@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -210,7 +211,33 @@ def test_three_data_sets_in_one_grid(tmp_path):
     done = bench(tmp_path, "run", *arguments, "--max-steps", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(tracked_runs(tmp_path)) == 3 * len(methods.names())
-    assert {run["dataset"] for run in read_results(tmp_path)} == {"brats", "kits", "lits"}
+    assert {run["dataset"] for run in read_results(tmp_path)} == {"brats2020", "kits19", "lits17"}
+
+
+def test_two_releases_of_a_data_set_side_by_side(tmp_path):
+    roots = []
+    for name in ("brats2019", "brats2020"):
+        write_phantoms(name, tmp_path / name, 6, shape=(16, 32, 32))
+        roots += ["--data-root", f"{name}={tmp_path / name}"]
+    sizes = ["--epochs", "1", "--max-steps", "1", "--set", "data.patch=16,32,32"]
+    arguments = ["--methods", "all", "--datasets", "brats2019,brats2020", *roots, *sizes]
+    done = bench(tmp_path, "run", "--preset", "demo", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = {run["dataset"]: run["release"]["title"] for run in read_results(tmp_path)}
+    assert names == {"brats2019": "BraTS 2019", "brats2020": "BraTS 2020"}
+    assert {path.name for path in (tmp_path / "mlruns").iterdir()} == set(names)
+    assert {path.name for path in (tmp_path / "results" / "cache").iterdir()} == set(names)
+    table = bench(tmp_path, "report", "--format", "latex").stdout
+    assert table.count(r"\begin{table") == 1
+    for heading in ("BraTS 2019 (n = 2)", "BraTS 2020 (n = 2)"):
+        assert rf"\multicolumn{{5}}{{c}}{{{heading}}}" in table
+    assert "not independent of each other: BraTS 2019 is contained in BraTS 2020." in table
+    if shutil.which("pdflatex"):
+        packages = r"\usepackage{booktabs,siunitx,graphicx}"
+        paper = rf"\documentclass{{article}}{packages}\begin{{document}}{table}\end{{document}}"
+        (tmp_path / "paper.tex").write_text(paper)
+        latex = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+        subprocess.run(latex, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
 
 
 def read_results(folder: Path) -> list[dict]:

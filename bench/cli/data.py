@@ -142,9 +142,9 @@ def _print_findings(findings: Findings, console: Console) -> None:
     n_unlabelled = len(found.unlabelled)
     n_cases = len(found.cases)
     lines = [
-        f"[bold]{escape(findings.info.title)}[/] in {escape(findings.root)}: {n_cases} cases, "
-        f"{n_cases - n_unlabelled} with a label, {findings.n_bytes / MIB:,.1f} MiB read"
-        f"{SYNTHETIC[findings.synthetic]}"
+        f"[bold]{escape(findings.info.title)}[/] ({findings.info.name}) in "
+        f"{escape(findings.root)}: {n_cases} cases, {n_cases - n_unlabelled} with a label, "
+        f"{findings.n_bytes / MIB:,.1f} MiB read{SYNTHETIC[findings.synthetic]}"
     ]
     if found.runner_up:
         lines.append(f"runner-up by the names of the files: {escape(found.runner_up)}")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 import datasets
 import methods
@@ -72,10 +73,15 @@ def warn_about_synthetic_inputs(experiment: Experiment, console: Console) -> Non
 def lay_out_runs(experiment: Experiment, console: Console) -> Plan:
     """Return the plan of an experiment, with the values that the preset ships where they hold.
 
+    A root whose release the names of its files do not tell is warned of.
     Raises: as `lay_out`.
     """
     with case_progress(console) as on_case:
         plan = lay_out(experiment, on_case)
+    for source in plan.sources:
+        for problem in source.dataset.discovery.problems:
+            if problem.is_warning and not problem.case:  # of the root: its release is a guess
+                console.print(f"[yellow]{escape(problem.message)}[/]", soft_wrap=True)
     if experiment.tuned is None:
         return plan
     return replace(plan, runs=tuple(apply_shipped(plan.runs, experiment.tuned)))

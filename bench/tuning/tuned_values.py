@@ -96,7 +96,9 @@ def _choose_values(spec: RunSpec, by_cell: Mapping[Cell, TunedValues]) -> TunedV
         if _place_of(cell) == _place_of(spec.cell) and not tuned.tune["per_fold"]:
             return tuned
     where = f"{spec.method} on {spec.dataset} with {spec.cell.backbone}, fold {spec.fold}"
-    raise SpecError(f"--tuned: no study of {where} (make it with `python -m bench tune`)")
+    known = ", ".join(sorted({cell.dataset for cell in by_cell}))
+    hint = "make it with `python -m bench tune`"
+    raise SpecError(f"--tuned: no study of {where}, got studies on {known} ({hint})")
 
 
 def _place_of(cell: Cell) -> Cell:

@@ -1,0 +1,45 @@
+"""Which releases share cases: facts with a source, and what follows from them."""
+
+from __future__ import annotations
+
+import pytest
+
+import datasets
+from datasets.overlaps import CONTAINED, CONTAINS, EQUAL, FACTS, MAY_SHARE, SHARES, find_overlaps
+
+INVERSE = {CONTAINS: CONTAINED, CONTAINED: CONTAINS}
+
+
+def test_every_fact_is_about_releases_and_has_a_source() -> None:
+    for fact in FACTS:
+        assert {fact.release, fact.other} <= set(datasets.releases())
+        assert fact.source
+    known = {name for fact in FACTS for name in (fact.release, fact.other)}
+    assert known == set(datasets.releases()), "a new release must state what it shares"
+
+
+@pytest.mark.parametrize(
+    ("first", "relation", "second"),
+    [
+        ("brats2020", CONTAINS, "brats2019"),
+        ("brats2020", CONTAINS, "brats2018"),  # follows from two facts
+        ("brats2018", CONTAINED, "brats2020"),
+        ("brats2023", EQUAL, "brats2021"),
+        ("fets2022", EQUAL, "brats2023"),
+        ("brats2021", SHARES, "brats2020"),
+        ("fets2022", MAY_SHARE, "fets2021"),  # both share cases with BraTS 2020
+        ("msd01", SHARES, "brats2020"),  # which contains the release that it shares cases with
+        ("brats2024", MAY_SHARE, "brats2021"),
+        ("kits23", CONTAINS, "kits19"),
+        ("msd03", EQUAL, "lits17"),
+    ],
+)
+def test_relation_is_known_from_both_sides(first: str, relation: str, second: str) -> None:
+    assert find_overlaps(first)[second] == relation
+    assert find_overlaps(second)[first] == INVERSE.get(relation, relation)
+
+
+def test_other_data_sets_share_nothing() -> None:
+    assert set(find_overlaps("kits21")) == {"kits19", "kits23"}
+    assert set(find_overlaps("lits17")) == {"msd03"}
+    assert find_overlaps("spleen") == {}
