@@ -24,10 +24,12 @@ class Fact:
 
 
 MAPPING = "name_mapping.csv of BraTS 2020, with each case's names in 2017, 2018 and 2019"
+MAPPING_2021 = "BraTS21-17_Mapping.csv of BraTS 2021, with names of 2017 to 2020"
 FACTS = (
     Fact("brats2020", CONTAINS, "brats2019", MAPPING),
     Fact("brats2019", CONTAINS, "brats2018", MAPPING),
-    Fact("brats2021", SHARES, "brats2020", "Baid et al. 2021, arXiv 2107.02314"),
+    Fact("brats2021", SHARES, "brats2020", MAPPING_2021),
+    Fact("brats2021", SHARES, "brats2018", MAPPING_2021),
     Fact("brats2023", EQUAL, "brats2021", "challenge design of BraTS 2023, task 1"),
     Fact("fets2021", SHARES, "brats2020", "Pati et al. 2021, arXiv 2105.05874, abstract"),
     Fact("fets2022", EQUAL, "brats2021", "Zenk et al. 2025, Nat. Commun. 16:6274, table 3"),

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 import datasets
 import methods
@@ -19,6 +18,7 @@ from bench.specs.protocol import Protocol, SpecError, override
 from bench.specs.run import EMBEDDED_WEIGHTS, MethodSpec
 from bench.tuning.tuned_values import apply_shipped
 from datasets.phantoms.layouts import name_demo_release
+from reports.formats.terminal import escape
 
 
 def read_request(request: Request) -> Experiment:
