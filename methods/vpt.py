@@ -84,6 +84,9 @@ class Prompts(nn.Module):
         self.tokens = nn.Parameter(torch.empty(1, n_prompts, width).uniform_(-limit, limit))
         self.dropout = nn.Dropout(dropout)
 
+    def no_weight_decay(self) -> set[str]:
+        return {"tokens"}
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([self.dropout(self.tokens.expand(x.shape[0], -1, -1)), x], dim=1)
 

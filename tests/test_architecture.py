@@ -36,7 +36,7 @@ bench.run.training bench.specs bench.models bench.cost reports.records
 bench.run bench.specs bench.models bench.scoring bench.cost datasets methods reports.records
 bench.pretrain methods.settings bench.specs bench.models bench.run.training
 bench.grid bench.specs bench.models bench.cost bench.run datasets methods reports.records
-bench.tuning bench.specs bench.cost bench.run bench.grid methods reports.records
+bench.tuning bench.specs bench.models bench.cost bench.run bench.grid methods reports.records
 bench.tracking bench.specs bench.cost.usage reports.records reports.analysis reports.tables
 bench.tracking reports.formats
 bench.cli bench datasets methods reports

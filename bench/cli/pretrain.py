@@ -31,6 +31,9 @@ class PretrainOptions:
     steps: int = option(DEFAULT.steps, "Optimiser steps.")
     batch: int = option(DEFAULT.batch, "Scenes a step.")
     lr: float = option(DEFAULT.lr, "Peak learning rate.")
+    decay: str = option(
+        DEFAULT.decay, "What weight decay acts on: all, or matrices (no bias, norm, embedding)."
+    )
     seed: int = option(DEFAULT.seed, "Of the first weights and of the scenes.")
     out: Path = option(OUT, "File to write; its card gets the suffix .json.")
 

@@ -3,12 +3,21 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 
 import torch
 from torch import nn
 
 from bench.models.backbones.base import Backbone
 from methods.base import Method, apply
+
+
+class Part(StrEnum):
+    """What a trained parameter belongs to."""
+
+    DECODER = "decoder"
+    METHOD = "method"  # inserted into the backbone
+    BACKBONE = "backbone"  # pre-trained and thawed; or a network that is trained whole
 
 
 class Segmenter(nn.Module):
@@ -23,7 +32,8 @@ class Segmenter(nn.Module):
         self.backbone = backbone
         self.decoder = decoder
         backbone.taps_stage_inputs = getattr(decoder, "taps_stage_inputs", False)
-        self.n_pretrained = sum(each.numel() for each in backbone.parameters())  # without a method
+        self.pretrained = [*backbone.parameters()]  # without a method
+        self.n_pretrained = sum(parameter.numel() for parameter in self.pretrained)
         self.also_trained: list[nn.Parameter] = []  # of the backbone, by the protocol
 
     @property
@@ -37,6 +47,20 @@ class Segmenter(nn.Module):
         maps = self.backbone(slices, batch, depth)
         logits = self.decoder(maps, (height, width))  # (B*D, K, H, W)
         return logits.reshape(batch, depth, -1, height, width).transpose(1, 2)
+
+    def list_trained(self) -> dict[Part, list[nn.Parameter]]:
+        """Return what trains, by the part that it belongs to; a part may be empty."""
+        pretrained = set(self.pretrained)
+        inserted = [each for each in self.backbone.parameters() if each not in pretrained]
+        parts = {
+            Part.DECODER: self.decoder.parameters(),
+            Part.METHOD: inserted,
+            Part.BACKBONE: self.pretrained,
+        }
+        return {
+            part: [each for each in parameters if each.requires_grad]
+            for part, parameters in parts.items()
+        }
 
     def tuned_parameters(self) -> dict[str, nn.Parameter]:
         """Return what trains in the backbone, by name; the decoder is not in it."""

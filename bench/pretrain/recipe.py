@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bench.specs.protocol import ALL, MATRICES
 from methods.settings import above, at_least, check, one_of, setting
 
 PRETEXTS = ("dense", "dense-plain", "contours", "mae")
@@ -19,6 +20,9 @@ class Recipe:
     size: int = setting(64, "pixels of a scene's side")
     lr: float = setting(1e-3, "peak learning rate", above(0))
     weight_decay: float = setting(0.05, "weight decay")
+    decay: str = setting(  # the weights that ship with the package were made with all
+        ALL, "what weight decay acts on", one_of(MATRICES, ALL)
+    )
     warmup_frac: float = setting(0.05, "fraction of the steps with a rising learning rate")
     seed: int = setting(0, "of weights and scenes")
     backbone: str = setting("tiny_vit", "the network that is trained", one_of(*BACKBONES))

@@ -73,6 +73,9 @@ class MaskedAutoencoder(nn.Module):
         self.decoder = nn.Sequential(Block(width, num_heads=4), nn.LayerNorm(width))
         self.head = nn.Linear(width, N_CHANNELS * backbone.patch_size**2)
 
+    def no_weight_decay(self) -> set[str]:
+        return {"mask_token"}
+
     def loss(self, generator: torch.Generator, recipe: Recipe) -> torch.Tensor:
         backbone = self.backbone
         image = render_scenes(generator, recipe.batch, recipe.size).image

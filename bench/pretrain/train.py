@@ -17,7 +17,8 @@ from bench.models.weights.load import timm_name
 from bench.pretrain.random_source import N_CHANNELS
 from bench.pretrain.recipe import GENERATOR_VERSION, Recipe
 from bench.pretrain.targets import build_pretext
-from bench.run.training import lr_factor
+from bench.run.training.loop import lr_factor
+from bench.run.training.optimiser import group_by_decay
 from bench.specs.run import derive_seed
 from datasets.files import new_file, write_durably
 
@@ -38,9 +39,8 @@ def pretrain(
         backbone = build_backbone(recipe.backbone, N_CHANNELS, (recipe.size, recipe.size), NONE)
         assert isinstance(backbone, ViTBackbone)  # the recipe knows no other
         pretext = build_pretext(backbone, recipe.pretext)
-    optimizer = torch.optim.AdamW(
-        pretext.parameters(), recipe.lr, BETAS, weight_decay=recipe.weight_decay, fused=True
-    )
+    groups = group_by_decay(pretext, pretext.parameters(), recipe.weight_decay, recipe.decay)
+    optimizer = torch.optim.AdamW(groups, recipe.lr, BETAS, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: lr_factor(step, recipe.steps, recipe.warmup_frac)
     )

@@ -11,7 +11,7 @@ from bench.cost.memory import describe_out_of_memory, is_out_of_memory
 from bench.models.segmenter import Segmenter
 from bench.run.fold import Fold, OnValidation, build_training_data, load_fold
 from bench.run.network import build, build_fabric, build_predictor
-from bench.run.training import DivergedError, Fit, Progress, TrainingData, fit
+from bench.run.training.loop import DivergedError, Fit, Progress, TrainingData, fit
 from bench.scoring.cases import Predict
 from bench.specs.run import Place, RunSpec
 from methods.base import MissingRole

@@ -33,7 +33,7 @@ PRESETS = {
         Protocol(
             data=DataSpec(patches_per_epoch=10, n_folds=3),
             model=ModelSpec(weights=EMBEDDED_WEIGHTS),
-            train=TrainSpec(batch=1, lr=5e-3),
+            train=TrainSpec(batch=1, lr=5e-3, decoder_lr=3e-2),
         ),
         PhantomSpec(n_cases=48, shape=(32, 64, 64)),  # 16 of them are held out
         trial_epochs=10,
@@ -54,7 +54,15 @@ PRESETS = {
             data=DataSpec(patch=(128, 128, 128), patches_per_epoch=268, foreground_frac=0.0),
             model=ModelSpec(backbone="vit_b16", weights="in21k", also_train="paper"),
             train=TrainSpec(
-                epochs=250, batch=2, optimizer="adam", lr=2e-3, weight_decay=1e-5, val_every=10
+                epochs=250,
+                batch=2,
+                optimizer="adam",
+                lr=2e-3,
+                decoder_lr=2e-3,
+                weight_decay=1e-5,
+                decoder_weight_decay=1e-5,
+                decay="all",
+                val_every=10,
             ),
             eval=EvalSpec(overlap=0.67, flips=True),
         ),

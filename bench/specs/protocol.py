@@ -21,7 +21,8 @@ __all__ = ["Protocol", "SpecError", "override", "suggest"]
 
 SECTIONS = ("data", "model", "train", "eval", "tune")
 EMPTY_POLICIES = ("dataset", "brats", "brats2023", "kits", "lits", "nnunet", "monai", "medtuning")
-PROTOCOL_VERSION = 2  # raise when a change of code changes results under the same settings
+MATRICES, ALL = "matrices", "all"
+PROTOCOL_VERSION = 3  # raise when a change of code changes results under the same settings
 
 
 def _is_drop_path(text: str) -> bool:
@@ -90,8 +91,24 @@ class TrainSpec:
     epochs: int = setting(30, "passes of data.patches_per_epoch patches", at_least(1))
     batch: int = setting(2, "patches per optimiser step", at_least(1))
     optimizer: str = setting("adamw", "adam is amsgrad, as in Med-Tuning", one_of("adamw", "adam"))
-    lr: float = setting(1e-3, "peak learning rate", above(0), search=(1e-4, 3e-2, "log"))
-    weight_decay: float = setting(1e-2, "weight decay", at_least(0), search=(1e-6, 1e-1, "log"))
+    lr: float = setting(
+        1e-3,
+        "peak learning rate of what trains in the backbone",
+        above(0),
+        search=(1e-5, 1e-1, "log"),
+    )
+    decoder_lr: float = setting(
+        1e-3, "peak learning rate of the decoder", above(0), search=(3e-4, 3e-1, "log")
+    )
+    weight_decay: float = setting(
+        1e-2, "of what trains in the backbone", at_least(0), search=(1e-6, 1e-1, "log")
+    )
+    decoder_weight_decay: float = setting(
+        1e-2, "of the decoder", at_least(0), search=(1e-6, 1e-1, "log")
+    )
+    decay: str = setting(  # matrices: not biases, norms, scales, prompts, position embeddings
+        MATRICES, "what weight decay acts on", one_of(MATRICES, ALL)
+    )
     warmup_frac: float = setting(
         0.1, "fraction of the steps with a rising learning rate", RATE, search=(0.0, 0.3, "linear")
     )

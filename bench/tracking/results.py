@@ -126,6 +126,8 @@ def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
     for record in result.curve:
         yield "train/loss", record.train_loss, record.epoch
         yield "train/lr", record.learning_rate, record.epoch
+        if record.decoder_learning_rate is not None:
+            yield "train/decoder_lr", record.decoder_learning_rate, record.epoch
         if record.val_dice is not None:
             yield "val/dice", record.val_dice, record.epoch
             if record.epoch == result.best_epoch:

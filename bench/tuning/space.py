@@ -83,20 +83,23 @@ def build_space(
     """Return the dimensions of a method under a protocol, in the order of their declaration.
 
     ``searches`` are ``--search`` arguments such as ``lora.rank=2..64`` or ``train.lr=1e-4,1e-3``;
-    those of other methods are ignored. ``only`` names the dimensions to keep; empty: all. Raises:
-    SpecError if one is unknown, excludes its default or exceeds its setting; if none is kept.
+    those of other methods are ignored. ``only`` names the dimensions to keep; empty: all. Nothing
+    is kept if those named have no effect on the method, as ``train.lr`` where the decoder alone
+    trains. Raises: SpecError if one is unknown, excludes its default or exceeds its setting; if
+    the method lacks all that are named.
     """
     name = method.info.name
-    space = {dimension.key: dimension for dimension in _iter_declared(method, protocol)}
+    idle = _find_idle(method, protocol)
+    space = {dimension.key: dimension for dimension in _iter_declared(method, protocol, idle)}
     for search in searches:
-        dimension = _read_search(search, method, space)
+        dimension = _read_search(search, method, space, idle)
         if dimension is not None:
             space[dimension.key] = dimension
     for dimension in space.values():
         _check_ends(dimension, method, protocol)
     named = {dimension.asked_as(name): dimension for dimension in space.values()}
     kept = tuple(dimension for key, dimension in named.items() if not only or key in only)
-    if not kept:
+    if not kept and not idle.intersection(only):
         hint = suggest(only[0], list(named))
         raise SpecError(f"--only: {name} has no dimension '{only[0]}'{hint}")
     return kept
@@ -115,6 +118,11 @@ def check_dimensions(
     for method in methods:
         space = build_space(method, protocol, searches)
         known += [dimension.asked_as(method.info.name) for dimension in space]
+    for search in searches:
+        key = search.partition("=")[0]
+        if key not in known:
+            rule = f"{key} has no effect on the methods that are tuned"
+            raise SpecError(f"--search: {rule}{suggest(key, known)}")
     for key in only:
         if key not in known:
             raise SpecError(f"--only: unknown dimension '{key}'{suggest(key, known)}")
@@ -147,14 +155,23 @@ def split_values(values: Mapping[str, Value]) -> tuple[dict[str, Value], dict[st
     return own, shared
 
 
-def _iter_declared(method: Contender, protocol: Protocol) -> Iterator[Dimension]:
+def _iter_declared(
+    method: Contender, protocol: Protocol, idle: frozenset[str]
+) -> Iterator[Dimension]:
     yield from _iter_dimensions(METHOD, method)
-    in_training_mode = method.has_backbone and protocol.model.backbone_mode == "train"
-    trains_blocks = method.tunes_backbone or in_training_mode
     for section in SECTIONS:
         for dimension in _iter_dimensions(section, getattr(protocol, section)):
-            if dimension.key != "train.drop_path" or trains_blocks:  # without, it has no effect
+            if dimension.key not in idle:
                 yield dimension
+
+
+def _find_idle(method: Contender, protocol: Protocol) -> frozenset[str]:
+    """Return the settings of the protocol that change nothing for the method."""
+    from bench.tuning.effects import find_idle  # imports torch
+
+    in_training_mode = method.has_backbone and protocol.model.backbone_mode == "train"
+    trains_blocks = method.tunes_backbone or in_training_mode
+    return find_idle(method, protocol) | (set() if trains_blocks else {"train.drop_path"})
 
 
 def _iter_dimensions(owner: str, record: DataclassInstance) -> Iterator[Dimension]:
@@ -180,9 +197,12 @@ def _check_ends(dimension: Dimension, method: Contender, protocol: Protocol) -> 
 
 
 def _read_search(
-    search: str, method: Contender, space: Mapping[str, Dimension]
+    search: str, method: Contender, space: Mapping[str, Dimension], idle: frozenset[str]
 ) -> Dimension | None:
-    """Return the dimension that a ``--search`` argument sets; None if it is of another method."""
+    """Return the dimension that a ``--search`` argument sets.
+
+    None if it is of another method, or ``idle``: without effect on this one.
+    """
     key, equals, text = search.partition("=")
     owner, _, setting = key.partition(".")
     if not equals or not setting:
@@ -190,6 +210,8 @@ def _read_search(
         raise SpecError(f"--search: {rule}, got '{search}'")
     if key in space:
         return _read_dimension(key, text, space[key].default)
+    if key in idle:
+        return None
     if owner in SECTIONS:
         _, shared = split_values(defaults(tuple(space.values())))
         raise SpecError(f"--search: unknown dimension '{key}'{suggest(key, list(shared))}")

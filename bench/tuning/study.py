@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from bench.specs.protocol import SpecError, TuneSpec
+from bench.specs.protocol import SpecError
 from bench.tuning.plan import StudyPlan
 from bench.tuning.samplers import build_pruner, build_sampler, has_two_objectives
 from bench.tuning.space import defaults
@@ -131,7 +131,7 @@ def claim(study: Study, plan: StudyPlan) -> Trial | None:
         number = orphan.number
     elif not trials or trials[0].state == TrialState.WAITING:
         number = 0
-    elif _is_spent(trials, plan.tune):
+    elif _is_spent(trials, plan):
         return None
     else:
         number = len(trials)
@@ -147,10 +147,10 @@ def claim(study: Study, plan: StudyPlan) -> Trial | None:
     return trial
 
 
-def is_done(study: Study, tune: TuneSpec) -> bool:
+def is_done(study: Study, plan: StudyPlan) -> bool:
     """Return whether the budget is spent, or the study given up, and every trial has ended."""
     trials = study.get_trials(deepcopy=False)
-    return _is_spent(trials, tune) and all(trial.state.is_finished() for trial in trials)
+    return _is_spent(trials, plan) and all(trial.state.is_finished() for trial in trials)
 
 
 def read_trials(study: Study) -> tuple[TrialRecord, ...]:
@@ -166,12 +166,15 @@ def _read_trial(trial: FrozenTrial) -> TrialRecord:
     return TrialRecord(trial.number, values=dict(trial.params), dice=dice, **ending)
 
 
-def _is_spent(trials: Sequence[FrozenTrial], tune: TuneSpec) -> bool:
-    """Whether no new trial is due: the budget is spent, or nothing can succeed."""
+def _is_spent(trials: Sequence[FrozenTrial], plan: StudyPlan) -> bool:
+    """Whether no new trial is due: the budget is spent, or nothing can succeed or is searched."""
     statuses = [trial.user_attrs.get("status") for trial in trials]
     skipped = statuses[:1] == [Status.SKIPPED]  # the backbone cannot host the method
     if skipped or (len(statuses) >= GIVEN_UP_AFTER and set(statuses) == {Status.FAILED}):
         return True
+    if not plan.space:  # the default is all that there is to try
+        return bool(trials)
+    tune = plan.tune
     if tune.budget_s:
         return sum(float(trial.user_attrs.get("fit_s", 0.0)) for trial in trials) >= tune.budget_s
     return len(trials) >= tune.trials

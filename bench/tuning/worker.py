@@ -62,7 +62,7 @@ def tune(
                 ended = _carry_out(trial, plan.tune, evaluate)
             _tell(study, trial, plan.tune, ended)
             on_trial(ended)
-        elif studies.is_done(study, plan.tune):
+        elif studies.is_done(study, plan):
             return
         else:
             stopped.wait(POLL_S)

@@ -106,8 +106,9 @@ class EpochRecord:
 
     epoch: int
     train_loss: Number  # mean over the steps of the epoch
-    learning_rate: float
+    learning_rate: float  # of what trains in the backbone
     val_dice: float | None
+    decoder_learning_rate: float | None = None  # None in records of the time of one rate for all
 
 
 @dataclass(frozen=True)

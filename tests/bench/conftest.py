@@ -42,7 +42,9 @@ def make_run(phantoms: Path) -> Callable[..., RunSpec]:
     def make(method: str = "lora", backbone: str = "tiny_vit", **fields: object) -> RunSpec:
         data = DataSpec(patch=PATCH, patches_per_epoch=2, n_folds=3)
         protocol = Protocol(
-            data, ModelSpec(backbone), TrainSpec(epochs=2, batch=2, val_every=1, lr=1e-2)
+            data,
+            ModelSpec(backbone),
+            TrainSpec(epochs=2, batch=2, val_every=1, lr=1e-2, decoder_lr=1e-2),
         )
         return replace(
             RunSpec(MethodSpec(method), "brats", "abc", 0, 0, protocol, phantoms), **fields

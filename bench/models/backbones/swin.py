@@ -148,6 +148,9 @@ class WindowAttention(nn.Module):
         self.shift = block.shift_size
         self.layout = layout
 
+    def no_weight_decay(self) -> set[str]:
+        return {"relative_position_bias_table"}
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         prompts, patches = self.layout.split(x)
         n_prompts = prompts.shape[1]

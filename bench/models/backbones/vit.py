@@ -55,6 +55,9 @@ class ViTBackbone(Backbone):
         self.tap_strides = (patch_size,) * N_TAPS
         self.sites = list_sites(self, [self.blocks], [self.layout], self.taps)
 
+    def no_weight_decay(self) -> set[str]:
+        return {"pos_embed"} | {name for name in TOKENS if getattr(self, name) is not None}
+
     def run(self, slices: torch.Tensor) -> list[torch.Tensor]:
         x = self.prompt(self.norm_pre(self.pos_drop(self._embed(slices))))  # (B*D, P+N, E)
         maps = []

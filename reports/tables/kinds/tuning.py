@@ -55,6 +55,8 @@ def tuning_table(studies: Sequence[StudyRecord]) -> Table:
         row |= {"default_pct": default, "tuned_pct": best, "gap_pct": best - default}
         row |= {"trials": _count_trials(study), "values": _describe_values(study, study.best)}
         rows.append(row)
+        if not study.trials[0].values:
+            notes.append(f"{study.method}: nothing that is searched has an effect: one trial")
         for trial in study.trials:
             if trial.status in BAD:
                 ending = f"{trial.status}: {trial.reason}"

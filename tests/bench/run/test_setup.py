@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.run.setup import DONE, ending_of
-from bench.run.training import DivergedError
+from bench.run.training.loop import DivergedError
 from methods.base import MissingRole
 from reports.records.run import Status
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from optuna.storages import InMemoryStorage
 
+from bench.specs.presets import PRESETS
 from bench.specs.protocol import Protocol, SpecError, TrainSpec, TuneSpec, override
 from bench.specs.run import MethodSpec, RunSpec
 from bench.tuning.plan import StudyPlan
@@ -437,7 +438,34 @@ def test_the_first_trial_of_every_method_is_what_it_runs_with_untuned(name):
     assert build(name, own) == method
     for key, value in shared.items():
         assert override(protocol, f"{key}={value}") == protocol
-    assert {"train.lr", "train.weight_decay", "train.warmup_frac"} <= shared.keys()
+    assert {"train.decoder_lr", "train.decoder_weight_decay", "train.warmup_frac"} <= shared.keys()
+    assert ("train.lr" in shared) == (name != "linear")
+    assert ("train.weight_decay" in shared) == (name not in ("linear", "vpt_shallow", "vpt_deep"))
+
+
+def test_the_ranges_of_both_rates_are_wide_and_hold_the_defaults():
+    for preset in PRESETS.values():
+        space = {each.key: each for each in build_space(build("lora"), preset.protocol)}
+        for key in ("train.lr", "train.decoder_lr"):
+            assert space[key].log
+            assert space[key].high / space[key].low >= 1000
+            assert 2 * space[key].low <= space[key].default <= space[key].high / 2
+
+
+def test_a_method_on_which_nothing_that_is_searched_has_an_effect_tries_its_default(
+    work, make_plan
+):
+    assert build_space(build("linear"), Protocol(), only=["train.lr"]) == ()
+    assert build_space(build("linear"), Protocol(), ["train.lr=1e-4..1e-1"], ["train.lr"]) == ()
+    study = work(make_plan(5, space=()), lambda trial, report: end(trial, 0.5))
+    assert [trial.params for trial in study.trials] == [{}]
+
+
+def test_a_search_without_effect_on_any_method_is_refused():
+    sentence = r"--search: train.lr has no effect on the methods that are tuned \(did you mean"
+    with pytest.raises(SpecError, match=sentence):
+        check_dimensions(["train.lr=1e-4..1e-1"], [], [build("linear")], Protocol())
+    check_dimensions(["train.lr=1e-4..1e-1"], [], [build("linear"), build("lora")], Protocol())
 
 
 def test_drop_path_is_searched_only_where_blocks_are_in_training_mode():

@@ -10,7 +10,8 @@ from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.delta import delta_state
 from bench.models.segmenter import apply_method
-from bench.run.training import DivergedError, TrainingData, build_optimizer, fit, lr_factor
+from bench.run.training.loop import DivergedError, TrainingData, fit, lr_factor
+from bench.run.training.optimiser import build_optimizer
 from bench.specs.protocol import TrainSpec
 
 PATCH = (2, 16, 16)
@@ -93,7 +94,8 @@ def test_max_steps_ends_training_early_with_a_finished_schedule():
 
 def test_a_loss_that_is_no_number_is_named():
     with pytest.raises(
-        DivergedError, match=r"training: the loss is nan in epoch \d+ \(try a smaller train.lr\)"
+        DivergedError,
+        match=r"the loss is nan in epoch \d+ \(try a smaller train.lr or train.decoder_lr\)",
     ):
         run_fit(
             make_model("full"),

@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from bench.cost.timing import synchronize
 from bench.models.delta import delta_state, load_delta
 from bench.models.segmenter import Segmenter
+from bench.run.training.optimiser import build_optimizer
 from bench.specs.protocol import TrainSpec
 from reports.records.run import EpochRecord
 
@@ -116,8 +117,11 @@ def fit(
             if val_dice > best_dice:
                 best_dice, best_epoch = val_dice, epoch
                 best_state = delta_state(model)
-        train_loss, learning_rate = sum(losses) / len(losses), float(schedule.get_last_lr()[0])
-        curve.append(EpochRecord(epoch, train_loss, learning_rate, val_dice))
+        share = factor(done)  # of the peak learning rates, as the next step would have it
+        record = EpochRecord(
+            epoch, sum(losses) / len(losses), spec.lr * share, val_dice, spec.decoder_lr * share
+        )
+        curve.append(record)
         on_progress("fit", epoch + 1, epochs)
     load_delta(model, best_state)
     synchronize(fabric.device)
@@ -125,7 +129,7 @@ def fit(
     return Fit(tuple(curve), best_epoch, best_dice, fit_s, waited_s)
 
 
-def build_step(model: nn.Module, spec: TrainSpec, fabric: Fabric) -> TrainingStep:
+def build_step(model: Segmenter, spec: TrainSpec, fabric: Fabric) -> TrainingStep:
     """Return the protocol's step on everything that requires a gradient, with a fresh optimiser."""
     wrapped, optimizer = fabric.setup(model, build_optimizer(model, spec))
     return TrainingStep(wrapped, optimizer, fabric, spec.clip_norm, build_loss())
@@ -134,16 +138,6 @@ def build_step(model: nn.Module, spec: TrainSpec, fabric: Fabric) -> TrainingSte
 def build_loss() -> nn.Module:
     """Return the protocol's loss of logits (B, K, D, H, W) and labels (B, 1, D, H, W)."""
     return DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)
-
-
-def build_optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
-    """Return the protocol's optimiser over everything that requires a gradient."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    # 16-mixed clips gradients between unscaling and step, which a fused kernel does at once
-    lr, decay, fused = spec.lr, spec.weight_decay, spec.precision != "16-mixed"
-    if spec.optimizer == "adam":
-        return torch.optim.Adam(trained, lr, weight_decay=decay, amsgrad=True, fused=fused)
-    return torch.optim.AdamW(trained, lr, weight_decay=decay, fused=fused)
 
 
 def lr_factor(step: int, total_steps: int, warmup_frac: float) -> float:
@@ -171,6 +165,6 @@ def _iter_timed(batches: Iterable[Batch], fabric: Fabric) -> Iterator[tuple[Batc
 def _finite(loss: torch.Tensor, epoch: int) -> float:
     value = float(loss.detach())
     if not math.isfinite(value):
-        hint = "try a smaller train.lr"
+        hint = "try a smaller train.lr or train.decoder_lr"
         raise DivergedError(f"training: the loss is {value} in epoch {epoch} ({hint})")
     return value

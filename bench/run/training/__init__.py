@@ -1,0 +1,1 @@
+"""The one training loop with its optimiser: equal for every method."""
