@@ -47,7 +47,8 @@ def family_of(name: str) -> str:
 
 def members_of(name: str) -> list[str]:
     """Return the name, and those of its releases if it is a data set with releases."""
-    return [name, *(each for each, (family, _) in releases().items() if family == name)]
+    members = [each for each, (family, _) in releases().items() if family == name]
+    return list(dict.fromkeys([name, *members]))
 
 
 def check_name(name: str) -> None:

@@ -117,7 +117,7 @@ def test_a_killed_study_goes_on_to_the_same_trials_and_reads_no_held_out_case(se
     assert [trial.values for trial in resumed] == [trial.values for trial in undisturbed]
     assert len({json.dumps(trial.params) for trial in resumed}) == 5, "no trial is run twice"
     names = [name for _, name in tracked(stormy)]
-    assert names == ["brats-lora-tiny_vit-f0", *(f"trial {number}" for number in range(5))]
+    assert names == ["brats2020-lora-tiny_vit-f0", *(f"trial {number}" for number in range(5))]
 
 
 def test_two_workers_share_a_study_and_log_it_once(brats, tmp_path):
@@ -146,12 +146,12 @@ def test_run_tunes_and_runs_with_the_best(brats, tmp_path):
     assert "tuned" in printed
     found = tracked(tmp_path)
     assert len([name for place, name in found if name.startswith("trial ")]) == 4
-    assert len([name for place, name in found if place == "brats" and "fold 0" in name]) == 2
+    assert len([name for place, name in found if place == "brats2020" and "fold 0" in name]) == 2
     results = [
         json.loads(file.read_text()) for file in (tmp_path / "results/runs").glob("*/result.json")
     ]
     assert {run["study"].partition("#")[0] for run in results} == {
-        f"brats-{m}-tiny_vit-f0" for m in ("linear", "lora")
+        f"brats2020-{m}-tiny_vit-f0" for m in ("linear", "lora")
     }
     assert {run["status"] for run in results} == {"done"}
 
@@ -160,5 +160,5 @@ def test_run_tunes_and_runs_with_the_best(brats, tmp_path):
     assert "Inner Dice" in bench(tmp_path, "report", "--kind", "tuning", "--format", "markdown")
 
     wider = start(tmp_path, "tune", *arguments, "--trials", "2", "--search", "lora.rank=2..64")
-    assert "study brats-lora-tiny_vit-f0: space." in wider.communicate()[0]
+    assert "study brats2020-lora-tiny_vit-f0: space." in wider.communicate()[0]
     assert wider.returncode == 2
