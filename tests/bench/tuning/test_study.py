@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from optuna.storages import InMemoryStorage
 
+from bench.specs import lookup
 from bench.specs.presets import PRESETS
 from bench.specs.protocol import Protocol, SpecError, TrainSpec, TuneSpec, override
 from bench.specs.run import MethodSpec, RunSpec
@@ -477,3 +478,10 @@ def test_drop_path_is_searched_only_where_blocks_are_in_training_mode():
         if "train.drop_path" in defaults(build_space(build(name), protocol))
     }
     assert searched == {("full", "eval"), ("full", "train"), ("lora", "train")}
+
+
+def test_a_reference_network_is_searched_over_what_has_an_effect_on_it():
+    following = override(Protocol(), "model.backbone_mode=train")
+    space = defaults(build_space(lookup.build("net:nnunet"), following))
+    assert "train.lr" in space
+    assert "train.drop_path" not in space
