@@ -33,6 +33,7 @@ class ReferenceInfo(Info):
     kind: ClassVar[str] = "reference"
     packages: tuple[str, ...]  # that it needs, by the names that are imported
     size_rule: str  # what a patch must be, in words
+    undecayed: tuple[str, ...] = ()  # last names of its position embeddings: no weight decay
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bench.models.backbones.info import LoadedWeights
-from bench.models.references.base import Reference, Shape, Task
+from bench.models.references.base import Reference, ReferenceInfo, Shape, Task
 from bench.models.segmenter import Segmenter, random_stream
 
 
@@ -21,11 +21,20 @@ class Trunk(nn.Module):
     loaded: LoadedWeights | None = None
     frozen_modules: tuple[nn.Module, ...] = ()
 
-    def __init__(self, name: str, network: nn.Module, size: Shape) -> None:
+    def __init__(self, info: ReferenceInfo, network: nn.Module, size: Shape) -> None:
         super().__init__()
-        self.name = name
+        self.info = info
         self.network = network
         self.size = size
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    def no_weight_decay(self) -> list[str]:
+        """Return the names of the position embeddings, as timm's networks do."""
+        names = [name for name, _ in self.named_parameters()]
+        return [name for name in names if name.rpartition(".")[2] in self.info.undecayed]
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         depth, height, width = volume.shape[2:]
@@ -53,4 +62,4 @@ def build_network(reference: Reference, task: Task, seed: int) -> WholeNetwork:
     size = reference.find_input(task)
     with random_stream(seed, reference.info.name):
         network = reference.build(replace(task, patch=size))
-    return WholeNetwork(Trunk(reference.info.name, network, size))
+    return WholeNetwork(Trunk(reference.info, network, size))

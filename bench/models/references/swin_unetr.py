@@ -33,6 +33,7 @@ class SwinUnetr(Reference):
         url="https://arxiv.org/abs/2201.01266",
         packages=("einops",),
         size_rule=f"divisible by {UNIT}; one of them longer",
+        undecayed=("relative_position_bias_table",),
     )
 
     features: int = setting(48, "channels of the first stage; they double", FEATURES)

@@ -31,6 +31,7 @@ class Unetr(Reference):
         url="https://arxiv.org/abs/2103.10504",
         packages=("einops",),
         size_rule=f"divisible by {PATCH}",
+        undecayed=("position_embeddings",),
     )
 
     features: int = setting(16, "channels of the decoder at full resolution", at_least(1))

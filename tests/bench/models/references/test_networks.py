@@ -77,6 +77,17 @@ def test_a_patch_is_filled_up_with_zeros_where_it_is_asked_for():
 
 
 @pytest.mark.parametrize(
+    ("name", "n_names"),
+    [("net:nnunet", 0), ("net:nnunet_resenc", 0), ("net:unetr", 1), ("net:swin_unetr", 8)],
+)
+def test_position_embeddings_are_known_by_name(name, n_names):
+    trunk = contract.build_for(registry.build(name, SMALL[name])).backbone
+    names = trunk.no_weight_decay()
+    assert len(names) == n_names  # one, or one a block
+    assert all(trunk.get_parameter(each).ndim > 1 for each in names)
+
+
+@pytest.mark.parametrize(
     ("name", "settings", "task", "sentence"),
     [
         ("net:swin_unetr", {}, DEMO, r"net:swin_unetr: data.patch must be divisible by 32x32x32, "
