@@ -10,7 +10,6 @@ from typing import Any
 
 import datasets
 import methods
-from bench.models.references.base import Reference
 from bench.run.cases import open_data
 from bench.run.firewall import read_clock
 from bench.specs.run import Place, RunSpec
@@ -50,6 +49,8 @@ def describe_start(spec: RunSpec, place: Place) -> dict[str, Any]:
 
 
 def _list_packages(spec: RunSpec) -> tuple[str, ...]:
+    from bench.models.references.base import Reference  # imports torch
+
     contender = spec.method.build()
     return PACKAGES + contender.info.packages if isinstance(contender, Reference) else PACKAGES
 
