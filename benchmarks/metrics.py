@@ -127,7 +127,7 @@ def build_liver() -> Benchmark:
     paint(reference, 2, (350, 260, 200), (5, 6, 6), 4)
     paint(prediction, 2, (90, 120, 400), (3, 4, 4), 5)
     spacing_mm = (1.0, 0.77, 0.77)
-    return Benchmark("liver", Lits.describe("lits"), spacing_mm, 15.0, prediction, reference)
+    return Benchmark("liver", Lits.describe("lits17"), spacing_mm, 15.0, prediction, reference)
 
 
 def paint(classes: np.ndarray, label: int, centre: Lengths, radii: Lengths, seed: int) -> None:

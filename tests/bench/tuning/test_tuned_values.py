@@ -121,6 +121,20 @@ def test_every_fold_uses_the_study_of_the_first_unless_each_has_its_own():
         apply_tuned(folds, own[:1])
 
 
+def test_a_study_of_a_release_is_not_for_another_one(tmp_path):
+    first, second = (replace(make_spec(), dataset=name) for name in ("brats2019", "brats2020"))
+    record = make_record(spec=first)
+    assert record.name == "brats2019-lora-tiny_vit-f0"
+    write(record, tmp_path)
+    (run,) = apply_tuned([first], map(best_values, find_studies([first], tmp_path)))
+    assert run.study == "brats2019-lora-tiny_vit-f0#1"
+    with pytest.raises(SpecError, match="there is no finished study of these runs"):
+        find_studies([second], tmp_path)
+    sentence = "no study of lora on brats2020 with tiny_vit, fold 0, got studies on brats2019"
+    with pytest.raises(SpecError, match=sentence):
+        apply_tuned([second], [best_values(record)])
+
+
 def test_each_number_of_shots_has_its_own_study(tmp_path):
     few = make_spec(protocol=override(Protocol(), "data.shots=5"))
     write(make_record(), tmp_path)

@@ -1,0 +1,72 @@
+"""Commands take and print the names of releases."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import datasets
+from bench.cli.app import main
+from tests.datasets.roots.build import kidney
+
+
+def test_the_list_has_every_release_by_the_name_that_is_typed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    assert main(["list", "datasets"]) == 0
+    first_words = [line.strip("│┃ ").split(" ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert set(datasets.releases()) <= set(first_words)
+
+
+def test_demo_data_of_a_release_are_checked_split_and_scored_by_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = str(tmp_path / "root")
+    assert main(["data", "demo", "--dataset", "kits21", "--cases", "3", "--out", root]) == 0
+    assert f"use them with --datasets kits21 --data-root {root}" in capsys.readouterr().out
+    where = ["--data-root", root]
+    assert main(["data", "check", "--datasets", "kits21", *where, "--jobs", "1"]) == 0
+    assert f"KiTS21 (kits21) in {root}: 3 cases" in capsys.readouterr().out
+    assert main(["data", "check", "--datasets", "kits23", *where]) == 2
+    assert f"{root} must hold KiTS23, got KiTS21" in capsys.readouterr().err
+    folds = ["data", "splits", "--folds", "3", "--out", str(tmp_path / "splits.json")]
+    assert main([*folds, "--datasets", "kits21", *where]) == 0
+    capsys.readouterr()
+    label = str(next(Path(root).rglob("*MAJ_seg.nii.gz")))
+    files = ["--reference", label, "--prediction", label]
+    assert main(["score", *files, "--dataset", "kits23", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["dataset"], record["release"], record["release_assumed"]) == (
+        *("kits23", "kits23"),
+        False,
+    )
+
+
+def test_demo_refuses_a_layout_of_another_release(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "root")]
+    assert main(["data", "demo", "--dataset", "brats2019", "--layout", "brats2020", *out]) == 2
+    assert "layout 'brats2020' is one of brats, got data set brats2019" in capsys.readouterr().err
+    assert main(["data", "demo", "--dataset", "brats2022", *out]) == 2
+    assert "unknown data set 'brats2022' (did you mean 'brats2" in capsys.readouterr().err
+
+
+def test_a_release_that_is_guessed_is_warned_of_before_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        kidney(tmp_path / "root", f"case_{number:05d}")
+    (tmp_path / "root" / "kits19").rename(tmp_path / "root" / "data")
+    small = ["--preset", "demo", "--methods", "linear", "--set", "data.patch=16,32,32"]
+    plan = ["plan", *small, "--data-root", str(tmp_path / "root"), "--out", str(tmp_path / "out")]
+    sentence = "is read as KiTS19, the names would fit KiTS23 as well"
+    assert main([*plan, "--datasets", "kits"]) == 0
+    assert sentence in capsys.readouterr().out
+    assert main([*plan, "--datasets", "kits23"]) == 0
+    printed = capsys.readouterr().out
+    assert sentence not in printed
+    assert "kits23" in printed
