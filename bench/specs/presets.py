@@ -33,7 +33,7 @@ PRESETS = {
         Protocol(
             data=DataSpec(patches_per_epoch=10, n_folds=3),
             model=ModelSpec(weights=EMBEDDED_WEIGHTS),
-            train=TrainSpec(batch=1, lr=5e-3, decoder_lr=3e-2),
+            train=TrainSpec(epochs=20, batch=1, lr=5e-3, decoder_lr=0.1),
         ),
         PhantomSpec(n_cases=48, shape=(32, 64, 64)),  # 16 of them are held out
         trial_epochs=10,

@@ -98,7 +98,7 @@ class TrainSpec:
         search=(1e-5, 1e-1, "log"),
     )
     decoder_lr: float = setting(
-        1e-3, "peak learning rate of the decoder", above(0), search=(3e-4, 3e-1, "log")
+        1e-3, "peak learning rate of the decoder", above(0), search=(1e-3, 1.0, "log")
     )
     weight_decay: float = setting(
         1e-2, "of what trains in the backbone", at_least(0), search=(1e-6, 1e-1, "log")
