@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import isnan
 from typing import Any
 
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.tidy import average_seeds
+from reports.analysis.tidy import average_seeds, setting_of
 from reports.records.metrics import METRICS
 from reports.records.plain import flatten
 from reports.records.run import REFERENCE, RunResult, Status
@@ -96,7 +97,7 @@ def list_protocols(results: Sequence[RunResult]) -> list[dict[str, Any]]:
         new = {"id": run.protocol_id, "n": 0, "used": {}, "fields": {}}
         entry = found.setdefault(run.protocol_id, new)
         entry["n"] += 1
-        entry["used"][f"{run.dataset_title} on {run.backbone} ({run.weights})"] = True
+        entry["used"][str(replace(setting_of(run), shots=None))] = True
         for key, value in flatten(run.protocol).items():
             entry["fields"][key] = json.dumps(value)
     return list(found.values())
