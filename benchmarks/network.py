@@ -7,7 +7,7 @@ from bench.grid.cells import parse_methods
 from bench.models.build import build_segmenter
 from bench.models.segmenter import Segmenter, apply_method
 from bench.run.network import build_fabric
-from bench.run.training.loop import Batch, TrainingStep, build_step
+from bench.run.training.step import Batch, TrainingStep, build_step
 from bench.specs.protocol import TrainSpec
 
 

@@ -17,7 +17,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
 import datasets
-from bench.run.training.loop import build_loss
+from bench.run.training.loss import build_loss
 from bench.scoring.metrics import dice, region_mask
 from datasets.base import DatasetInfo
 from datasets.phantoms.anatomy import Patient

@@ -27,7 +27,7 @@ import methods
 from bench.cost.inventory import NetworkShape, read_network_shape
 from bench.cost.memory import peak_memory_mib
 from bench.cost.timing import synchronize
-from bench.run.training.loop import Batch, TrainingStep
+from bench.run.training.step import Batch, TrainingStep
 from benchmarks.child import run_in_child
 from benchmarks.network import build_network, build_training
 from methods.executed import set_execution

@@ -23,7 +23,7 @@ from bench.cost.reference_counts import count_reference
 from bench.models.references import registry
 from bench.models.references.base import Task
 from bench.models.segmenter import apply_method
-from bench.run.training.loop import build_loss
+from bench.run.training.loss import build_loss
 from methods.base import Contender, Method
 from methods.executed import set_execution
 from methods.execution import Execution

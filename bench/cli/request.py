@@ -13,8 +13,9 @@ from bench.cli.terminal import case_progress
 from bench.grid.cells import parse_methods, parse_names, parse_numbers
 from bench.grid.plan import Experiment, Plan, lay_out
 from bench.models import registry
+from bench.specs import lookup
 from bench.specs.presets import Preset, get_preset
-from bench.specs.protocol import Protocol, SpecError, override
+from bench.specs.protocol import Protocol, SpecError, override, read_rates
 from bench.specs.run import EMBEDDED_WEIGHTS, MethodSpec
 from bench.tuning.tuned_values import apply_shipped
 from datasets.phantoms.layouts import name_demo_release
@@ -123,6 +124,8 @@ def _build_protocol(protocol: Protocol, request: Request) -> Protocol:
             protocol = override(protocol, f"{key}={value}")
     for assignment in request.set or ():
         protocol = override(protocol, assignment)
+    for name in read_rates(protocol.train.method_lr):
+        lookup.check_name(name)
     registry.get_decoder(protocol.model.decoder, registry.check_name(protocol.model.backbone))
     return protocol
 

@@ -132,7 +132,7 @@ def search_values(
 ) -> list[StudyRecord]:
     """Carry out the studies of a grid, send them to MLflow and print what they have found."""
     from bench.tracking.publishing import Tracker  # imports pandas
-    from reports.tables.kinds.tuning import tuning_tables
+    from reports.tables.kinds.tuning import list_edges, tuning_tables
 
     console = SafeConsole()
     out = experiment.out
@@ -150,6 +150,9 @@ def search_values(
             tracker.send_study(record, plan.folder)
     print_tables(tuning_tables(records), console)
     for record in records:
+        for edge in list_edges(record):
+            hint = f"--search with a wider range and --study {tuning.study}wider-"
+            console.print(f"[yellow]{escape(f'{edge} ({hint})')}[/]", soft_wrap=True)
         if record.best is None:
             sentence = f"{escape(record.name)}: no trial has ended well, so the default stays"
             console.print(f"[yellow]{sentence} ({escape(record.reasons)})[/]")

@@ -75,7 +75,7 @@ def measure(
         step = build_step()
         model.train()
         compute = count_compute(model, first["image"], lambda _: step.backward(step.loss(first)))
-        train_step = time_repeats(lambda: step.update(step.loss(batch)), device)
+        train_step = time_repeats(lambda: step.repeat(batch), device)
         memory = measure_memory(model, step, batch)
     return Measured(compute, memory, train_step, inference, merged)
 

@@ -28,12 +28,13 @@ class MeasuredStep(Protocol):
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor: ...
     def backward(self, loss: torch.Tensor) -> None: ...
     def update(self, loss: torch.Tensor) -> None: ...  # the backward pass included
+    def repeat(self, batch: dict[str, torch.Tensor]) -> None: ...  # all that it accumulates
 
 
 def measure_memory(model: nn.Module, step: MeasuredStep, batch: dict[str, torch.Tensor]) -> Memory:
     """Return what a step holds; the weights move. The optimiser must have its state already."""
     saved = count_saved_bytes(model, lambda: step.loss(batch))
-    peak, reserved = _find_peak(batch["image"].device, lambda: step.update(step.loss(batch)))
+    peak, reserved = _find_peak(batch["image"].device, lambda: step.repeat(batch))
     gradients = [p.grad for p in model.parameters() if p.requires_grad and p.grad is not None]
     state: list[torch.Tensor] = []
     for values in step.optimizer.state.values():

@@ -16,7 +16,8 @@ from bench.run.fold import Fold
 from bench.run.provenance import describe_end, describe_run, describe_start
 from bench.run.restore import check_reloaded, compare_reloaded
 from bench.run.setup import DONE, Setup, ending_of, set_up
-from bench.run.training.loop import Fit, Progress, build_step
+from bench.run.training.loop import Fit, Progress
+from bench.run.training.step import build_step
 from bench.scoring.cases import score_cases
 from bench.scoring.held_out import score_held_out
 from bench.scoring.metrics import Scoring

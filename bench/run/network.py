@@ -91,8 +91,9 @@ def build_predictor(
 ) -> Predict:
     """Return a function from an image (C, D, H, W) to its class map (D, H, W), uint8.
 
-    It uses the model as it then is. Windows are blended with Gaussian weights (nnU-Net). With
-    ``spec.flips`` the logits of 8 mirrored volumes are averaged in host memory (Med-Tuning).
+    It uses the model as it then is. ``spec.blend`` is ``gaussian`` (nnU-Net) or ``constant``: equal
+    weights of the windows that overlap (Med-Tuning). With ``spec.flips`` the logits of 8 mirrored
+    volumes are averaged in host memory (Med-Tuning).
     """
 
     def predict_window(window: torch.Tensor) -> torch.Tensor:
@@ -112,7 +113,7 @@ def build_predictor(
                 sw_batch_size=1,
                 predictor=predict_window,
                 overlap=spec.overlap,
-                mode="gaussian",
+                mode=spec.blend,
                 sw_device=fabric.device,
                 device=torch.device("cpu"),
             ).flip(axes)

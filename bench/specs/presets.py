@@ -52,19 +52,34 @@ PRESETS = {
         "the protocol of Med-Tuning (Shen et al., MIDL 2024): 128^3 patches, 250 epochs",
         Protocol(
             data=DataSpec(patch=(128, 128, 128), patches_per_epoch=268, foreground_frac=0.0),
-            model=ModelSpec(backbone="vit_b16", weights="in21k", also_train="paper"),
+            model=ModelSpec(
+                backbone="vit_b16",
+                weights="in21k",
+                decoder="medtuning",
+                prefix_tokens="drop",
+                also_train="paper",
+                backbone_mode="train",
+            ),
             train=TrainSpec(
                 epochs=250,
                 batch=2,
+                accumulate=8,
+                loss="dice",
                 optimizer="adam",
                 lr=2e-3,
                 decoder_lr=2e-3,
+                method_lr="full=1e-4",
                 weight_decay=1e-5,
                 decoder_weight_decay=1e-5,
                 decay="all",
+                schedule="medtuning",
+                clip_norm=0.0,
+                select="last",
                 val_every=10,
             ),
-            eval=EvalSpec(overlap=0.67, flips=True),
+            eval=EvalSpec(
+                overlap=0.67, blend="constant", flips=True, hd95="pooled", empty_policy="medtuning"
+            ),
         ),
     ),
 }

@@ -21,7 +21,11 @@ __all__ = ["Protocol", "SpecError", "override", "suggest"]
 
 SECTIONS = ("data", "model", "train", "eval", "tune")
 EMPTY_POLICIES = ("dataset", "brats", "brats2023", "kits", "lits", "nnunet", "monai", "medtuning")
-MATRICES, ALL = "matrices", "all"
+MATRICES, ALL = "matrices", "all"  # of train.decay
+DICE_CE, DICE = "dice_ce", "dice"  # of train.loss
+BEST, LAST = "best", "last"  # of train.select
+COSINE, MEDTUNING = "cosine", "medtuning"  # of train.schedule
+GAUSSIAN, CONSTANT = "gaussian", "constant"  # of eval.blend
 PROTOCOL_VERSION = 3  # raise when a change of code changes results under the same settings
 
 
@@ -32,12 +36,26 @@ def _is_drop_path(text: str) -> bool:
         return False
 
 
+def _are_rates(text: str) -> bool:
+    try:
+        return all(0 < rate < inf for rate in read_rates(text).values())
+    except ValueError:
+        return False
+
+
+def read_rates(text: str) -> dict[str, float]:
+    """Return the rates of ``full=1e-4,lora=2e-3`` by method. Raises: ValueError if it is not so."""
+    pairs = [item.split("=") for item in text.split(",")] if text else []
+    return {name.strip(): float(rate) for name, rate in pairs}
+
+
 PATCH = Condition(">= 1 on every axis", lambda shape: min(shape) >= 1)
 SPACING = Condition("positive", lambda spacing: spacing is None or min(spacing) > 0)
 FRACTION = Condition("in [0, 1]", lambda value: 0 <= value <= 1)
 PART = Condition("in (0, 1)", lambda value: 0 < value < 1)
 TOLERANCE = Condition(">= 0", lambda value: 0 <= value < inf)
 DROP_PATH = Condition("own or in [0, 1)", _is_drop_path)
+RATES = Condition("empty, or positive rates such as full=1e-4,lora=2e-3", _are_rates)
 VOXELS = Condition("auto or a number of voxels", lambda text: text == "auto" or text.isdecimal())
 
 
@@ -89,7 +107,9 @@ class TrainSpec:
     """How the trained part is trained."""
 
     epochs: int = setting(30, "passes of data.patches_per_epoch patches", at_least(1))
-    batch: int = setting(2, "patches per optimiser step", at_least(1))
+    batch: int = setting(2, "patches at a time", at_least(1))
+    accumulate: int = setting(1, "batches per optimiser step", at_least(1))
+    loss: str = setting(DICE_CE, "soft Dice with or without cross-entropy", one_of(DICE_CE, DICE))
     optimizer: str = setting("adamw", "adam is amsgrad, as in Med-Tuning", one_of("adamw", "adam"))
     lr: float = setting(
         1e-3,
@@ -100,6 +120,7 @@ class TrainSpec:
     decoder_lr: float = setting(
         1e-3, "peak learning rate of the decoder", above(0), search=(1e-3, 1.0, "log")
     )
+    method_lr: str = setting("", "both rates of single methods, such as full=1e-4", RATES)
     weight_decay: float = setting(
         1e-2, "of what trains in the backbone", at_least(0), search=(1e-6, 1e-1, "log")
     )
@@ -108,6 +129,9 @@ class TrainSpec:
     )
     decay: str = setting(  # matrices: not biases, norms, scales, prompts, position embeddings
         MATRICES, "what weight decay acts on", one_of(MATRICES, ALL)
+    )
+    schedule: str = setting(  # medtuning: by epochs, ends at 2.6 % of the peak
+        COSINE, "form of the learning rate over time", one_of(COSINE, MEDTUNING)
     )
     warmup_frac: float = setting(
         0.1, "fraction of the steps with a rising learning rate", RATE, search=(0.0, 0.3, "linear")
@@ -118,7 +142,10 @@ class TrainSpec:
         DROP_PATH,
         choices=("own", "0.0", "0.1", "0.2"),
     )
-    clip_norm: float = setting(1.0, "largest gradient norm", above(0))
+    clip_norm: float = setting(1.0, "largest gradient norm; 0 = any", TOLERANCE)
+    select: str = setting(
+        BEST, "epoch that is kept: best on inner validation | last", one_of(BEST, LAST)
+    )
     val_every: int = setting(5, "epochs between inner validations", at_least(1))
     max_steps: int = setting(0, "stop after this many steps; 0 = all epochs", at_least(0))
     precision: str = setting(
@@ -131,6 +158,7 @@ class EvalSpec:
     """How a whole volume is segmented and scored."""
 
     overlap: float = setting(0.25, "overlap of sliding windows, fraction of the patch", RATE)
+    blend: str = setting(GAUSSIAN, "weights of overlapping windows", one_of(GAUSSIAN, CONSTANT))
     flips: bool = setting(False, "average the prediction over the 8 mirrored volumes")
     hd95: str = setting(
         "max", "both directions: the larger | pooled (medpy)", one_of("max", "pooled")
@@ -176,6 +204,9 @@ class Protocol:
         """Raises: SpecError naming the field."""
         for section in SECTIONS:
             check(f"{section}.{{}}:", getattr(self, section))
+        if self.tune.sampler == "cmaes" and "," in self.tune.objectives:
+            hint = "use tpe, gp, random or qmc"
+            raise SpecError(f"tune.sampler: cmaes must have one objective, got two ({hint})")
 
 
 def override(protocol: Protocol, assignment: str) -> Protocol:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets
 from bench.specs import lookup
-from bench.specs.protocol import Protocol, override
+from bench.specs.protocol import Protocol, override, read_rates
 from methods.execution import PLAIN, Execution
 from reports.records.study import Cell
 
@@ -62,6 +62,7 @@ class RunSpec:
     weights_sha256: str = ""  # where the name of the weights does not say what is in them
     chosen: tuple[tuple[str, str], ...] = ()  # fields of the protocol that tuning set
     study: str = ""  # that chose them, as "name#trial"
+    edges: tuple[str, ...] = ()  # those of its values that are at an end of what was searched
     left_out: tuple[tuple[str, str], ...] = ()  # case that cannot be used, and reason
     group: str = ""  # the command that asked for the run
     splits_sha256: str = ""  # of the file of folds, if there is one
@@ -80,8 +81,12 @@ class RunSpec:
 
     @property
     def own_protocol(self) -> Protocol:
-        """The protocol with the values that tuning has chosen for this run's method."""
+        """The protocol with the rate that it gives this method, and what tuning chose."""
         protocol = self.protocol
+        rate = read_rates(protocol.train.method_lr).get(self.method.name)
+        if rate is not None:
+            train = replace(protocol.train, lr=rate, decoder_lr=rate)
+            protocol = replace(protocol, train=train)
         for key, value in self.chosen:
             protocol = override(protocol, f"{key}={value}")
         return protocol

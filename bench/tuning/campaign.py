@@ -22,6 +22,7 @@ from bench.run.provenance import describe_release
 from bench.specs.run import Place
 from bench.tuning.pictures import draw_study
 from bench.tuning.plan import LOCK, StudyPlan, TrialEvent, describe_protocol
+from bench.tuning.space import describe_space
 from bench.tuning.study import open_storage, open_study, read_trials, storage_errors
 from bench.tuning.worker import Report, tune
 from reports.records.run import Status
@@ -89,6 +90,7 @@ def build_record(plan: StudyPlan, study: Study) -> StudyRecord:
         tune=asdict(plan.tune),
         protocol=describe_protocol(plan.run),
         trials=read_trials(study),
+        space=describe_space(plan.space),
         dataset_title=release.title if release else "",
     )
 

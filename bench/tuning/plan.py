@@ -71,7 +71,7 @@ def plan_studies(
         run = replace(spec, fold=fold, seed=start.seed)
         name = name_study(run.cell, prefix)
         if name not in plans:
-            space = build_space(run.method.build(), run.protocol, searches, only)
+            space = build_space(run.method.build(), run.own_protocol, searches, only)
             plans[name] = StudyPlan(name, run, space, out / TUNING / name)
     return list(plans.values())
 

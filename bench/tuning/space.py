@@ -35,6 +35,8 @@ class Dimension:
     low: float = 0.0
     high: float = 0.0
     log: bool = False
+    low_is_limit: bool = False  # the setting itself allows nothing below its lower end
+    high_is_limit: bool = False
 
     def __post_init__(self) -> None:
         """Raises: SpecError if the range is empty or the default is outside."""
@@ -95,8 +97,9 @@ def build_space(
         dimension = _read_search(search, method, space, idle)
         if dimension is not None:
             space[dimension.key] = dimension
-    for dimension in space.values():
+    for key, dimension in space.items():
         _check_ends(dimension, method, protocol)
+        space[key] = _find_limits(dimension, method, protocol)
     named = {dimension.asked_as(name): dimension for dimension in space.values()}
     kept = tuple(dimension for key, dimension in named.items() if not only or key in only)
     if not kept and not idle.intersection(only):
@@ -187,13 +190,38 @@ def _iter_dimensions(owner: str, record: DataclassInstance) -> Iterator[Dimensio
 
 def _check_ends(dimension: Dimension, method: Contender, protocol: Protocol) -> None:
     for end in dimension.ends:
-        own, shared = split_values({dimension.key: end})
-        try:
-            replace(method, **own)
-            for key, value in shared.items():
-                override(protocol, f"{key}={value}")
-        except ValueError as error:
-            raise SpecError(f"--search: {error}") from None
+        error = _find_error(dimension.key, end, method, protocol)
+        if error:
+            raise SpecError(f"--search: {error}")
+
+
+def _find_limits(dimension: Dimension, method: Contender, protocol: Protocol) -> Dimension:
+    """Return the dimension with its ends that the setting cannot exceed marked."""
+    if isinstance(dimension.default, bool | str):
+        return dimension
+    numbers = [float(end) for end in dimension.ends]
+    low, high = min(numbers), max(numbers)
+    step = 0.01 * (high - low)
+    below, above = (0.9 * low if low > 0 else low - step), high + step
+    if isinstance(dimension.default, int):
+        below, above = int(low) - 1, int(high) + 1
+    return replace(
+        dimension,
+        low_is_limit=bool(_find_error(dimension.key, below, method, protocol)),
+        high_is_limit=bool(_find_error(dimension.key, above, method, protocol)),
+    )
+
+
+def _find_error(key: str, value: Value, method: Contender, protocol: Protocol) -> str:
+    """Return why a setting cannot have a value; empty if it can."""
+    own, shared = split_values({key: value})
+    try:
+        replace(method, **own)
+        for name, given in shared.items():
+            override(protocol, f"{name}={given}")
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _read_search(

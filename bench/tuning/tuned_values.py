@@ -34,13 +34,15 @@ class TunedValues:
     study: str  # "name#trial"
     values: dict[str, Any]
     tune: dict[str, Any]  # the budget that found them
+    edges: tuple[str, ...] = ()  # values at an end of what was searched
 
 
 def best_values(record: StudyRecord) -> TunedValues:
     """Return the best values of a study; the default, if no trial has ended well."""
     trial = record.best or record.trials[0]
     cell = replace(record.cell, weights="")
-    return TunedValues(cell, f"{record.name}#{trial.number}", trial.values, record.tune)
+    study = f"{record.name}#{trial.number}"
+    return TunedValues(cell, study, trial.values, record.tune, tuple(record.edges))
 
 
 def find_studies(specs: Sequence[RunSpec], out: Path, prefix: str = "") -> list[StudyRecord]:
@@ -109,7 +111,11 @@ def _place_of(cell: Cell) -> Cell:
 def _apply(spec: RunSpec, tuned: TunedValues) -> RunSpec:
     try:
         protocol = replace(spec.protocol, tune=TuneSpec(**tuned.tune))
-        run = replace(vary(replace(spec, protocol=protocol), tuned.values), study=tuned.study)
+        run = replace(
+            vary(replace(spec, protocol=protocol), tuned.values),
+            study=tuned.study,
+            edges=tuned.edges,
+        )
         assert run.own_protocol  # built, and so checked, before anything is trained
     except (TypeError, ValueError) as error:
         raise SpecError(f"tuned values of {tuned.study}: {error}") from None
@@ -129,7 +135,7 @@ def write_toml(file: Path, found: Sequence[TunedValues]) -> None:
     """Write values of one budget so that ``--settings`` reads them."""
     lines = [HEADER, "", "[tune]", *_format_table(found[0].tune)]
     for tuned in found:
-        place = asdict(tuned.cell) | {"study": tuned.study}
+        place = asdict(tuned.cell) | {"study": tuned.study, "edges": list(tuned.edges)}
         del place["weights"]
         lines += ["", "[[tuned]]", *_format_table(place)]
         lines += ["[tuned.values]", *_format_table(tuned.values)]
@@ -156,7 +162,9 @@ def read_toml(file: Path) -> list[TunedValues]:
         found = []
         for table in raw["tuned"]:
             study, values = table.pop("study"), table.pop("values")
-            found.append(TunedValues(Cell(weights="", **table), study, values, raw["tune"]))
+            edges = tuple(table.pop("edges", ()))
+            cell = Cell(weights="", **table)
+            found.append(TunedValues(cell, study, values, raw["tune"], edges))
         return found
     except (AttributeError, KeyError, TypeError) as error:
         keys = "method, dataset, backbone, fold, shots, study and values"

@@ -34,6 +34,7 @@ class Metric:
     # mean), "mean", or "" for none.
     columns: str = "mean"
     definition: str = ""  # for the captions of tables that show it
+    variants: Mapping[str, str] = field(default_factory=dict)  # definitions by ``eval.hd95``
     # By the name of the policy for empty masks; a policy that is not named leaves all undefined.
     empty: Mapping[str, EmptyScores] = field(default_factory=dict)
 
@@ -82,6 +83,10 @@ METRICS = {
             largest_first=False,
             needs_spacing=True,
             definition="the larger of the two directed 95th percentiles",
+            variants={
+                "max": "the larger of the two directed 95th percentiles",
+                "pooled": "the 95th percentile of the distances of both directions together",
+            },
             # Up to 2022 a miss costs the diagonal of the challenge's 240 x 240 x 155 mm volumes.
             # KiTS and LiTS rank no distance, and no penalty fits their volumes of all sizes.
             empty={

@@ -1,12 +1,13 @@
 """What a tuning study leaves behind. Plain data: neither Optuna nor torch is needed to read it."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import nan
 from pathlib import Path
 from typing import Any, ClassVar
 
 from datasets.files import read_record, write_durably
+from reports.records.edges import find_edge
 from reports.records.run import Status
 
 TUNING = "tuning"  # folder below ``--out``, with a folder for each study
@@ -68,6 +69,9 @@ class StudyRecord:
     tune: dict[str, Any]  # the budget, as in the protocol
     protocol: dict[str, Any]  # what the trials ran under, without the size of the budget
     trials: tuple[TrialRecord, ...]
+    # What was searched of each setting: default, choices, low, high, log, low_is_limit,
+    # high_is_limit. Empty in older records.
+    space: dict[str, Any] = field(default_factory=dict)
     dataset_title: str = ""  # how tables name the data set; empty: as ``dataset``
     schema_version: int = SCHEMA_VERSION
 
@@ -99,6 +103,15 @@ class StudyRecord:
     def best(self) -> TrialRecord | None:
         """The trial with the highest Dice, the earliest of equals; None if none has ended well."""
         return max(self.done, key=lambda trial: (trial.dice or 0.0, -trial.number), default=None)
+
+    @property
+    def edges(self) -> dict[str, str]:
+        """The settings whose best value is at an end of what was searched, with that end."""
+        found = {}
+        for key, value in (self.best.values if self.best else {}).items():
+            if key in self.space and (end := find_edge(self.space[key], value)):
+                found[key] = end
+        return found
 
     @property
     def front(self) -> list[TrialRecord]:

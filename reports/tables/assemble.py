@@ -7,6 +7,7 @@ from reports.analysis.comparison import MethodComparison
 from reports.analysis.shared_cases import describe_shared_cases
 from reports.analysis.tidy import NO_BACKBONE, Setting
 from reports.tables.table import Column, Table, align_heads
+from reports.tables.training import describe_edges, describe_training
 from reports.tables.wording import describe_protocol, describe_setting, join_values, list_runs
 
 
@@ -38,6 +39,8 @@ def assemble(draft: Draft, comparisons: Sequence[MethodComparison]) -> Table:
     columns = align_heads(draft.columns)
     caption = [*describe_setting(comparisons, draft.subject), *describe_shared_cases(comparisons)]
     caption += draft.sentences
+    results = [result for comparison in comparisons for result in comparison.results]
+    caption += [*describe_training(results), *describe_edges(results)]
     caption += [describe_protocol(comparisons), *draft.last]
     texts = (tuple(caption), tuple(notes), tuple(comments))
     table = Table(draft.kind, draft.slug, title, columns, *texts, dict(draft.sections))

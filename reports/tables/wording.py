@@ -7,6 +7,7 @@ from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import MEAN, NO_BACKBONE
 from reports.records.metrics import METRICS
 from reports.records.run import REFERENCE, RunResult
+from reports.tables.training import define_metric
 
 TUNED = "Tuned: parameters trained outside the decoder, in millions and in % of the backbone."
 WHOLE = (
@@ -87,7 +88,8 @@ def describe_metrics(comparisons: Sequence[MethodComparison]) -> list[str]:
         where = ""
         if lowest < 1:
             where = f", where it is defined (at the least in {lowest:.0%} of them)"
-        what = f"{metric.title}: {metric.definition}"
+        results = [result for comparison in comparisons for result in comparison.results]
+        what = f"{metric.title}: {define_metric(metric, results)}"
         sentences.append(f"{what}, mean over regions, then cases{where}.")
     return sentences
 

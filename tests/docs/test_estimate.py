@@ -9,7 +9,7 @@ from bench.cost.memory import count_bytes, count_saved_bytes
 from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
-from bench.run.training.loop import build_loss
+from bench.run.training.loss import build_loss
 from docs.generate_methods import estimate_step
 from methods.executed import set_execution
 from methods.execution import Execution

@@ -7,10 +7,12 @@ from math import nan
 from typing import Any
 
 from reports.analysis.references import place_studies
+from reports.records.edges import describe_ends
 from reports.records.study import StudyRecord, TrialRecord
 from reports.tables.table import MISSING, Column, Head, Table, align_heads, fill_columns, make_slug
 from reports.tables.wording import join_values, list_values
 
+EDGE = "edge"  # beside a value in the column of the chosen ones
 BAD = ("failed", "diverged", "oom", "skipped")
 TUNING_HEADS = (
     Head("method", ("Method",)),
@@ -57,6 +59,7 @@ def tuning_table(studies: Sequence[StudyRecord]) -> Table:
         rows.append(row)
         if not study.trials[0].values:
             notes.append(f"{study.method}: nothing that is searched has an effect: one trial")
+        notes += list_edges(study)
         for trial in study.trials:
             if trial.status in BAD:
                 ending = f"{trial.status}: {trial.reason}"
@@ -64,6 +67,17 @@ def tuning_table(studies: Sequence[StudyRecord]) -> Table:
     table = _assemble("tuning", "tuning", studies, fill_columns(TUNING_HEADS, rows))
     comments = tuple(f"study {study.name}, fold {study.fold}" for study in studies)
     return replace(table, notes=tuple(notes), comments=comments)
+
+
+def list_edges(study: StudyRecord) -> list[str]:
+    """Return a sentence for each best value that is at an end of what was searched."""
+    sentences = []
+    values = study.best.values if study.best else {}
+    for key, end in study.edges.items():
+        name, span = key.removeprefix("method."), describe_ends(study.space[key])
+        where = f"{name}={_format_value(values[key])} is at the {end} end of {span}"
+        sentences.append(f"{study.method}: {where}; a better value may be outside")
+    return sentences
 
 
 def front_table(studies: Sequence[StudyRecord]) -> Table:
@@ -104,6 +118,10 @@ def _write_caption(studies: Sequence[StudyRecord]) -> list[str]:
         "Inner Dice is of the validation cases inside the training part, "
         "on which the values were chosen.",
     ]
+    if any(study.edges for study in studies):
+        sentences.append(
+            f"({EDGE}): at an end of what was searched; a better value may be outside."
+        )
     if any(study.synthetic for study in studies):
         sentences.insert(0, "SYNTHETIC phantoms, not patients.")
     if any(study.weights == "none" for study in studies):
@@ -136,10 +154,15 @@ def _describe_values(study: StudyRecord, trial: TrialRecord | None) -> str:
     default = study.trials[0].values
     words = []
     for key, value in trial.values.items():
-        if value != default.get(key):
-            text = f"{value:.2g}" if isinstance(value, float) else str(value)
-            words.append(f"{key.removeprefix('method.')}={text}")
+        at_edge = trial is study.best and key in study.edges
+        if value != default.get(key) or at_edge:
+            text = f"{key.removeprefix('method.')}={_format_value(value)}"
+            words.append(f"{text} ({EDGE})" if at_edge else text)
     return ", ".join(words) or "the default"
+
+
+def _format_value(value: Any) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
 def _dice_pct(trial: TrialRecord | None) -> float:

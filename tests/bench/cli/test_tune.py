@@ -55,6 +55,14 @@ from bench.cli.request import read_request
             "tune.pruner: must be one of median, wilcoxon, none, got hyperband",
         ),
         (
+            ["tune", "--sampler", "cmaes", "--objectives", "dice,params"],
+            "tune.sampler: cmaes must have one objective, got two (use tpe, gp, random or qmc)",
+        ),
+        (
+            ["run", "--set", "train.method_lr=fll=1e-4"],
+            "unknown method 'fll' (did you mean 'full'?)",
+        ),
+        (
             ["tune", "--objectives", "params"],
             "tune.objectives: must be dice or dice,params, got params",
         ),

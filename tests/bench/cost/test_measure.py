@@ -18,7 +18,7 @@ from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
 from bench.run import execute, setup
-from bench.run.training.loop import build_step
+from bench.run.training.step import build_step
 from bench.specs.presets import PRESETS
 from bench.specs.protocol import DataSpec, TrainSpec
 from bench.specs.run import MethodSpec, Place, RunSpec

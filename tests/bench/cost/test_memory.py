@@ -18,7 +18,7 @@ from bench.cost.memory import (
 from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
-from bench.run.training.loop import build_step
+from bench.run.training.step import build_step
 from bench.specs.protocol import TrainSpec
 from methods.executed import set_execution
 from methods.execution import Execution

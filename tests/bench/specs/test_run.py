@@ -131,3 +131,42 @@ def test_a_reference_network_is_one_run_for_all_backbones():
     longer = replace(net, protocol=override(net.protocol, "train.epochs=7"))
     assert longer.run_id != net.run_id
     assert "model" not in net.protocol_record()
+
+
+def test_a_method_may_have_a_rate_of_its_own_that_tuning_overrides():
+    protocol = override(Protocol(), "train.method_lr=full=1e-4, net:unetr=3e-4")
+    full, lora = make_run(protocol=protocol, method=MethodSpec("full")), make_run(protocol=protocol)
+    own = full.own_protocol.train
+    assert (own.lr, own.decoder_lr) == (1e-4, 1e-4)
+    assert lora.own_protocol == protocol
+    assert full.protocol_id == lora.protocol_id != make_run().protocol_id
+    tuned = replace(full, chosen=(("train.lr", "0.5"),)).own_protocol.train
+    assert (tuned.lr, tuned.decoder_lr) == (0.5, 1e-4)
+
+
+@pytest.mark.parametrize("text", ["full", "full=0", "full=fast", "full=1e-4,", "full=inf"])
+def test_rates_of_methods_that_cannot_be_read_are_one_sentence(text):
+    with pytest.raises(SpecError, match=r"train\.method_lr: must be empty, or positive rates such"):
+        override(Protocol(), f"train.method_lr={text}")
+
+
+def test_the_covariance_sampler_has_one_objective():
+    two = override(Protocol(), "tune.objectives=dice,params")
+    with pytest.raises(SpecError, match=r"tune\.sampler: cmaes must have one objective, got two"):
+        override(two, "tune.sampler=cmaes")
+
+
+def test_the_paper_preset_is_the_public_codes_protocol():
+    protocol = PRESETS["paper"].protocol
+    train, scoring, model = protocol.train, protocol.eval, protocol.model
+    assert (train.loss, train.batch, train.accumulate) == ("dice", 2, 8)
+    assert (train.optimizer, train.weight_decay, train.decay) == ("adam", 1e-5, "all")
+    assert (train.lr, train.decoder_lr, train.method_lr) == (2e-3, 2e-3, "full=1e-4")
+    assert (train.schedule, train.warmup_frac, train.epochs) == ("medtuning", 0.1, 250)
+    assert (train.clip_norm, train.select) == (0, "last")
+    assert (scoring.hd95, scoring.empty_policy, scoring.blend) == (
+        "pooled",
+        "medtuning",
+        "constant",
+    )
+    assert (model.decoder, model.prefix_tokens, model.also_train) == ("medtuning", "drop", "paper")

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,8 +11,10 @@ from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.delta import delta_state
 from bench.models.segmenter import apply_method
-from bench.run.training.loop import DivergedError, TrainingData, fit, lr_factor
+from bench.run.training.loop import DivergedError, TrainingData, fit
 from bench.run.training.optimiser import build_optimizer
+from bench.run.training.schedule import lr_factor
+from bench.run.training.step import build_step
 from bench.specs.protocol import TrainSpec
 
 PATCH = (2, 16, 16)
@@ -131,3 +134,99 @@ def test_the_optimiser_holds_exactly_what_trains(name, kind):
     assert type(optimizer) is kind
     assert held == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
     assert optimizer.defaults["amsgrad"] == (name == "adam")
+
+
+def test_accumulated_batches_give_the_step_of_one_large_batch():
+    patches = [draw_epoch(number)[0] for number in range(5)]
+    large = [
+        {key: torch.cat([each[key] for each in patches[first : first + 2]]) for key in patches[0]}
+        for first in (0, 2, 4)
+    ]
+    spec = TrainSpec(epochs=2, batch=1, lr=1e-2, decoder_lr=1e-2)
+    models = []
+    for batches, accumulate in ((large, 1), (patches, 2)):
+        model = make_model().double()
+        data = TrainingData(lambda epoch, batches=batches: to_double(batches), len(batches), one)
+        fabric = Fabric(accelerator="cpu", devices=1, precision="64-true")
+        fitted = fit(
+            model, data, replace(spec, accumulate=accumulate, select="last"), fabric, ignore
+        )
+        assert len(fitted.curve) == 2
+        models.append(delta_state(model))
+    for name, tensor in models[0].items():
+        torch.testing.assert_close(models[1][name], tensor, rtol=1e-9, atol=1e-12)
+
+
+def to_double(batches):
+    return [{"image": each["image"].double(), "label": each["label"]} for each in batches]
+
+
+def one() -> float:
+    return 1.0
+
+
+def ignore(*message) -> None:
+    pass
+
+
+def test_max_steps_counts_optimiser_steps(monkeypatch):
+    steps = count_steps(monkeypatch)
+    fitted, _ = run_fit(make_model(), TrainSpec(epochs=5, max_steps=3, accumulate=2))
+    assert len(steps) == 3  # two in the first epoch of three batches, one in the second
+    assert len(fitted.curve) == 2
+    assert fitted.curve[-1].learning_rate == 0
+
+
+def count_steps(monkeypatch) -> list[int]:
+    steps = []
+    step = torch.optim.AdamW.step
+
+    def record(self, *args, **kwargs):
+        steps.append(1)
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", record)
+    return steps
+
+
+def test_a_measured_step_has_as_many_passes_as_it_accumulates(monkeypatch):
+    steps = count_steps(monkeypatch)
+    model = make_model().train()
+    fabric = Fabric(accelerator="cpu", devices=1)
+    step = build_step(model, TrainSpec(accumulate=3), fabric)
+    passes = []
+    model.decoder.register_forward_hook(lambda *_: passes.append(1))
+    batch = draw_epoch(0)[0]
+    step.repeat(batch)
+    assert (len(passes), len(steps)) == (3, 1)
+    repeated = [each.grad for each in model.parameters() if each.grad is not None]
+    assert repeated
+
+
+def test_clipping_is_off_at_zero(monkeypatch):
+    norms = []
+    monkeypatch.setattr(
+        Fabric, "clip_gradients", lambda self, *args, max_norm, **kwargs: norms.append(max_norm)
+    )
+    run_fit(make_model(), TrainSpec(epochs=1, clip_norm=0.0))
+    assert norms == []
+    run_fit(make_model(), TrainSpec(epochs=1, clip_norm=0.5))
+    assert norms == [0.5] * 3
+
+
+def test_the_last_epoch_is_kept_where_the_protocol_asks_for_it():
+    scores = [0.2, 0.7, 0.6]
+    snapshots = []
+    model = make_model()
+
+    def validate() -> float:
+        snapshots.append(delta_state(model))
+        return scores[len(snapshots) - 1]
+
+    fabric = Fabric(accelerator="cpu", devices=1)
+    spec = TrainSpec(epochs=3, val_every=1, select="last")
+    fitted = fit(model, TrainingData(draw_epoch, 3, validate), spec, fabric, ignore)
+    assert (fitted.best_epoch, fitted.best_val_dice) == (2, 0.6)
+    kept = delta_state(model)
+    assert all(torch.equal(kept[name], tensor) for name, tensor in snapshots[2].items())
+    assert not all(torch.equal(kept[name], tensor) for name, tensor in snapshots[1].items())

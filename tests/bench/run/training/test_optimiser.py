@@ -8,6 +8,9 @@ from torch import nn
 import methods
 from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
+from bench.models.references import registry
+from bench.models.references.base import Task
+from bench.models.references.network import build_network
 from bench.models.segmenter import apply_method
 from bench.run.training.loop import TrainingData, fit
 from bench.run.training.optimiser import build_optimizer, list_undecayed
@@ -97,6 +100,19 @@ def test_biases_norms_scales_prompts_and_position_embeddings_get_no_decay(method
     assert kept == trained.keys() - matrices
     assert others == {name.rpartition(".")[2] for name in kept if trained[name].ndim > 1}
     assert kept
+
+
+@pytest.mark.parametrize(
+    ("name", "n_positions"), [("net:unetr", 1), ("net:swin_unetr", 8), ("net:nnunet", 0)]
+)
+def test_a_network_that_is_trained_whole_has_one_rate_and_no_decay_of_positions(name, n_positions):
+    with torch.device("meta"):
+        model = build_network(registry.build(name), Task(2, 3, (64, 64, 64)), seed=0)
+    held, rates = groups_of(model)
+    assert rates == {"backbone": (1e-4, 1e-3), "backbone, undecayed": (1e-4, 0.0)}
+    shapes = [model.get_parameter(each).ndim for each in held["backbone, undecayed"]]
+    assert sum(ndim > 1 for ndim in shapes) == n_positions
+    assert all(each.endswith("weight") for each in held["backbone"])
 
 
 def test_a_step_without_gradients_shrinks_matrices_alone():
