@@ -118,7 +118,7 @@ class TrainSpec:
         search=(1e-5, 1e-1, "log"),
     )
     decoder_lr: float = setting(
-        1e-3, "peak learning rate of the decoder", above(0), search=(1e-3, 1.0, "log")
+        3e-3, "peak learning rate of the decoder", above(0), search=(1e-3, 1.0, "log")
     )
     method_lr: str = setting("", "both rates of single methods, such as full=1e-4", RATES)
     weight_decay: float = setting(
