@@ -35,7 +35,8 @@ def test_the_papers_training_is_named_in_full():
 
 def test_rates_that_tuning_chose_are_not_given_as_those_of_the_protocol():
     said = " ".join(describe_training([run_of("demo", chosen=[["train.lr", "0.5"]])]))
-    assert "backbone and method by tuning, decoder 0.03;" in said
+    rate = PRESETS["demo"].protocol.train.decoder_lr
+    assert f"backbone and method by tuning, decoder {rate:g};" in said
     assert "0.005" not in said
 
 
