@@ -1,6 +1,6 @@
 """Multiply-accumulates of every method, forward and training, as they stand in docs/measuring.md.
 
-    python -m benchmarks.compute [--backbone vit_b16] [--patch 128,128,128]
+    python -m benchmarks.compute --prefix-tokens drop [--backbone vit_b16] [--patch 128,128,128]
 
 One patch of 4 channels and 4 classes on torch's meta device, counted as in a run. Exit code 1 if an
 operation has no rule, or if training does not get dearer in the order of ``ORDER``.
@@ -40,8 +40,10 @@ def main() -> int:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="vit_b16")
     parser.add_argument("--patch", default="128,128,128", help="D,H,W in voxels")
+    parser.add_argument("--prefix-tokens", default="keep", help="keep or drop a ViT's class token")
     arguments = parser.parse_args()
-    shape = read_network_shape(arguments.backbone, arguments.patch)
+    given = {"prefix_tokens": arguments.prefix_tokens}
+    shape = read_network_shape(arguments.backbone, arguments.patch, given)
     rows = count_rows(shape)
     print("\n".join(format_table(rows)))
     unknown = {name for row in rows.values() for name in row.uncounted}

@@ -1,16 +1,14 @@
-"""Write docs/methods.md (see `COMMAND`) from the registry, docstrings and counted parameters.
+"""Write docs/methods.md (see `COMMAND`) from the registries, docstrings and counted parameters.
 
-A method's module docstring is its article: a title, ``Reference:``, the equation (indented), what
-has to be said, and a paragraph that begins with ``Our choices:`` for where we leave the paper or
-the authors' code.
+The module docstring of a method or decoder is its article: a title, ``Reference:``, the equation
+(indented), what has to be said, and a paragraph that begins with ``Our choices:`` for where we
+leave the paper or the authors' code.
 """
 
 import inspect
-import re
 import sys
-import textwrap
 from collections.abc import Sequence
-from dataclasses import Field, dataclass, fields
+from dataclasses import Field, fields, replace
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -18,24 +16,29 @@ import torch
 
 import methods
 from bench.cost.inventory import NetworkShape, build_outline, count_methods
+from bench.cost.measure import count_elements
 from bench.cost.memory import count_bytes, count_saved_bytes
 from bench.cost.reference_counts import count_reference
-from bench.models.references import registry
+from bench.models import registry
+from bench.models.backbones.info import DROP
+from bench.models.references import registry as references
 from bench.models.references.base import Task
 from bench.models.segmenter import apply_method
 from bench.run.training.loss import build_loss
+from docs.articles import format_article, join, read_article, table, wrap
 from methods.base import Contender, Method
 from methods.executed import set_execution
 from methods.execution import Execution
 from methods.sites import Role
 
-COMMAND = "python docs/generate_methods.py > docs/methods.md"
-SHAPES = {"ViT-B/16": NetworkShape("vit_b16"), "Swin-T": NetworkShape("swin_tiny")}
+COMMAND = "python -m docs.generate_methods > docs/methods.md"
+SHAPES = {
+    "ViT-B/16": NetworkShape("vit_b16", prefix_tokens=DROP),
+    "Swin-T": NetworkShape("swin_tiny"),
+}
 MEASURED = ("full", "med_adapter")  # whose training step is estimated
 TASK = Task(in_channels=4, n_classes=4, patch=(128, 128, 128))  # of the reference networks
 SAVING = Execution(checkpointing=True, slices_per_chunk=16)
-WIDTH = 120  # columns of a line of prose
-LABELS = ("Reference", "Our choices")
 
 PLACES: dict[Role, str] = {
     Role.PROMPT: "in front of the patch tokens that enter the first block",
@@ -59,7 +62,9 @@ for the backbone, tokens (B·D, N, E). Only Med-Adapter sees the neighbouring sl
 
 **Tuned** counts what the method itself trains, without the decoder, with default settings, for 4
 input channels and patches of 128×128×128 voxels (Med-Adapter's Fourier weights depend on the
-depth); Swin-T is timm's, with 2/2/6/2 blocks. Full fine-tuning apart, no method trains anything of
+depth). ViT-B/16 is without its class token, as in Med-Tuning (`model.prefix_tokens=drop`); with it
+`full` trains 1,536 more, the other methods as many. Swin-T is timm's, with 2/2/6/2 blocks. Full
+fine-tuning apart, no method trains anything of
 the pre-trained backbone: no gradient, no changed buffer, evaluation mode. **Step 0** says whether
 the network starts as the frozen one, exactly. For any backbone and patch,
 `python -m bench list methods --backbone vit_b16` counts these parameters, the decoder's and all.
@@ -91,25 +96,23 @@ size. Its share of tuned parameters is of itself, 100 %. `--checkpointing` and `
 act on backbones alone.
 """
 
-
-@dataclass(frozen=True)
-class Article:
-    """What the docstring of a method's module says, as paragraphs of Markdown."""
-
-    reference: str | None
-    body: tuple[str, ...]
-    choices: str | None
+DECODERS = """
+A decoder turns four maps of features of every slice into logits. Every backbone names its own;
+`--decoder NAME` takes another one, and `--decoder medtuning` the backbone's own as the public code
+of Med-Tuning computes it, for parity with the paper. Both have the same parameters. All of a
+decoder trains, for every method alike.
+"""
 
 
 def write_guide() -> str:
     """Return the guide as Markdown; the same text for the same code."""
     built = [methods.build(name) for name in methods.names()]
     tuned = _count_tuned()
-    parts = ["# Methods", f"<!-- Generated, do not edit: {COMMAND} -->", _wrap(INTRODUCTION)]
+    parts = ["# Methods", f"<!-- Generated, do not edit: {COMMAND} -->", wrap(INTRODUCTION)]
     parts.append(_summary(built, tuned))
     for _, group in groupby(built, key=lambda method: type(method).__module__):
         parts.append(_section(list(group), tuned))
-    parts += [_memory_section(), *_networks_section()]
+    parts += [*_decoder_sections(), _memory_section(), *_networks_section()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -131,43 +134,42 @@ def _summary(built: list[Method], tuned: dict[str, list[str]]) -> str:
         merges = "yes" if info.mergeable else "no"
         rows.append((f"`{info.name}`", paper, *tuned[info.name], start, merges))
     titles = (f"Tuned, {title}" for title in SHAPES)
-    return _table(("Method", "Paper", *titles, "Step 0", "Merges"), rows)
-
-
-def read_article(contender: Contender) -> Article:
-    """Return the article in the docstring of the module that defines a method or a network."""
-    docstring = sys.modules[type(contender).__module__].__doc__ or ""
-    head, *paragraphs = docstring.strip("\n").split("\n\n")
-    body = [_capitalise(_join(head).partition(": ")[2])]
-    labelled = {}
-    for paragraph in paragraphs:
-        label, colon, text = _join(paragraph).partition(": ")
-        if paragraph.startswith("    "):
-            body.append(f"```text\n{textwrap.dedent(paragraph)}\n```")
-        elif colon and label in LABELS:
-            labelled[label] = text
-        else:
-            body.append(_join(paragraph))
-    return Article(labelled.get("Reference"), tuple(body), labelled.get("Our choices"))
+    return table(("Method", "Paper", *titles, "Step 0", "Merges"), rows)
 
 
 def _section(group: list[Method], tuned: dict[str, list[str]]) -> str:
-    parts = _format_article(group, "##")
+    parts = _format_group(group, "##")
     for method in group:
         parts += _facts(method, tuned[method.info.name])
     return "\n\n".join(parts)
 
 
-def _format_article(group: Sequence[Contender], level: str) -> list[str]:
-    article = read_article(group[0])
-    url = group[0].info.url
-    parts = [f"{level} " + " and ".join(each.info.title for each in group)]
-    if article.reference:
-        parts.append(f"**Paper.** {article.reference}" + (f" <{url}>" if url else ""))
-    parts += article.body
-    if article.choices:
-        parts.append(f"**Where we differ.** {_capitalise(article.choices)}")
+def _format_group(group: Sequence[Contender], level: str) -> list[str]:
+    title = " and ".join(each.info.title for each in group)
+    article = read_article(type(group[0]).__module__)
+    return [f"{level} {title}", *format_article(article, group[0].info.url)]
+
+
+def _decoder_sections() -> list[str]:
+    rows = []
+    for name in registry.DECODERS:
+        owners = [f"`{each}`" for each in registry.names() if registry.get(each).decoder == name]
+        counts = [_count_decoder(name, shape) for shape in SHAPES.values()]
+        rows.append((f"`{name}`", ", ".join(owners) or "-", *counts))
+    headings = ("Decoder", "Own decoder of", *(f"Parameters, {title}" for title in SHAPES))
+    parts = ["## Decoders", wrap(DECODERS), table(headings, rows)]
+    by_module = groupby(registry.DECODERS.values(), key=lambda info: info.builder.split(":")[0])
+    for module, infos in by_module:
+        names = " and ".join(f"`{info.name}`" for info in infos)
+        parts += [f"### {names}", *format_article(read_article(module))]
     return parts
+
+
+def _count_decoder(name: str, shape: NetworkShape) -> str:
+    if registry.DECODERS[name].needs_swin and not registry.get(shape.backbone).is_swin:
+        return "does not fit"
+    decoder = build_outline(replace(shape, decoder=name)).decoder
+    return f"{count_elements(decoder.parameters()):,}"
 
 
 def _facts(method: Method, tuned: list[str]) -> list[str]:
@@ -176,7 +178,7 @@ def _facts(method: Method, tuned: list[str]) -> list[str]:
     sizes = ", ".join(f"{size} on {title}" for title, size in zip(SHAPES, tuned, strict=True))
     start = "the frozen network" if info.identity_at_init else "not the frozen network"
     merges = "yes" if info.mergeable else "no"
-    in_general = _join(inspect.getdoc(method.expected_tuned) or "").removeprefix("Return ")
+    in_general = join(inspect.getdoc(method.expected_tuned) or "").removeprefix("Return ")
     facts = f"""\
 * Where it sits: {places}.
 * Tuned parameters: {sizes}; in general {in_general}
@@ -190,7 +192,7 @@ def _settings_table(contender: Contender) -> list[str]:
     for item in fields(contender):
         default, rule = _describe_values(item)
         rows.append((f"`{item.name}`", f"`{default}`", item.metadata["help"], rule))
-    return [_table(("Setting", "Default", "Meaning", "Rule"), rows)] if rows else []
+    return [table(("Setting", "Default", "Meaning", "Rule"), rows)] if rows else []
 
 
 class StepBytes(NamedTuple):
@@ -227,11 +229,11 @@ def _memory_section() -> str:
         sizes = (fixed, plain.saved, sum(plain), saving.saved, sum(saving))
         rows.append((f"`{name}`", *(f"{size / 2**30:.2f}" for size in sizes)))
     headings = ("Method", "Fixed", "Kept", "Sum", "Kept, saving", "Sum, saving")
-    return "\n\n".join(["## Memory", _wrap(MEMORY), _table(headings, rows)])
+    return "\n\n".join(["## Memory", wrap(MEMORY), table(headings, rows)])
 
 
 def _networks_section() -> list[str]:
-    built = list(map(registry.build, registry.names()))
+    built = list(map(references.build, references.names()))
     rows = []
     for network in built:
         info = network.info
@@ -241,22 +243,13 @@ def _networks_section() -> list[str]:
         training = f"{count.training_gmac:,.1f}"
         rows.append((f"`{info.name}`", paper, size, training, kept, info.size_rule))
     headings = ("Network", "Paper", "Parameters", "Training GMAC", "Kept GiB", "Patch, each axis")
-    parts = ["## Reference networks", _wrap(NETWORKS), _table(headings, rows)]
+    parts = ["## Reference networks", wrap(NETWORKS), table(headings, rows)]
     for _, group in groupby(built, key=lambda network: type(network).__module__):
         members = list(group)
-        parts += _format_article(members, "###")
+        parts += _format_group(members, "###")
         for network in members:
             parts += [f"#### `{network.info.name}`", *_settings_table(network)]
     return parts
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table; columns that hold numbers alone keep to the right."""
-    rules = []
-    for column in range(len(headings)):
-        numeric = all(re.fullmatch(r"[\d,.]+", row[column]) for row in rows)
-        rules.append("--:" if numeric else "---")
-    return "\n".join(f"| {' | '.join(line)} |" for line in (headings, rules, *rows))
 
 
 def _describe_values(item: Field[Any]) -> tuple[str, str]:
@@ -264,20 +257,6 @@ def _describe_values(item: Field[Any]) -> tuple[str, str]:
     if isinstance(item.default, bool):
         return str(item.default).lower(), "true or false"
     return str(item.default), item.metadata["must_be"].text.replace(">=", "≥")
-
-
-def _join(paragraph: str) -> str:
-    # one line, code marked as in Markdown
-    return " ".join(paragraph.split()).replace("``", "`")
-
-
-def _wrap(prose: str) -> str:
-    paragraphs = (" ".join(each.split()) for each in prose.split("\n\n"))
-    return "\n\n".join(textwrap.fill(each, WIDTH, break_on_hyphens=False) for each in paragraphs)
-
-
-def _capitalise(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ Our choices: since w and b do not depend on the in-plane frequencies, the in-pla
 cancel: w * FFT3(z) is a circular convolution along depth, and b is an impulse at the in-plane
 origin with depth profile IFFT1(b). That is computed here, exactly, as two real D x D matrices (real
 and imaginary part), in the layout of the tokens. ``zero_init`` starts W_up and its bias at zero, so
-that the network starts as the frozen one.
+that the network starts as the frozen one. Class and register tokens have no place in the grid: they
+pass the adapters unchanged (the authors' network has none).
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ class AdaptedBlock(nn.Module):
 
 
 class Adapter(Executed):
-    """Bottleneck with branches across the slices; tokens (B*D, P+N, E), prompts pass unchanged."""
+    """Bottleneck with branches across the slices; tokens (B*D, P+N, E), the P pass unchanged."""
 
     def __init__(
         self, site: Site, hidden: int, branches: list[nn.Module], link: StageLink | None
@@ -180,7 +181,7 @@ class Adapter(Executed):
         self.link = link
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        prompts, patches = self.layout.split(x)
+        prefix, patches = self.layout.split(x)
         z = self.run_slices(self._narrow, patches)  # (B*D, N, h)
         volume = self.layout.volume
         g = z.reshape(volume.batch, volume.depth, *self.layout.grid, -1)  # (B, D, gh, gw, h)
@@ -188,7 +189,7 @@ class Adapter(Executed):
         if self.link is not None:
             g = self.link(g)
         y = patches + self.run_slices(self._widen, z + g.reshape(z.shape))
-        return torch.cat([prompts, y], dim=1) if prompts.shape[1] else y
+        return torch.cat([prefix, y], dim=1) if prefix.shape[1] else y
 
     def _narrow(self, x: torch.Tensor) -> torch.Tensor:
         return F.gelu(self.down(x))

@@ -2,8 +2,9 @@
 
 A backbone publishes where something can be inserted (its *sites*) and what each place is (its
 *role*); a method asks for roles and never learns which backbone it is in. Tokens travel as one
-sequence per slice, (B*D, P+N, E): P prompt tokens in front (usually none), then N = h*w patch
-tokens in row-major order.
+sequence per slice, (B*D, P+N, E): P prefix tokens in front (prompts, then the class and register
+tokens of a ViT), then N = h*w patch tokens in row-major order. Positions are in the tokens, so the
+order of the prefix tokens has no influence.
 """
 
 from collections.abc import Iterator
@@ -55,10 +56,10 @@ class TokenLayout:
         return self.volume.height // self.downsample, self.volume.width // self.downsample
 
     def split(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Split (B*D, P+N, E) into prompts (B*D, P, E) and patches (B*D, N, E)."""
+        """Split (B*D, P+N, E) into prefix tokens (B*D, P, E) and patches (B*D, N, E)."""
         height, width = self.grid
-        n_prompts = x.shape[1] - height * width
-        return x[:, :n_prompts], x[:, n_prompts:]
+        n_prefix = x.shape[1] - height * width
+        return x[:, :n_prefix], x[:, n_prefix:]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ stages, and get no position embedding. In a windowed backbone every window sees 
 their outputs are averaged over the windows of the same image. Prompts are cut off before the
 decoder.
 
-Our choices: ten prompts by default (the authors' default is 5, searched in 1 to 200). Where prompts
-travel through windows, the authors' code mixes those of different images of a batch; ours does not.
+Our choices: ten prompts by default (the authors' default is 5, searched in 1 to 200). They stand in
+front of the class token, there behind it; attention is the same for both. Where prompts travel
+through windows, the authors' code mixes those of different images of a batch; ours does not.
 """
 
 import math

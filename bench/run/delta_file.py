@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from bench.models.delta import delta_state, frozen_state, hash_tensors
 from bench.models.segmenter import Segmenter
+from bench.specs.protocol import override
 from bench.specs.run import RunSpec
 from datasets.base import DatasetInfo
 from datasets.files import new_file
@@ -86,12 +87,18 @@ def _read_header(path: Path, metadata: dict[str, str]) -> DeltaHeader:
     if version != str(FORMAT_VERSION):
         rule = f"must be of format version {FORMAT_VERSION}, got {version} (repeat the run)"
         raise DeltaError(f"delta: {path} {rule}")
+    text = metadata.get("header", "")
     try:
-        return _adapter().validate_json(metadata.get("header", ""))
+        header = _adapter().validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "header"
         raise DeltaError(f"delta: {path} has damaged metadata: {where}: {first['msg']}") from None
+    if '"prefix_tokens"' in text:
+        return header
+    # written before there was that setting: no network had a class or register token
+    protocol = override(header.spec.protocol, "model.prefix_tokens=drop")
+    return replace(header, spec=replace(header.spec, protocol=protocol))
 
 
 @contextmanager

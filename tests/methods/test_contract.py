@@ -18,6 +18,7 @@ from bench.models.delta import delta_state
 from methods.base import MissingRole, apply
 
 SMALL = [name for name in registry.names() if name.startswith("tiny_")]
+SMALL.append("timm:test_vit")  # with a class token
 LARGE = ["vit_b16", "swin_t_unet"]  # the paper's: the same promises at full width, in the slow tier
 VARIANTS = [
     ("lora", {"placement": "all", "rank": 2}),

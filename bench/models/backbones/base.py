@@ -158,7 +158,7 @@ def set_drop_path(backbone: Backbone, rate: float) -> None:
 
 
 def to_map(x: torch.Tensor, layout: TokenLayout) -> torch.Tensor:
-    """Return the patch tokens of (B*D, P+N, E) as a map (B*D, E, h, w); prompts are cut off."""
+    """Return the patch tokens of (B*D, P+N, E) as a map (B*D, E, h, w); the P are cut off."""
     _, patches = layout.split(x)
     return patches.transpose(1, 2).reshape(x.shape[0], x.shape[2], *layout.grid)
 

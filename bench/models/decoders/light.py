@@ -1,9 +1,14 @@
-"""A light convolutional decoder on four feature maps, for laptops: about 0.2 M parameters.
+"""Light decoder: convolutions on four feature maps, for laptops, with about 0.2 M parameters.
 
-A plain ViT's maps have one scale; as in ViTDet (Li et al., ECCV 2022, arXiv 2203.16527, section 3)
-they are brought to four by transposed convolutions and pooling, and then fused top-down as in a
-feature pyramid (Lin et al., CVPR 2017, arXiv 1612.03144). Normalisation is over groups of channels:
-slices of a volume are no independent samples, so batch statistics of one or two patches are poor.
+Reference: Lin et al., Feature Pyramid Networks for Object Detection, CVPR 2017, arXiv 1612.03144;
+for the maps of a plain ViT, Li et al., Exploring Plain Vision Transformer Backbones, ECCV 2022,
+arXiv 2203.16527, section 3.
+
+A plain ViT's maps have one scale. They are brought to four by transposed convolutions and pooling,
+and then fused from coarse to fine.
+
+Our choices: normalisation is over groups of channels. Slices of a volume are no independent
+samples, so batch statistics of one or two patches are poor.
 """
 
 from collections.abc import Sequence

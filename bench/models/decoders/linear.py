@@ -1,9 +1,11 @@
-"""A linear decoder: each token of the last tap classifies its own pixels.
+"""Linear decoder: each token of the last tap classifies its own pixels.
+
+Reference: Strudel et al., Segmenter, ICCV 2021, arXiv 2105.05633, section 3.2 (linear baseline).
 
 It shows what the backbone knows, for it has no convolution and no second look at the image.
-Reference: Strudel et al., Segmenter, ICCV 2021, arXiv 2105.05633, section 3.2 (linear baseline);
-ours gives every pixel of a token its own row of the map instead of enlarging coarse logits, for a
-token of the tiny ViT is an eighth of the slice.
+
+Our choices: every pixel of a token has its own row of the map, where the paper enlarges coarse
+logits, for a token of the tiny ViT is an eighth of the slice.
 """
 
 from collections.abc import Sequence

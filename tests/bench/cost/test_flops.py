@@ -258,11 +258,27 @@ def test_networks_without_data_count_alike():
         )
 
 
+def test_tokens_in_front_of_the_patches_are_counted():
+    """Timm's test ViT has 6 blocks of width 64 and MLPs three times as wide; 2 x 2 patches."""
+    counts = {}
+    for prefix_tokens in ("keep", "drop"):
+        blueprint = Blueprint("timm:test_vit", prefix_tokens=prefix_tokens)
+        model = build_segmenter(blueprint, in_channels=2, n_classes=3, patch=PATCH, seed=0)
+        apply_method(model, methods.build("linear"), seed=0)
+        counts[prefix_tokens] = count_compute(model, torch.randn(1, 2, *PATCH))
+    per_slice = 6 * (10 * 64**2 + 2 * 64 * (5**2 - 4**2))
+    difference = 2 * per_slice / 1e9  # two slices
+    forward = counts["keep"].forward_gmac - counts["drop"].forward_gmac
+    training = counts["keep"].training_gmac - counts["drop"].training_gmac
+    assert forward == pytest.approx(difference)
+    assert training == pytest.approx(difference)  # nothing in front of the decoder is trained
+
+
 @pytest.mark.slow
 def test_the_documented_table_is_that_of_the_code_and_in_order():
     """Every row is counted anew, for ViT-B/16 and the patch of the table."""
     documented = (ROOT / "docs" / "measuring.md").read_text()
-    rows = count_rows(NetworkShape("vit_b16"))
+    rows = count_rows(NetworkShape("vit_b16", prefix_tokens="drop"))
     assert "\n".join(format_table(rows)) in documented
     training = [rows[name].training_gmac for name in ORDER]
     assert training == sorted(training)

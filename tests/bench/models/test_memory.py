@@ -52,7 +52,7 @@ def train(model, n_steps):
 
 @every_way
 @every_method
-@pytest.mark.parametrize("backbone", ["tiny_vit", "tiny_swin"])
+@pytest.mark.parametrize("backbone", ["tiny_vit", "timm:test_vit", "tiny_swin"])
 def test_training_is_the_same(backbone, method, way):
     expected, expected_state = train(build(backbone, method), 5)
     model = build(backbone, method)
@@ -75,7 +75,7 @@ def test_a_u_net_with_drop_path_draws_the_same():
 
 
 @every_way
-@pytest.mark.parametrize("backbone", ["tiny_vit", "tiny_swin"])
+@pytest.mark.parametrize("backbone", ["tiny_vit", "timm:test_vit", "tiny_swin"])
 def test_outputs_are_the_same(backbone, way):
     model = build(backbone, "med_adapter").eval().double()
     volume = torch.randn(1, 2, DEPTH, 32, 32, dtype=torch.float64)
@@ -109,7 +109,7 @@ def kept_bytes(model):
     return kept.n_bytes
 
 
-@pytest.mark.parametrize("backbone", ["tiny_vit", "tiny_swin"])
+@pytest.mark.parametrize("backbone", ["tiny_vit", "timm:test_vit", "tiny_swin"])
 def test_checkpointing_keeps_less(backbone):
     model = build(backbone, "lora")
     everything = kept_bytes(model)

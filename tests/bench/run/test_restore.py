@@ -149,6 +149,20 @@ def test_metadata_that_are_not_ours(spec, tmp_path, changes, message):
         load_run(tmp_path, "cpu")
 
 
+def test_a_delta_from_before_the_setting_had_no_class_token(spec, tmp_path):
+    old = replace(spec.protocol, model=ModelSpec("timm:test_vit", prefix_tokens="drop"))
+    trained = make_trained(replace(spec, protocol=old))
+    write_delta(tmp_path, trained, replace(spec, protocol=old), BRATS)
+    with safe_open(tmp_path / DELTA_FILE, framework="pt") as file:
+        header = json.loads(file.metadata()["header"])
+    del header["spec"]["protocol"]["model"]["prefix_tokens"]
+    del header["spec"]["protocol"]["model"]["decoder"]
+    rewrite(tmp_path, header=json.dumps(header))
+    restored_spec, restored = load_run(tmp_path, "cpu")
+    assert restored_spec.protocol.model == ModelSpec("timm:test_vit", prefix_tokens="drop")
+    assert torch.equal(logits(restored), logits(trained))
+
+
 def test_another_frozen_backbone_is_noticed(spec, tmp_path):
     trained = make_trained(spec)
     with torch.no_grad():
