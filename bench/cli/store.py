@@ -20,7 +20,7 @@ from bench.cli.terminal import EXIT_FAILED, NO_RESULT, add_columns
 from bench.tracking import connection, publishing
 from bench.tracking.store import open_store
 from datasets.base import list_first
-from reports.analysis.run_pair import compare_regions, list_differences, pair_cases
+from reports.analysis.run_pair import compare_regions, count_undefined, list_differences, pair_cases
 from reports.analysis.statistics import PairedTest, least_cases
 from reports.analysis.tidy import MEAN
 from reports.formats.terminal import SafeConsole, escape
@@ -96,6 +96,10 @@ def compare(
         console.print(f"{name}: {escape(run.run_id)} · {what}", soft_wrap=True)
     _print_fields(first, second, console)
     console.print(_regions_table(compare_regions(first_scores, second_scores)))
+    for region, (of_a, of_b) in count_undefined(first_scores, second_scores).items():
+        counts = f"{of_a} cases of A, {of_b} of B"
+        line = f"{region}: no score in {counts}; both are compared without these cases"
+        console.print(escape(line), soft_wrap=True)
     lost = {row.case for row in first.cases} ^ {row.case for row in second.cases}
     if lost:
         names = escape(", ".join(sorted(lost)))
@@ -139,8 +143,8 @@ def _regions_table(tests: Mapping[str, PairedTest]) -> Table:
         table.add_row(
             escape(region),
             str(test.n),
-            f"{100 * test.first:.1f}",
-            f"{100 * test.second:.1f}",
+            _percent(test.first, ""),
+            _percent(test.second, ""),
             interval_cell(test.difference).text,
             f"at least {least_cases(1)} cases" if test.p is None else f"{test.p:.3g}",
             f"{test.rank_biserial:+.2f}",
@@ -160,9 +164,13 @@ def _cases_table(first: pd.DataFrame, second: pd.DataFrame) -> Table:
     add_columns(table, ("case",), ("A", "B", "B - A"))
     gaps = second[MEAN] - first[MEAN]
     for case in gaps.sort_values(kind="stable").index:
-        values = (f"{100 * scores[MEAN][case]:.1f}" for scores in (first, second))
-        table.add_row(escape(str(case)), *values, f"{100 * gaps[case]:+.1f}")
+        values = [_percent(scores[MEAN][case], "") for scores in (first, second)]
+        table.add_row(escape(str(case)), *values, _percent(gaps[case], "+"))
     return table
+
+
+def _percent(fraction: float, sign: str) -> str:
+    return "-" if math.isnan(fraction) else f"{100 * fraction:{sign}.1f}"
 
 
 def _begin_table(title: str) -> Table:

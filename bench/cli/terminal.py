@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from reports.analysis.aggregates import mean_defined
+from reports.analysis.aggregates import mean_defined, share_defined
 from reports.formats.terminal import SafeConsole, build_terminal_table, escape
 from reports.records.run import RunResult, Status
 from reports.records.study import PRUNED, RUNNING
@@ -164,8 +164,12 @@ def describe_result(result: RunResult) -> str:
     head = f"[{STYLES.get(result.status, 'red')}]{result.status:<8}[/] {where}"
     if result.status is not Status.DONE or result.cost is None:
         return f"{head}: {escape(shorten_text(result.reason))}"
-    dice = mean_defined(row.dice for row in result.cases).value
-    return f"{head}: Dice {100 * dice:.1f} % in {result.cost.fit_s + result.cost.score_s:.0f} s"
+    dice = mean_defined(row.dice for row in result.cases)
+    part = ""
+    if share_defined(result.cases, "dice") < 1:
+        part = f" (of {dice.n} of {len(result.cases)} scores)"
+    duration_s = result.cost.fit_s + result.cost.score_s
+    return f"{head}: Dice {100 * dice.value:.1f} %{part} in {duration_s:.0f} s"
 
 
 class StudyDisplay(Bars):

@@ -58,9 +58,8 @@ def choose_cutoff(
         return Cutoff(int(asked), (), scoring.policy_name)
     rows = score_validation()
     policy = scoring.policy_name
-    tried = []
-    for count in CANDIDATES_VOX:
-        tried.append((count, _mean_dice(drop_small(rows, count, policy))))
+    candidates = {count: drop_small(rows, count, policy) for count in CANDIDATES_VOX}
+    tried = list(zip(candidates, _mean_dices(list(candidates.values())), strict=True))
     best = max(tried, key=lambda pair: -1.0 if isnan(pair[1]) else pair[1])
     return Cutoff(best[0], tuple(tried), policy)
 
@@ -93,6 +92,17 @@ def _without_prediction(row: CaseScore, policy: str) -> CaseScore:
     return empty.with_scores(scores)
 
 
-def _mean_dice(rows: Sequence[CaseScore]) -> float:
-    defined = [row.dice for row in rows if not isnan(row.dice)]
-    return fmean(defined) if defined else nan
+def _mean_dices(candidates: Sequence[Sequence[CaseScore]]) -> list[float]:
+    """Return each candidate's mean Dice over the cases in which all candidates have one.
+
+    A policy may leave an empty prediction of an absent tumour undefined. A mean over the other
+    cases would be better by that alone.
+    """
+    by_case = []
+    dices = [[row.dice for row in rows] for rows in candidates]
+    for scores in zip(*dices, strict=True):
+        if not any(map(isnan, scores)):
+            by_case.append(scores)
+    if not by_case:
+        return [nan] * len(candidates)
+    return list(map(fmean, zip(*by_case, strict=True)))

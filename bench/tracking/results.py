@@ -1,17 +1,17 @@
 """What MLflow shows of a result: a few tags, params and metrics, and files with the rest."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 from bench.cost.usage import read_usage
 from bench.tracking.entry import NOTE_TAG, RESULT, Entry, build_metrics, hash_record
-from reports.analysis.aggregates import aggregate_regions, average_metric
+from reports.analysis.aggregates import average_metric, share_defined
 from reports.records.metrics import METRICS
 from reports.records.plain import flatten, to_plain
-from reports.records.run import RESULT_FILE, RunResult, Status
+from reports.records.run import RESULT_FILE, CaseScore, RunResult, Status
 from reports.records.slices import SLICES_FILE
 
 CASE_FILE = "per_case.json"
@@ -109,13 +109,10 @@ def texts(result: RunResult) -> dict[str, str]:
 
 def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
     """Yield (name, value, step): the numbers of the chosen epoch, at step 0, and the curves."""
-    aggregates = aggregate_regions(result.cases)
     for name in METRICS:
-        means = {aggregate.region: aggregate.means[name].all for aggregate in aggregates}
-        means["mean"] = average_metric(result.cases, name).all
-        for region, mean in means.items():
-            if mean.n:
-                yield f"{name}/{region}", mean.value, 0
+        for region in (*dict.fromkeys(row.region for row in result.cases), "mean"):
+            rows = [row for row in result.cases if region in (row.region, "mean")]
+            yield from _describe_mean(f"{name}/{region}", rows, name)
     if result.best_epoch is not None:
         yield "best_epoch", result.best_epoch, 0
     if result.cost is not None:
@@ -132,6 +129,24 @@ def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
             yield "val/dice", record.val_dice, record.epoch
             if record.epoch == result.best_epoch:
                 yield "best_val_dice", record.val_dice, 0
+
+
+def _describe_mean(
+    key: str, rows: Sequence[CaseScore], metric: str
+) -> Iterator[tuple[str, float, int]]:
+    """Yield a mean, under a name of its own where some scores are undefined, and their share.
+
+    The UI compares runs by one name. A mean that misses have shortened must not be among the others.
+    """
+    mean = average_metric(rows, metric).all
+    share = share_defined(rows, metric)
+    if not mean.n:
+        return
+    if share == 1:
+        yield key, mean.value, 0
+        return
+    yield f"{key}_where_defined", mean.value, 0
+    yield f"{key}_defined_frac", share, 0
 
 
 def milliseconds(moment: str) -> int:

@@ -49,6 +49,18 @@ def mean_defined(values: Iterable[float]) -> Mean:
     return Mean(fmean(defined) if defined else nan, len(defined))
 
 
+def is_undefined(row: CaseScore, metric: str) -> bool:
+    """Return whether a metric has no value although the reference has the region."""
+    return isnan(row.score(metric)) and row.n_reference_vox > 0
+
+
+def share_defined(rows: Sequence[CaseScore], metric: str) -> float:
+    """Return the share of rows with a value, of those with a value or a reference; nan if none."""
+    n_defined = sum(not isnan(row.score(metric)) for row in rows)
+    n_all = n_defined + sum(is_undefined(row, metric) for row in rows)
+    return n_defined / n_all if n_all else nan
+
+
 def aggregate_regions(rows: Iterable[CaseScore]) -> list[RegionAggregate]:
     """Return one aggregate per region, in the order in which the regions first appear."""
     groups: dict[str, list[CaseScore]] = {}

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from math import nan
 from textwrap import shorten
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ import pandas as pd
 from reports.analysis import tidy
 from reports.analysis.quantities import COSTS, score_keys
 from reports.analysis.references import place_references
+from reports.analysis.scopes import Scope, find_scopes
 from reports.analysis.statistics import Verdict, find_ties
 from reports.analysis.tidy import MEAN, Setting
 from reports.records.metrics import METRICS
@@ -32,8 +34,11 @@ class MethodComparison:
     """The comparison of methods in one setting.
 
     ``rows`` has a row per method: method, name, kind, protocol_id, note (empty where every fold and
-    seed is done), n_cases, n_runs, a mean per key of `score_keys` (as printed) and of `COSTS`, and
-    per metric the defined share of cases x regions (``hd95_mm_defined_frac``). Nan if not measured.
+    seed is done), n_cases, n_runs, a mean per key of `score_keys` (as printed) and of `COSTS`, and the
+    share of cases x regions in which a metric is defined (``hd95_mm_defined_frac``). Nan if not
+    measured. Beside the mean of a score: how many cases it is of (``dice/WT_n``), whether the
+    method is ranked for it (``dice/WT_ranked``), and the share of its trainings and cases that have
+    a value (``dice/WT_share``).
     """
 
     setting: Setting
@@ -48,36 +53,13 @@ class MethodComparison:
     notes: tuple[str, ...]  # one sentence for each run that has no numbers
     results: tuple[RunResult, ...]
     cases: pd.DataFrame  # the `case_table` of the finished runs; empty if there are none
-    scores: pd.DataFrame  # (cases x methods) mean Dice of the ranked methods, seeds averaged
+    scopes: dict[str, Scope]  # by the key of a score; empty where protocols are mixed
+    scores: pd.DataFrame  # mean Dice (common cases x ranked methods), seeds averaged, no nan
+    penalty_mm: float | None = None  # the distance of a miss where the policy leaves it undefined
 
     @property
     def mixed(self) -> bool:
         return bool(self.difference)
-
-
-@dataclass(frozen=True)
-class _Scores:
-    """The finished runs of one protocol, averaged once for all methods; one frame per metric."""
-
-    per_case: dict[str, pd.DataFrame]  # (method, case) x regions
-    per_run: dict[str, pd.DataFrame]  # (method, fold, seed) x regions
-
-    @staticmethod
-    def of(table: pd.DataFrame) -> _Scores:
-        if table.empty:
-            return _Scores({}, {})
-        return _Scores(
-            {metric: tidy.average_seeds(table, metric) for metric in METRICS},
-            {metric: tidy.fold_means(table, metric) for metric in METRICS},
-        )
-
-    def has(self, label: str) -> bool:
-        return bool(self.per_case) and label in self.per_case["dice"].index.unique("method")
-
-    def matrix(self, labels: Sequence[str], metric: str, region: str) -> pd.DataFrame:
-        if not self.per_case:
-            return pd.DataFrame()
-        return tidy.to_matrix(self.per_case[metric], labels, region)
 
 
 def compare_methods(
@@ -86,6 +68,7 @@ def compare_methods(
     allow_mixed: bool = False,
     intersection: bool = False,
     spread: str = "auto",
+    penalty_mm: float | None = None,
 ) -> list[MethodComparison]:
     """Return one comparison per setting, in the given order of the results.
 
@@ -96,6 +79,8 @@ def compare_methods(
         intersection: compare methods on the cases that all have.
         spread: ``cases`` or ``runs`` (folds and seeds), over which standard deviations are taken;
             ``auto`` means runs where every finished method has more than one, else cases.
+        penalty_mm: the distance of a missed region where the policy leaves it undefined; None: it
+            stays undefined, and methods are compared on the cases that all ranked ones have.
 
     Raises: ValueError if a comparison would mix protocols and ``allow_mixed`` is not set (it names
     the fields that differ), if runs of a fold have other cases, or if a score is impossible.
@@ -108,7 +93,9 @@ def compare_methods(
             rule = f"{setting.heading} on {setting.backbone} must have one protocol"
             hint = "--allow-mixed puts them in one table"
             raise ValueError(f"report: {rule}, got {difference} ({hint})")
-        comparisons.append(_compare(setting, group, difference, spread, intersection))
+        table = _tabulate(group, penalty_mm)
+        found = _compare(setting, group, table, spread, difference, intersection)
+        comparisons.append(replace(found, penalty_mm=penalty_mm))
     return comparisons
 
 
@@ -132,28 +119,45 @@ def describe_difference(results: Sequence[RunResult]) -> str:
     return f"{len(protocols)} ({ids}) that differ in {', '.join(fields)}"
 
 
+def _tabulate(group: Sequence[RunResult], penalty_mm: float | None) -> pd.DataFrame:
+    scored = [run for run in _select_done(group) if run.cases]
+    if not scored:
+        return pd.DataFrame({"protocol_id": []})
+    table = tidy.case_table(scored)
+    return table if penalty_mm is None else tidy.penalise_misses(table, penalty_mm)
+
+
 def _compare(
-    setting: Setting, group: Sequence[RunResult], difference: str, spread: str, intersection: bool
+    setting: Setting,
+    group: Sequence[RunResult],
+    cases: pd.DataFrame,
+    spread: str,
+    difference: str,
+    intersection: bool,
 ) -> MethodComparison:
     regions = tuple(dict.fromkeys(chain.from_iterable(run.regions for run in group)))
     methods: dict[tuple[str, str], list[RunResult]] = {}
     for run in group:
         methods.setdefault((run.protocol_id, run.label), []).append(run)
-    scored = [run for run in _select_done(group) if run.cases]
-    cases = tidy.case_table(scored) if scored else pd.DataFrame({"protocol_id": []})
     over = _choose_spread(methods.values()) if spread == "auto" else spread
-    scores = {name: _Scores.of(cases[cases["protocol_id"] == name]) for name, _ in methods}
-    rows, spreads, ranked, comparable = [], [], [], []
-    for (protocol, label), runs in methods.items():
-        means, deviations = _average_scores(label, scores[protocol], regions, over)
-        costs, cost_deviations = _average_costs(runs)
-        rows.append(_describe_runs(runs, group) | means | costs)
-        spreads.append(deviations | cost_deviations)
-        complete = not rows[-1]["note"] or (intersection and means["n_cases"] > 0)
+    described, ranked, comparable = [], [], []
+    for (_, label), runs in methods.items():
+        described.append(_describe_runs(runs, group))
+        complete = not described[-1]["note"] or (intersection and any(run.cases for run in runs))
         ranked.append(complete and not difference)
         if ranked[-1]:
             comparable.append(label)
-    of_group = scores[group[0].protocol_id]
+    scopes = {}
+    for name, _ in methods:
+        mine = cases[cases["protocol_id"] == name]
+        scopes[name] = find_scopes(mine, comparable, regions) if len(mine) else {}
+    rows, spreads = [], []
+    for ((protocol, label), runs), row in zip(methods.items(), described, strict=True):
+        means, deviations = _average_scores(label, scopes[protocol], regions, over)
+        costs, cost_deviations = _average_costs(runs)
+        rows.append(row | means | costs)
+        spreads.append(deviations | cost_deviations)
+    of_group = {} if difference else scopes[group[0].protocol_id]
     return MethodComparison(
         setting=setting,
         synthetic=any(run.synthetic for run in group),
@@ -162,12 +166,13 @@ def _compare(
         spreads=pd.DataFrame(spreads),
         spread_over=over,
         ranked=tuple(ranked),
-        verdicts=_find_verdicts(of_group, comparable, regions),
+        verdicts=_find_verdicts(of_group, regions),
         difference=difference,
         notes=tuple(_explain_ends(group)),
         results=tuple(group),
         cases=cases,
-        scores=of_group.matrix(comparable, "dice", MEAN),
+        scopes=of_group,
+        scores=of_group[f"dice/{MEAN}"].matrix() if of_group else pd.DataFrame(),
     )
 
 
@@ -205,34 +210,79 @@ def _average_costs(runs: Sequence[RunResult]) -> tuple[Numbers, Numbers]:
 
 
 def _average_scores(
-    label: str, scores: _Scores, regions: tuple[str, ...], over: str
-) -> tuple[Numbers, Numbers]:
+    label: str, scopes: dict[str, Scope], regions: tuple[str, ...], over: str
+) -> tuple[dict[str, Any], Numbers]:
     """Return means, with the number of cases, and standard deviations of a method's scores."""
     spreads = dict.fromkeys(score_keys(regions), nan)
-    fractions = [f"{name}_defined_frac" for name in METRICS]
-    means: Numbers = spreads | dict.fromkeys(fractions, nan) | {"n_cases": 0}
-    if not scores.has(label):
-        return means, spreads
-    for name, metric in METRICS.items():
-        per_case = scores.per_case[name].loc[label]
-        samples = per_case if over == "cases" else scores.per_run[name].loc[label]
-        for region in per_case.columns:
-            means[f"{name}/{region}"] = metric.factor * float(per_case[region].mean())
-            spreads[f"{name}/{region}"] = metric.factor * float(samples[region].std(ddof=1))
-        defined = per_case.drop(columns=MEAN).notna()
-        means[f"{name}_defined_frac"] = float(defined.to_numpy().mean())
-        means["n_cases"] = len(per_case)
+    means: dict[str, Any] = spreads | {"n_cases": 0}
+    means |= {f"{name}_defined_frac": nan for name in METRICS}
+    for key in spreads:
+        means |= {f"{key}_n": 0, f"{key}_ranked": False, f"{key}_share": nan}
+    defined: dict[str, list[float]] = {}
+    for key, (metric, region) in score_keys(regions).items():
+        scope = scopes.get(key)
+        if scope is None or not scope.has(label):
+            continue
+        numbers, spreads[key] = _average_score(label, scope, metric.factor, over)
+        means |= {f"{key}{name}": number for name, number in numbers.items()}
+        means["n_cases"] = scope.count_cases(label)
+        if region != MEAN:
+            defined.setdefault(metric.name, []).append(scope.share(label))
+    means |= {f"{name}_defined_frac": float(np.mean(shares)) for name, shares in defined.items()}
     return means, spreads
 
 
-def _find_verdicts(
-    scores: _Scores, ranked: Sequence[str], regions: tuple[str, ...]
-) -> dict[str, Verdict]:
+def _average_score(
+    label: str, scope: Scope, factor: float, over: str
+) -> tuple[dict[str, Any], float]:
+    """Return the entries of a row by the ends of their names, and the standard deviation."""
+    values = scope.select(label)
+    per_case = values.groupby(level="case").mean()
+    samples = per_case
+    if over == "runs":
+        samples = values.groupby(level=["fold", "seed", "run_id"]).mean()
+    numbers: dict[str, Any] = {"": factor * float(per_case.mean()), "_n": len(per_case)}
+    numbers |= {"_ranked": label in scope.ranked, "_share": scope.share(label)}
+    return numbers, factor * float(samples.std(ddof=1))
+
+
+def align_cases(comparisons: Sequence[MethodComparison], key: str) -> list[MethodComparison]:
+    """Return the comparisons with one score over the cases that are common in all of them.
+
+    A case that one of them has not measured at all is kept: only undefined scores are left out.
+    """
+    undefined: set[str] = set()
+    for comparison in comparisons:
+        scope = comparison.scopes.get(key)
+        if scope is not None and scope.ranked:
+            undefined |= set(scope.values.index.unique("case")) - set(scope.cases)
+    if not undefined:
+        return list(comparisons)
+    return [_leave_out(comparison, key, undefined) for comparison in comparisons]
+
+
+def _leave_out(comparison: MethodComparison, key: str, cases: set[str]) -> MethodComparison:
+    if not comparison.scopes.get(key):
+        return comparison
+    metric, _ = score_keys(comparison.regions)[key]
+    scope = comparison.scopes[key].without(cases)
+    rows, spreads = comparison.rows.copy(), comparison.spreads.copy()
+    for number, label in enumerate(rows["method"]):
+        if scope.has(label):
+            found = _average_score(label, scope, metric.factor, comparison.spread_over)
+            spreads.loc[number, key] = found[1]
+            for name, value in found[0].items():
+                rows.loc[number, f"{key}{name}"] = value
+    scopes = comparison.scopes | {key: scope}
+    verdicts = _find_verdicts(scopes, comparison.regions)
+    return replace(comparison, rows=rows, spreads=spreads, scopes=scopes, verdicts=verdicts)
+
+
+def _find_verdicts(scopes: dict[str, Scope], regions: tuple[str, ...]) -> dict[str, Verdict]:
     verdicts = {}
-    for key, (metric, region) in score_keys(regions).items():
-        defined = scores.matrix(ranked, metric.name, region).dropna(axis="columns", how="all")
-        if not defined.empty:
-            verdicts[key] = find_ties(defined, largest_first=metric.largest_first)
+    for key, (metric, _) in score_keys(regions).items():
+        if key in scopes and scopes[key].ranked:
+            verdicts[key] = find_ties(scopes[key].matrix(), largest_first=metric.largest_first)
     return verdicts
 
 

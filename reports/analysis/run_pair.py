@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from reports.analysis.statistics import PairedTest, compare_pairs
-from reports.analysis.tidy import average_seeds, case_table
+from reports.analysis.tidy import average_pair, case_table
 from reports.records.plain import flatten
 from reports.records.run import RunResult
 
@@ -51,12 +51,13 @@ def pair_cases(first: RunResult, second: RunResult) -> tuple[pd.DataFrame, pd.Da
 
     Raises: ValueError if they have no case or no region in common.
     """
-    frames = []
+    tables = []
     for run in (first, second):
         if not run.cases:
             got = f"{run.run_id}, which ended {run.status}"
             raise ValueError(f"compare: a run must have scores, got {got}")
-        frames.append(average_seeds(case_table([run])).droplevel("method"))
+        tables.append(case_table([run]))
+    frames = average_pair(tables[0], tables[1])
     cases = [case for case in frames[0].index if case in frames[1].index]
     regions = [region for region in frames[0].columns if region in frames[1].columns]
     if not cases or first.dataset != second.dataset or len(regions) < 2:
@@ -64,6 +65,19 @@ def pair_cases(first: RunResult, second: RunResult) -> tuple[pd.DataFrame, pd.Da
         rule = "two runs must have held-out cases in common"
         raise ValueError(f"compare: {rule}, got {', and '.join(places)}")
     return frames[0].loc[cases, regions], frames[1].loc[cases, regions]
+
+
+def count_undefined(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """Return by region in how many cases the runs have no score; regions without are left out.
+
+    The frames are those of `pair_cases`. These cases are in no mean and no test of the pair.
+    """
+    found = {}
+    for region in first.columns:
+        counts = int(first[region].isna().sum()), int(second[region].isna().sum())
+        if any(counts):
+            found[str(region)] = counts
+    return found
 
 
 def compare_regions(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, PairedTest]:

@@ -4,6 +4,8 @@ It is always averaged in the same order: a case's scores over its seeds; then fo
 together (each case is held out once). Statistics get one number for each case and method.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
@@ -16,6 +18,7 @@ from reports.records.run import SCORE_FIELDS, RunResult, Status, list_further
 
 NO_BACKBONE = "none"  # of the run of a reference network
 MEAN = "mean"  # stands in a region's place for the mean over the regions
+TRAINING = ["method", "fold", "seed", "run_id"]  # the columns that name one training
 
 
 @dataclass(frozen=True)
@@ -88,25 +91,118 @@ def _check_range(table: pd.DataFrame, metric: str, upper: float) -> None:
         raise ValueError(f"report: {metric} of {where} {got} (repeat the run)")
 
 
-def _spread_regions(table: pd.DataFrame, metric: str, keys: list[str]) -> pd.DataFrame:
-    """Return one row per group of ``keys`` and one column per region and for `MEAN`."""
-    grouped = table.groupby([*keys, "region"], sort=False)[metric].mean().unstack("region")
-    wide = grouped[list(dict.fromkeys(table["region"]))]
-    return wide.assign(**{MEAN: wide.mean(axis="columns")})
+@dataclass(frozen=True)
+class WideScores:
+    """One metric of every training and case; all frames are `TRAINING` and case x regions."""
+
+    values: pd.DataFrame  # nan where undefined
+    absent: pd.DataFrame  # whether the reference lacks the region
+    predicted: pd.DataFrame  # whether the prediction has the region
+
+    @property
+    def cases(self) -> pd.Index[str]:
+        return self.values.index.get_level_values("case")
+
+    def average_regions(self, methods: Iterable[str] | None = None) -> pd.Series[float]:
+        """Return the mean over the regions of each training and case.
+
+        It is nan where a region of the reference has no value, so that a miss shortens no mean. A
+        region that the reference lacks counts if it has a value in all trainings of ``methods``
+        (None: of all methods); if not, the case is averaged without it, for every method.
+        """
+        gaps = self.absent & self.values.isna()
+        compared = gaps
+        if methods is not None:
+            compared = gaps.where(select_methods(gaps, methods), other=False)
+        left_out = gaps | (self.absent & compared.groupby(self.cases).transform("any"))
+        counted = self.values.where(~left_out)
+        complete = (counted.notna() | left_out).all(axis="columns")
+        return counted.mean(axis="columns").where(complete)
+
+    def find_faults(self) -> pd.DataFrame:
+        """Return where a training takes a case out of the comparison by an error of its own.
+
+        It has no value although the reference has the region and some method has a value in this
+        case, so that the case can be measured. Or it has a false alarm where other trainings,
+        which were right, have no value.
+        """
+        defined = self.values.notna()
+        measurable = defined.any(axis="columns").groupby(self.cases).transform("any")
+        misses = (~self.absent & ~defined).mul(measurable, axis="index")
+        share = defined.groupby(self.cases).transform("mean")
+        alarms = self.absent & self.predicted & (share > 0) & (share < 1)
+        return misses | alarms
+
+
+def select_methods(frame: pd.DataFrame, methods: Iterable[str]) -> pd.Series[bool]:
+    """Return which rows are of these methods."""
+    chosen = frame.index.isin(list(methods), level="method")
+    return pd.Series(chosen, index=frame.index)
+
+
+def spread_regions(table: pd.DataFrame, metric: str) -> WideScores:
+    """Return a metric of a `case_table` with a column per region, in their first order."""
+    rows = table.groupby([*TRAINING, "case", "region"], sort=False)
+    means = rows[[metric, "n_reference_vox", "n_predicted_vox"]].mean()
+    values, reference, predicted = (means[name].unstack("region") for name in means)
+    regions = list(dict.fromkeys(table["region"]))
+    return WideScores(values[regions], reference[regions] == 0, predicted[regions] > 0)
+
+
+def penalise_misses(table: pd.DataFrame, penalty_mm: float) -> pd.DataFrame:
+    """Return a `case_table` in which each distance that a miss leaves undefined is the penalty.
+
+    A miss is an empty prediction of a region that the reference has. The case must be measurable:
+    its spacing is known, or some distance of it has a value.
+    """
+    changed = table.copy()
+    misses = (table["n_reference_vox"] > 0) & (table["n_predicted_vox"] == 0)
+    for name, metric in METRICS.items():
+        if metric.upper != inf:
+            continue
+        known = table["nsd_tolerance_mm"].notna() | table[name].notna()
+        measurable = known.groupby(table["case"]).transform("any")
+        changed.loc[misses & measurable & table[name].isna(), name] = penalty_mm
+    return changed
+
+
+def mean_if_all(frame: pd.DataFrame, levels: Sequence[str]) -> pd.DataFrame:
+    """Return the means of groups of rows; nan where any row of the group is."""
+    groups = frame.groupby(level=list(levels), sort=False)
+    return groups.mean().where(groups.count().eq(groups.size(), axis="index"))
 
 
 def average_seeds(table: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
     """Return each case of a `case_table` averaged over its seeds: (method, case) x regions, `MEAN`.
 
-    The mean is over the regions in which the metric is defined.
+    A score that a seed leaves undefined is nan. `MEAN` is that of `WideScores.average_regions`.
     """
-    return _spread_regions(table, metric, ["method", "case"])
+    return mean_if_all(_spread_with_mean(table, metric), ["method", "case"])
+
+
+def average_pair(
+    first: pd.DataFrame, second: pd.DataFrame, metric: str = "dice"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return two `case_table` averaged over their seeds, each (its cases x regions and `MEAN`).
+
+    `MEAN` is over the same regions of a case in both, as `WideScores.average_regions`.
+    """
+    both = [first.assign(method="first"), second.assign(method="second")]
+    averaged = average_seeds(pd.concat(both, ignore_index=True), metric)
+    return averaged.loc["first"], averaged.loc["second"]
 
 
 def fold_means(table: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
-    """Return the mean of each run over its cases: (method, fold, seed) x regions and `MEAN`."""
-    run = ["method", "fold", "seed"]
-    return _spread_regions(table, metric, [*run, "case"]).groupby(run, sort=False).mean()
+    """Return the mean of each training over its cases: `TRAINING` x regions and `MEAN`.
+
+    The mean is over the cases in which the training has a value.
+    """
+    return _spread_with_mean(table, metric).groupby(level=TRAINING, sort=False).mean()
+
+
+def _spread_with_mean(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    wide = spread_regions(table, metric)
+    return wide.values.assign(**{MEAN: wide.average_regions()})
 
 
 def to_matrix(averaged: pd.DataFrame, labels: Iterable[str], region: str = MEAN) -> pd.DataFrame:

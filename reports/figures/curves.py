@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.analysis.comparison import MethodComparison
+from reports.analysis.comparison import MethodComparison, align_cases
 from reports.analysis.tidy import MEAN
 from reports.figures.style import COLUMN_IN, Look, Looks, add_grid, new_figure
 from reports.records.run import RunResult
 from reports.records.study import StudyRecord
+from reports.tables.layout import is_of_own_cases
 
 
 def draw_learning(runs: Sequence[RunResult], looks: Looks) -> Figure:
@@ -94,12 +95,15 @@ def draw_kshot(comparisons: Sequence[MethodComparison], looks: Looks) -> Figure:
     means: dict[str, np.ndarray] = {}
     spreads: dict[str, np.ndarray] = {}
     ticks = []
+    comparisons = align_cases(comparisons, f"dice/{MEAN}")
     comparisons = sorted(comparisons, key=lambda comparison: comparison.setting.shots or inf)
     for place, comparison in enumerate(comparisons):
         ticks.append(str(comparison.setting.shots or "all"))
         labels = list(comparison.rows["method"])
         for label in labels:
             number = labels.index(label)  # the first, where protocols are mixed
+            if is_of_own_cases(comparison, number, f"dice/{MEAN}"):
+                continue
             for found, frame in ((means, comparison.rows), (spreads, comparison.spreads)):
                 values = found.setdefault(label, np.full(len(places), nan))
                 values[place] = frame[f"dice/{MEAN}"][number]

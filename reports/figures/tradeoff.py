@@ -14,7 +14,7 @@ from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import MEAN
 from reports.figures.style import FAINT, INK, Looks, add_grid, fix_layout, new_figure
 from reports.records.run import REFERENCE
-from reports.tables.layout import time_unit
+from reports.tables.layout import is_of_own_cases, time_unit
 
 AROUND = ((0, 5), (0, -5), (6, 0), (-6, 0), (6, 5), (-6, 5), (6, -5), (-6, -5))
 RING: dict[str, Any] = {  # around the point of a reference network
@@ -79,9 +79,14 @@ def draw_tradeoff(comparison: MethodComparison, axis: Axis, looks: Looks) -> Fig
 
 
 def finished_with(comparison: MethodComparison, cost: str) -> pd.DataFrame:
-    """Return the rows of the finished methods that have a cost."""
+    """Return the rows of the finished methods that have a cost and are compared by mean Dice.
+
+    Methods of which the mean is over other cases than that of the ranked ones are left out.
+    """
     rows = comparison.rows
-    return rows[(rows["note"] == "") & rows[cost].notna()]
+    key = f"dice/{MEAN}"
+    own = [is_of_own_cases(comparison, number, key) for number in range(len(rows))]
+    return rows[(rows["note"] == "") & rows[cost].notna() & ~np.array(own, dtype=bool)]
 
 
 def pareto_front(costs: np.ndarray, dices: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import isnan
 from typing import Any
 
+from reports.analysis.aggregates import mean_defined, share_defined
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import average_seeds, setting_of
 from reports.records.metrics import METRICS
@@ -85,9 +86,14 @@ def _round(values: Iterable[float]) -> list[float | None]:
 
 
 def mean_dice_pct(run: RunResult) -> float | None:
-    """Return the mean over the cases and regions in which Dice is defined."""
-    dices = [row.dice for row in run.cases if not isnan(row.dice)]
-    return 100 * sum(dices) / len(dices) if dices else None
+    """Return the mean Dice of a run; None if one of its regions has no value.
+
+    The list of runs is sorted by it. A mean that misses have shortened must not be among the others.
+    """
+    if share_defined(run.cases, "dice") < 1:
+        return None
+    mean = mean_defined(row.dice for row in run.cases)
+    return 100 * mean.value if mean.n else None
 
 
 def list_protocols(results: Sequence[RunResult]) -> list[dict[str, Any]]:

@@ -100,7 +100,8 @@ function showSetting() {
       row.append(cell);
     }
     const known = values.filter((value) => value !== null);
-    row.append(numberCell(known.length ? (100 * known.reduce((sum, value) => sum + value, 0)) / known.length : null, 1));
+    const complete = known.length > 0 && known.length === values.length; // a mean over fewer methods is no mean of this case
+    row.append(numberCell(complete ? (100 * known.reduce((sum, value) => sum + value, 0)) / known.length : null, 1));
     return row;
   }));
 }

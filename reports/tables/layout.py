@@ -84,13 +84,30 @@ class MethodRows:
         for row in self.keys:
             number = numbers.get(row)
             cells.append(_score_cell(comparison, number, key, metric))
-            ranked.append(number is not None and comparison.ranked[number])
+            ranked.append(number is not None and bool(comparison.rows[f"{key}_ranked"][number]))
         name = name_with_cases(comparison.setting.heading, comparison)
         heads = (name, "", metric.heading)
         if metric.columns == "regions":
             heads = (name, metric.heading, region)
         places = rank_cells(cells, ranked, metric.digits, largest_first=metric.largest_first)
         return Column(f"{comparison.setting.dataset}:{key}", heads[-levels:], places)
+
+    def share_columns(self, comparison: MethodComparison, levels: int = 2) -> list[Column]:
+        """Return a column for each shown score that some method leaves undefined in some case."""
+        numbers = number_rows(comparison)
+        columns = []
+        for key in list_shown(comparison.regions):
+            shares = [nan] * len(self.keys)
+            for place, row in enumerate(self.keys):
+                if row in numbers:
+                    shares[place] = 100 * float(comparison.rows[f"{key}_share"][numbers[row]])
+            if any(share < 100 for share in shares) and any(share > 0 for share in shares):
+                metric, region = score_keys(comparison.regions)[key]
+                name = name_with_cases(comparison.setting.heading, comparison)
+                heads = (name, f"{metric.title} defined (%)", region)
+                head = Head(f"{comparison.setting.dataset}:{key}_defined_pct", heads[-levels:], 0)
+                columns.append(fill_column(head, shares))
+        return columns
 
     def cost_column(self, cost: str) -> Column:
         """Return a column of costs, averaged over the settings that have the method."""
@@ -134,10 +151,22 @@ def _score_cell(comparison: MethodComparison, number: int | None, key: str, metr
         return Cell(str(line["note"]))
     spread = float(comparison.spreads[key][number]) if by_region else nan
     cell = number_cell(float(line[key]), metric.digits, spread)
+    if cell.is_number and is_of_own_cases(comparison, number, key):
+        return Cell(f"{cell.text} ({line[f'{key}_n']} of {line['n_cases']})")
     verdict = comparison.verdicts.get(key)
     if verdict is not None and line["method"] in verdict.tied:
         cell = replace(cell, tied=True)
     return cell
+
+
+def is_of_own_cases(comparison: MethodComparison, number: int, key: str) -> bool:
+    """Return whether a row's mean is over other cases than those of the ranked methods."""
+    line = comparison.rows.iloc[number]
+    if line[f"{key}_ranked"] or not line["n_runs"]:
+        return False
+    scope = comparison.scopes.get(key)
+    left_out = scope is not None and bool(scope.ranked) and line["method"] in scope.left_out
+    return left_out or line[f"{key}_n"] < line["n_cases"]
 
 
 def name_with_cases(name: str, comparison: MethodComparison) -> str:

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
+
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.statistics import Interval, TooFewError, bootstrap_mean, compare_with
-from reports.analysis.tidy import score_matrix
+from reports.analysis.tidy import MEAN, average_pair, case_table
 from reports.records.run import RunResult, Status
 from reports.tables.assemble import Draft, assemble, name_setting
 from reports.tables.table import MISSING, Cell, Head, Table, fill_columns, make_slug
+from reports.tables.undefined import describe_scopes
 
 DIFFERENCE = Head("difference", ("Difference (% points) [95 % CI]",), 1)
 COMPARISON_HEADS = (
@@ -67,7 +70,7 @@ def _comparison_table(comparison: MethodComparison, reference: str) -> Table:
     for row in rows:
         row["difference"] = interval_cell(row["difference"])
     first = rows[0]["reference"]
-    sentences = [METHOD_OF_TEST]
+    sentences = [METHOD_OF_TEST, *describe_scopes([comparison], [f"dice/{MEAN}"])]
     if left_out:
         sentences.append(f"Not all runs done, so not compared: {', '.join(left_out)}.")
     slug = make_slug("comparison", *name_setting(comparison.setting)[:3])
@@ -107,13 +110,15 @@ def gap_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
 
 def _gap_table(comparison: MethodComparison, tuned: Sequence[RunResult]) -> Table:
     # both kinds of runs carry one label where the study has chosen the defaults: keep them apart
-    default_scores = score_matrix([run for run in comparison.results if not run.study])
-    tuned_scores = score_matrix([run for run in comparison.results if run.study])
+    done = [run for run in comparison.results if run.status == Status.DONE]
     rows: list[dict[str, Any]] = []
     for run in tuned:
-        before = default_scores[run.method]
-        after = tuned_scores[run.label]
-        gap = bootstrap_mean((after - before).dropna().to_numpy(float))
+        default_runs = [each for each in done if not each.study and each.label == run.method]
+        tuned_runs = [each for each in done if each.study and each.label == run.label]
+        frames = average_pair(case_table(default_runs), case_table(tuned_runs))
+        pairs = pd.concat([frame[MEAN] for frame in frames], axis="columns").dropna()
+        before, after = pairs.iloc[:, 0], pairs.iloc[:, 1]
+        gap = bootstrap_mean((after - before).to_numpy(float))
         settings = run.label.partition("[")[2].rstrip("]") or "the defaults"
         row: dict[str, Any] = {"method": run.method, "settings": settings, "study": run.study}
         row |= {"default": 100 * before.mean(), "tuned": 100 * after.mean()}

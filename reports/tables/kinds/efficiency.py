@@ -9,6 +9,7 @@ from reports.records.run import RunResult
 from reports.tables.assemble import Draft, assemble, name_setting
 from reports.tables.layout import MethodRows
 from reports.tables.table import Table, make_slug
+from reports.tables.undefined import describe_scopes
 from reports.tables.wording import TUNED, describe_verdict
 
 GFLOP = "GFLOP: for one patch, two per multiply-accumulate; training: forward and backward."
@@ -35,7 +36,8 @@ def efficiency_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
                 measured.append(column)
         if not measured:
             continue
-        sentences = [TUNED, *_explain(comparison.results, {column.key for column in measured})]
+        sentences = [*describe_scopes([comparison], [f"dice/{MEAN}"]), TUNED]
+        sentences += _explain(comparison.results, {column.key for column in measured})
         if absent:
             sentences.append(f"Not measured by these runs: {', '.join(absent)}.")
         dice = rows.score_column(comparison, f"dice/{MEAN}")

@@ -8,6 +8,7 @@ from reports.tables import wording
 from reports.tables.assemble import Draft, assemble, group_comparisons, name_setting
 from reports.tables.layout import MethodRows
 from reports.tables.table import Table, make_slug
+from reports.tables.undefined import describe_scopes
 
 
 def main_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
@@ -21,6 +22,7 @@ def main_table(comparisons: Sequence[MethodComparison]) -> Table:
     columns = [rows.name_column(), rows.cost_column("tuned_m"), rows.cost_column("tuned_pct")]
     for comparison in comparisons:
         columns += rows.score_columns(comparison, levels=3)
+        columns += rows.share_columns(comparison, levels=3)
     if len(comparisons) == 1:  # a mean over data sets is no time of a run
         columns.append(rows.cost_column("fit_s"))
     columns += rows.note_columns()
@@ -28,6 +30,7 @@ def main_table(comparisons: Sequence[MethodComparison]) -> Table:
     columns = [column for column in columns if not column.is_missing]
     slug = make_slug("main", *wording.list_values(comparisons, "setting.dataset"), *context)
     sentences = [wording.describe_scores(comparisons), *wording.describe_metrics(comparisons)]
+    sentences += describe_scopes(comparisons)
     sentences.append(wording.TUNED)
     last = wording.describe_verdict(comparisons)
     draft = Draft("main", slug, "", "PET methods", columns, sentences, last, rows.sections)

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
-from reports.analysis.comparison import MethodComparison
+from reports.analysis.comparison import MethodComparison, align_cases
 from reports.analysis.tidy import MEAN
 from reports.tables.assemble import Draft, assemble, group_comparisons, name_setting
 from reports.tables.layout import MethodRows, name_with_cases
 from reports.tables.table import Table, make_slug
+from reports.tables.undefined import describe_scopes
 from reports.tables.wording import describe_scores, describe_verdict
+
+DICE = f"dice/{MEAN}"
 
 
 def sweep_tables(
@@ -28,16 +31,17 @@ def sweep_tables(
 
 
 def _sweep_table(kind: str, field: str, head: str, group: Sequence[MethodComparison]) -> Table:
+    group = align_cases(group, DICE)
     group = sorted(group, key=lambda comparison: comparison.setting.shots or inf)
     rows = MethodRows.of(group)
     columns = [rows.name_column()]
     for comparison in group:
         value = getattr(comparison.setting, field) or "all"
-        column = rows.score_column(comparison, f"dice/{MEAN}")
+        column = rows.score_column(comparison, DICE)
         heads = (f"Mean Dice (%) by {head}", name_with_cases(str(value), comparison))
         columns.append(replace(column, key=f"{column.key}@{value}", heads=heads))
     columns += rows.note_columns()
-    sentences = [describe_scores(group)]
+    sentences = [describe_scores(group), *describe_scopes(group, [DICE])]
     if not any(comparison.mixed for comparison in group):
         sentences.append("Protocols differ in this alone.")
     shared = replace(group[0].setting, shots=None)

@@ -60,9 +60,26 @@ def test_runs_that_are_not_done_have_no_scores(results: list[RunResult]) -> None
 def test_undefined_scores_stay_undefined(results: list[RunResult]) -> None:
     lora = with_first(results[1], dice=math.nan)
     assert score_matrix([lora], region="WT").isna().sum().item() == 1
-    assert score_matrix([lora]).iloc[0].item() == pytest.approx(
-        0.5
-    )  # the mean over the defined region
+    # A mean over the other region would reward a miss.
+    assert math.isnan(score_matrix([lora]).iloc[0].item())
+
+
+def test_a_region_that_the_reference_lacks_shortens_the_mean_of_all(
+    results: list[RunResult],
+) -> None:
+    full, lora = results[:2]
+    right = replace(lora.cases[3], dice=math.nan, n_predicted_vox=0)  # undefined: ET is absent
+    lora = replace(lora, cases=(*lora.cases[:3], right))
+    matrix = score_matrix([full, lora])
+    assert matrix.loc["p2"].tolist() == pytest.approx([0.66, 0.6])  # WT of both
+    assert matrix.loc["p1"].tolist() == pytest.approx([0.715, 0.65])
+
+
+def test_a_seed_without_a_value_leaves_the_case_undefined(results: list[RunResult]) -> None:
+    lora = results[1]
+    missed = with_first(replace(lora, seed=1, run_id="other"), hd95_mm=math.nan, n_predicted_vox=0)
+    wide = average_seeds(case_table([lora, missed]), "hd95_mm")
+    assert math.isnan(wide.loc[("lora[rank=8]", "p1"), "WT"])
 
 
 @pytest.mark.parametrize(

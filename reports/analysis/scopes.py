@@ -1,0 +1,133 @@
+"""On which cases methods are compared, and which methods, where a score may be undefined.
+
+A score is undefined where the policy for empty masks leaves it so: HD95 of a missed tumour, for
+one. A mean over the remaining cases would reward the miss. So ranks, bold marks and tests are over
+the common cases, in which every ranked method has a value in each of its trainings. A method whose
+own errors would take many cases out of the comparison is not ranked for that score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from reports.analysis.tidy import MEAN, mean_if_all, spread_regions
+from reports.records.metrics import METRICS
+
+LARGEST_GAP = 0.05  # of the share of faultless scores, below that of the best method
+LEAST_SHARE = 0.5  # of faultless scores of a ranked method, and of the cases that are common
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One score of the methods in one setting: who is ranked, on which cases.
+
+    Attributes:
+        candidates: the methods that may be ranked, as all their runs are done.
+        ranked: those that are ranked for this score.
+        cases: the common cases of the ranked methods, sorted.
+        n_cases: of the setting.
+        values: of each training (`TRAINING`) and case, nan where undefined; of all methods.
+    """
+
+    candidates: tuple[str, ...]
+    ranked: tuple[str, ...]
+    cases: tuple[str, ...]
+    n_cases: int
+    values: pd.Series[float]
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the comparison is over some of the cases, or of some of the candidates."""
+        return len(self.cases) < self.n_cases or len(self.ranked) < len(self.candidates)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The candidates that are not ranked for this score."""
+        return tuple(name for name in self.candidates if name not in self.ranked)
+
+    def has(self, method: str) -> bool:
+        return method in self.values.index.unique("method")
+
+    def count_cases(self, method: str) -> int:
+        """Return in how many cases a method was scored, with a value or without."""
+        return len(self.values.xs(method, level="method").index.unique("case"))
+
+    def trainings(self) -> pd.Series[float]:
+        """Return the values of the ranked methods in the common cases; none is nan."""
+        levels = self.values.index
+        kept = levels.isin(self.ranked, level="method") & levels.isin(self.cases, level="case")
+        return self.values[kept]
+
+    def matrix(self) -> pd.DataFrame:
+        """Return (common cases x ranked methods), seeds averaged, without nan."""
+        if not self.ranked:
+            return pd.DataFrame()
+        means = self.trainings().groupby(level=["method", "case"]).mean().unstack("method")
+        return means[list(self.ranked)].sort_index()
+
+    def share(self, method: str) -> float:
+        """Return the share of a method's trainings and cases in which the score has a value."""
+        return float(self.values.xs(method, level="method").notna().mean())
+
+    def select(self, method: str) -> pd.Series[float]:
+        """Return the values that a method's mean is of: (fold, seed, run_id, case).
+
+        Of a ranked method they are those in the common cases, of another those in the cases in
+        which all its own trainings have a value.
+        """
+        own = self.values.xs(method, level="method")
+        if method in self.ranked:
+            return own[own.index.isin(self.cases, level="case")]
+        return own[own.notna().groupby(level="case").transform("all")]
+
+    def without(self, cases: set[str]) -> Scope:
+        """Return the scope with fewer common cases."""
+        kept = tuple(case for case in self.cases if case not in cases)
+        return replace(self, cases=kept, ranked=self.ranked if kept else ())
+
+
+def find_scopes(
+    table: pd.DataFrame, candidates: Sequence[str], regions: Sequence[str]
+) -> dict[str, Scope]:
+    """Return the scope of each score by its key, such as ``dice/WT``.
+
+    Args:
+        table: a `case_table` of one protocol.
+        candidates: the methods that may be ranked.
+        regions: of the setting; those without a score have no scope.
+    """
+    scopes = {}
+    for name in METRICS:
+        wide = spread_regions(table, name)
+        faults = wide.find_faults()
+        ranked = _choose_ranked(faults.any(axis="columns"), candidates)
+        scopes[f"{name}/{MEAN}"] = _scope(wide.average_regions(ranked), candidates, ranked)
+        for region in regions:
+            if region in wide.values:
+                ranked = _choose_ranked(faults[region], candidates)
+                scopes[f"{name}/{region}"] = _scope(wide.values[region], candidates, ranked)
+    return scopes
+
+
+def _choose_ranked(faults: pd.Series[bool], candidates: Sequence[str]) -> list[str]:
+    """Return the methods of which no more scores are at fault than is said above."""
+    shares = 1 - faults.groupby(level="method").mean()
+    known = [name for name in candidates if name in shares]
+    if not known:
+        return []
+    least = max(LEAST_SHARE, shares[known].max() - LARGEST_GAP) - ROUNDING
+    return [name for name in known if shares[name] >= least]
+
+
+def _scope(values: pd.Series[float], candidates: Sequence[str], ranked: Sequence[str]) -> Scope:
+    averaged = mean_if_all(values.to_frame("value"), ["method", "case"])["value"]
+    by_method = averaged.unstack("method")
+    common = tuple(map(str, by_method.index[by_method[list(ranked)].notna().all(axis="columns")]))
+    measured = by_method.notna().any(axis="columns").sum()
+    if not ranked or not common or len(common) < LEAST_SHARE * measured - ROUNDING:
+        ranked, common = (), ()
+    return Scope(tuple(candidates), tuple(ranked), common, len(by_method), values)
