@@ -136,7 +136,7 @@ def _describe_mean(
 ) -> Iterator[tuple[str, float, int]]:
     """Yield a mean, under a name of its own where some scores are undefined, and their share.
 
-    The UI compares runs by one name. A mean that misses have shortened must not be among the others.
+    The UI compares runs by one name. A mean shortened by misses must not be among the others.
     """
     mean = average_metric(rows, metric).all
     share = share_defined(rows, metric)

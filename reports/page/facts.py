@@ -88,7 +88,7 @@ def _round(values: Iterable[float]) -> list[float | None]:
 def mean_dice_pct(run: RunResult) -> float | None:
     """Return the mean Dice of a run; None if one of its regions has no value.
 
-    The list of runs is sorted by it. A mean that misses have shortened must not be among the others.
+    The list of runs is sorted by it. A mean shortened by misses must not be among the others.
     """
     if share_defined(run.cases, "dice") < 1:
         return None
