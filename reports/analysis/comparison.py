@@ -34,8 +34,8 @@ class MethodComparison:
     """The comparison of methods in one setting.
 
     ``rows`` has a row per method: method, name, kind, protocol_id, note (empty where every fold and
-    seed is done), n_cases, n_runs, a mean per key of `score_keys` (as printed) and of `COSTS`, and the
-    share of cases x regions in which a metric is defined (``hd95_mm_defined_frac``). Nan if not
+    seed is done), n_cases, n_runs, a mean per key of `score_keys` (as printed) and of `COSTS`, and
+    the share of cases x regions in which a metric is defined (``hd95_mm_defined_frac``). Nan if not
     measured. Beside the mean of a score: how many cases it is of (``dice/WT_n``), whether the
     method is ranked for it (``dice/WT_ranked``), and the share of its trainings and cases that have
     a value (``dice/WT_share``).
