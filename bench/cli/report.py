@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -56,6 +57,11 @@ class ReportOptions:
     spread: Literal["auto", "cases", "runs"] = option(
         "auto", "± over cases or over runs (folds and seeds); auto: runs where there are several."
     )
+    penalty: float | None = option(
+        None,
+        "HD95 in mm of a miss that the policy leaves undefined; "
+        "default: compare on the cases that all methods have.",
+    )
     methods: str = option("", "Only these methods, in this order: a comma list.")
     columns: str = option("", "Only these columns: dice, dice/WT, hd95_mm, tuned_m, ...")
     name: list[str] | None = option(None, "Print a method so: lora=LoRA (repeatable).")
@@ -81,6 +87,9 @@ class ReportOptions:
             raise ValueError(f"report: {rule}, got --format, --kind or --macros as well")
         if self.macros and self.format == "html":
             raise ValueError("report: --macros are LaTeX, got --format html as well")
+        if self.penalty is not None and not 0 < self.penalty < inf:
+            rule = "--penalty must be a distance in mm above 0"
+            raise ValueError(f"report: {rule}, got {self.penalty:g}")
         whole = self.figures or self.format == "html"
         return ReportRequest(
             format=self.format,
@@ -91,6 +100,7 @@ class ReportOptions:
             allow_mixed=self.allow_mixed,
             intersection=self.intersection,
             macros=self.macros,
+            penalty_mm=self.penalty,
             per_dataset=self.per_dataset,
             view=self._read_view(),
         )

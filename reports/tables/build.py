@@ -40,6 +40,7 @@ class ReportRequest:
     allow_mixed: bool = False
     intersection: bool = False
     macros: bool = False
+    penalty_mm: float | None = None  # as `compare_methods`
     per_dataset: bool = False  # the terminal is too narrow for anything else
     view: View = field(default_factory=View)
 
@@ -83,4 +84,5 @@ def summarise(results: Sequence[RunResult], request: ReportRequest) -> list[Meth
         allow_mixed=request.allow_mixed,
         intersection=request.intersection,
         spread=request.spread,
+        penalty_mm=request.penalty_mm,
     )
