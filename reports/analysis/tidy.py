@@ -189,7 +189,8 @@ def average_pair(
     """
     both = [first.assign(method="first"), second.assign(method="second")]
     averaged = average_seeds(pd.concat(both, ignore_index=True), metric)
-    return averaged.loc["first"], averaged.loc["second"]
+    frames = [averaged.loc[[name]].droplevel("method") for name in ("first", "second")]
+    return frames[0], frames[1]
 
 
 def fold_means(table: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
