@@ -81,6 +81,7 @@ def describe_run(spec: RunSpec) -> RunResult:
         synthetic=dataset.synthetic,
         regions=_name_regions(dataset),
         study=spec.study,
+        study_fold=spec.study_fold,
         group=spec.group,
         release=describe_release(spec.dataset),
         kind=method.info.kind,

@@ -62,6 +62,7 @@ class RunSpec:
     weights_sha256: str = ""  # where the name of the weights does not say what is in them
     chosen: tuple[tuple[str, str], ...] = ()  # fields of the protocol that tuning set
     study: str = ""  # that chose them, as "name#trial"
+    study_fold: int | None = None  # on whose training part
     edges: tuple[str, ...] = ()  # those of its values that are at an end of what was searched
     left_out: tuple[tuple[str, str], ...] = ()  # case that cannot be used, and reason
     group: str = ""  # the command that asked for the run

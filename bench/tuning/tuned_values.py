@@ -111,11 +111,8 @@ def _place_of(cell: Cell) -> Cell:
 def _apply(spec: RunSpec, tuned: TunedValues) -> RunSpec:
     try:
         protocol = replace(spec.protocol, tune=TuneSpec(**tuned.tune))
-        run = replace(
-            vary(replace(spec, protocol=protocol), tuned.values),
-            study=tuned.study,
-            edges=tuned.edges,
-        )
+        run = vary(replace(spec, protocol=protocol), tuned.values)
+        run = replace(run, study=tuned.study, study_fold=tuned.cell.fold, edges=tuned.edges)
         assert run.own_protocol  # built, and so checked, before anything is trained
     except (TypeError, ValueError) as error:
         raise SpecError(f"tuned values of {tuned.study}: {error}") from None

@@ -5,7 +5,6 @@ Numbers are aggregated in this room and nowhere else; tables and figures only sh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -17,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis import tidy
+from reports.analysis.protocols import describe_difference
 from reports.analysis.quantities import COSTS, score_keys
 from reports.analysis.references import place_references
 from reports.analysis.scopes import Scope, find_scopes
 from reports.analysis.statistics import Verdict, find_ties
 from reports.analysis.tidy import MEAN, Setting
 from reports.records.metrics import METRICS
-from reports.records.plain import flatten
 from reports.records.run import RunResult, Status
 
 Numbers = dict[str, float]  # by the key of a column
@@ -56,6 +55,7 @@ class MethodComparison:
     scopes: dict[str, Scope]  # by the key of a score; empty where protocols are mixed
     scores: pd.DataFrame  # mean Dice (common cases x ranked methods), seeds averaged, no nan
     penalty_mm: float | None = None  # the distance of a miss where the policy leaves it undefined
+    intersection: bool = False  # only the cases that all methods have
 
     @property
     def mixed(self) -> bool:
@@ -97,26 +97,6 @@ def compare_methods(
         found = _compare(setting, group, table, spread, difference, intersection)
         comparisons.append(replace(found, penalty_mm=penalty_mm))
     return comparisons
-
-
-def describe_difference(results: Sequence[RunResult]) -> str:
-    """Return the fields in which the protocols differ, in words; empty if there is one protocol."""
-    # Not by hash alone: a record may have been edited, or hashed by another version.
-    protocols = {}
-    for run in results:
-        record = flatten(run.protocol) | {"protocol_id": run.protocol_id}
-        protocols[json.dumps(record, sort_keys=True)] = record
-    if len(protocols) == 1:
-        return ""
-    differing = {}
-    for key in dict.fromkeys(chain.from_iterable(protocols.values())):
-        values = [record.get(key) for record in protocols.values()]
-        words = ", ".join(dict.fromkeys(map(str, values)))
-        if key == "protocol_id" or values.count(values[0]) < len(values):
-            differing[key] = words
-    ids = differing.pop("protocol_id")
-    fields = [f"{key} ({words})" for key, words in differing.items()] or [f"protocol_id ({ids})"]
-    return f"{len(protocols)} ({ids}) that differ in {', '.join(fields)}"
 
 
 def _tabulate(group: Sequence[RunResult], penalty_mm: float | None) -> pd.DataFrame:
@@ -173,6 +153,7 @@ def _compare(
         cases=cases,
         scopes=of_group,
         scores=of_group[f"dice/{MEAN}"].matrix() if of_group else pd.DataFrame(),
+        intersection=intersection,
     )
 
 

@@ -15,8 +15,10 @@ import pandas as pd
 
 from reports.records.metrics import METRICS
 from reports.records.run import SCORE_FIELDS, RunResult, Status, list_further
+from reports.records.study import describe_budget
 
 NO_BACKBONE = "none"  # of the run of a reference network
+UNKNOWN_BUDGET = "tuned"  # of a record that names a study, but no budget
 MEAN = "mean"  # stands in a region's place for the mean over the regions
 TRAINING = ["method", "fold", "seed", "run_id"]  # the columns that name one training
 
@@ -30,6 +32,7 @@ class Setting:
     weights: str
     shots: int | None = None  # training cases of a k-shot protocol; None: all
     title: str = field(default="", compare=False)  # how tables name the data set
+    tuned: str = ""  # the budget that found the methods' settings, in words; empty: not tuned
 
     @property
     def heading(self) -> str:
@@ -37,17 +40,29 @@ class Setting:
         return self.title or self.dataset
 
     def __str__(self) -> str:
-        few = "" if self.shots is None else f", {self.shots} training cases"
+        facts = [] if self.backbone == NO_BACKBONE else [self.weights]
+        if self.shots is not None:
+            facts.append(f"{self.shots} training cases")
+        if self.tuned:
+            facts.append(name_tuning(self.tuned))
         if self.backbone == NO_BACKBONE:
-            return f"{self.heading}, reference networks{few}"
-        return f"{self.heading} on {self.backbone} ({self.weights}{few})"
+            return ", ".join([self.heading, "reference networks", *facts])
+        return f"{self.heading} on {self.backbone} ({', '.join(facts)})"
+
+
+def name_tuning(tuned: str) -> str:
+    """Return how names and headings call a setting's tuning."""
+    return f"tuned {tuned}" if tuned != UNKNOWN_BUDGET else tuned
 
 
 def setting_of(result: RunResult) -> Setting:
     """Return the setting of a run."""
     shots = result.protocol.get("data", {}).get("shots") or None
+    tuned = describe_budget(result.protocol.get("tune", {}))
+    if result.study and not tuned:
+        tuned = UNKNOWN_BUDGET
     where = (result.dataset, result.backbone, result.weights)
-    return Setting(*where, shots, result.dataset_title)
+    return Setting(*where, shots, result.dataset_title, tuned)
 
 
 def group_by_setting(results: Iterable[RunResult]) -> dict[Setting, list[RunResult]]:

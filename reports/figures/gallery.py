@@ -20,6 +20,7 @@ from reports.records.run import REFERENCE, RunResult, Status
 from reports.records.slices import CaseSlices
 from reports.records.study import StudyRecord
 from reports.tables.assemble import group_comparisons, name_setting
+from reports.tables.conditions import describe_tuning, warn_of_differences
 from reports.tables.table import make_slug
 from reports.tables.wording import describe_setting
 
@@ -50,10 +51,13 @@ class Words:
     subject: str  # of the caption
     note: str  # end of the caption
 
-    def put_on(self, draw: Draw, comparisons: Compared) -> Picture:
-        """Return the picture, named by the first setting."""
+    def put_on(self, draw: Draw, comparisons: Compared, field: str = "dataset") -> Picture:
+        """Return the picture, named by the first setting; the settings differ in ``field``."""
         setting = comparisons[0].setting
-        caption = " ".join([*describe_setting(comparisons, self.subject), self.note])
+        sentences = [*describe_setting(comparisons, self.subject), self.note]
+        sentences += describe_tuning(comparisons, field, mark="")
+        sentences += warn_of_differences(comparisons, field)
+        caption = " ".join(sentences)
         slug = make_slug(self.name, *name_setting(setting))
         return Picture(slug, str(setting), self.title, caption, draw)
 
@@ -215,25 +219,30 @@ def _plan_kshot(comparisons: Compared, looks: Looks) -> Plan:
     subject = "Methods by number of training cases"
     words = Words("kshot", "Few training cases", subject, "± standard deviation, as in the table.")
     draw = partial(draw_kshot, list(map(_without_runs, comparisons)), looks)
-    slug = make_slug("kshot", *name_setting(comparisons[0].setting)[:3])
-    yield replace(words.put_on(draw, comparisons), slug=slug, setting="few training cases")
+    slug = make_slug("kshot", *name_setting(replace(comparisons[0].setting, shots=None)))
+    picture = words.put_on(draw, comparisons, "shots")
+    yield replace(picture, slug=slug, setting="few training cases")
 
 
 def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Plan:
     groups: dict[tuple[object, ...], list[StudyRecord]] = {}
     for study in studies:
-        shared = (study.dataset, study.backbone, study.weights, study.fold)
+        cell = study.cell
+        shared = (cell.dataset, cell.backbone, cell.weights, cell.fold, cell.shots, study.budget)
         groups.setdefault(shared, []).append(study)
     for group in groups.values():
         if all(study.best is None for study in group):
             continue
         first = group[0]
         where = f"Tuning on {first.heading}, fold {first.fold}; backbone {first.backbone}"
-        sentences = [f"{where}, weights: {first.weights}."]
+        few = f" Trained on {first.shots} cases." if first.shots else ""
+        budget = f" Budget: {first.budget} a method." if first.budget else ""
+        sentences = [f"{where}, weights: {first.weights}.{few}{budget}"]
         if first.synthetic:
             sentences.append("Data: SYNTHETIC phantoms, not patient data.")
         sentences.append(INNER)
-        fold = f"fold{first.fold}"
-        slug = make_slug("tuning", first.dataset, first.backbone, first.weights, fold)
+        shots = f"{first.shots}shot" if first.shots else ""
+        parts = (first.dataset, first.backbone, first.weights, f"fold{first.fold}", shots)
+        slug = make_slug("tuning", *parts, first.budget)
         draw = partial(draw_tuning, group, looks)
         yield Picture(slug, "tuning", f"Tuning on {first.heading}", " ".join(sentences), draw)

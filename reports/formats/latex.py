@@ -18,6 +18,7 @@ ESCAPES = str.maketrans(
         "·": r"$\cdot$",
         "×": r"$\times$",
         "†": DAGGER,
+        "‡": r"$^{\ddagger}$",
         "Δ": r"$\Delta$",
         MISSING: "--",
     }
@@ -127,7 +128,7 @@ def _body(table: Table) -> Iterator[str]:
 
 def _cell(column: Column, cell: Cell) -> str:
     if column.words:
-        return escape(cell.text)
+        return escape(cell.text + cell.mark)
     if not cell.is_number:
         return f"{{{escape(cell.text)}}}"
     mark = DAGGER if cell.tied else ""

@@ -29,6 +29,8 @@ def _cell(cell: Cell) -> str:
         text = f"**{text}**"
     elif cell.place == SECOND:
         text = f"<u>{text}</u>"
+    if cell.mark:
+        text += f" {cell.mark}"
     if cell.tied:
         text += f" {TIE_MARK}"
     return text

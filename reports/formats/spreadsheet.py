@@ -8,7 +8,7 @@ from reports.tables.table import MISSING, Cell, Column, Table
 
 
 def format_csv(table: Table) -> str:
-    """Return a line per method; spread and tie have columns of their own where a cell has one."""
+    """Return a line per method; spread, tie and mark have columns where a cell has one."""
     columns: list[list[str]] = []
     for column in table.columns:
         columns += _split_column(column)
@@ -21,11 +21,13 @@ def _split_column(column: Column) -> list[list[str]]:
     values = [column.key]
     spreads = [f"{column.key}_sd"]
     ties = [f"{column.key}_tied"]
+    marks = [f"{column.key}_mark"]
     for cell in column.cells:
         values.append(_format_value(cell))
         spreads.append(format_number(cell.spread))
         ties.append("yes" if cell.tied else "")
-    return [values, *(extra for extra in (spreads, ties) if any(extra[1:]))]
+        marks.append(cell.mark)
+    return [values, *(extra for extra in (spreads, ties, marks) if any(extra[1:]))]
 
 
 def _format_value(cell: Cell) -> str:

@@ -52,6 +52,7 @@ def build_terminal_table(table: Table) -> RichTable:
 
 def _cell(cell: Cell) -> Text:
     text = Text.assemble((one_line(cell.text).replace(" ± ", "±"), STYLES[cell.place]))
+    text.append(cell.mark)
     if cell.tied:
         text.append(TIE_MARK)
     return text

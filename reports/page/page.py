@@ -48,7 +48,7 @@ def format_page(page: Page) -> str:
     for picture, svg in page.drawn:
         pictures.setdefault(picture.setting, []).append((picture, Markup(svg)))
         if picture.case:
-            panels[picture.setting, picture.case] = picture.slug
+            panels[picture.setting, picture.case] = f"picture-{picture.slug}"
     cases = facts.describe_cases(page.summaries, panels)
     data = json.dumps(cases, separators=(",", ":"), allow_nan=False)
     return environment.get_template("page.html").render(

@@ -1,7 +1,9 @@
 """All tables and pictures of a store, made in memory first: bad input leaves no file behind."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import TypeVar
 
 from reports.figures.gallery import Picture, ReadSlices, list_pictures
 from reports.figures.rendering import render_one, start_renderers
@@ -14,7 +16,9 @@ from reports.records.study import StudyRecord
 from reports.tables.build import ReportRequest, build_tables_of, summarise
 from reports.tables.kinds.main import main_tables
 from reports.tables.kinds.tuning import tuning_tables
+from reports.tables.table import Table
 
+Named = TypeVar("Named", Table, Picture)
 SUFFIXES = {"latex": "tex", "markdown": "md", "csv": "csv"}
 TABLES, FIGURES, PAGE, MACROS = "tables", "figures", "index.html", "macros.tex"
 
@@ -49,14 +53,33 @@ def build_portfolio(of: Contents, request: ReportRequest, formats: Sequence[str]
         labels |= {(study.method.partition("[")[0], study.method) for study in of.studies}
         looks = assign_looks(labels, of.method_names)
         pictures, undrawn = list_pictures(summaries, of.studies, of.read_slices, looks)
+        pictures = make_unique(pictures)
         drawing = [renderers.submit(render_one, picture, formats) for picture in pictures]
         tables, absent = build_tables_of(summaries, request, per_dataset=request.per_dataset)
         rendered = [each.result() for each in drawing]
     svgs = [files["svg"].decode() for files in rendered]
     drawn = list(zip(pictures, svgs, strict=True))
-    tables = [*tables, *tuning_tables(of.studies)]
+    tables = make_unique([*tables, *tuning_tables(of.studies)])
     page = Page(of.results, summaries, tables, drawn, [*absent, *undrawn])
     return Portfolio(page, pictures, rendered)
+
+
+def make_unique(items: Sequence[Named]) -> list[Named]:
+    """Return tables or pictures with a number after each slug that an earlier one has.
+
+    Small and capital letters count as equal, as they do in the file names of some systems.
+    """
+    taken: set[str] = set()
+    found = []
+    for item in items:
+        slug = item.slug
+        for number in count(2):
+            if slug.lower() not in taken:
+                break
+            slug = f"{item.slug}-{number}"
+        taken.add(slug.lower())
+        found.append(item if slug == item.slug else replace(item, slug=slug))
+    return found
 
 
 def name_files(portfolio: Portfolio) -> dict[str, bytes]:

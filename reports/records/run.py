@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
@@ -19,6 +20,7 @@ SCHEMA_VERSION = 2
 RESULT_FILE = "result.json"
 DAMAGED = "the file is damaged: repeat the run with --force, or remove the file"
 METHOD, REFERENCE = "method", "reference"  # what a run trained
+STUDY_NAME = re.compile(r"-f(\d+)(?:-shots\d+)?#\d+$")  # the end of "brats-lora-tiny_vit-f0#3"
 
 
 class Status(StrEnum):
@@ -203,6 +205,7 @@ class RunResult:
     test_reads: int = 0  # how often the held-out cases were opened
     reload_max_abs_diff: float | None = None  # logits, backbone + stored delta against trained
     study: str = ""  # the tuning study and trial that chose the settings, as "study#trial"
+    study_fold: int | None = None  # the fold on whose training part; None where nothing was tuned
     group: str = ""  # the `run` command that asked for this run
     release: ReleaseRecord | None = None  # None for a datalist, and where it was not recorded
     kind: str = METHOD  # or `REFERENCE`: a network that is trained whole, without a backbone
@@ -216,6 +219,14 @@ class RunResult:
     def dataset_title(self) -> str:
         """How tables name the data set."""
         return self.release.title if self.release else self.dataset
+
+    @property
+    def tuned_on(self) -> int | None:
+        """The fold whose training part chose the settings; None: not tuned, or not recorded."""
+        if self.study_fold is not None or not self.study:
+            return self.study_fold
+        found = STUDY_NAME.search(self.study)  # records without the field have it in the name
+        return int(found[1]) if found else None
 
     def write(self, folder: Path) -> Path:
         """Write ``result.json`` into ``folder``, whole or not at all; raises as `to_json`."""

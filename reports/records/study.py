@@ -1,6 +1,7 @@
 """What a tuning study leaves behind. Plain data: neither Optuna nor torch is needed to read it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from math import nan
 from pathlib import Path
@@ -87,6 +88,10 @@ class StudyRecord:
         return self.dataset_title or self.dataset
 
     @property
+    def budget(self) -> str:
+        return describe_budget(self.tune)
+
+    @property
     def done(self) -> list[TrialRecord]:
         ended = (trial for trial in self.trials if trial.status == Status.DONE)
         return [trial for trial in ended if trial.dice is not None]
@@ -141,6 +146,19 @@ class StudyRecord:
         """Write ``study.json`` into ``folder``, as a whole or not at all."""
         write_durably(folder / STUDY_FILE, json.dumps(asdict(self), indent=1, allow_nan=False))
         return folder / STUDY_FILE
+
+
+def describe_budget(tune: Mapping[str, Any]) -> str:
+    """Return what each method gets, in words; empty where nothing is tuned.
+
+    ``tune`` is the budget as in the protocol; the fields that a record lacks are 0.
+    """
+    if tune.get("budget_s"):
+        return f"{tune['budget_s']:.0f} s of fit"
+    trials = tune.get("trials") or 0
+    if not trials:
+        return ""
+    return f"{trials} trials" if trials > 1 else "1 trial"
 
 
 def read_study(file: Path) -> StudyRecord:

@@ -5,10 +5,18 @@ from dataclasses import dataclass, field, replace
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.shared_cases import describe_shared_cases
-from reports.analysis.tidy import NO_BACKBONE, Setting
+from reports.analysis.tidy import NO_BACKBONE, Setting, name_tuning
+from reports.records.run import RunResult
+from reports.tables.conditions import (
+    SEEN_MARK,
+    describe_environment,
+    describe_protocols,
+    describe_tuning,
+    has_seen_held_out,
+)
 from reports.tables.table import Column, Table, align_heads
 from reports.tables.training import describe_edges, describe_training
-from reports.tables.wording import describe_protocol, describe_setting, join_values, list_runs
+from reports.tables.wording import describe_setting, join_values, list_runs
 
 
 @dataclass(frozen=True)
@@ -23,30 +31,44 @@ class Draft:
     sentences: Sequence[str]  # of the caption, before the protocol
     last: Sequence[str] = ()  # sentences after the protocol
     sections: Mapping[int, str] = field(default_factory=dict)  # as of `Table`
+    axis: str = "dataset"  # the field of `Setting` in which the settings of the table differ
 
 
 def assemble(draft: Draft, comparisons: Sequence[MethodComparison]) -> Table:
     """Return the table over one or several settings of one backbone."""
     notes: list[str] = []
     comments: list[str] = []
+    results: list[RunResult] = []
     for comparison in comparisons:
         notes += comparison.notes
         comments += list_runs(comparison.results)
+        results += comparison.results
     datasets = join_values(comparisons, "setting.heading")
     backbone = comparisons[0].setting.backbone
     where = "" if backbone == NO_BACKBONE else backbone
     title = " · ".join(filter(None, (draft.title, datasets, where)))
-    columns = align_heads(draft.columns)
+    first, *others = align_heads(draft.columns)
+    columns = (_mark_seen(first, results), *others)
     caption = [*describe_setting(comparisons, draft.subject), *describe_shared_cases(comparisons)]
     caption += draft.sentences
-    results = [result for comparison in comparisons for result in comparison.results]
-    caption += [*describe_training(results), *describe_edges(results)]
-    caption += [describe_protocol(comparisons), *draft.last]
+    caption += [*describe_training(results), describe_protocols(comparisons, draft.axis)]
+    caption += describe_environment(results)
+    caption += [*describe_tuning(comparisons, draft.axis), *describe_edges(results), *draft.last]
     texts = (tuple(caption), tuple(notes), tuple(comments))
     table = Table(draft.kind, draft.slug, title, columns, *texts, dict(draft.sections))
     if table.has_places:
         table = replace(table, caption=(*caption, "Best in bold, second underlined."))
     return table
+
+
+def _mark_seen(names: Column, results: Sequence[RunResult]) -> Column:
+    """Return the column of methods with a mark at those whose tuning could use held-out cases."""
+    seen = {run.label for run in results if has_seen_held_out(run)}
+    cells = []
+    for cell in names.cells:
+        label = cell.text.partition(" [")[0]  # a protocol follows where several are mixed
+        cells.append(replace(cell, mark=SEEN_MARK) if label in seen else cell)
+    return replace(names, cells=tuple(cells))
 
 
 def group_comparisons(
@@ -60,7 +82,8 @@ def group_comparisons(
     return list(groups.values())
 
 
-def name_setting(setting: Setting) -> tuple[str, str, str, str]:
-    """Return the parts of a slug: data set, backbone, weights, and few training cases if few."""
-    shots = f"{setting.shots}shot" if setting.shots is not None else ""
-    return setting.dataset, setting.backbone, setting.weights, shots
+def name_setting(setting: Setting) -> tuple[str, str, str, str, str]:
+    """Return the parts of a slug: data set, backbone, weights, few training cases, tuning."""
+    shots = f"{setting.shots}shot" if setting.shots else ""
+    tuned = name_tuning(setting.tuned) if setting.tuned else ""
+    return setting.dataset, setting.backbone, setting.weights, shots, tuned

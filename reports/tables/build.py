@@ -7,15 +7,16 @@ from functools import partial
 from reports.analysis.comparison import MethodComparison, compare_methods
 from reports.records.run import RunResult
 from reports.tables.kinds.ablation import ablation_tables
-from reports.tables.kinds.differences import comparison_tables, gap_tables
+from reports.tables.kinds.differences import comparison_tables
 from reports.tables.kinds.efficiency import efficiency_tables
+from reports.tables.kinds.gap import gap_tables
 from reports.tables.kinds.main import main_table, main_tables
 from reports.tables.kinds.sweep import sweep_tables
 from reports.tables.table import Table
 from reports.tables.view import View, apply_view
 
 # Each raises ValueError, in one sentence, if it finds nothing to show.
-KINDS: dict[str, Callable[[Sequence[MethodComparison]], list[Table]]] = {
+KINDS: dict[str, Callable[..., list[Table]]] = {
     "main": main_tables,  # Dice and HD95 of methods
     "efficiency": efficiency_tables,  # parameters, FLOPs, memory, time
     "ablation": ablation_tables,  # several settings of a method
@@ -25,6 +26,7 @@ KINDS: dict[str, Callable[[Sequence[MethodComparison]], list[Table]]] = {
     "comparison": comparison_tables,  # paired differences to a reference
 }
 
+COLUMNWISE = ("pretraining", "kshot", "gap")  # whose columns have protocols of their own
 MAIN, ALL, TUNING = "main", "all", "tuning"
 
 
@@ -57,6 +59,8 @@ def build_tables_of(
 ) -> tuple[list[Table], list[str]]:
     """Return as `build_tables`, and a sentence for each kind of ``all`` that found nothing."""
     builders = KINDS | {"comparison": partial(comparison_tables, reference=request.versus)}
+    for name in COLUMNWISE:
+        builders[name] = partial(KINDS[name], allow_mixed=request.allow_mixed)
     if per_dataset:
         builders[MAIN] = lambda found: [main_table([summary]) for summary in found]
     absent: list[str] = []

@@ -21,6 +21,7 @@ class Cell:
     spread: float = nan
     place: int = 0  # BEST, SECOND or 0
     tied: bool = False  # statistically not told apart from the best
+    mark: str = ""  # of a word, explained in the caption
 
     @property
     def is_number(self) -> bool:

@@ -66,9 +66,8 @@ def apply_view(table: Table, view: View) -> Table:
     first, *others = table.columns
     if view.columns:
         others = _select_columns(table.kind, others, view.columns)
-    names = [view.names.get(cell.text, cell.text) for cell in first.cells]
-    renamed = replace(first, cells=tuple(map(Cell, names)))
-    return replace(table, columns=(renamed, *others))
+    cells = [replace(cell, text=view.names.get(cell.text, cell.text)) for cell in first.cells]
+    return replace(table, columns=(replace(first, cells=tuple(cells)), *others))
 
 
 def _select_columns(kind: str, columns: Sequence[Column], wanted: Sequence[str]) -> list[Column]:

@@ -7,6 +7,7 @@ from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import MEAN, NO_BACKBONE
 from reports.records.metrics import METRICS
 from reports.records.run import REFERENCE, RunResult
+from reports.tables.conditions import describe_runs, name_column
 from reports.tables.training import define_metric
 
 TUNED = "Tuned: parameters trained outside the decoder, in millions and in % of the backbone."
@@ -18,12 +19,7 @@ TIE = (
     "†: not told apart from the best (two-sided Wilcoxon signed-rank test paired over cases, "
     "Holm's correction over all pairs of methods, p at least 0.05)."
 )
-BOTH_SPREADS = "cases, where a method has several runs over the means of folds and seeds"
-SPREADS = {
-    frozenset({"cases"}): "cases",
-    frozenset({"runs"}): "the means of folds and seeds",
-    frozenset({"cases", "runs"}): BOTH_SPREADS,
-}
+SPREADS = {"cases": "cases", "runs": "the means of folds and seeds"}
 
 
 def list_values(items: Sequence[object], field: str) -> list[str]:
@@ -51,31 +47,35 @@ def describe_setting(comparisons: Sequence[MethodComparison], subject: str) -> l
         sentences.append(WHOLE)
     if len(shots) == 1 and None not in shots:
         sentences.append(f"Trained on {shots.pop()} cases.")
-    if any(comparison.synthetic for comparison in comparisons):
-        sentences.append("Data: SYNTHETIC phantoms, not patient data.")
-    return sentences
+    return [*sentences, *_describe_data(comparisons)]
 
 
-def describe_scores(comparisons: Sequence[MethodComparison]) -> str:
-    """Return how many cases were scored, and what mean and spread are over."""
-    results: list[RunResult] = []
-    counts = []
+def _describe_data(comparisons: Sequence[MethodComparison]) -> list[str]:
+    """Return which data are synthetic."""
+    made = [comparison for comparison in comparisons if comparison.synthetic]
+    if not made:
+        return []
+    names = f" of {join_values(made, 'setting.heading')}" if len(made) < len(comparisons) else ""
+    return [f"Data{names}: SYNTHETIC phantoms, not patient data."]
+
+
+def describe_scores(comparisons: Sequence[MethodComparison], field: str = "dataset") -> str:
+    """Return how many cases were scored, and what mean and spread are over.
+
+    ``field`` of `Setting` is that in which the settings differ.
+    """
+    columns: dict[str, list[str]] = {}  # by what the spread is over
+    has_seeds = False
     for comparison in comparisons:
-        results += comparison.results
-        counts.append(str(comparison.rows["n_cases"].max()))
-    over = SPREADS[frozenset(map(attrgetter("spread_over"), comparisons))]
-    return (
-        f"{', '.join(dict.fromkeys(counts))} held-out cases; "
-        f"{_count(results, 'fold')}, {_count(results, 'seed')}. "
-        f"Dice in %: mean over cases ± standard deviation over {over}, "
-        "each case averaged over its seeds first."
-    )
-
-
-def _count(results: Sequence[RunResult], field: str) -> str:
-    numbers = sorted(set(map(attrgetter(field), results)))
-    plural = "s" if len(numbers) > 1 else ""
-    return f"{field}{plural} {', '.join(map(str, numbers))}"
+        name = name_column(comparison.setting, field)
+        columns.setdefault(SPREADS[comparison.spread_over], []).append(name)
+        has_seeds |= len({run.seed for run in comparison.results}) > 1
+    words = list(columns)
+    if len(columns) > 1:
+        words = [f"{over} ({', '.join(names)})" for over, names in columns.items()]
+    first = " (each averaged over its seeds first)" if has_seeds else ""
+    spread = f"standard deviation over {', over '.join(words)}"
+    return f"{describe_runs(comparisons, field)} Dice in %: mean over cases{first} ± {spread}."
 
 
 def describe_metrics(comparisons: Sequence[MethodComparison]) -> list[str]:
@@ -92,16 +92,6 @@ def describe_metrics(comparisons: Sequence[MethodComparison]) -> list[str]:
         what = f"{metric.title}: {define_metric(metric, results)}"
         sentences.append(f"{what}, mean over regions, then cases{where}.")
     return sentences
-
-
-def describe_protocol(comparisons: Sequence[MethodComparison]) -> str:
-    """Return the protocols' hashes, or how protocols of one setting differ."""
-    mixed = [comparison.difference for comparison in comparisons if comparison.mixed]
-    if mixed:
-        return f"MIXED protocols: {'; '.join(mixed)}."
-    results = [result for comparison in comparisons for result in comparison.results]
-    protocols = join_values(results, "protocol_id")
-    return f"Protocol{'s' if ',' in protocols else ''} {protocols}."
 
 
 def describe_verdict(comparisons: Sequence[MethodComparison]) -> list[str]:

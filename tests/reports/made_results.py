@@ -135,6 +135,24 @@ def make_cost(method: str, noise: np.random.Generator) -> Cost:
     )
 
 
+def with_protocol(result: RunResult, protocol_id: str = "", **fields: object) -> RunResult:
+    """Return the run under a protocol with other fields, such as ``train_lr=0.1``."""
+    protocol = {name: dict(section) for name, section in result.protocol.items()}
+    for key, value in fields.items():
+        section, _, name = key.partition("_")
+        protocol.setdefault(section, {})[name] = value
+    protocol_id = protocol_id or "-".join([result.protocol_id, *map(str, fields.values())])
+    run_id = f"{result.run_id}-{protocol_id}"
+    return replace(result, run_id=run_id, protocol=protocol, protocol_id=protocol_id)
+
+
+def tuned_on(result: RunResult, study_fold: int, trials: int = 8) -> RunResult:
+    """Return the run as one whose settings a study on a fold has chosen."""
+    tuned = with_protocol(result, tune_trials=trials, tune_epochs=10, tune_per_fold=False)
+    name = f"{result.dataset}-{result.method}-{result.backbone}-f{study_fold}"
+    return replace(tuned, study=f"{name}#3")
+
+
 def without_numbers(result: RunResult, status: Status, reason: str) -> RunResult:
     """Return the run as one that ended badly."""
     return replace(

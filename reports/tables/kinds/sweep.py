@@ -7,6 +7,7 @@ from math import inf
 from reports.analysis.comparison import MethodComparison, align_cases
 from reports.analysis.tidy import MEAN
 from reports.tables.assemble import Draft, assemble, group_comparisons, name_setting
+from reports.tables.conditions import check_columns, name_column
 from reports.tables.layout import MethodRows, name_with_cases
 from reports.tables.table import Table, make_slug
 from reports.tables.undefined import describe_scopes
@@ -16,14 +17,23 @@ DICE = f"dice/{MEAN}"
 
 
 def sweep_tables(
-    kind: str, field: str, head: str, comparisons: Sequence[MethodComparison]
+    kind: str,
+    field: str,
+    head: str,
+    comparisons: Sequence[MethodComparison],
+    *,
+    allow_mixed: bool = False,
 ) -> list[Table]:
     """Return tables with a column per value of ``field``, "weights" or "shots", all else equal.
 
-    Raises: ValueError if there are no two values.
+    Raises: ValueError if there are no two values, or if the protocols differ in something else and
+    ``allow_mixed`` is not set.
     """
-    groups = group_comparisons(comparisons, field)
-    found = [_sweep_table(kind, field, head, group) for group in groups if len(group) > 1]
+    found = []
+    for group in group_comparisons(comparisons, field):
+        if len(group) > 1:
+            check_columns(kind, group, field, allow_mixed=allow_mixed)
+            found.append(_sweep_table(kind, field, head, group))
     if not found:
         wanted = f"runs with several {head}, all else equal"
         raise ValueError(f"report: the {kind} table must have {wanted}, got none")
@@ -36,18 +46,15 @@ def _sweep_table(kind: str, field: str, head: str, group: Sequence[MethodCompari
     rows = MethodRows.of(group)
     columns = [rows.name_column()]
     for comparison in group:
-        value = getattr(comparison.setting, field) or "all"
+        value = name_column(comparison.setting, field)
         column = rows.score_column(comparison, DICE)
-        heads = (f"Mean Dice (%) by {head}", name_with_cases(str(value), comparison))
+        heads = (f"Mean Dice (%) by {head}", name_with_cases(value, comparison))
         columns.append(replace(column, key=f"{column.key}@{value}", heads=heads))
     columns += rows.note_columns()
-    sentences = [describe_scores(group), *describe_scopes(group, [DICE])]
-    if not any(comparison.mixed for comparison in group):
-        sentences.append("Protocols differ in this alone.")
-    shared = replace(group[0].setting, shots=None)
-    if field == "weights":
-        shared = replace(shared, weights="")
-    slug = make_slug(kind, *name_setting(shared))
+    sentences = [describe_scores(group, field), *describe_scopes(group, [DICE])]
+    own = replace(group[0].setting, **{field: ""})  # type: ignore[arg-type]  # only for its name
+    slug = make_slug(kind, *name_setting(own))
     last = describe_verdict(group)
-    draft = Draft(kind, slug, kind, f"PET methods by {head}", columns, sentences, last)
+    subject = f"PET methods by {head}"
+    draft = Draft(kind, slug, kind, subject, columns, sentences, last, rows.sections, field)
     return assemble(draft, group)

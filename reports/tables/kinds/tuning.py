@@ -107,14 +107,13 @@ def _assemble(kind: str, name: str, studies: Sequence[StudyRecord], columns: lis
 
 def _write_caption(studies: Sequence[StudyRecord]) -> list[str]:
     tune = studies[0].tune
-    amount = f"{tune['budget_s']:.0f} s of fit" if tune["budget_s"] else f"{tune['trials']} trials"
     epochs = f", {tune['epochs']} epochs a trial" if tune["epochs"] else ""
     reuse = f"fold {studies[0].fold} is tuned on for all folds"
     if tune["per_fold"]:
         reuse = "each fold has its own study"
     search = f"({tune['sampler']}, pruning: {tune['pruner']})"
     sentences = [
-        f"Equal budget: {amount} a method{epochs} {search}; {reuse}.",
+        f"Equal budget: {studies[0].budget} a method{epochs} {search}; {reuse}.",
         "Inner Dice is of the validation cases inside the training part, "
         "on which the values were chosen.",
     ]

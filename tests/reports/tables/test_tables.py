@@ -1,6 +1,5 @@
 """The other kinds of tables, their options, and what they refuse."""
 
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -61,19 +60,6 @@ def test_kshot_table_goes_from_few_to_all() -> None:
         "all (n = 10)",
     ]
     assert [cell.place for cell in table.columns[1].cells] == [2, 1]
-
-
-def test_gap_table_pairs_default_and_tuned() -> None:
-    default = make_result("lora", settings={"rank": 8})
-    better = tuple(replace(row, dice=row.dice + 0.05) for row in default.cases)
-    tuned = replace(
-        default, label="lora[rank=4]", settings={"rank": 4}, study="study-a#7", cases=better
-    )
-    table = only(KINDS["gap"](compare_methods([default, tuned, make_result("linear")])))
-    assert texts(table, "method") == ["lora"]
-    assert texts(table, "settings") == ["rank=4"]
-    assert texts(table, "difference") == ["+5.0 [+5.0, +5.0]"]
-    assert texts(table, "study") == ["study-a#7"]
 
 
 def test_ablation_shows_what_was_swept(fixture: list[RunResult]) -> None:
