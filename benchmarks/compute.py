@@ -1,4 +1,4 @@
-"""Multiply-accumulates of every method, forward and training, as they stand in docs/measuring.md.
+"""Operations of every method, forward and training, as they stand in docs/measuring.md.
 
     python -m benchmarks.compute --prefix-tokens drop [--backbone vit_b16] [--patch 128,128,128]
 
@@ -18,12 +18,13 @@ from bench.cost.flops import MacCounter, count_training, pass_both_ways
 from bench.cost.inventory import NetworkShape, read_network_shape
 from bench.cost.measure import count_parameters
 from benchmarks.network import build_network
+from reports.records.run import GFLOP_PER_GMAC
 
 HALF = "lora[blocks=last_half]"
 ORDER = ("linear", HALF, "lora", "full")
 HEAD = (
-    "| method | tuned, M | forward, GMAC | training, GMAC | of full |",
-    "| --- | ---: | ---: | ---: | ---: |",
+    "| method | tuned, M | with decoder, M | forward, GFLOP | training, GFLOP | of full |",
+    "| --- | ---: | ---: | ---: | ---: | ---: |",
 )
 
 
@@ -31,8 +32,9 @@ HEAD = (
 class Row:
     method: str
     tuned: int
-    forward_gmac: float
-    training_gmac: float
+    trained: int  # with the decoder
+    forward_gflop: float
+    training_gflop: float
     uncounted: tuple[str, ...]
 
 
@@ -49,8 +51,8 @@ def main() -> int:
     unknown = {name for row in rows.values() for name in row.uncounted}
     if unknown:
         print(f"without a rule: {', '.join(sorted(unknown))}")
-    gmacs = [rows[name].training_gmac for name in ORDER]
-    in_order = all(low < high for low, high in pairwise(gmacs))
+    gflops = [rows[name].training_gflop for name in ORDER]
+    in_order = all(low < high for low, high in pairwise(gflops))
     return int(bool(unknown) or not in_order)
 
 
@@ -69,15 +71,20 @@ def count_row(method: str, shape: NetworkShape) -> Row:
         model.eval()(volume)
     training_gmac, uncounted = count_training(pass_both_ways(model), volume)
     names = tuple(sorted(forward.uncounted | uncounted))
-    return Row(method, count_parameters(model).tuned, forward.macs / 1e9, training_gmac, names)
+    forward_gflop = GFLOP_PER_GMAC * forward.macs / 1e9
+    training_gflop = GFLOP_PER_GMAC * training_gmac
+    counts = count_parameters(model)
+    trained = counts.tuned + counts.decoder + counts.other
+    return Row(method, counts.tuned, trained, forward_gflop, training_gflop, names)
 
 
 def format_table(rows: dict[str, Row]) -> list[str]:
     lines = [*HEAD]
     for row in rows.values():
-        share = row.training_gmac / rows["full"].training_gmac
-        gmacs = f"{row.forward_gmac:.1f} | {row.training_gmac:.1f}"
-        lines.append(f"| {row.method} | {row.tuned / 1e6:.3f} | {gmacs} | {share:.2f} |")
+        share = row.training_gflop / rows["full"].training_gflop
+        gflops = f"{row.forward_gflop:.1f} | {row.training_gflop:.1f}"
+        millions = f"{row.tuned / 1e6:.3f} | {row.trained / 1e6:.3f}"
+        lines.append(f"| {row.method} | {millions} | {gflops} | {share:.2f} |")
     return lines
 
 

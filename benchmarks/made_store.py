@@ -67,7 +67,7 @@ def make_cost(n_tuned: int) -> records.Cost:
         fit_s=40.0,
         score_s=3.0,
         peak_memory_mib=500.0,
-        compute=records.Compute(3.2, 6.1),
+        compute=records.Compute(6.4, 12.2),
         memory=records.Memory(6.0, 2.0, 4.0, 120.0),
         train_step=records.Timing(0.08, 0.004, 20),
         inference=records.Timing(0.5, 0.01, 5),

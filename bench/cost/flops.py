@@ -1,4 +1,4 @@
-"""Multiply-accumulates of a network: forward by fvcore, training by what autograd really executes.
+"""Operations of a network: forward by fvcore, training by what autograd really executes.
 
 Training is one forward and one backward pass under a dispatch mode: what needs no gradient is not
 executed, hence not counted, and what gradient checkpointing computes again is. Both counters follow
@@ -6,7 +6,9 @@ executed, hence not counted, and what gradient checkpointing computes again is. 
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.cost import mac_rules
 from bench.cost.traced_flops import count_forward
-from reports.records.run import Compute
+from reports.records.run import GFLOP_PER_GMAC, Compute
 
 Pass = Callable[[torch.Tensor], object]
 
@@ -47,7 +49,35 @@ def count_compute(model: nn.Module, volume: torch.Tensor, train_on: Pass | None 
     training_gmac, unknown_training = count_training(train_on or pass_both_ways(model), volume)
     unknown = unknown_forward | unknown_training
     uncounted = tuple(f"{name} x {calls}" for name, calls in sorted(unknown.items()))
-    return Compute(forward_gmac, training_gmac, uncounted)
+    return Compute(GFLOP_PER_GMAC * forward_gmac, GFLOP_PER_GMAC * training_gmac, uncounted)
+
+
+@dataclass
+class PassCount:
+    """How often a network has been called."""
+
+    n_passes: int = 0
+
+    def add_volumes(self, compute: Compute, n_volumes: int) -> Compute:
+        """Return the count with that of a volume, if the passes were those of so many volumes."""
+        passes = self.n_passes / n_volumes
+        volume_gflop = passes * compute.forward_gflop
+        return replace(compute, passes_per_volume=passes, volume_gflop=volume_gflop)
+
+
+@contextmanager
+def counted_passes(model: nn.Module) -> Iterator[PassCount]:
+    """Count the forward passes of a network within a block."""
+    count = PassCount()
+
+    def add(*_: object) -> None:
+        count.n_passes += 1
+
+    handle = model.register_forward_pre_hook(add)
+    try:
+        yield count
+    finally:
+        handle.remove()
 
 
 def count_training(train_on: Pass, volume: torch.Tensor) -> tuple[float, Counter[str]]:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from bench.cost import measure
+from bench.cost.flops import PassCount, counted_passes
 from bench.cost.memory import peak_memory_mib
 from bench.cost.timing import metered
 from bench.cost.usage import record_usage
@@ -84,13 +85,14 @@ def _train_and_score(draft: Draft, place: Place, on_progress: Progress) -> None:
         fitted = setup.fit(on_progress)
     draft.keep(curve=fitted.curve, best_epoch=fitted.best_epoch)
     _choose(setup, place, fitted, draft)
-    score_s = _score(setup, place, draft, on_progress)
+    score_s, passes = _score(setup, place, draft, on_progress)
     costs = Cost(
         params_total=counts.total,
         params_tuned=counts.tuned,
         params_decoder=counts.decoder,
         params_other=counts.other,
         params_tuned_frac=counts.tuned / setup.model.n_pretrained,
+        params_backbone=setup.model.n_pretrained,
         fit_s=fitted.fit_s,
         score_s=score_s,
         peak_memory_mib=peak_memory_mib(setup.fabric.device),
@@ -105,7 +107,9 @@ def _train_and_score(draft: Draft, place: Place, on_progress: Progress) -> None:
         next(iter(setup.data.draw_epoch(0))),
         lambda: setup.predict(setup.fold.val[0].image()),
     )
-    draft.keep(cost=replace(costs, **vars(measured)))
+    n_volumes = len({row.case for row in draft.record.cases})
+    compute = passes.add_volumes(measured.compute, n_volumes)
+    draft.keep(cost=replace(costs, **(vars(measured) | {"compute": compute})))
 
 
 def _choose(setup: Setup, place: Place, fitted: Fit, draft: Draft) -> None:
@@ -119,8 +123,10 @@ def _choose(setup: Setup, place: Place, fitted: Fit, draft: Draft) -> None:
     check_reloaded(difference, largest, setup.fabric.device)
 
 
-def _score(setup: Setup, place: Place, draft: Draft, on_progress: Progress) -> float:
-    """Open the held-out cases and score them; return the seconds that scoring took."""
+def _score(
+    setup: Setup, place: Place, draft: Draft, on_progress: Progress
+) -> tuple[float, PassCount]:
+    """Open the held-out cases and score them; return the seconds, and the network's passes."""
     fold = setup.fold
     scoring = Scoring(fold.info, setup.spec.own_protocol.eval)
     predict = setup.predict
@@ -129,7 +135,8 @@ def _score(setup: Setup, place: Place, draft: Draft, on_progress: Progress) -> f
     title = draft.record.label + (" (SYNTHETIC)" if fold.dataset.synthetic else "")
     on_case = partial(on_progress, "score")
     cases = fold.held_out.open(draft.record.chosen_sha256)
-    scored = score_held_out(predict, cases, scoring, place.folder, title, on_case)
+    with counted_passes(setup.model) as passes:
+        scored = score_held_out(predict, cases, scoring, place.folder, title, on_case)
     processed = cutoff.apply(scored.cases) if cutoff else None
     draft.keep(cases=scored.cases, postprocessing=processed)
-    return scored.score_s
+    return scored.score_s, passes

@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 from bench.cost.usage import read_usage
 from bench.tracking.entry import NOTE_TAG, RESULT, Entry, build_metrics, hash_record
 from reports.analysis.aggregates import average_metric, share_defined
+from reports.analysis.quantities import read_cost
 from reports.records.metrics import METRICS
 from reports.records.plain import flatten, to_plain
-from reports.records.run import RESULT_FILE, CaseScore, RunResult, Status
+from reports.records.run import RESULT_FILE, CaseScore, Cost, RunResult, Status
 from reports.records.slices import SLICES_FILE
 
 CASE_FILE = "per_case.json"
@@ -28,10 +28,15 @@ RUN_TAGS = (
 # The headline numbers of `results.Cost`, by their place in it.
 COSTS = {
     "params_tuned": "params/tuned",
-    "params_other": "params/other",
     "params_tuned_frac": "params/tuned_frac",
-    "compute.forward_gmac": "compute/forward_gmac",
-    "compute.training_gmac": "compute/training_gmac",
+    "params_other": "params/other",
+    "params_trained": "params/tuned_with_decoder",
+    "params_trained_frac": "params/tuned_with_decoder_frac",
+    "params_total": "params/total",
+    "params_total_frac": "params/total_frac",
+    "compute.forward_gflop": "compute/forward_gflop",
+    "compute.training_gflop": "compute/training_gflop",
+    "compute.volume_gflop": "compute/volume_gflop",
     "peak_memory_mib": "memory/peak_mib",
     "memory.peak_mib": "memory/step_peak_mib",
     "memory.saved_for_backward_mib": "memory/saved_for_backward_mib",
@@ -116,10 +121,7 @@ def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
     if result.best_epoch is not None:
         yield "best_epoch", result.best_epoch, 0
     if result.cost is not None:
-        found = flatten(asdict(result.cost))
-        yield from (
-            (name, found[key], 0) for key, name in COSTS.items() if found.get(key) is not None
-        )
+        yield from _list_costs(result.cost)
     for record in result.curve:
         yield "train/loss", record.train_loss, record.epoch
         yield "train/lr", record.learning_rate, record.epoch
@@ -129,6 +131,13 @@ def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
             yield "val/dice", record.val_dice, record.epoch
             if record.epoch == result.best_epoch:
                 yield "best_val_dice", record.val_dice, 0
+
+
+def _list_costs(cost: Cost) -> Iterator[tuple[str, float, int]]:
+    for path, name in COSTS.items():
+        value = read_cost(cost, path)
+        if value is not None:
+            yield name, value, 0
 
 
 def _describe_mean(

@@ -22,30 +22,51 @@ class CostQuantity:
 
     def read(self, cost: Cost) -> float | None:
         """Return the number as printed; None where it was not measured."""
-        value: Any = cost
-        for name in self.field.split("."):
-            value = getattr(value, name, None)
+        value = read_cost(cost, self.field)
         return None if value is None else self.convert(value)
 
 
-def _to_flop(mac: float) -> float:
-    return 2 * mac  # a multiplication and an addition
+def read_cost(cost: Cost, path: str) -> Any:
+    """Return a field of a cost such as "compute.forward_gflop"; None where it was not measured."""
+    value: Any = cost
+    for name in path.split("."):
+        value = getattr(value, name, None)
+    return value
 
 
+def _to_millions(count: float) -> float:
+    return count / 1e6
+
+
+def _to_percent(fraction: float) -> float:
+    return 100 * fraction
+
+
+def _to_milliseconds(seconds: float) -> float:
+    return 1e3 * seconds
+
+
+TRAINED = "Tuned + decoder"
 COSTS = {
-    "tuned_m": CostQuantity("Tuned", "M", 3, "params_tuned", lambda count: count / 1e6),
-    "tuned_pct": CostQuantity("Tuned", "%", 2, "params_tuned_frac", lambda frac: 100 * frac),
-    "forward_gflop": CostQuantity("GFLOP", "forward", 1, "compute.forward_gmac", _to_flop),
-    "training_gflop": CostQuantity("GFLOP", "training", 1, "compute.training_gmac", _to_flop),
+    "tuned_m": CostQuantity("Tuned", "M", 3, "params_tuned", _to_millions),
+    "tuned_pct": CostQuantity("Tuned", "%", 2, "params_tuned_frac", _to_percent),
+    "trained_m": CostQuantity(TRAINED, "M", 3, "params_trained", _to_millions),
+    "trained_pct": CostQuantity(TRAINED, "%", 2, "params_trained_frac", _to_percent),
+    "total_m": CostQuantity("Total", "M", 3, "params_total", _to_millions),
+    "total_pct": CostQuantity("Total", "%", 2, "params_total_frac", _to_percent),
+    "forward_gflop": CostQuantity("GFLOP", "forward", 1, "compute.forward_gflop"),
+    "training_gflop": CostQuantity("GFLOP", "training", 1, "compute.training_gflop"),
+    "volume_gflop": CostQuantity("GFLOP", "volume", 0, "compute.volume_gflop"),
     "peak_mib": CostQuantity("Memory (MiB)", "peak", 0, "peak_memory_mib", timed=True),
     "saved_mib": CostQuantity("Memory (MiB)", "activations", 0, "memory.saved_for_backward_mib"),
-    "step_ms": CostQuantity("Time", "step (ms)", 1, "train_step.median_s", lambda s: 1e3 * s, True),
+    "step_ms": CostQuantity("Time", "step (ms)", 1, "train_step.median_s", _to_milliseconds, True),
     "inference_s": CostQuantity("Time", "volume (s)", 2, "inference.median_s", timed=True),
     "merged_s": CostQuantity("Time", "merged (s)", 2, "merged.inference.median_s", timed=True),
     "fit_s": CostQuantity("Time", "fit (s)", 1, "fit_s", timed=True),
     "delta_mib": CostQuantity("Delta", "MiB", 2, "delta_mib"),
     "energy_kj": CostQuantity("Energy", "kJ", 1, "energy_j", lambda joule: joule / 1000, True),
 }
+PARAMETERS = ("tuned_m", "tuned_pct", "trained_m", "trained_pct", "total_m", "total_pct")
 
 
 def score_keys(regions: tuple[str, ...]) -> dict[str, tuple[Metric, str]]:

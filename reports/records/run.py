@@ -124,11 +124,36 @@ class Timing:
 
 @dataclass(frozen=True)
 class Compute:
-    """Multiply-accumulates for one patch, in 10^9."""
+    """Floating-point operations in 10^9 (GFLOP): two per multiply-accumulate."""
 
-    forward_gmac: float
-    training_gmac: float  # forward and backward; what needs no gradient costs no backward
+    forward_gflop: float  # an inference of one patch
+    training_gflop: float  # of one patch, both ways; what needs no gradient costs no backward
     uncounted: tuple[str, ...] = ()  # operations without a rule, as "name x calls"
+    # Forward passes for a held-out volume, windows and flips, mean over the cases; None in records
+    # that are older than the field.
+    passes_per_volume: float | None = None
+    volume_gflop: float | None = None  # an inference of such a volume
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(_convert_macs, handler(source))
+
+
+GFLOP_PER_GMAC = 2  # a multiplication and an addition
+
+
+def _convert_macs(raw: Any) -> Any:
+    """Return the fields of a record that counted multiply-accumulates as those of `Compute`."""
+    if not isinstance(raw, dict):
+        return raw
+    record = dict(raw)
+    for name in ("forward", "training"):
+        gmac = record.pop(f"{name}_gmac", None)
+        if isinstance(gmac, int | float):
+            record[f"{name}_gflop"] = GFLOP_PER_GMAC * gmac
+    return record
 
 
 @dataclass(frozen=True)
@@ -171,6 +196,32 @@ class Cost:
     merged: Merged | None = None  # None where the method does not merge
     energy_j: float | None = None  # of the device over the fit, where it tells
     delta_mib: float | None = None  # the file of what was trained
+    params_backbone: int | None = None  # before the method was put in; None in older records
+
+    @property
+    def params_trained(self) -> int:
+        """All that is trained: by the method, the decoder, by the protocol in the backbone."""
+        return self.params_tuned + self.params_decoder + self.params_other
+
+    @property
+    def params_plain(self) -> int | None:
+        """Backbone and decoder without the method; None where a record does not tell."""
+        backbone = self.params_backbone
+        if backbone is None and self.params_tuned_frac:
+            backbone = round(self.params_tuned / self.params_tuned_frac)
+        if backbone is None and not self.params_tuned:  # nothing was put in
+            backbone = self.params_total - self.params_decoder
+        return None if backbone is None else backbone + self.params_decoder
+
+    @property
+    def params_trained_frac(self) -> float | None:
+        """All that is trained, of backbone and decoder without the method."""
+        return self.params_trained / self.params_plain if self.params_plain else None
+
+    @property
+    def params_total_frac(self) -> float | None:
+        """All parameters, of backbone and decoder without the method."""
+        return self.params_total / self.params_plain if self.params_plain else None
 
 
 @dataclass(frozen=True)

@@ -150,13 +150,19 @@ def describe_tuning(
 
     ``mark`` is that of the methods whose settings were chosen with held-out cases of other folds.
     """
-    sources = {name_column(each.setting, field): _describe_source(each) for each in comparisons}
-    sentences = list(dict.fromkeys(sources.values()))
-    if len(sentences) > 1:
-        sentences = [f"{name}: {sentence}" for name, sentence in sources.items()]
-    seen: list[RunResult] = []
+    runs = [run for comparison in comparisons for run in comparison.results]
+    but = ", but for those in brackets" if any("[" in run.label for run in runs) else ""
+    sources = {}
     for comparison in comparisons:
-        seen += filter(has_seen_held_out, comparison.results)
+        source = f"not tuned: default settings{but}"
+        if comparison.setting.tuned:
+            source = _describe_budget(comparison)
+        sources[name_column(comparison.setting, field)] = source
+    words = list(dict.fromkeys(sources.values()))
+    sentences = [f"{words[0][0].upper()}{words[0][1:]}."]
+    if len(words) > 1:
+        sentences = [f"{name}: {source}." for name, source in sources.items()]
+    seen = list(filter(has_seen_held_out, runs))
     if seen:
         tuned_on = ", ".join(dict.fromkeys(str(run.tuned_on) for run in seen))
         first = f"{mark}: settings" if mark else "Settings"
@@ -166,16 +172,12 @@ def describe_tuning(
     return sentences
 
 
-def _describe_source(comparison: MethodComparison) -> str:
-    """Return how the settings of a comparison were chosen."""
-    if not comparison.setting.tuned:
-        in_brackets = any("[" in run.label for run in comparison.results)
-        but = ", but for those in brackets" if in_brackets else ""
-        return f"Not tuned: default settings{but}."
+def _describe_budget(comparison: MethodComparison) -> str:
+    """Return with how much tuning, and on which fold, the settings of a comparison were chosen."""
     tune = comparison.results[0].protocol.get("tune", {})
     budget = describe_budget(tune)
     if not budget:
-        return "Settings tuned with a budget that is not recorded."
+        return "settings tuned with a budget that is not recorded"
     epochs = f" ({tune['epochs']} epochs each)" if tune.get("epochs") else ""
     folds = {run.tuned_on for run in comparison.results if run.tuned_on is not None}
     numbers = ", ".join(map(str, sorted(folds)))
@@ -183,7 +185,7 @@ def _describe_source(comparison: MethodComparison) -> str:
     if tune.get("per_fold"):
         where = "each fold by itself"
     part = "on inner validation cases"
-    return f"Settings tuned with {budget} a method{epochs} {part} of {where}."
+    return f"settings tuned with {budget} a method{epochs} {part} of {where}"
 
 
 def has_seen_held_out(run: RunResult) -> bool:

@@ -6,15 +6,16 @@ from operator import attrgetter
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import MEAN, NO_BACKBONE
 from reports.records.metrics import METRICS
-from reports.records.run import REFERENCE, RunResult
+from reports.records.run import REFERENCE, Cost, RunResult
 from reports.tables.conditions import describe_runs, name_column
+from reports.tables.table import Column
 from reports.tables.training import define_metric
 
-TUNED = "Tuned: parameters trained outside the decoder, in millions and in % of the backbone."
 WHOLE = (
     "Reference: a 3-D network trained whole from random weights under the same protocol, "
-    "without the backbone; its share of tuned parameters is of itself."
+    "without the backbone; its percentages of parameters are of itself."
 )
+FIT = "Fit: training and inner validation, without waiting for patches."
 TIE = (
     "†: not told apart from the best (two-sided Wilcoxon signed-rank test paired over cases, "
     "Holm's correction over all pairs of methods, p at least 0.05)."
@@ -76,6 +77,30 @@ def describe_scores(comparisons: Sequence[MethodComparison], field: str = "datas
     first = " (each averaged over its seeds first)" if has_seeds else ""
     spread = f"standard deviation over {', over '.join(words)}"
     return f"{describe_runs(comparisons, field)} Dice in %: mean over cases{first} ± {spread}."
+
+
+def describe_parameters(comparisons: Sequence[MethodComparison]) -> list[str]:
+    """Return what the columns of parameters count, and what their percentages are of."""
+    costs: list[Cost] = []
+    for comparison in comparisons:
+        for run in comparison.results:
+            if run.cost and run.kind != REFERENCE:
+                costs.append(run.cost)
+    plain = {cost.params_plain for cost in costs if cost.params_plain}
+    size = f" ({plain.pop() / 1e6:.3f} M)" if len(plain) == 1 else ""
+    other = ""
+    if any(cost.params_other for cost in costs):
+        other = ", with what the protocol trains in the backbone beside every method"
+    return [
+        "Parameters in millions (M). Tuned: by the method, without the decoder, in % of the "
+        f"backbone. Tuned + decoder: all that is trained{other}; this and the total in % of "
+        f"backbone and decoder without the method{size}."
+    ]
+
+
+def describe_fit(columns: Sequence[Column]) -> list[str]:
+    """Return what the time of the fit is, if there is a column of it."""
+    return [FIT] if any(column.key == "fit_s" for column in columns) else []
 
 
 def describe_metrics(comparisons: Sequence[MethodComparison]) -> list[str]:

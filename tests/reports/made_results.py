@@ -126,7 +126,7 @@ def make_cost(method: str, noise: np.random.Generator) -> Cost:
         fit_s=round(40 + tuned / 60_000 + float(noise.uniform(0, 2)), 2),
         score_s=3.0,
         peak_memory_mib=500.0 + tuned // 20_000,
-        compute=Compute(3.2 + tuned / 1e6, 6.1 + tuned / 2e5),
+        compute=Compute(2 * (3.2 + tuned / 1e6), 2 * (6.1 + tuned / 2e5)),
         memory=Memory(6.0, tuned / 2**18, tuned / 2**17, 120.0),
         train_step=Timing(0.08 + tuned / 5e7, 0.004, 20),
         inference=Timing(0.5 + (0 if method in ("full", "linear") else 0.05), 0.01, 5),

@@ -4,12 +4,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reports.analysis.comparison import MethodComparison
+from reports.analysis.quantities import PARAMETERS
 from reports.records.run import RunResult
 from reports.tables.assemble import Draft, assemble, name_setting
 from reports.tables.layout import MethodRows
 from reports.tables.table import MISSING, Column, Head, Table, fill_column, make_slug
 from reports.tables.undefined import describe_scopes
-from reports.tables.wording import describe_scores, describe_verdict
+from reports.tables.wording import (
+    describe_metrics,
+    describe_parameters,
+    describe_scores,
+    describe_verdict,
+)
 
 
 def ablation_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
@@ -33,14 +39,15 @@ def ablation_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
 def _ablation_table(comparison: MethodComparison, name: str, runs: Sequence[RunResult]) -> Table:
     rows = MethodRows([comparison], [(run.label, "") for run in runs])
     columns = [rows.name_column(), *_swept_columns(runs)]
-    columns += [rows.cost_column("tuned_m"), rows.cost_column("tuned_pct")]
+    columns += map(rows.cost_column, PARAMETERS)
     columns += [*rows.score_columns(comparison), *rows.share_columns(comparison)]
     last = describe_verdict([comparison])
     if len(comparison.rows) > len(runs):
         last.append("Places and ties are among all methods of this setting, not only those shown.")
     slug = make_slug("ablation", name, *name_setting(comparison.setting))
     title = f"ablation · {name}"
-    sentences = [describe_scores([comparison]), *describe_scopes([comparison])]
+    sentences = [describe_scores([comparison]), *describe_metrics([comparison])]
+    sentences += [*describe_scopes([comparison]), *describe_parameters([comparison])]
     draft = Draft("ablation", slug, title, f"Settings of {name}", columns, sentences, last)
     table = assemble(draft, [comparison])
     starts = tuple(f"{run.label} on " for run in runs)

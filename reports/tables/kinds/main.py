@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reports.analysis.comparison import MethodComparison
+from reports.analysis.quantities import PARAMETERS
 from reports.tables import wording
 from reports.tables.assemble import Draft, assemble, group_comparisons, name_setting
 from reports.tables.layout import MethodRows
@@ -19,7 +20,7 @@ def main_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
 def main_table(comparisons: Sequence[MethodComparison]) -> Table:
     """Return the table of some data sets under one backbone and pre-training."""
     rows = MethodRows.of(comparisons)
-    columns = [rows.name_column(), rows.cost_column("tuned_m"), rows.cost_column("tuned_pct")]
+    columns = [rows.name_column(), *map(rows.cost_column, PARAMETERS)]
     for comparison in comparisons:
         columns += rows.score_columns(comparison, levels=3)
         columns += rows.share_columns(comparison, levels=3)
@@ -31,7 +32,7 @@ def main_table(comparisons: Sequence[MethodComparison]) -> Table:
     slug = make_slug("main", *wording.list_values(comparisons, "setting.dataset"), *context)
     sentences = [wording.describe_scores(comparisons), *wording.describe_metrics(comparisons)]
     sentences += describe_scopes(comparisons)
-    sentences.append(wording.TUNED)
+    sentences += [*wording.describe_parameters(comparisons), *wording.describe_fit(columns)]
     last = wording.describe_verdict(comparisons)
     draft = Draft("main", slug, "", "PET methods", columns, sentences, last, rows.sections)
     return replace(assemble(draft, comparisons), context=make_slug(*context))

@@ -112,13 +112,13 @@ def test_what_needs_no_gradient_costs_no_backward():
     counts = [
         count_compute(build(name, **settings), torch.randn(1, 2, *PATCH)) for name, settings in rows
     ]
-    linear, last_half, everywhere, full = (count.training_gmac for count in counts)
+    linear, last_half, everywhere, full = (count.training_gflop for count in counts)
     assert linear < last_half < everywhere < full
     assert (
-        counts[0].forward_gmac
-        == counts[3].forward_gmac
-        < counts[1].forward_gmac
-        < counts[2].forward_gmac
+        counts[0].forward_gflop
+        == counts[3].forward_gflop
+        < counts[1].forward_gflop
+        < counts[2].forward_gflop
     )
 
 
@@ -244,8 +244,8 @@ def test_computing_again_is_counted():
     plain = count_compute(model, volume)
     set_execution(model, Execution(checkpointing=True))
     again = count_compute(model, volume)
-    assert again.forward_gmac == plain.forward_gmac
-    assert plain.training_gmac < again.training_gmac < plain.training_gmac + plain.forward_gmac
+    assert again.forward_gflop == plain.forward_gflop
+    assert plain.training_gflop < again.training_gflop < plain.training_gflop + plain.forward_gflop
 
 
 def test_networks_without_data_count_alike():
@@ -280,7 +280,7 @@ def test_the_documented_table_is_that_of_the_code_and_in_order():
     documented = (ROOT / "docs" / "measuring.md").read_text()
     rows = count_rows(NetworkShape("vit_b16", prefix_tokens="drop"))
     assert "\n".join(format_table(rows)) in documented
-    training = [rows[name].training_gmac for name in ORDER]
+    training = [rows[name].training_gflop for name in ORDER]
     assert training == sorted(training)
     assert len(set(training)) == len(ORDER) == 4
     assert not any(row.uncounted for row in rows.values())

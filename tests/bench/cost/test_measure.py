@@ -95,7 +95,7 @@ def measure_without_drawing(model):
 
 def test_everything_is_measured():
     found = measure(build("linear"))
-    assert 0 < found.compute.forward_gmac < found.compute.training_gmac
+    assert 0 < found.compute.forward_gflop < found.compute.training_gflop
     assert found.compute.uncounted == ()
     assert found.memory.saved_for_backward_mib > 0
     assert found.memory.gradients_mib > 0

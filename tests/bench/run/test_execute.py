@@ -6,14 +6,18 @@ import json
 import logging
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from monai.data.utils import dense_patch_slices
 from pydantic import TypeAdapter
 
 import datasets
 from bench.run import execute, network, setup
+from bench.run.cases import preparation_of
 from bench.run.delta_file import DELTA_FILE, read_delta
 from bench.run.firewall import SELECTION_FILE, read_selection
+from bench.specs.protocol import EvalSpec
 from bench.specs.run import RunSpec
 from datasets.prepared import prepare
 from datasets.splits.rule import split_cases
@@ -35,6 +39,9 @@ def test_a_run_leaves_a_complete_record(make_run, carry_out, tmp_path):
     assert result.split_hash == split_of(spec).hash
     assert {row.case for row in result.cases} == set(split_of(spec).test)
     assert result.group == "run-1"
+    cost = result.cost
+    assert cost.params_trained == cost.params_tuned + cost.params_decoder
+    assert cost.params_plain == cost.params_total - cost.params_tuned  # LoRA adds what it tunes
     assert result.cost.delta_mib == (tmp_path / DELTA_FILE).stat().st_size / 2**20
     assert result.provenance["seeds"] == spec.seeds
     stored = json.loads((tmp_path / RESULT_FILE).read_text())["provenance"]["spec"]
@@ -44,6 +51,32 @@ def test_a_run_leaves_a_complete_record(make_run, carry_out, tmp_path):
     assert result.provenance["device_name"]
     assert result.provenance["wall_s"] > result.cost.fit_s + result.cost.score_s
     assert torch.__version__.startswith(result.provenance["packages"]["torch"])
+
+
+@pytest.mark.parametrize(("flips", "mirrored"), [(False, 1), (True, 8)])
+def test_the_cost_of_a_volume_is_that_of_the_windows_of_the_held_out_cases(
+    flips, mirrored, make_run, carry_out, tmp_path, prepared
+):
+    spec = make_run("linear")
+    # the cutoff is chosen on inner validation cases, whose windows must not be counted
+    scoring = EvalSpec(overlap=0.5, flips=flips, et_min_vox="auto")
+    spec = replace(spec, protocol=replace(spec.protocol, eval=scoring))
+    cost = carry_out(spec, tmp_path).cost
+    split = split_of(spec)
+    dataset = datasets.build("brats", spec.root)
+    cases = [case for case in dataset.find_labelled() if case.id in split.test]
+    settings = preparation_of(spec.protocol.data)
+    n_windows = []
+    for case in prepare.prepare(dataset, cases, prepared, settings=settings):
+        sizes = np.maximum(case.image().shape[1:], spec.protocol.data.patch)
+        steps = [max(1, size // 2) for size in spec.protocol.data.patch]
+        n_windows.append(len(dense_patch_slices(sizes, spec.protocol.data.patch, steps)))
+    assert len(n_windows) == len(split.test) == 2
+    assert min(n_windows) > 1
+    assert cost.compute.passes_per_volume == mirrored * np.mean(n_windows)
+    assert cost.compute.volume_gflop == pytest.approx(
+        cost.compute.passes_per_volume * cost.compute.forward_gflop
+    )
 
 
 @pytest.fixture
