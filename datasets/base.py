@@ -17,6 +17,10 @@ VolumeShape = tuple[int, int, int]  # (D, H, W)
 SpacingMm = tuple[float, float, float]  # in the order (D, H, W)
 
 SYNTHETIC_MARKER = "SYNTHETIC.json"
+SYNTHETIC_NOTE = (
+    "The lesions of these phantoms and what resembles them differ in their shape over several "
+    "slices, which favours a method that sees more than one slice at once."
+)
 SYNTHETIC_PLAN = "SYNTHETIC.partial.json"  # until the last volume is written
 
 
@@ -202,6 +206,11 @@ class Dataset(ABC):
     def synthetic(self) -> bool:
         """Whether the volumes below the root were made by `datasets.phantoms.write`."""
         return (self.root / SYNTHETIC_MARKER).is_file() or (self.root / SYNTHETIC_PLAN).is_file()
+
+    @property
+    def note(self) -> str:
+        """What a reader of results must know of these volumes, as a sentence; mostly nothing."""
+        return SYNTHETIC_NOTE if self.synthetic else ""
 
     @property
     def meaning(self) -> str:

@@ -63,7 +63,9 @@ class ComputeRequest:
 
     device: str = option("auto", "auto, cpu, cuda, cuda:1 or mps.")
     jobs: int | None = option(
-        None, "Runs at once; default: one a GPU, on a CPU one a core, at most 4.", at_least=1
+        None,
+        "Runs at once; default: one a GPU, on a CPU what its cores have room for, at most 4.",
+        at_least=1,
     )
     slices_per_chunk: int = option(
         0, "Slices that go through the backbone at once; 0 = all. Saves memory.", at_least=0

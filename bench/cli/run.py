@@ -61,7 +61,8 @@ def run(
         request = with_budget(request, tuning, {"trials": options.tune})
     experiment = read_request(request)
     check_searches(experiment, tuning)
-    slots = choose_slots(compute.device, compute.jobs, compute.execution)
+    threads = experiment.protocol.train.threads
+    slots = choose_slots(compute.device, compute.jobs, compute.execution, threads)
     raise typer.Exit(carry_out(experiment, slots, tuning, options, context.obj))
 
 

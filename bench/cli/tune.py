@@ -70,7 +70,8 @@ def tune(
         raise ValueError("tune: --trials and --budget exclude each other, got both")
     experiment = read_request(with_budget(request, tuning, options.fields))
     check_searches(experiment, tuning)
-    slots = choose_slots(compute.device, compute.jobs, compute.execution)
+    threads = experiment.protocol.train.threads
+    slots = choose_slots(compute.device, compute.jobs, compute.execution, threads)
     console = SafeConsole()
     warn_about_synthetic_inputs(experiment, console)
     specs = lay_out_runs(experiment, console).runs

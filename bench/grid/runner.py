@@ -88,7 +88,7 @@ def run_grid(
 
 def _start(spec: RunSpec, out: Path, device: str, slots: Slots) -> _Run:
     attempt = begin_attempt(run_folder(out, spec))
-    place = Place(attempt, out / "cache", device, slots.threads, slots.execution)
+    place = Place(attempt, out / "cache", device, slots.execution)
     child = start_child("bench.run.execute:execute_run", spec, place, name=spec.run_id)
     return _Run(spec, place, child)
 

@@ -15,21 +15,29 @@ class Slots:
     """The places of the runs that go on at once."""
 
     devices: tuple[str, ...]  # one entry a slot
-    threads: int  # of each run
     execution: Execution = PLAIN
 
 
-def choose_slots(asked: str, jobs: int | None = None, execution: Execution = PLAIN) -> Slots:
+def choose_slots(
+    asked: str, jobs: int | None = None, execution: Execution = PLAIN, threads: int = 1
+) -> Slots:
     """Return a slot for each of the jobs; several devices are dealt out in turn.
 
-    ``asked`` is as in `choose_devices`. Raises: SpecError if it is not on this machine.
+    Args:
+        asked: as in `choose_devices`.
+        jobs: how many; by default one a GPU, on a CPU as many as its cores have room for.
+        execution: of all of them.
+        threads: of each run, by its protocol. They do not depend on the number of jobs, for another
+            number of threads gives other bits.
+
+    Raises: SpecError if the device is not on this machine.
     """
-    devices, cores = choose_devices(asked), count_cores()
-    jobs = jobs or count_jobs(devices, cores)
+    devices = choose_devices(asked)
+    jobs = jobs or count_jobs(devices, max(1, count_cores() // threads))
     if jobs > MOST_JOBS:
         raise SpecError(f"--jobs: must be at most {MOST_JOBS}, got {jobs}")
     dealt = tuple(devices[slot % len(devices)] for slot in range(jobs))
-    return Slots(dealt, max(1, cores // jobs), execution)
+    return Slots(dealt, execution)
 
 
 def choose_devices(asked: str) -> list[str]:
@@ -54,9 +62,9 @@ def find_devices() -> dict[str, list[str]]:
     return {kind: devices for kind, devices in found.items() if devices}
 
 
-def count_jobs(devices: list[str], cores: int) -> int:
-    """Return how many runs go on at once by default: one a GPU, some on a CPU."""
-    return min(cores, MOST_ON_CPU) if devices == ["cpu"] else len(devices)
+def count_jobs(devices: list[str], room: int) -> int:
+    """Return how many runs go on at once by default: one a GPU, at most ``room`` on a CPU."""
+    return min(room, MOST_ON_CPU) if devices == ["cpu"] else len(devices)
 
 
 def count_cores() -> int:

@@ -14,7 +14,7 @@ from bench.models.segmenter import Segmenter
 from bench.run.delta_file import DELTA_FILE, write_delta
 from bench.run.firewall import count_reads, write_selection
 from bench.run.fold import Fold
-from bench.run.provenance import describe_end, describe_run, describe_start
+from bench.run.provenance import describe_arithmetic, describe_end, describe_run, describe_start
 from bench.run.restore import check_reloaded, compare_reloaded
 from bench.run.setup import DONE, Setup, ending_of, set_up
 from bench.run.training.loop import Fit, Progress
@@ -80,6 +80,8 @@ def _train_and_score(draft: Draft, place: Place, on_progress: Progress) -> None:
     spec = draft.spec
     draft.keep(provenance=describe_start(spec, place))
     setup = set_up(spec, place, on_fold=draft.keep_fold, on_plain=draft.keep_weights)
+    precision = spec.own_protocol.train.precision
+    draft.keep_provenance(**describe_arithmetic(setup.fabric.device, precision))
     counts = measure.count_parameters(setup.model)
     with metered(setup.fabric.device) as energy:
         fitted = setup.fit(on_progress)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import torch
 
 from bench.run.cases import preparation_of
 from bench.run.delta_file import DELTA_FILE, read_delta
@@ -54,6 +55,7 @@ def predict_case(
     case = replace(find_single_case(info, root or header.spec.root, inputs), label=None)
     spec, model = load_run(folder, device, root, weights)
     protocol = spec.own_protocol
+    torch.set_num_threads(protocol.train.threads)  # as the run predicted
     min_vox = read_cutoff(folder, protocol.eval.et_min_vox) if is_known(info) else 0
     fabric = build_fabric(device, protocol.train.precision)
     predict = build_predictor(model, protocol.data.patch, protocol.eval, fabric)

@@ -1,12 +1,14 @@
 """Where a result comes from: what was asked for, code, packages, machine."""
 
+from __future__ import annotations
+
 import platform
 import subprocess
 import time
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import methods
@@ -19,11 +21,15 @@ from methods.execution import PLAIN
 from reports.records.release import ReleaseRecord
 from reports.records.run import RunResult, Status
 
+if TYPE_CHECKING:
+    import torch
+
 PACKAGES = (
     *("torch", "timm", "monai", "lightning-fabric", "fvcore"),
     *("numpy", "scipy", "nibabel", "safetensors", "mlflow"),
 )
 ROOT = Path(__file__).resolve().parents[2]
+AMPERE = 8  # the first generation of NVIDIA GPUs that rounds to TF32
 CPU_FACTS = Path("/proc/cpuinfo")
 
 
@@ -39,7 +45,6 @@ def describe_start(spec: RunSpec, place: Place) -> dict[str, Any]:
         "packages": {name: version(name) for name in _list_packages(spec)},
         "device": place.device,
         "device_name": _name_device(place.device),
-        "threads": place.threads,
         "checkpointing": execution.checkpointing,
         "slices_per_chunk": execution.slices_per_chunk,
         "started_at": read_clock(),
@@ -53,6 +58,21 @@ def _list_packages(spec: RunSpec) -> tuple[str, ...]:
 
     contender = spec.method.build()
     return PACKAGES + contender.info.packages if isinstance(contender, Reference) else PACKAGES
+
+
+def describe_arithmetic(device: torch.device, precision: str) -> dict[str, Any]:
+    """Return with how many CPU threads, and in which precision, a network really computes."""
+    import torch
+
+    rounded = []
+    if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= AMPERE:
+        if torch.backends.cudnn.allow_tf32:
+            rounded.append("convolutions")
+        if torch.backends.cuda.matmul.allow_tf32:
+            rounded.append("matrix products")
+    if rounded and precision == "32-true":
+        precision = f"{precision}, {' and '.join(rounded)} in TF32"
+    return {"threads": torch.get_num_threads(), "precision": precision}
 
 
 def describe_end(started: float) -> dict[str, Any]:
@@ -79,6 +99,7 @@ def describe_run(spec: RunSpec) -> RunResult:
         protocol_id=spec.protocol_id,
         protocol=spec.protocol_record(),
         synthetic=dataset.synthetic,
+        data_note=dataset.note,
         regions=_name_regions(dataset),
         study=spec.study,
         study_fold=spec.study_fold,

@@ -46,8 +46,8 @@ def set_up(
     ``on_fold`` is called with the fold as soon as it is loaded, ``on_plain`` with the network
     before the method goes into it. Raises: as `load_fold` and `build`.
     """
-    torch.set_num_threads(place.threads)
     protocol = spec.own_protocol
+    torch.set_num_threads(protocol.train.threads)
     fabric = build_fabric(place.device, protocol.train.precision)
     fold = load_fold(spec, place.cache, place.folder)
     on_fold(fold)

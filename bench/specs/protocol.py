@@ -148,6 +148,7 @@ class TrainSpec:
     )
     val_every: int = setting(5, "epochs between inner validations", at_least(1))
     max_steps: int = setting(0, "stop after this many steps; 0 = all epochs", at_least(0))
+    threads: int = setting(1, "CPU threads of a run; another number gives other bits", at_least(1))
     precision: str = setting(
         "32-true", "arithmetic of the network", one_of("32-true", "bf16-mixed", "16-mixed")
     )

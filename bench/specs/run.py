@@ -147,12 +147,11 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run computes and writes; this changes no result, but for the last bits of a float."""
+    """Where a run computes and writes; only the kind of the device changes bits of its result."""
 
     folder: Path
     cache: Path
     device: str  # "cpu", "cuda:0", "mps"
-    threads: int
     execution: Execution = PLAIN
 
 

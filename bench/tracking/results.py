@@ -76,6 +76,8 @@ def describe_result(result: RunResult, folder: Path) -> Entry:
 def tags(result: RunResult) -> dict[str, str]:
     """Return what runs are found and filtered by, and a note; empty values are left out."""
     notes = [SYNTHETIC_NOTE] if result.synthetic else []
+    if result.data_note:
+        notes.append(result.data_note)
     if result.reason:
         notes.append(f"{result.status}: {result.reason}")
     commit = str(result.provenance.get("git_commit") or "")

@@ -138,7 +138,7 @@ class _Crew:
         """Carry out a trial in a child process on the device; return it ended."""
         name = f"trial-{trial.number:04d}"
         folder, cache = plan.folder / name, self.out / "cache"
-        place = Place(folder, cache, device, self.slots.threads, self.slots.execution)
+        place = Place(folder, cache, device, self.slots.execution)
         self._report(plan, trial)
         run = plan.trial_run(trial.values)
         child = start_child("bench.tuning.trial:carry_out_trial", run, place, name=name)

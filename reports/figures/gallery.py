@@ -13,7 +13,7 @@ from reports.analysis.shared_cases import describe_shared_cases
 from reports.analysis.statistics import TooFewError
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
 from reports.figures.distributions import draw_cases, draw_critical_difference, draw_ranks
-from reports.figures.panels import draw_panels, pick_cases
+from reports.figures.panels import ShownCase, draw_panels, pick_cases, pick_failing
 from reports.figures.style import Looks
 from reports.figures.tradeoff import AXES, Axis, draw_tradeoff, finished_with
 from reports.records.run import REFERENCE, RunResult, Status
@@ -67,6 +67,7 @@ RINGED = "A ring marks a reference network."
 CLOUD = "Density, quartiles, and a point per held-out case, averaged over its seeds."
 ANEW = "95 % interval of the rank when cases are drawn anew."
 INNER = "Dice of inner validation cases, on which the values are chosen: optimistic."
+PANELS = "slice with most disagreement; Dice (%) of the case. White, dashed: the reference."
 BAND = "Mean over folds and seeds; the band is from the lowest to the highest run."
 Plan = Iterator[Picture]
 # Returns the drawing of the methods in one setting; None if there is nothing to draw.
@@ -155,25 +156,45 @@ def _plan_one(words: Words, prepare: Prepare, comparison: MethodComparison, look
 
 
 def _plan_panels(comparison: MethodComparison, read_slices: ReadSlices, looks: Looks) -> Plan:
-    """Yield the panels of the best, the median and the worst case."""
+    """Yield the panels of the best, the median and the worst case, and of two cases together."""
     scores = comparison.scores
     if scores.empty:
         return
-    for word, case in pick_cases(scores).items():
-        slices = {}
-        for label in scores.columns:
-            found = read_slices(_find_run(comparison.results, label, case), case)
-            if found is not None:
-                slices[str(label)] = found
-        if slices:
-            note = (
-                f"Case {case}, the {word} by the mean over methods; slice with most disagreement; "
-                "Dice (%) of the case. White, dashed: the reference."
-            )
+    picked = pick_cases(scores)
+    for word, case in picked.items():
+        shown = _read_case(comparison, read_slices, case)
+        if shown is not None:
+            note = f"Case {case}, the {word} by the mean over methods; {PANELS}"
             words = Words(f"panels-{word}", f"The {word} case", "Contours of methods", note)
-            dices = dict(zip(scores.columns, scores.loc[case].to_numpy(float), strict=True))
-            draw = partial(draw_panels, slices, dices, looks)
+            draw = partial(draw_panels, [shown], looks)
             yield replace(words.put_on(draw, [comparison]), case=case)
+    median = picked.get("median")
+    failing, method = pick_failing(scores)
+    pair = [_read_case(comparison, read_slices, case) for case in (median or failing, failing)]
+    if median in (None, failing) or None in pair:
+        return
+    titles = (f"median case: {median}", f"failing case: {failing}")
+    both = [replace(each, title=title) for each, title in zip(pair, titles, strict=True) if each]
+    note = (
+        f"Case {median}, the median by the mean over methods, and case {failing}, with the lowest "
+        f"Dice of all methods and cases (of {method}); {PANELS}"
+    )
+    words = Words("panels", "A median and a failing case", "Contours of methods", note)
+    yield words.put_on(partial(draw_panels, both, looks), [comparison])
+
+
+def _read_case(
+    comparison: MethodComparison, read_slices: ReadSlices, case: str
+) -> ShownCase | None:
+    """Return the slices and scores of a case by method; None if no run has kept any."""
+    scores = comparison.scores
+    slices = {}
+    for label in scores.columns:
+        found = read_slices(_find_run(comparison.results, label, case), case)
+        if found is not None:
+            slices[str(label)] = found
+    dices = dict(zip(scores.columns, scores.loc[case].to_numpy(float), strict=True))
+    return ShownCase(slices, dices) if slices else None
 
 
 def _find_run(runs: Sequence[RunResult], label: str, case: str) -> RunResult:

@@ -1,11 +1,12 @@
 """Qualitative panels: one case, the reference and each method's contours on one slice."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from reports.figures.overlay import OUTLINE, draw_outline
 from reports.figures.style import COLUMN_IN, Looks
@@ -31,40 +32,88 @@ def pick_cases(scores: pd.DataFrame) -> dict[str, str]:
     return picked
 
 
-def draw_panels(
-    slices: Mapping[str, CaseSlices], dices: Mapping[str, float], looks: Looks
-) -> Figure:
-    """Return a panel with the reference, then one per method with its Dice of the whole case.
+def pick_failing(scores: pd.DataFrame) -> tuple[str, str]:
+    """Return the case and the method of the lowest score of all in ``scores`` (cases x methods)."""
+    values = scores.fillna(np.inf).to_numpy(float)
+    row, column = np.unravel_index(int(values.argmin()), values.shape)
+    return str(scores.index[int(row)]), str(scores.columns[int(column)])
 
-    The slice is that with most disagreement. All are by label; ``dices`` are fractions.
 
-    Raises: ValueError if the methods have no slice in common.
+@dataclass(frozen=True)
+class ShownCase:
+    """A case, as a picture shows it: what is by label has an entry for each method."""
+
+    slices: Mapping[str, CaseSlices]
+    dices: Mapping[str, float]  # of the whole case, fractions
+    title: str = ""  # above its panels
+
+
+def draw_panels(shown: Sequence[ShownCase], looks: Looks) -> Figure:
+    """Return panels of cases below each other: the reference, then each method with its Dice.
+
+    The slice is that with most disagreement.
+
+    Raises: ValueError if the methods have no slice of a case in common.
     """
-    first = next(iter(slices.values()))
-    depth = _find_depth(list(slices.values()))
-    image = first.image[_place(first, depth)]
-    reference = first.reference[_place(first, depth)]
-    predictions = {}
-    for label, mine in slices.items():
-        predictions[label] = mine.prediction[_place(mine, depth)]
-    rows, columns = window = _find_window([reference, *predictions.values()])
-    n_rows = -(-(len(slices) + 1) // COLUMNS)
-    ratio = (rows.stop - rows.start) / (columns.stop - columns.start)
-    figure = Figure(figsize=(COLUMN_IN, n_rows * (COLUMN_IN / COLUMNS * ratio + 0.3) + 0.05))
+    drawings = [_Drawing.of(case) for case in shown]
+    heights = [drawing.height_in for drawing in drawings]
+    figure = Figure(figsize=(COLUMN_IN, sum(heights)))
     figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
-    panels = np.atleast_1d(figure.subplots(n_rows, COLUMNS)).ravel()
-    for axes in panels:
-        axes.set_axis_off()
-    _show(panels[0], image, window)
-    _draw_classes(panels[0], reference, OUTLINE)
-    panels[0].set_title("reference", fontsize=6.5, pad=2)
-    for axes, (label, prediction) in zip(panels[1:], predictions.items(), strict=False):
-        _show(axes, image, window)
-        _draw_classes(axes, prediction, looks[label].colour)
-        draw_outline(axes, reference > 0, OUTLINE, 0.7, "dashed")
-        name = label if len(label) < 15 else label.replace("[", "\n[")
-        axes.set_title(f"{name}\n{100 * dices[label]:.1f}", fontsize=6.5, pad=2)
+    parts = figure.subfigures(len(shown), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for part, drawing in zip(parts, drawings, strict=True):
+        drawing.fill(part, looks)
     return figure
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """The slice of a case that is drawn, and where its objects are."""
+
+    case: ShownCase
+    image: np.ndarray  # (H, W)
+    reference: np.ndarray
+    predictions: Mapping[str, np.ndarray]
+    window: tuple[slice, slice]
+
+    @staticmethod
+    def of(case: ShownCase) -> "_Drawing":
+        slices = case.slices
+        first = next(iter(slices.values()))
+        depth = _find_depth(list(slices.values()))
+        image = first.image[_place(first, depth)]
+        reference = first.reference[_place(first, depth)]
+        predictions = {}
+        for label, mine in slices.items():
+            predictions[label] = mine.prediction[_place(mine, depth)]
+        window = _find_window([reference, *predictions.values()])
+        return _Drawing(case, image, reference, predictions, window)
+
+    @property
+    def n_rows(self) -> int:
+        return -(-(len(self.predictions) + 1) // COLUMNS)
+
+    @property
+    def height_in(self) -> float:
+        rows, columns = self.window
+        ratio = (rows.stop - rows.start) / (columns.stop - columns.start)
+        title_in = 0.2 if self.case.title else 0.05
+        return self.n_rows * (COLUMN_IN / COLUMNS * ratio + 0.3) + title_in
+
+    def fill(self, figure: SubFigure, looks: Looks) -> None:
+        if self.case.title:
+            figure.suptitle(self.case.title, fontsize=7)
+        panels = np.atleast_1d(figure.subplots(self.n_rows, COLUMNS)).ravel()
+        for axes in panels:
+            axes.set_axis_off()
+        _show(panels[0], self.image, self.window)
+        _draw_classes(panels[0], self.reference, OUTLINE)
+        panels[0].set_title("reference", fontsize=6.5, pad=2)
+        for axes, (label, prediction) in zip(panels[1:], self.predictions.items(), strict=False):
+            _show(axes, self.image, self.window)
+            _draw_classes(axes, prediction, looks[label].colour)
+            draw_outline(axes, self.reference > 0, OUTLINE, 0.7, "dashed")
+            name = label if len(label) < 15 else label.replace("[", "\n[")
+            axes.set_title(f"{name}\n{100 * self.case.dices[label]:.1f}", fontsize=6.5, pad=2)
 
 
 def _find_depth(slices: Sequence[CaseSlices]) -> int:

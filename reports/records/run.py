@@ -256,6 +256,7 @@ class RunResult:
     test_reads: int = 0  # how often the held-out cases were opened
     reload_max_abs_diff: float | None = None  # logits, backbone + stored delta against trained
     study: str = ""  # the tuning study and trial that chose the settings, as "study#trial"
+    data_note: str = ""  # what a reader must know of the volumes, by the data set itself
     study_fold: int | None = None  # the fold on whose training part; None where nothing was tuned
     group: str = ""  # the `run` command that asked for this run
     release: ReleaseRecord | None = None  # None for a datalist, and where it was not recorded

@@ -57,7 +57,8 @@ def _describe_data(comparisons: Sequence[MethodComparison]) -> list[str]:
     if not made:
         return []
     names = f" of {join_values(made, 'setting.heading')}" if len(made) < len(comparisons) else ""
-    return [f"Data{names}: SYNTHETIC phantoms, not patient data."]
+    notes = dict.fromkeys(run.data_note for each in made for run in each.results if run.data_note)
+    return [f"Data{names}: SYNTHETIC phantoms, not patient data.", *notes]
 
 
 def describe_scores(comparisons: Sequence[MethodComparison], field: str = "dataset") -> str:

@@ -59,7 +59,7 @@ def carry_out(prepared: Path) -> Callable[..., RunResult]:
     from bench.run.execute import execute_run  # heavy, and few tests need it
 
     def carry(spec: RunSpec, folder: Path, cache: Path = prepared) -> RunResult:
-        return execute_run(spec, Place(folder, cache, "cpu", threads=1), lambda *message: None)
+        return execute_run(spec, Place(folder, cache, "cpu"), lambda *message: None)
 
     return carry
 

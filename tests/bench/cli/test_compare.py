@@ -24,7 +24,8 @@ def test_every_field_that_differs_is_named_once() -> None:
         settings={"rank": 4},
         protocol=LORA.protocol | {"train": {"lr": 0.01, "epochs": 5}},
         protocol_id="other",
-        provenance=LORA.provenance | {"packages": {"torch": "3.0"}, "started_at": "later"},
+        provenance=LORA.provenance
+        | {"packages": {"torch": "3.0"}, "threads": 2, "started_at": "later"},
     )
     found = [
         (item.group, item.field, item.first, item.second) for item in list_differences(LORA, other)
@@ -34,6 +35,7 @@ def test_every_field_that_differs_is_named_once() -> None:
         ("run", "method.rank", "8", "4"),
         ("protocol", "train.lr", "0.001", "0.01"),
         ("environment", "packages.torch", "fixture", "3.0"),
+        ("environment", "threads", "(none)", "2"),
     ]
     assert list(list_differences(LORA, LORA)) == []
 

@@ -151,7 +151,7 @@ def spec(tmp_path_factory) -> RunSpec:
 
 def run(spec, folder):
     return execute.execute_run(
-        spec, Place(folder / "run", folder.parent / "cache", "cpu", 1), lambda *_: None
+        spec, Place(folder / "run", folder.parent / "cache", "cpu"), lambda *_: None
     )
 
 

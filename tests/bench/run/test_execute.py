@@ -80,6 +80,32 @@ def test_the_cost_of_a_volume_is_that_of_the_windows_of_the_held_out_cases(
 
 
 @pytest.fixture
+def own_threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_protocol_decides_the_threads_and_not_the_process(
+    make_run, carry_out, tmp_path, own_threads
+):
+    spec = make_run("lora")
+    found = []
+    for started_with in (1, 2):
+        torch.set_num_threads(started_with)
+        found.append(carry_out(spec, tmp_path / f"with-{started_with}"))
+    assert [result.provenance["threads"] for result in found] == [1, 1]
+    assert found[0].chosen_sha256 == found[1].chosen_sha256
+    assert found[0].cases == found[1].cases
+    assert found[0].provenance["precision"] == "32-true"
+
+    protocol = replace(spec.protocol, train=replace(spec.protocol.train, threads=2))
+    two = carry_out(replace(spec, protocol=protocol), tmp_path / "two")
+    assert two.provenance["threads"] == 2
+    assert two.protocol_id != found[0].protocol_id
+
+
+@pytest.fixture
 def watched(monkeypatch, make_run, tmp_path):
     """Let every touch of a held-out case raise until the choice is on disk; list the reads.
 

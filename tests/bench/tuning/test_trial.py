@@ -62,7 +62,7 @@ def try_once(tmp_path):
 
     def run(spec, cache=tmp_path / "cache", trial=FIRST):
         messages = []
-        place = Place(tmp_path / "trial", cache, "cpu", threads=1)
+        place = Place(tmp_path / "trial", cache, "cpu")
         carry_out_trial(spec, place, lambda *message: messages.append(message))
         *said, end = messages
         return replace(trial, **end[1]), said

@@ -13,7 +13,7 @@ from reports.analysis.tidy import MEAN
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
 from reports.figures.distributions import draw_cases, draw_critical_difference, draw_ranks
 from reports.figures.gallery import Picture, list_pictures
-from reports.figures.panels import draw_panels, pick_cases
+from reports.figures.panels import ShownCase, draw_panels, pick_cases, pick_failing
 from reports.figures.rendering import render_one, start_renderers
 from reports.figures.style import COLOURS, Looks, assign_looks
 from reports.figures.tradeoff import AXES, draw_tradeoff, pareto_front
@@ -188,7 +188,8 @@ def made_slices(*wrong_at: int) -> CaseSlices:
 
 def test_panels_show_the_slice_with_most_disagreement() -> None:
     slices = {"full": made_slices(), "lora": made_slices(5)}
-    figure = draw_panels(slices, {"full": 0.9, "lora": 0.5}, MADE_LOOKS)
+    dices = {"full": 0.9, "lora": 0.5}
+    figure = draw_panels([ShownCase(slices, dices)], MADE_LOOKS)
     assert [axes.get_title() for axes in figure.axes[:3]] == [
         "reference",
         "full\n90.0",
@@ -197,7 +198,21 @@ def test_panels_show_the_slice_with_most_disagreement() -> None:
     assert {int(axes.get_images()[0].get_array().max()) for axes in figure.axes[:3]} == {5}
     other = replace(made_slices(), depths=np.array([1, 3, 4]))
     with pytest.raises(ValueError, match="must be the same, got other depths"):
-        draw_panels({"full": made_slices(), "lora": other}, {"full": 0.9, "lora": 0.5}, MADE_LOOKS)
+        draw_panels([ShownCase({"full": made_slices(), "lora": other}, dices)], MADE_LOOKS)
+
+
+def test_two_cases_are_below_each_other_with_their_titles() -> None:
+    dices = {"full": 0.9}
+    titles = ("median case: a", "failing case: b")
+    shown = [ShownCase({"full": made_slices(5)}, dices, title) for title in titles]
+    figure = draw_panels(shown, MADE_LOOKS)
+    assert [part.get_suptitle() for part in figure.subfigs] == list(titles)
+    assert [part.axes[1].get_title() for part in figure.subfigs] == ["full\n90.0"] * 2
+
+
+def test_the_failing_case_has_the_lowest_score_of_any_method() -> None:
+    scores = pd.DataFrame({"a": [0.5, 0.9, 0.4], "b": [0.3, 0.02, 0.4]}, index=list("xyz"))
+    assert pick_failing(scores) == ("y", "b"), "though its mean is not the worst"
 
 
 def test_best_median_and_worst_case_are_picked() -> None:
@@ -218,7 +233,7 @@ def test_every_picture_has_its_predictable_name() -> None:
         looks_of(results),
     )
     tradeoffs = ("dice-parameters", "dice-flops", "dice-memory", "dice-time")
-    panels = ("panels-best", "panels-median", "panels-worst")
+    panels = ("panels", "panels-best", "panels-median", "panels-worst")
     of_setting = (*tradeoffs, "cases", "ranks", "learning", *panels, "critical-difference")
     names = {
         f"{name}-{dataset}-tiny-vit-none" for name in of_setting for dataset in ("brats", "kits")
@@ -226,6 +241,9 @@ def test_every_picture_has_its_predictable_name() -> None:
     assert {picture.slug for picture in pictures} == names | {"tuning-brats-tiny-vit-none-fold0"}
     assert len(pictures) == len(names) + 1
     assert all("SYNTHETIC" in picture.caption for picture in pictures)
+    (pair,) = [each for each in pictures if each.slug == "panels-brats-tiny-vit-none"]
+    assert "the median by the mean over methods, and case" in pair.caption
+    assert "with the lowest Dice of all methods and cases" in pair.caption
     assert absent == []
 
 

@@ -203,12 +203,15 @@ def test_every_field_is_explained():
     text = (DOCS / "results.md").read_text().partition("## The fields of result.json")[2]
     explained = set(re.findall(r"^\| `([\w.]+)`", text, re.MULTILINE))
     spec = RunSpec(MethodSpec("lora"), "brats", "", 0, 0, Protocol(), Path())
-    provenance = describe_start(spec, Place(Path(), Path(), "cpu", 1)) | describe_end(0.0)
+    provenance = describe_start(spec, Place(Path(), Path(), "cpu")) | describe_end(0.0)
     machine = {f"provenance.{key}" for key in provenance}
     expected = (
         names_of(FULL)
         | machine
-        | {f"provenance.{key}" for key in ("seeds", "spec", "weights", "ct_window")}
+        | {
+            f"provenance.{key}"
+            for key in ("seeds", "spec", "weights", "ct_window", "threads", "precision")
+        }
     )
     parts = (
         "timing.",
