@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn, TimeRe
 from rich.table import Table
 
 from reports.analysis.aggregates import mean_defined, share_defined
-from reports.formats.terminal import SafeConsole, build_terminal_table, escape
+from reports.formats.terminal import SafeConsole, build_terminal_table, escape, fit_columns
 from reports.records.run import RunResult, Status
 from reports.records.study import PRUNED, RUNNING
 from reports.records.text import make_printable, mask_passwords, shorten_text
@@ -78,7 +78,7 @@ def print_tables(tables: Sequence[ReportTable], console: Console) -> None:
     """Print the tables of a report one below the other."""
     for table in tables:
         console.print()
-        console.print(build_terminal_table(table))
+        console.print(build_terminal_table(fit_columns(table, console)))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The terminal: tables, and consoles on which no text from elsewhere controls anything."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from rich import markup
 from rich.box import SIMPLE_HEAD
@@ -31,6 +32,19 @@ class SafeConsole(Console):
 def escape(text: object) -> str:
     """Return text that a console prints as it is, without passwords of addresses."""
     return markup.escape(make_printable(mask_passwords(str(text))))
+
+
+def fit_columns(table: Table, console: Console) -> Table:
+    """Return the table without its optional columns if it is too wide; a note names them."""
+    kept = []
+    left_out = []
+    for column in table.columns:
+        (left_out if column.optional else kept).append(column)
+    if console.measure(build_terminal_table(table)).maximum <= console.width or not left_out:
+        return table
+    names = ", ".join(column.key for column in left_out)
+    note = f"Too wide for this terminal, so left out: {names} (other formats have them)."
+    return replace(table, columns=tuple(kept), notes=(*table.notes, note))
 
 
 def build_terminal_table(table: Table) -> RichTable:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.quantities import COSTS, list_shown, score_keys
+from reports.analysis.quantities import COSTS, PARAMETERS, list_shown, score_keys
 from reports.records.metrics import Metric
 from reports.records.run import REFERENCE
 from reports.tables.table import MISSING, Cell, Column, Head, fill_column, number_cell, rank_cells
@@ -121,7 +121,8 @@ class MethodRows:
             unit, length_s = time_unit(float(np.nanmax([0.0, *means])))
             head = f"fit ({unit})"
             means = [mean / length_s for mean in means]
-        return fill_column(Head(cost, (quantity.group, head), quantity.digits), means)
+        column = fill_column(Head(cost, (quantity.group, head), quantity.digits), means)
+        return replace(column, optional=cost in PARAMETERS[2:])
 
     def note_columns(self) -> list[Column]:
         """Return the column that says which numbers are of some runs only, if there are any."""

@@ -41,6 +41,7 @@ class Column:
     heads: tuple[str, ...]  # the widest first: ("brats (n = 8)", "Dice (%)", "WT")
     cells: tuple[Cell, ...]
     words: bool = False  # text to the left, not numbers
+    optional: bool = False  # may be left out where there is little room
 
     @property
     def is_missing(self) -> bool:

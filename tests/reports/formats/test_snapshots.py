@@ -12,15 +12,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from reports.analysis.comparison import compare_methods
 from reports.formats.latex import format_latex
 from reports.formats.macros import format_macros
 from reports.formats.markdown import format_markdown
 from reports.formats.spreadsheet import format_csv
-from reports.formats.terminal import build_terminal_table
+from reports.formats.terminal import build_terminal_table, fit_columns
 from reports.records.run import RunResult
 from reports.tables.build import ReportRequest, build_tables
+from reports.tables.kinds.main import main_tables
 from reports.tables.table import Table
-from tests.reports.made_results import FIXTURE, make_fixture, read_fixture
+from tests.reports.made_results import FIXTURE, make_fixture, make_result, read_fixture
 
 EXPECTED = FIXTURE.parent / "expected"
 
@@ -150,6 +152,16 @@ def test_every_format_says_synthetic_and_shows_failures(
         "kitinoall",
     ):
         assert words in text
+
+
+def test_a_narrow_terminal_leaves_out_optional_columns_and_names_them() -> None:
+    (table,) = main_tables(compare_methods([make_result(name) for name in ("full", "lora")]))
+    keys = [column.key for column in table.columns]
+    assert [column.key for column in fit_columns(table, Console(width=200)).columns] == keys
+    narrow = fit_columns(table, Console(width=80))
+    left_out = ["trained_m", "trained_pct", "total_m", "total_pct"]
+    assert [key for key in keys if key not in left_out] == [each.key for each in narrow.columns]
+    assert ", ".join(left_out) in narrow.notes[-1]
 
 
 def test_run_ids_are_in_comments(written: dict[str, str]) -> None:
