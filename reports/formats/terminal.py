@@ -36,8 +36,8 @@ def escape(text: object) -> str:
 
 def fit_columns(table: Table, console: Console) -> Table:
     """Return the table without its optional columns if it is too wide; a note names them."""
-    kept = []
-    left_out = []
+    kept: list[Column] = []
+    left_out: list[Column] = []
     for column in table.columns:
         (left_out if column.optional else kept).append(column)
     if console.measure(build_terminal_table(table)).maximum <= console.width or not left_out:
