@@ -18,7 +18,7 @@ from bench.cost.flops import MacCounter, count_training, pass_both_ways
 from bench.cost.inventory import NetworkShape, read_network_shape
 from bench.cost.measure import count_parameters
 from benchmarks.network import build_network
-from reports.records.run import GFLOP_PER_GMAC
+from reports.records.cost import GFLOP_PER_GMAC
 
 HALF = "lora[blocks=last_half]"
 ORDER = ("linear", HALF, "lora", "full")

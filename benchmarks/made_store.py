@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.tracking import results as shown
 from bench.tracking.store import open_store
+from reports.records import cost as costs
 from reports.records import run as records
 from reports.records.run import CaseScore, EpochRecord, RunResult
 
@@ -58,8 +59,8 @@ def make_run(dataset: str, weights: str, fold: int, seed: int, method: str) -> R
     )
 
 
-def make_cost(n_tuned: int) -> records.Cost:
-    return records.Cost(
+def make_cost(n_tuned: int) -> costs.Cost:
+    return costs.Cost(
         params_total=1_531_000,
         params_tuned=n_tuned,
         params_decoder=300_000,
@@ -67,10 +68,10 @@ def make_cost(n_tuned: int) -> records.Cost:
         fit_s=40.0,
         score_s=3.0,
         peak_memory_mib=500.0,
-        compute=records.Compute(6.4, 12.2),
-        memory=records.Memory(6.0, 2.0, 4.0, 120.0),
-        train_step=records.Timing(0.08, 0.004, 20),
-        inference=records.Timing(0.5, 0.01, 5),
+        compute=costs.Compute(6.4, 12.2),
+        memory=costs.Memory(6.0, 2.0, 4.0, 120.0),
+        train_step=costs.Timing(0.08, 0.004, 20),
+        inference=costs.Timing(0.5, 0.01, 5),
         delta_mib=1.2,
     )
 

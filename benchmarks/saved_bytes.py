@@ -14,7 +14,7 @@ import methods
 from bench.cost.inventory import NetworkShape, read_network_shape
 from bench.cost.memory import measure_memory
 from benchmarks.network import build_network, build_training
-from reports.records.run import Memory
+from reports.records.cost import Memory
 
 ORDER = ("linear", "adaptformer", "full")
 

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.cost import mac_rules
 from bench.cost.traced_flops import count_forward
-from reports.records.run import GFLOP_PER_GMAC, Compute
+from reports.records.cost import GFLOP_PER_GMAC, Compute
 
 Pass = Callable[[torch.Tensor], object]
 

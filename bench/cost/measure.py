@@ -16,7 +16,7 @@ from bench.cost.memory import MeasuredStep, measure_memory
 from bench.cost.timing import time_repeats
 from bench.models.segmenter import Segmenter
 from methods import surgery
-from reports.records.run import Compute, Memory, Merged, Timing
+from reports.records.cost import Compute, Memory, Merged, Timing
 
 
 @dataclass(frozen=True)

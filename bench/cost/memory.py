@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from reports.records.run import Memory
+from reports.records.cost import Memory
 
 MIB = 2**20
 CPU_MESSAGE = "(?i)can't allocate memory|not enough memory"  # of torch's CPU allocator

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from reports.records.run import Timing
+from reports.records.cost import Timing
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from bench.scoring.held_out import score_held_out
 from bench.scoring.metrics import Scoring
 from bench.scoring.postprocessing import choose_cutoff
 from bench.specs.run import Place, RunSpec
+from reports.records.cost import Cost
 from reports.records.plain import to_plain
-from reports.records.run import Cost, RunResult
+from reports.records.run import RunResult
 
 
 class Draft:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.analysis.tidy import MEAN
+from reports.records.cost import Cost
 from reports.records.metrics import METRICS, Metric
-from reports.records.run import Cost
 
 
 @dataclass(frozen=True)

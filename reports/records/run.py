@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from datasets.files import adapter_of, parse_record, read_text, write_durably
+from reports.records.cost import Cost
 from reports.records.metrics import METRICS
 from reports.records.plain import INLINE, Number, to_plain
 from reports.records.release import ReleaseRecord
@@ -111,117 +112,6 @@ class EpochRecord:
     learning_rate: float  # of what trains in the backbone
     val_dice: float | None
     decoder_learning_rate: float | None = None  # None in records of the time of one rate for all
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Repeated measurements after warm-up, the device synchronised."""
-
-    median_s: float
-    iqr_s: float  # between the quartiles
-    n: int
-
-
-@dataclass(frozen=True)
-class Compute:
-    """Floating-point operations in 10^9 (GFLOP): two per multiply-accumulate."""
-
-    forward_gflop: float  # an inference of one patch
-    training_gflop: float  # of one patch, both ways; what needs no gradient costs no backward
-    uncounted: tuple[str, ...] = ()  # operations without a rule, as "name x calls"
-    # Forward passes for a held-out volume, windows and flips, mean over the cases; None in records
-    # that are older than the field.
-    passes_per_volume: float | None = None
-    volume_gflop: float | None = None  # an inference of such a volume
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema
-
-        return core_schema.no_info_before_validator_function(_convert_macs, handler(source))
-
-
-GFLOP_PER_GMAC = 2  # a multiplication and an addition
-
-
-def _convert_macs(raw: Any) -> Any:
-    """Return the fields of a record that counted multiply-accumulates as those of `Compute`."""
-    if not isinstance(raw, dict):
-        return raw
-    record = dict(raw)
-    for name in ("forward", "training"):
-        gmac = record.pop(f"{name}_gmac", None)
-        if isinstance(gmac, int | float):
-            record[f"{name}_gflop"] = GFLOP_PER_GMAC * gmac
-    return record
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What one training step on one batch holds, in MiB; exact but for the peaks."""
-
-    weights_mib: float
-    gradients_mib: float
-    optimizer_mib: float
-    saved_for_backward_mib: float  # distinct bytes kept by autograd, weights not counted
-    peak_mib: float | None = None  # of the device's allocator over a training step; None on a CPU
-    reserved_mib: float | None = None
-
-
-@dataclass(frozen=True)
-class Merged:
-    """Inference with the method folded into the backbone's weights."""
-
-    inference: Timing
-    max_abs_diff: float  # of the logits, against the unmerged network
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What the run needed; counts are exact."""
-
-    params_total: int
-    params_tuned: int  # trained by the method, but not by all methods
-    params_decoder: int
-    params_tuned_frac: float  # of the backbone before the method was put in: full fine-tuning is 1
-    fit_s: float
-    score_s: float
-    peak_memory_mib: float  # of the process on a CPU, of the device's allocator on a GPU
-    params_other: int = 0  # trained in the backbone by the protocol, equally for all methods
-    data_wait_s: float = 0.0  # of the fit, waiting for patches; not in ``fit_s``
-    compute: Compute | None = None
-    memory: Memory | None = None
-    train_step: Timing | None = None  # one optimiser step on one batch
-    inference: Timing | None = None  # one inner validation volume, windows and flips included
-    merged: Merged | None = None  # None where the method does not merge
-    energy_j: float | None = None  # of the device over the fit, where it tells
-    delta_mib: float | None = None  # the file of what was trained
-    params_backbone: int | None = None  # before the method was put in; None in older records
-
-    @property
-    def params_trained(self) -> int:
-        """All that is trained: by the method, the decoder, by the protocol in the backbone."""
-        return self.params_tuned + self.params_decoder + self.params_other
-
-    @property
-    def params_plain(self) -> int | None:
-        """Backbone and decoder without the method; None where a record does not tell."""
-        backbone = self.params_backbone
-        if backbone is None and self.params_tuned_frac:
-            backbone = round(self.params_tuned / self.params_tuned_frac)
-        if backbone is None and not self.params_tuned:  # nothing was put in
-            backbone = self.params_total - self.params_decoder
-        return None if backbone is None else backbone + self.params_decoder
-
-    @property
-    def params_trained_frac(self) -> float | None:
-        """All that is trained, of backbone and decoder without the method."""
-        return self.params_trained / self.params_plain if self.params_plain else None
-
-    @property
-    def params_total_frac(self) -> float | None:
-        """All parameters, of backbone and decoder without the method."""
-        return self.params_total / self.params_plain if self.params_plain else None
 
 
 @dataclass(frozen=True)

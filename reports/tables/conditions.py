@@ -50,10 +50,11 @@ def _describe_cells(comparison: MethodComparison) -> tuple[str, str]:
     return cases, f"{_list_numbers(results, 'fold')}, {_list_numbers(results, 'seed')}"
 
 
-def _list_numbers(results: Sequence[RunResult], field: str) -> str:
+def _list_numbers(results: Sequence[RunResult], field: str, noun: str = "") -> str:
+    """Return the numbers in a field of the runs, behind the noun for them (by default its name)."""
     numbers = sorted(set(map(attrgetter(field), results)))
     plural = "s" if len(numbers) > 1 else ""
-    return f"{field}{plural} {', '.join(map(str, numbers))}"
+    return f"{noun or field}{plural} {', '.join(map(str, numbers))}"
 
 
 def _have_equal_cases(comparisons: Sequence[MethodComparison]) -> bool:
@@ -164,11 +165,10 @@ def describe_tuning(
         sentences = [f"{name}: {source}." for name, source in sources.items()]
     seen = list(filter(has_seen_held_out, runs))
     if seen:
-        tuned_on = ", ".join(dict.fromkeys(str(run.tuned_on) for run in seen))
         first = f"{mark}: settings" if mark else "Settings"
         folds = _list_numbers(seen, "fold")
         part = f"whose training part has the held-out cases of {folds}"
-        sentences.append(f"{first} chosen on fold {tuned_on}, {part}.")
+        sentences.append(f"{first} chosen on {_list_numbers(seen, 'tuned_on', 'fold')}, {part}.")
     return sentences
 
 
@@ -178,10 +178,11 @@ def _describe_budget(comparison: MethodComparison) -> str:
     budget = describe_budget(tune)
     if not budget:
         return "settings tuned with a budget that is not recorded"
+    if comparison.mixed:  # the difference is named beside the protocols
+        return f"settings tuned with {budget} a method"
     epochs = f" ({tune['epochs']} epochs each)" if tune.get("epochs") else ""
-    folds = {run.tuned_on for run in comparison.results if run.tuned_on is not None}
-    numbers = ", ".join(map(str, sorted(folds)))
-    where = f"fold {numbers or '(not recorded)'}"
+    known = [run for run in comparison.results if run.tuned_on is not None]
+    where = _list_numbers(known, "tuned_on", "fold") if known else "a fold that is not recorded"
     if tune.get("per_fold"):
         where = "each fold by itself"
     part = "on inner validation cases"

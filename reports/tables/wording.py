@@ -5,8 +5,9 @@ from operator import attrgetter
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import MEAN, NO_BACKBONE
+from reports.records.cost import Cost
 from reports.records.metrics import METRICS
-from reports.records.run import REFERENCE, Cost, RunResult
+from reports.records.run import REFERENCE, RunResult
 from reports.tables.conditions import describe_runs, name_column
 from reports.tables.table import Column
 from reports.tables.training import define_metric

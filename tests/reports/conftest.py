@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from reports.records.run import CaseScore, Cost, RunResult, Status
+from reports.records.cost import Cost
+from reports.records.run import CaseScore, RunResult, Status
 
 LORA = RunResult(
     run_id="brats-lora",

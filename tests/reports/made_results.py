@@ -7,17 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.records.run import (
-    CaseScore,
-    Compute,
-    Cost,
-    EpochRecord,
-    Memory,
-    Merged,
-    RunResult,
-    Status,
-    Timing,
-)
+from reports.records.cost import Compute, Cost, Memory, Merged, Timing
+from reports.records.run import CaseScore, EpochRecord, RunResult, Status
 
 FIXTURE = Path(__file__).parent / "fixture" / "results.json"
 REGIONS = {"brats": ("WT", "TC", "ET"), "kits": ("kidney", "tumour"), "lits": ("liver", "tumour")}

@@ -23,7 +23,8 @@ from bench.specs.run import MethodSpec, RunSpec
 from bench.tracking.groups import begin_group
 from bench.tracking.publishing import sync
 from bench.tracking.store import open_store
-from reports.records.run import CaseScore, Cost, EpochRecord, RunResult, Status
+from reports.records.cost import Cost
+from reports.records.run import CaseScore, EpochRecord, RunResult, Status
 
 pytestmark = pytest.mark.slow
 

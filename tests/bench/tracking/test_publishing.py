@@ -17,7 +17,8 @@ from bench.tracking.connection import TrackingError, repair_moved
 from bench.tracking.groups import Group, begin_group, read_group
 from bench.tracking.publishing import Tracker, sync
 from bench.tracking.store import Store, open_store
-from reports.records.run import CaseScore, Cost, EpochRecord, RunResult, Status
+from reports.records.cost import Cost
+from reports.records.run import CaseScore, EpochRecord, RunResult, Status
 from reports.records.study import StudyRecord, TrialRecord
 
 COMMAND = "python -m bench run --methods linear,lora"

@@ -15,7 +15,8 @@ import pytest
 
 from bench.tracking.connection import TrackingError, default_uri
 from bench.tracking.store import Store, open_store
-from reports.records.run import CaseScore, Cost, EpochRecord, RunResult, Status
+from reports.records.cost import Cost
+from reports.records.run import CaseScore, EpochRecord, RunResult, Status
 
 ROOT = Path(__file__).resolve().parents[3]
 CASES = (

@@ -16,21 +16,17 @@ import pytest
 from bench.run.provenance import describe_end, describe_start
 from bench.specs.protocol import Protocol
 from bench.specs.run import MethodSpec, Place, RunSpec
+from reports.records.cost import Compute, Cost, Memory, Merged, Timing
 from reports.records.plain import INLINE
 from reports.records.release import ReleaseRecord
 from reports.records.run import (
     RESULT_FILE,
     SCHEMA_VERSION,
     CaseScore,
-    Compute,
-    Cost,
     EpochRecord,
-    Memory,
-    Merged,
     PostProcessing,
     RunResult,
     Status,
-    Timing,
     describe_schema,
     read_result,
 )
