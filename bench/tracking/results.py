@@ -87,6 +87,7 @@ def tags(result: RunResult) -> dict[str, str]:
         "data_family": result.release.family if result.release else "",
         "synthetic": str(result.synthetic).lower(),
         "device": str(result.provenance.get("device") or ""),
+        "device_name": str(result.provenance.get("device_name") or ""),
         "git_commit": commit,
         "mlflow.source.git.commit": commit,
         NOTE_TAG: " ".join(notes),

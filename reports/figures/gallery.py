@@ -22,7 +22,7 @@ from reports.records.study import StudyRecord
 from reports.tables.assemble import group_comparisons, name_setting
 from reports.tables.conditions import describe_tuning, warn_of_differences
 from reports.tables.table import make_slug
-from reports.tables.wording import describe_setting
+from reports.tables.wording import describe_scores, describe_setting
 
 # Returns the slices of a run's case; None if the run kept none.
 ReadSlices = Callable[[RunResult, str], CaseSlices | None]
@@ -49,7 +49,7 @@ class Words:
     name: str  # start of the slug
     title: str
     subject: str  # of the caption
-    note: str  # end of the caption
+    note: str = ""  # end of the caption
 
     def put_on(self, draw: Draw, comparisons: Compared, field: str = "dataset") -> Picture:
         """Return the picture, named by the first setting; the settings differ in ``field``."""
@@ -64,12 +64,26 @@ class Words:
 
 FRONT = "The line is the Pareto front: no other method is better and cheaper."
 RINGED = "A ring marks a reference network."
-CLOUD = "Density, quartiles, and a point per held-out case, averaged over its seeds."
 ANEW = "95 % interval of the rank when cases are drawn anew."
 INNER = "Dice of inner validation cases, on which the values are chosen: optimistic."
-PANELS = "slice with most disagreement; Dice (%) of the case. White, dashed: the reference."
-BAND = "Mean over folds and seeds; the band is from the lowest to the highest run."
 Plan = Iterator[Picture]
+
+
+def _describe_points(comparison: MethodComparison) -> str:
+    averaged = ", averaged over its seeds" if _has_seeds(comparison) else ""
+    return f"Density, quartiles, and a point per held-out case{averaged}."
+
+
+def _describe_band(comparison: MethodComparison) -> str:
+    if comparison.rows["n_runs"].max() > 1:
+        return "Mean over folds and seeds; the band is from the lowest to the highest run."
+    return "One run per method."
+
+
+def _has_seeds(comparison: MethodComparison) -> bool:
+    return len({run.seed for run in comparison.results}) > 1
+
+
 # Returns the drawing of the methods in one setting; None if there is nothing to draw.
 Prepare = Callable[[MethodComparison, Looks], Draw | None]
 
@@ -117,10 +131,11 @@ def _word_tradeoff(axis: Axis) -> Words:
 
 PICTURES: dict[Words, Prepare] = {  # of one setting
     **{_word_tradeoff(axis): partial(_prepare_tradeoff, axis) for axis in AXES},
-    Words("cases", "Case by case", "Dice of the cases", CLOUD): _prepare_cases,
+    Words("cases", "Case by case", "Dice of the cases"): _prepare_cases,
     Words("ranks", "Ranks", "Ranks of methods", ANEW): _prepare_ranks,
-    Words("learning", "Learning curves", "Learning curves of methods", BAND): _prepare_learning,
+    Words("learning", "Learning curves", "Learning curves of methods"): _prepare_learning,
 }
+NOTES = {"cases": _describe_points, "learning": _describe_band}  # which depend on the runs
 
 
 def list_pictures(
@@ -152,6 +167,8 @@ def _plan_one(words: Words, prepare: Prepare, comparison: MethodComparison, look
     if words.note == FRONT and (comparison.rows["kind"] == REFERENCE).any():
         words = replace(words, note=f"{FRONT} {RINGED}")
     if draw is not None:
+        if words.name in NOTES:
+            words = replace(words, note=NOTES[words.name](comparison))
         yield words.put_on(draw, [comparison])
 
 
@@ -164,7 +181,8 @@ def _plan_panels(comparison: MethodComparison, read_slices: ReadSlices, looks: L
     for word, case in picked.items():
         shown = _read_case(comparison, read_slices, case)
         if shown is not None:
-            note = f"Case {case}, the {word} by the mean over methods; {PANELS}"
+            how = _describe_panels(comparison)
+            note = f"Case {case}, the {word} by the mean over methods; {how}"
             words = Words(f"panels-{word}", f"The {word} case", "Contours of methods", note)
             draw = partial(draw_panels, [shown], looks)
             yield replace(words.put_on(draw, [comparison]), case=case)
@@ -177,10 +195,17 @@ def _plan_panels(comparison: MethodComparison, read_slices: ReadSlices, looks: L
     both = [replace(each, title=title) for each, title in zip(pair, titles, strict=True) if each]
     note = (
         f"Case {median}, the median by the mean over methods, and case {failing}, with the lowest "
-        f"Dice of all methods and cases (of {method}); {PANELS}"
+        f"Dice of all methods and cases (of {method}); {_describe_panels(comparison)}"
     )
     words = Words("panels", "A median and a failing case", "Contours of methods", note)
     yield words.put_on(partial(draw_panels, both, looks), [comparison])
+
+
+def _describe_panels(comparison: MethodComparison) -> str:
+    of_case = "Dice (%) of the case"
+    if _has_seeds(comparison):
+        of_case += " averaged over its seeds, contours of the lowest seed"
+    return f"slice with most disagreement; {of_case}. White, dashed: the reference."
 
 
 def _read_case(
@@ -238,7 +263,7 @@ def _plan_kshot(comparisons: Compared, looks: Looks) -> Plan:
     if len(comparisons) < 2:
         return
     subject = "Methods by number of training cases"
-    words = Words("kshot", "Few training cases", subject, "± standard deviation, as in the table.")
+    words = Words("kshot", "Few training cases", subject, describe_scores(comparisons, "shots"))
     draw = partial(draw_kshot, list(map(_without_runs, comparisons)), looks)
     slug = make_slug("kshot", *name_setting(replace(comparisons[0].setting, shots=None)))
     picture = words.put_on(draw, comparisons, "shots")

@@ -16,7 +16,16 @@ from reports.tables.wording import list_values
 
 Panels = Mapping[tuple[str, str], str]  # anchors of pictures of cases, by setting and case
 DECIMALS = 4
-ENVIRONMENT = ("device", "device_name", "threads", "python", "platform", "git_commit", "git_dirty")
+ENVIRONMENT = (
+    "device",
+    "device_name",
+    "threads",
+    "precision",
+    "python",
+    "platform",
+    "git_commit",
+    "git_dirty",
+)
 
 
 def count_facts(results: Sequence[RunResult]) -> dict[str, str]:

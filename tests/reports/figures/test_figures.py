@@ -279,3 +279,23 @@ def test_several_processes_make_the_same_files() -> None:
         together = list(renderers.map(render_one, pictures, [("pdf", "svg")] * 8))
     assert len(together) == 8
     assert together[0] == render_one(pictures[0], ("pdf", "svg"))
+
+
+def test_captions_of_pictures_follow_from_the_runs() -> None:
+    once = [make_result(name) for name in ("full", "lora")]
+    twice = [*once, *(make_result(name, seed=1) for name in ("full", "lora"))]
+    found = []
+    for results in (once, twice):
+        pictures, _ = list_pictures(
+            compare_methods(results), [], lambda run, case: made_slices(), looks_of(results)
+        )
+        found.append({picture.slug.split("-brats")[0]: picture.caption for picture in pictures})
+    for name, words in {
+        "cases": "averaged over its seeds",
+        "learning": "Mean over folds and seeds; the band",
+        "panels": "averaged over its seeds, contours of the lowest seed",
+    }.items():
+        assert words not in found[0][name]
+        assert words in found[1][name]
+    assert "One run per method." in found[0]["learning"]
+    assert all("Not tuned: default settings." in caption for caption in found[0].values())
