@@ -13,6 +13,7 @@ from rich.text import Text
 from reports.records.text import make_printable, mask_passwords, one_line
 from reports.tables.table import BEST, SECOND, TIE_MARK, Cell, Column, Table
 
+UNBOUNDED = 10_000  # columns
 STYLES = {0: "", BEST: "bold", SECOND: "underline"}
 
 
@@ -40,7 +41,9 @@ def fit_columns(table: Table, console: Console) -> Table:
     left_out: list[Column] = []
     for column in table.columns:
         (left_out if column.optional else kept).append(column)
-    if console.measure(build_terminal_table(table)).maximum <= console.width or not left_out:
+    unbounded = console.options.update(max_width=UNBOUNDED)  # else the width bounds the measure
+    needed = console.measure(build_terminal_table(table), options=unbounded).maximum
+    if needed <= console.width or not left_out:
         return table
     names = ", ".join(column.key for column in left_out)
     note = f"Too wide for this terminal, so left out: {names} (other formats have them)."

@@ -142,8 +142,8 @@ def test_small_numbers_are_not_shown_as_zero(results: list[RunResult]) -> None:
             )
         ]
     )
-    assert texts(table, "M") == ("<0.001",)
-    assert texts(table, "%") == ("<0.01",)
+    assert texts(table, "Tuned", "M") == ("<0.001",)
+    assert texts(table, "Tuned", "%") == ("<0.01",)
     assert texts(table, "fit (h)") == ("2.0",)
 
 
