@@ -18,7 +18,8 @@ from reports.records.run import CaseScore, RunResult, Status
 SPEC = RunSpec(MethodSpec("linear"), "brats", "abc", 0, 0, Protocol(), Path())
 RECORD = json.loads(json.dumps(SPEC.protocol_record()))  # as it comes back from a file
 FIELDS = sorted(flatten(RECORD))
-OWN_TABLE = {"data.shots"}  # few-shot runs are compared with each other, in a table of their own
+# Few-shot runs, and those of each budget of tuning, are compared in tables of their own.
+OWN_TABLE = ("data.shots", "tune.trials", "tune.budget_s")
 
 
 def make_result(method, protocol=RECORD):
@@ -74,10 +75,9 @@ def test_editing_a_field_of_one_run_is_refused_by_its_name(key):
         compare_methods([make_result("linear"), make_result("full", edit(key))])
 
 
-def test_few_shot_runs_have_their_own_table():
-    assert (
-        len(compare_methods([make_result("linear"), make_result("full", edit("data.shots"))])) == 2
-    )
+@pytest.mark.parametrize("key", OWN_TABLE)
+def test_few_shot_and_tuned_runs_have_their_own_table(key):
+    assert len(compare_methods([make_result("linear"), make_result("full", edit(key))])) == 2
 
 
 @pytest.mark.parametrize("key", FIELDS)

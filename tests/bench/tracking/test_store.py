@@ -133,6 +133,10 @@ def test_headline_numbers_and_curves(store: Store, result: RunResult, tmp_path: 
             "params/tuned": 20,
             "params/other": 0,
             "params/tuned_frac": 0.02,
+            "params/tuned_with_decoder": 320,
+            "params/tuned_with_decoder_frac": 320 / 1300,  # of backbone and decoder
+            "params/total": 1000,
+            "params/total_frac": 1000 / 1300,
             "time/fit_s": 12.5,
             "memory/peak_mib": 512.0,
             "best_epoch": 3,
