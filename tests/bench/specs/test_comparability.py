@@ -48,7 +48,7 @@ def edit(key):
     record = json.loads(json.dumps(RECORD))
     section, _, name = key.rpartition(".")
     part = record[section] if section else record
-    part[name] = 7 if isinstance(part[name], int) else "edited"
+    part[name] = 7 if isinstance(part[name], int | float) else "edited"
     assert flatten(record)[key] != flatten(RECORD)[key]
     return record
 
