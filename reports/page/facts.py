@@ -42,6 +42,17 @@ def count_facts(results: Sequence[RunResult]) -> dict[str, str]:
     }
 
 
+def describe_synthetic(results: Sequence[RunResult]) -> str:
+    """Return which data are synthetic and what to know of them; empty if none are."""
+    made = [run for run in results if run.synthetic]
+    if not made:
+        return ""
+    names = list_values(made, "dataset_title")
+    which = f" of {', '.join(names)}" if len(made) < len(results) else ""
+    notes = dict.fromkeys(run.data_note for run in made if run.data_note)
+    return " ".join([f"The volumes{which} are phantoms from a generator.", *notes])
+
+
 def describe_cases(comparisons: Sequence[MethodComparison], panels: Panels) -> list[dict[str, Any]]:
     """Return the scores of every case of each setting that has one protocol.
 

@@ -54,7 +54,7 @@ def format_page(page: Page) -> str:
     return environment.get_template("page.html").render(
         style=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
         script=Markup((FOLDER / "page.js").read_text(encoding="utf-8")),
-        synthetic=any(run.synthetic for run in page.results),
+        synthetic=facts.describe_synthetic(page.results),
         facts=facts.count_facts(page.results),
         tables=page.tables,
         pictures=pictures,

@@ -89,6 +89,9 @@ def describe_parameters(comparisons: Sequence[MethodComparison]) -> list[str]:
             if run.cost and run.kind != REFERENCE:
                 costs.append(run.cost)
     plain = {cost.params_plain for cost in costs if cost.params_plain}
+    averaged = ""
+    if _differ_by_dataset(comparisons):
+        averaged = " Counts are means over the data sets, on which they differ."
     size = f" ({plain.pop() / 1e6:.3f} M)" if len(plain) == 1 else ""
     other = ""
     if any(cost.params_other for cost in costs):
@@ -96,8 +99,18 @@ def describe_parameters(comparisons: Sequence[MethodComparison]) -> list[str]:
     return [
         "Parameters in millions (M). Tuned: by the method, without the decoder, in % of the "
         f"backbone. Tuned + decoder: all that is trained{other}; this and the total in % of "
-        f"backbone and decoder without the method{size}."
+        f"backbone and decoder without the method{size}.{averaged}"
     ]
+
+
+def _differ_by_dataset(comparisons: Sequence[MethodComparison]) -> bool:
+    """Return whether a method has other counts on one data set than on another."""
+    counts: dict[str, set[int]] = {}
+    for comparison in comparisons:
+        for run in comparison.results:
+            if run.cost:
+                counts.setdefault(run.label, set()).add(run.cost.params_total)
+    return len(comparisons) > 1 and any(len(found) > 1 for found in counts.values())
 
 
 def describe_fit(columns: Sequence[Column]) -> list[str]:

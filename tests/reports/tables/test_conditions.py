@@ -9,6 +9,7 @@ from reports.analysis.comparison import compare_methods
 from reports.formats.latex import format_latex
 from reports.formats.markdown import format_markdown
 from reports.formats.spreadsheet import format_csv
+from reports.page.facts import describe_synthetic
 from reports.records.run import RunResult
 from reports.tables.build import KINDS, ReportRequest, build_tables
 from reports.tables.kinds.main import main_tables
@@ -203,3 +204,21 @@ def test_the_fold_of_an_old_record_is_in_its_study_name() -> None:
     unknown = replace(run, study="by hand")
     shown = caption(only(main_tables(compare_methods([unknown]))))
     assert "Settings tuned with a budget that is not recorded." in shown
+
+
+def test_counts_that_are_means_over_data_sets_are_named() -> None:
+    brats, kits = make_result("lora", "brats"), make_result("lora", "kits")
+    assert "means over the data sets" not in caption(only(main_tables(compare_methods([brats]))))
+    assert kits.cost is not None
+    fewer = replace(kits, cost=replace(kits.cost, params_total=kits.cost.params_total - 9))
+    shown = caption(only(main_tables(compare_methods([brats, fewer]))))
+    assert "Counts are means over the data sets" in shown
+
+
+def test_the_page_names_synthetic_data_only() -> None:
+    brats = replace(make_result("lora", "brats"), data_note="They are round.")
+    kits = replace(make_result("lora", "kits"), synthetic=False)
+    both = describe_synthetic([brats, kits])
+    assert both == "The volumes of brats are phantoms from a generator. They are round."
+    assert describe_synthetic([brats]).startswith("The volumes are phantoms")
+    assert describe_synthetic([kits]) == ""
