@@ -30,6 +30,7 @@ from methods.base import Contender, Method
 from methods.executed import set_execution
 from methods.execution import Execution
 from methods.sites import Role
+from reports.records.cost import GFLOP_PER_GMAC
 
 COMMAND = "python -m docs.generate_methods > docs/methods.md"
 SHAPES = {
@@ -89,8 +90,8 @@ What a user would pick instead: a conventional 3-D network, trained whole from r
 same cases, folds and patches, by the same loop. It has no backbone and none of our decoders, so one
 run of it serves for the tables of every backbone; they show it below the methods. Ask for it by
 name: `--methods all,net:nnunet,net:unetr`; `all` alone means the methods. Counted for one patch of
-4×128×128×128 voxels in fp32: multiply-accumulates of a forward and a backward pass, and what is
-kept for the latter. A patch that a network does not take is refused with the sizes that it takes;
+4×128×128×128 voxels in fp32: operations of a forward and a backward pass (GFLOP: two per
+multiply-accumulate), and what is kept for the latter. A patch that a network does not take is refused with the sizes that it takes;
 `pad=true` fills the patch up with zeros instead and cuts the logits, at the cost of the larger
 size. Its share of tuned parameters is of itself, 100 %. `--checkpointing` and `--slices-per-chunk`
 act on backbones alone.
@@ -240,9 +241,9 @@ def _networks_section() -> list[str]:
         count = count_reference(network, TASK)
         size, kept = f"{count.n_parameters:,}", f"{count.saved_bytes / 2**30:.2f}"
         paper = f"[{info.paper}]({info.url})"
-        training = f"{count.training_gmac:,.1f}"
+        training = f"{GFLOP_PER_GMAC * count.training_gmac:,.1f}"
         rows.append((f"`{info.name}`", paper, size, training, kept, info.size_rule))
-    headings = ("Network", "Paper", "Parameters", "Training GMAC", "Kept GiB", "Patch, each axis")
+    headings = ("Network", "Paper", "Parameters", "Training GFLOP", "Kept GiB", "Patch, each axis")
     parts = ["## Reference networks", wrap(NETWORKS), table(headings, rows)]
     for _, group in groupby(built, key=lambda network: type(network).__module__):
         members = list(group)
