@@ -91,9 +91,9 @@ same cases, folds and patches, by the same loop. It has no backbone and none of 
 run of it serves for the tables of every backbone; they show it below the methods. Ask for it by
 name: `--methods all,net:nnunet,net:unetr`; `all` alone means the methods. Counted for one patch of
 4×128×128×128 voxels in fp32: operations of a forward and a backward pass (GFLOP: two per
-multiply-accumulate), and what is kept for the latter. A patch that a network does not take is refused with the sizes that it takes;
-`pad=true` fills the patch up with zeros instead and cuts the logits, at the cost of the larger
-size. Its share of tuned parameters is of itself, 100 %. `--checkpointing` and `--slices-per-chunk`
+multiply-accumulate), and what is kept for the latter. A patch that a network does not take is
+refused with the sizes that it takes; `pad=true` fills the patch up with zeros instead and cuts the
+logits, at the cost of the larger size. Its share of tuned parameters is of itself, 100 %. `--checkpointing` and `--slices-per-chunk`
 act on backbones alone.
 """
 
