@@ -93,8 +93,8 @@ name: `--methods all,net:nnunet,net:unetr`; `all` alone means the methods. Count
 4×128×128×128 voxels in fp32: operations of a forward and a backward pass (GFLOP: two per
 multiply-accumulate), and what is kept for the latter. A patch that a network does not take is
 refused with the sizes that it takes; `pad=true` fills the patch up with zeros instead and cuts the
-logits, at the cost of the larger size. Its share of tuned parameters is of itself, 100 %. `--checkpointing` and `--slices-per-chunk`
-act on backbones alone.
+logits, at the cost of the larger size. Its share of tuned parameters is of itself, 100 %.
+`--checkpointing` and `--slices-per-chunk` act on backbones alone.
 """
 
 DECODERS = """
