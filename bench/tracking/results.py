@@ -8,8 +8,7 @@ from pathlib import Path
 from bench.cost.usage import read_usage
 from bench.tracking.entry import NOTE_TAG, RESULT, Entry, build_metrics, hash_record
 from reports.analysis.aggregates import average_metric, share_defined
-from reports.analysis.quantities import read_cost
-from reports.records.cost import Cost
+from reports.records.cost import Cost, read_cost
 from reports.records.metrics import METRICS
 from reports.records.plain import flatten, to_plain
 from reports.records.run import RESULT_FILE, CaseScore, RunResult, Status

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from reports.analysis.tidy import MEAN
-from reports.records.cost import Cost
+from reports.records.cost import Cost, read_cost
 from reports.records.metrics import METRICS, Metric
 
 
@@ -24,14 +23,6 @@ class CostQuantity:
         """Return the number as printed; None where it was not measured."""
         value = read_cost(cost, self.field)
         return None if value is None else self.convert(value)
-
-
-def read_cost(cost: Cost, path: str) -> Any:
-    """Return a field of a cost such as "compute.forward_gflop"; None where it was not measured."""
-    value: Any = cost
-    for name in path.split("."):
-        value = getattr(value, name, None)
-    return value
 
 
 def _to_millions(count: float) -> float:

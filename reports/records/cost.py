@@ -115,3 +115,11 @@ class Cost:
     def params_total_frac(self) -> float | None:
         """All parameters, of backbone and decoder without the method."""
         return self.params_total / self.params_plain if self.params_plain else None
+
+
+def read_cost(cost: Cost, path: str) -> Any:
+    """Return a field of a cost such as "compute.forward_gflop"; None where it was not measured."""
+    value: Any = cost
+    for name in path.split("."):
+        value = getattr(value, name, None)
+    return value

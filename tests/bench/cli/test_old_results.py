@@ -58,7 +58,7 @@ def test_they_are_printed_as_recorded(store: Path, capsys: pytest.CaptureFixture
         text = report(capsys, "--format", "csv", *options)
         head, linear, lora, *_ = text.splitlines()
         assert "brats:dice/mean" in head.split(",")
-        assert linear.startswith("linear,0,0,7.62584237085,")
+        assert linear.startswith("linear,0,0,0.033024,2.62541976188,1.257856,100,7.62584237085,")
         assert lora.startswith("lora,0.024576,")
     assert "brats (n = 2)" in report(capsys, "--format", "latex")
     assert "tuning · brats · tiny_vit" in report(capsys, "--kind", "tuning")

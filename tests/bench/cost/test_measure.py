@@ -27,6 +27,7 @@ from methods import surgery
 from methods.base import Method, MethodInfo, find_sites
 from methods.lora import LowRankUpdate
 from methods.sites import Role
+from reports.records.cost import Compute
 from reports.records.run import Status, read_result
 
 PATCH = (4, 32, 32)
@@ -172,6 +173,8 @@ def test_measuring_leaves_the_scores_alone(spec, tmp_path, monkeypatch):
 
 class Empty:
     """What `measure` would return, without anything in it."""
+
+    compute = Compute(0.0, 0.0)
 
 
 @dataclass(frozen=True)
