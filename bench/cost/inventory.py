@@ -34,7 +34,7 @@ class NetworkShape:
         if min(self.patch) < 1:
             raise ValueError(f"patch: sizes must be >= 1, got {','.join(map(str, self.patch))}")
         registry.check_fit(self.backbone, NONE, self.patch[1:])
-        registry.get_decoder(self.decoder, self.backbone)
+        registry.get_decoder(self.blueprint.decoder, self.backbone)
 
     @property
     def blueprint(self) -> Blueprint:

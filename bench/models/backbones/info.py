@@ -38,6 +38,12 @@ class Blueprint:
     decoder: str = OWN
     prefix_tokens: str = KEEP  # of a ViT that has some
 
+    def __post_init__(self) -> None:
+        """Raises: ValueError if prefix tokens are neither kept nor dropped."""
+        if self.prefix_tokens not in (KEEP, DROP):
+            rule = f"must be {KEEP} or {DROP}, got '{self.prefix_tokens}'"
+            raise ValueError(f"model.prefix_tokens: {rule}")
+
 
 @dataclass(frozen=True)
 class BackboneInfo:

@@ -49,6 +49,26 @@ ROOT = Path(__file__).resolve().parents[3]
             ["run", "--backbone", "tiny_vti"],
             "unknown backbone 'tiny_vti' (did you mean 'tiny_vit'?)",
         ),
+        (
+            ["run", "--decoder", "upernt"],
+            "unknown decoder 'upernt' (did you mean 'upernet'?); available: light, linear, medtuning",
+        ),
+        (
+            ["run", "--decoder", "swin_unet"],
+            "swin_unet: must decode a Swin Transformer, got 'tiny_vit' (its own decoder is linear)",
+        ),
+        (
+            ["run", "--decoder", "medtuning"],
+            "medtuning: needs a backbone with UPerNet or Swin U-Net, got 'tiny_vit' (its own decoder",
+        ),
+        (
+            ["run", "--set", "model.prefix_tokens=none"],
+            "model.prefix_tokens: must be keep or drop, got none",
+        ),
+        (
+            ["list", "methods", "--backbone", "tiny_vit", "--prefix-tokens", "none"],
+            "model.prefix_tokens: must be keep or drop, got 'none'",
+        ),
         (["run", "--folds", "3"], "--folds: must be below 3, got '3'"),
         (["run", "--device", "cuda:99"], "--device: 'cuda:99' is not on this machine"),
         (["plan", "--preset", "demo", "--data-root", "/no/such/folder"], "/no/such/folder"),

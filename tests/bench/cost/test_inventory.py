@@ -155,3 +155,17 @@ def test_table_shows_parts_and_facts(capsys, monkeypatch):
 def test_what_cannot_be_counted_is_said_in_a_sentence(arguments, sentence, capsys):
     assert main(["list", *arguments]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_count_takes_another_decoder_and_no_class_token(capsys):
+    options = ["--decoder", "upernet_medtuning", "--prefix-tokens", "drop", "--json"]
+    command = ["list", "methods", "--backbone", "timm:test_vit", "--patch", "3,32,64"]
+    counts = {}
+    for given in ([], options[:2], options[2:4]):
+        printed = json.loads(print_of(capsys, *command, *given, "--json"))
+        counts[" ".join(given)] = next(row for row in printed["methods"] if row["name"] == "full")
+    plain, other, dropped = counts.values()
+    assert dropped["trained"] == plain["trained"] - 2 * 64
+    assert dropped["trained_by_part"]["decoder"] == plain["trained_by_part"]["decoder"]
+    assert other["trained_by_part"]["method"] == plain["trained_by_part"]["method"]
+    assert other["trained_by_part"]["decoder"] > 1_000_000 > plain["trained_by_part"]["decoder"]
