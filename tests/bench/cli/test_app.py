@@ -51,7 +51,7 @@ ROOT = Path(__file__).resolve().parents[3]
         ),
         (
             ["run", "--decoder", "upernt"],
-            "unknown decoder 'upernt' (did you mean 'upernet'?); available: light, linear, medtuning",
+            "unknown decoder 'upernt' (did you mean 'upernet'?); available: light, linear,",
         ),
         (
             ["run", "--decoder", "swin_unet"],
@@ -59,7 +59,7 @@ ROOT = Path(__file__).resolve().parents[3]
         ),
         (
             ["run", "--decoder", "medtuning"],
-            "medtuning: needs a backbone with UPerNet or Swin U-Net, got 'tiny_vit' (its own decoder",
+            "medtuning: needs a backbone with UPerNet or Swin U-Net, got 'tiny_vit' (its own",
         ),
         (
             ["run", "--set", "model.prefix_tokens=none"],
