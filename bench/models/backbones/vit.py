@@ -72,7 +72,8 @@ class ViTBackbone(Backbone):
     def drop_prefix_tokens(self) -> None:
         super().drop_prefix_tokens()
         if self.num_prefix_tokens and not self.no_embed_class:
-            self.pos_embed = nn.Parameter(self.pos_embed.detach()[:, self.num_prefix_tokens :])
+            patches = self.pos_embed.detach()[:, self.num_prefix_tokens :]
+            self.pos_embed = nn.Parameter(patches.clone())
         for token in TOKENS:
             self.register_parameter(token, None)
         self.num_prefix_tokens = 0
