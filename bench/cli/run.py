@@ -20,7 +20,7 @@ from bench.grid.slots import Slots, choose_slots
 from bench.specs.run import RUNS, RunSpec, run_folder
 from bench.tracking.connection import default_uri, describe_browsing
 from bench.tracking.groups import begin_group
-from bench.tuning.tuned_values import apply_tuned, best_values, find_studies, read_toml
+from bench.tuning.tuned_values import apply_file, apply_tuned, best_values, find_studies
 from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import RESULT_FILE, RunResult, Status
 
@@ -90,7 +90,7 @@ def choose_values(
     """Return the runs with tuned values, if asked for: from a file, from studies, or tuned now."""
     specs = plan.runs
     if options.settings is not None:
-        return apply_tuned(specs, read_toml(options.settings))
+        return apply_file(specs, options.settings)
     if options.tuned:
         records = find_studies(specs, experiment.out, tuning.study)
     elif experiment.protocol.tune.trials:

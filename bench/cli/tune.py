@@ -14,6 +14,7 @@ from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_i
 from bench.cli.terminal import EXIT_FAILED, StudyDisplay, print_tables, report_interrupt
 from bench.grid.plan import Experiment
 from bench.grid.slots import Slots, choose_slots
+from bench.specs.addresses import sqlite_address
 from bench.specs.protocol import SpecError
 from bench.specs.run import RunSpec
 from bench.tuning.campaign import run_studies
@@ -139,7 +140,7 @@ def search_values(
     out = experiment.out
     folder = out / TUNING
     plans = plan_studies(specs, out, tuning.search or (), tuning.study, tuning.dimensions)
-    storage = tuning.storage or f"sqlite:///{(folder / STORAGE).resolve()}"
+    storage = tuning.storage or sqlite_address((folder / STORAGE).resolve())
     budget = experiment.protocol.tune.budget
     sentence = f"tuning {len(plans)} methods x data sets, {budget} each, in {escape(storage)}"
     console.print(sentence, soft_wrap=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import datasets
 from bench.specs import lookup
 from bench.specs.protocol import Protocol, override, read_rates
+from datasets.files import file_name_of
 from methods.execution import PLAIN, Execution
 from reports.records.study import Cell
 
@@ -109,7 +110,8 @@ class RunSpec:
         method = str(self.method)
         parts = [method, self.dataset, self.fold, self.seed, self.protocol_id, *self.chosen]
         slug = method.translate(SLUG)
-        return f"{self.dataset}-{slug}-f{self.fold}-s{self.seed}-{digest(parts)}"
+        name = f"{self.dataset}-{slug}-f{self.fold}-s{self.seed}-{digest(parts)}"
+        return file_name_of(name)
 
     @property
     def protocol_id(self) -> str:

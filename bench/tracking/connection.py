@@ -7,12 +7,17 @@ MLflow writes absolute addresses of artifacts into the database (its relative on
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
+
+from filelock import FileLock
+
+from bench.specs.addresses import find_sqlite_file, sqlite_address
+from datasets.files import file_name_of, new_file
+from reports.records.text import mask_passwords, one_line
 
 DATABASE = "mlflow.db"  # where a plain `mlflow ui`, started in the same folder, looks
 ARTIFACTS = "mlruns"  # next to the database
-SCHEME = "sqlite:///"
 
 # Nothing is sent to anybody but the tracking server, and a server that is away is noticed in
 # seconds. Values that the user has set are kept.
@@ -24,15 +29,26 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
+# MLflow's words for a request that it understood and will not carry out
+REFUSALS = (
+    "BAD_REQUEST",
+    "INVALID_PARAMETER_VALUE",
+    "INVALID_STATE",
+    "RESOURCE_ALREADY_EXISTS",
+    "RESOURCE_DOES_NOT_EXIST",
+)
 
 
 class TrackingError(ValueError):
-    """The store cannot be used; the message is one sentence that names it."""
+    """The store does not do what it was asked to; the sentence names it, without passwords."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(mask_passwords(one_line(sentence)))
 
 
 def default_uri() -> str:
     """Return MLFLOW_TRACKING_URI, or the SQLite file in the working directory."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SCHEME}{Path.cwd() / DATABASE}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_address(Path.cwd() / DATABASE)
 
 
 def prepare_environment() -> None:
@@ -45,25 +61,71 @@ def prepare_environment() -> None:
 def reaching(uri: str) -> Iterator[None]:
     """Turn what MLflow, its database or its network raise into one sentence about the store."""
     prepare_environment()
+    from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
+    system = (sqlite3.Error, OSError, UnicodeError)
     try:
         yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        cause = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise TrackingError(f"store {uri}: must be reachable, got {cause}") from error
+    except (CommandError, MlflowException, SQLAlchemyError, *system) as error:
+        cause = f"{type(error).__name__}: {one_line(str(error))[:300]}"
+        is_refused = getattr(error, "error_code", "") in REFUSALS
+        rule = "must take what is sent" if is_refused else "must be reachable"
+        hint = ""
+        if isinstance(error, CommandError) or "already exists" in cause:
+            hint = " (its tables were made in part: move it away, then `python -m bench sync`)"
+        raise TrackingError(f"store {uri}: {rule}, got {cause}{hint}") from error
+
+
+def open_lock(uri: str) -> AbstractContextManager[object]:
+    """Return what a command holds while it looks into a store and then writes.
+
+    A SQLite store has a file for it among its artifacts; a server orders its clients itself. A
+    folder that cannot be written to needs none.
+    """
+    database = database_file(uri)
+    if database is None:
+        return nullcontext()
+    locks = database.parent / ARTIFACTS
+    try:
+        locks.mkdir(exist_ok=True)
+        lock = FileLock(locks / f".{database.name}.lock")
+        with lock:
+            return lock
+    except (OSError, NotImplementedError):
+        return nullcontext()
+
+
+def make_database(uri: str) -> None:
+    """Make the file of a new SQLite store, which has its name only when all its tables are made.
+
+    Must be called under the store's lock.
+    """
+    database = database_file(uri)
+    if database is None or not database.parent.is_dir():
+        return
+    if database.exists() and (not database.is_file() or database.stat().st_size):
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with new_file(database) as unfinished:
+        made = SqlAlchemyStore(sqlite_address(unfinished), (database.parent / ARTIFACTS).as_uri())
+        made.engine.dispose()
 
 
 def artifact_place(uri: str, experiment: str) -> str | None:
     """Return the address of an experiment's artifacts; None: a server decides."""
     database = database_file(uri)
-    return None if database is None else (database.parent / ARTIFACTS / experiment).as_uri()
+    if database is None:
+        return None
+    parts = map(file_name_of, experiment.split("/", 1))  # those of studies have two
+    return database.parent.joinpath(ARTIFACTS, *parts).as_uri()
 
 
 def database_file(uri: str) -> Path | None:
     """Return the file of a SQLite store, or None if the store is of another kind."""
-    return Path(uri.removeprefix(SCHEME)).resolve() if uri.startswith(SCHEME) else None
+    return find_sqlite_file(uri)
 
 
 def repair_moved(uri: str) -> list[str]:

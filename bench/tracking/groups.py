@@ -11,8 +11,10 @@ from textwrap import shorten
 
 from bench.specs.run import COMMANDS, RunSpec, digest
 from bench.tracking.entry import NOTE_TAG, Entry, build_metrics
+from bench.tracking.keys import tag_of
 from bench.tracking.results import times_ms
 from datasets.files import FileError, file_name_of, read_record, write_durably
+from reports.formats.markdown import as_code
 from reports.records.run import RunResult, Status
 
 SUMMARY_FILE = "summary.md"
@@ -69,15 +71,15 @@ def _read_earlier(out: Path, group_id: str) -> Group | None:
 def describe_group(group: Group, results: Sequence[RunResult], tables: Sequence[str]) -> Entry:
     """Return what MLflow shows of a command on a data set: one or more results, Markdown tables."""
     n_runs = len(group.runs[results[0].dataset])
-    head = f"`{group.command}`\n\n{len(results)} of {n_runs} runs have ended."
+    head = f"{as_code(group.command)}\n\n{len(results)} of {n_runs} runs have ended."
     counts = Counter(result.status for result in results)
     status = "FINISHED" if counts.keys().isdisjoint(BAD) else "FAILED"
     return Entry(
         name=group.title,
         tags={
-            NOTE_TAG: "\n\n".join([head, *map(_put_caption_last, tables)]),
+            NOTE_TAG: tag_of("\n\n".join([head, *map(_put_caption_last, tables)])),
             "mlflow.runName": group.title,
-            "command": group.command,
+            "command": tag_of(group.command),
             "protocol_id": ", ".join(dict.fromkeys(result.protocol_id for result in results)),
             "synthetic": str(any(result.synthetic for result in results)).lower(),
         },

@@ -1,21 +1,26 @@
 """What MLflow shows of a result: a few tags, params and metrics, and files with the rest."""
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from bench.cost.usage import read_usage
 from bench.tracking.entry import NOTE_TAG, RESULT, Entry, build_metrics, hash_record
+from bench.tracking.keys import key_of, tag_of
 from reports.analysis.aggregates import average_metric, share_defined
+from reports.formats.markdown import escape
 from reports.records.cost import Cost, read_cost
 from reports.records.metrics import METRICS
 from reports.records.plain import flatten, to_plain
 from reports.records.run import RESULT_FILE, CaseScore, RunResult, Status
 from reports.records.slices import SLICES_FILE
+from reports.records.text import shorten_text
 
 CASE_FILE = "per_case.json"
 TRACEBACK_FILE = "traceback.txt"
+LONGEST_S = 1e9  # of a run; a longer time is damage
 TABLES_TAG = "mlflow.loggedArtifacts"  # which JSON files the UI shows as tables
 SYNTHETIC_NOTE = (
     "SYNTHETIC phantoms, not patient data: these numbers say nothing about a method's clinical use."
@@ -79,7 +84,7 @@ def tags(result: RunResult) -> dict[str, str]:
     if result.data_note:
         notes.append(result.data_note)
     if result.reason:
-        notes.append(f"{result.status}: {result.reason}")
+        notes.append(f"{result.status}: {escape(shorten_text(result.reason))}")
     commit = str(result.provenance.get("git_commit") or "")
     found = {name: str(getattr(result, name)) for name in RUN_TAGS}
     found |= {
@@ -94,7 +99,7 @@ def tags(result: RunResult) -> dict[str, str]:
     }
     if result.cases:
         found[TABLES_TAG] = json.dumps([{"path": CASE_FILE, "type": "table"}])
-    return {name: value for name, value in found.items() if value}
+    return {name: tag_of(value) for name, value in found.items() if value}
 
 
 def params(result: RunResult) -> dict[str, str]:
@@ -120,7 +125,7 @@ def metrics(result: RunResult) -> Iterator[tuple[str, float, int]]:
     for name in METRICS:
         for region in (*dict.fromkeys(row.region for row in result.cases), "mean"):
             rows = [row for row in result.cases if region in (row.region, "mean")]
-            yield from _describe_mean(f"{name}/{region}", rows, name)
+            yield from _describe_mean(key_of(name, region), rows, name)
     if result.best_epoch is not None:
         yield "best_epoch", result.best_epoch, 0
     if result.cost is not None:
@@ -161,12 +166,18 @@ def _describe_mean(
     yield f"{key}_defined_frac", share, 0
 
 
-def milliseconds(moment: str) -> int:
-    """Return an ISO 8601 time as MLflow counts it."""
-    return int(datetime.fromisoformat(moment).timestamp() * 1000)
+def milliseconds(moment: object) -> int:
+    """Return an ISO 8601 time as MLflow counts it; now, if it is none."""
+    try:
+        return int(datetime.fromisoformat(str(moment)).timestamp() * 1000)
+    except (ValueError, OverflowError, OSError):
+        return int(1000 * time.time())
 
 
 def times_ms(result: RunResult) -> tuple[int, int]:
     """Return when the run began and ended; it began now if the result does not say when."""
-    start_ms = milliseconds(result.provenance.get("started_at") or datetime.now().isoformat())
-    return start_ms, start_ms + int(1000 * result.provenance.get("wall_s", 0.0))
+    start_ms = milliseconds(result.provenance.get("started_at"))
+    wall_s = result.provenance.get("wall_s")
+    if not isinstance(wall_s, int | float) or not 0 <= wall_s < LONGEST_S:
+        wall_s = 0.0
+    return start_ms, start_ms + int(1000 * wall_s)

@@ -9,17 +9,33 @@ from __future__ import annotations
 import gc
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from bench.tracking.connection import TrackingError, artifact_place, default_uri, reaching
+from bench.tracking.connection import (
+    TrackingError,
+    artifact_place,
+    default_uri,
+    make_database,
+    open_lock,
+    reaching,
+)
 from bench.tracking.entry import GROUP_TAG, PARENT_TAG, RESULT, STUDIES, STUDY, Entry, Kind
 from bench.tracking.groups import Group
+from bench.tracking.keys import (
+    LONGEST_NAME,
+    can_be_filtered,
+    experiment_of,
+    key_of,
+    param_of,
+    tag_of,
+)
 from bench.tracking.results import describe_result, milliseconds
 from datasets.files import read_text
 from reports.records.run import RunResult
@@ -29,9 +45,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 Record = TypeVar("Record")
+MADE_TAG = "medtuning.made"  # of a parent run: when it was made, in ns
 SEND_AGAIN = "remove it, and `python -m bench sync` sends it again"
 PAGE = 1000  # the most runs per request
-BATCH = 1000  # the most metrics per request
+BATCH, PARAMS = 1000, 100  # the most metrics and params per request
 RUNNING = "RUNNING"  # MLflow's word; a run's status is set last, so one in this state was cut off
 
 
@@ -44,8 +61,11 @@ def open_store(uri: str | None = None) -> Store:
     with reaching(uri):
         from mlflow import MlflowClient
 
-        store = Store(uri, MlflowClient(tracking_uri=uri))
-        store.client.search_experiments(max_results=1)
+        lock = open_lock(uri)
+        with lock:
+            make_database(uri)
+            store = Store(uri, MlflowClient(tracking_uri=uri), lock)
+            store.ping()
     return store
 
 
@@ -55,11 +75,18 @@ class Store:
 
     uri: str
     client: MlflowClient = field(repr=False)
+    lock: AbstractContextManager[object] = field(repr=False)  # held to look and then write
     runs: dict[str, Run] = field(default_factory=dict, repr=False)  # read so far, by record
+
+    def ping(self) -> None:
+        """Raise TrackingError if the store does not answer."""
+        with reaching(self.uri):
+            self.client.search_experiments(max_results=1)
 
     def log_result(self, result: RunResult, folder: Path, parent: str = "") -> bool:
         """Send a result with the pictures in ``folder``, as `send`."""
-        return self.send(RESULT, result.dataset, describe_result(result, folder), parent)
+        place = experiment_of(result.dataset)
+        return self.send(RESULT, place, describe_result(result, folder), parent)
 
     def send(self, kind: Kind, experiment: str, entry: Entry, parent: str = "") -> bool:
         """Make sure that the store holds exactly this record; return False if it did already.
@@ -67,10 +94,9 @@ class Store:
         Older runs of the record and attempts that were cut off are deleted, as in the MLflow UI,
         before the new one is written. ``parent`` is MLflow's id of the run that it is shown under.
         """
-        with reaching(self.uri):
+        with reaching(self.uri), self.lock:
             place = self.find_experiment(experiment)
-            query = f"tags.`{kind.key_tag}` = '{entry.tags[kind.key_tag]}'"
-            found = self.client.search_runs([place], query, max_results=PAGE)
+            found = self._find_runs(place, kind.key_tag, entry.tags[kind.key_tag])
             for run in found:
                 if self._is_whole(run, kind, entry):
                     if parent and run.data.tags.get(PARENT_TAG) != parent:
@@ -81,13 +107,20 @@ class Store:
             self._write(place, entry, parent)
         return True
 
+    def _find_runs(self, place: str, tag: str, value: str) -> list[Run]:
+        """Return the runs of an experiment with this tag, any signs in its value."""
+        query = f"tags.`{tag}` = '{value}'" if can_be_filtered(value) else ""
+        runs = self._iter_runs([place], query)
+        return [run for run in runs if run.data.tags.get(tag) == value]
+
     def _is_whole(self, run: Run, kind: Kind, entry: Entry) -> bool:
         equal = run.data.tags.get(kind.digest_tag) == entry.tags[kind.digest_tag]
         return equal and run.info.status != RUNNING and self._has_file(run, kind.file)
 
     def _write(self, experiment: str, entry: Entry, parent: str) -> None:
         tags = entry.tags | ({PARENT_TAG: parent} if parent else {})
-        run = self.client.create_run(experiment, entry.start_ms, tags, entry.name)
+        name = entry.name[:LONGEST_NAME]
+        run = self.client.create_run(experiment, entry.start_ms, tags, name)
         self._fill(run.info.run_id, entry)
         for child in entry.children:
             self._write(experiment, child, run.info.run_id)
@@ -96,8 +129,11 @@ class Store:
     def _fill(self, run_id: str, entry: Entry) -> None:
         from mlflow.entities import Param
 
-        params = [Param(key, str(value)) for key, value in entry.params.items()]
-        self.client.log_batch(run_id, params=params)
+        params = []
+        for key, value in entry.params.items():
+            params.append(Param(key_of(*key.split("/")), param_of(str(value))))
+        for start in range(0, len(params), PARAMS):
+            self.client.log_batch(run_id, params=params[start : start + PARAMS])
         for start in range(0, len(entry.metrics), BATCH):
             self.client.log_batch(run_id, entry.metrics[start : start + BATCH])
         if not entry.texts and not entry.files:
@@ -111,14 +147,20 @@ class Store:
 
     def open_group(self, group: Group, dataset: str) -> str:
         """Return the id of a command's parent run for a data set; a missing one is made."""
-        with reaching(self.uri):
-            place = self.find_experiment(dataset)
-            query = f"tags.`{GROUP_TAG}` = '{group.id}'"
-            for run in self.client.search_runs([place], query, max_results=1):
-                return run.info.run_id
-            tags = {GROUP_TAG: group.id, "group": group.id, "dataset": dataset}
-            started_ms = milliseconds(group.started_at)
-            return self.client.create_run(place, started_ms, tags, group.title).info.run_id
+        with reaching(self.uri), self.lock:
+            place = self.find_experiment(experiment_of(dataset))
+            found = self._find_runs(place, GROUP_TAG, group.id)
+            if not found:
+                tags = {GROUP_TAG: group.id, "group": group.id, "dataset": tag_of(dataset)}
+                tags[MADE_TAG] = f"{time.time_ns():020}"
+                started_ms = milliseconds(group.started_at)
+                self.client.create_run(place, started_ms, tags, group.title[:LONGEST_NAME])
+                found = self._find_runs(place, GROUP_TAG, group.id)
+            # on a server another command may have made one at the same time: the first is kept
+            first, *others = sorted(found, key=_made_at)
+            for run in others:
+                self.client.delete_run(run.info.run_id)
+            return first.info.run_id
 
     def close_group(self, parent: str, entry: Entry) -> None:
         with reaching(self.uri):
@@ -163,6 +205,10 @@ class Store:
             if is_study == (kind is STUDY) and (not experiments or each.name in experiments):
                 places.append(each.experiment_id)
         query = f"tags.`{kind.digest_tag}` LIKE '%' AND attributes.status != '{RUNNING}'"
+        yield from self._iter_runs(places, query)
+
+    def _iter_runs(self, places: Sequence[str], query: str) -> Iterator[Run]:
+        """Yield the runs of some experiments in the order in which they started."""
         search, token = self.client.search_runs, None
         order = ["attributes.start_time ASC"]
         while places:
@@ -193,15 +239,25 @@ class Store:
 
     def find_experiment(self, name: str) -> str:
         """Return the id of an experiment; a missing one is made."""
+        from mlflow.exceptions import MlflowException
+
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
-            place = artifact_place(self.uri, name)
-            return self.client.create_experiment(name, place)
+            try:
+                return self.client.create_experiment(name, artifact_place(self.uri, name))
+            except MlflowException:  # made meanwhile by another command, or a true error
+                experiment = self.client.get_experiment_by_name(name)
+                if experiment is None:
+                    raise
         if experiment.lifecycle_stage == "deleted":
             hint = f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
             rule = f"experiment '{name}' must not be deleted ({hint})"
             raise TrackingError(f"store {self.uri}: {rule}")
         return experiment.experiment_id
+
+
+def _made_at(run: Run) -> tuple[str, str]:
+    return run.data.tags.get(MADE_TAG, ""), run.info.run_id
 
 
 def _read_artifact(file: Path) -> RunResult:

@@ -6,15 +6,19 @@ So the data sets' experiments hold final runs only. The study's folder is the du
 from pathlib import Path
 
 from bench.tracking.entry import NOTE_TAG, STUDIES, STUDY, Entry, Number, build_metrics, hash_record
+from bench.tracking.keys import experiment_of, tag_of
 from bench.tracking.store import Store
+from reports.formats.markdown import escape
 from reports.records.plain import flatten
 from reports.records.run import Status
 from reports.records.study import PICTURE_PREFIX, PRUNED, StudyRecord, TrialRecord, read_study
+from reports.records.text import shorten_text
 
 
 def log_study(store: Store, record: StudyRecord, folder: Path) -> bool:
     """Make sure that the store holds exactly this study; return False if it did already."""
-    return store.send(STUDY, STUDIES + record.name, describe_study(record, folder))
+    place = STUDIES + experiment_of(record.name)
+    return store.send(STUDY, place, describe_study(record, folder))
 
 
 def load_studies(store: Store, *datasets: str) -> list[StudyRecord]:
@@ -36,10 +40,10 @@ def describe_study(record: StudyRecord, folder: Path) -> Entry:
     return Entry(
         name=record.name,
         tags={
-            STUDY.key_tag: record.name,
+            STUDY.key_tag: tag_of(record.name),
             STUDY.digest_tag: hash_record(record),
             "synthetic": str(record.synthetic).lower(),
-            "dataset": record.dataset,
+            "dataset": tag_of(record.dataset),
         },
         params=flatten(settings),
         metrics=build_metrics(numbers),
@@ -49,9 +53,9 @@ def describe_study(record: StudyRecord, folder: Path) -> Entry:
 
 
 def _describe_trial(record: StudyRecord, trial: TrialRecord) -> Entry:
-    tags = {STUDY.key_tag: record.name, "status": trial.status}
+    tags = {STUDY.key_tag: tag_of(record.name), "status": tag_of(trial.status)}
     if trial.reason:
-        tags[NOTE_TAG] = trial.reason
+        tags[NOTE_TAG] = escape(shorten_text(trial.reason))
     numbers = [
         ("dice/inner", trial.dice, 0),
         ("time/fit_s", trial.fit_s, 0),

@@ -12,6 +12,7 @@ from bench.specs import lookup
 from bench.specs.protocol import TuneSpec
 from bench.specs.run import MethodSpec, RunSpec
 from bench.tuning.space import Space, build_space, describe_space, split_values
+from datasets.files import file_name_of
 from methods.settings import Value
 from reports.records.study import TUNING, Cell, TrialRecord
 
@@ -80,7 +81,7 @@ def name_study(cell: Cell, prefix: str = "") -> str:
     """Return a study's name, which is also that of its folder."""
     shots = f"-shots{cell.shots}" if cell.shots else ""
     name = f"{prefix}{cell.dataset}-{cell.method}-{cell.backbone}-f{cell.fold}{shots}"
-    return re.sub(r"[^\w.]+", "-", name)
+    return file_name_of(re.sub(r"[^\w.]+", "-", name).strip(".-"))
 
 
 def describe_protocol(run: RunSpec) -> dict[str, Any]:

@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from bench.specs.addresses import find_sqlite_file
 from bench.specs.protocol import SpecError
 from bench.tuning.plan import StudyPlan
 from bench.tuning.samplers import build_pruner, build_sampler, has_two_objectives
 from bench.tuning.space import defaults
+from datasets.files import make_folder
 from reports.records.plain import flatten
 from reports.records.run import Status
 from reports.records.study import RUNNING, TrialRecord
+from reports.records.text import mask_passwords
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -57,10 +60,11 @@ def open_storage(uri: str) -> BaseStorage:
                 Path(file).parent.mkdir(parents=True, exist_ok=True)
                 return optuna.storages.JournalStorage(JournalFileBackend(file))
             if scheme.startswith("sqlite"):
-                Path(file.removeprefix("///")).parent.mkdir(parents=True, exist_ok=True)
+                if database := find_sqlite_file(uri):
+                    make_folder(database.parent)
                 waits = {"connect_args": {"timeout": SQLITE_WAIT_S}}
-                return optuna.storages.RDBStorage(uri, engine_kwargs=waits)
-            return optuna.storages.RDBStorage(uri)
+                return optuna.storages.RDBStorage(_quote_braces(uri), engine_kwargs=waits)
+            return optuna.storages.RDBStorage(_quote_braces(uri))
     except (OSError, ImportError) as error:  # no such folder, no driver for such a database
         raise _storage_error(uri, error) from error
 
@@ -79,7 +83,13 @@ def storage_errors(uri: str) -> Iterator[None]:
 
 def _storage_error(uri: str, error: BaseException) -> SpecError:
     cause = " ".join(str(error).split())[:200]
-    return SpecError(f"--storage {uri}: must be open to reading and writing, got {cause}")
+    rule = "must be open to reading and writing"
+    return SpecError(mask_passwords(f"--storage {uri}: {rule}, got {cause}"))
+
+
+def _quote_braces(uri: str) -> str:
+    """Return an address as Optuna takes it, which is a template."""
+    return uri.replace("{", "{{").replace("}", "}}")
 
 
 def open_study(storage: BaseStorage, plan: StudyPlan) -> Study:

@@ -16,7 +16,7 @@ from bench.specs.protocol import SpecError, TuneSpec
 from bench.specs.run import RunSpec
 from bench.tuning.plan import describe_protocol, name_study, vary
 from bench.tuning.study import name_difference
-from datasets.files import read_text, write_durably
+from datasets.files import parse_record, read_text, write_durably
 from reports.records.study import STUDY_FILE, TUNING, Cell, StudyRecord, read_study
 
 HEADER = (
@@ -95,7 +95,7 @@ def _choose_values(spec: RunSpec, by_cell: Mapping[Cell, TunedValues]) -> TunedV
     if own is not None:
         return own
     for cell, tuned in by_cell.items():
-        if _place_of(cell) == _place_of(spec.cell) and not tuned.tune["per_fold"]:
+        if _place_of(cell) == _place_of(spec.cell) and not tuned.tune.get("per_fold"):
             return tuned
     where = f"{spec.method} on {spec.dataset} with {spec.cell.backbone}, fold {spec.fold}"
     known = ", ".join(sorted({cell.dataset for cell in by_cell}))
@@ -117,6 +117,16 @@ def _apply(spec: RunSpec, tuned: TunedValues) -> RunSpec:
     except (TypeError, ValueError) as error:
         raise SpecError(f"tuned values of {tuned.study}: {error}") from None
     return run
+
+
+def apply_file(specs: Sequence[RunSpec], file: Path) -> list[RunSpec]:
+    """Return the runs with the values of a file, which errors name; raises as `apply_tuned`."""
+    found = read_toml(file)
+    try:
+        return apply_tuned(specs, found)
+    except SpecError as error:
+        cause = str(error).removeprefix("--tuned: ")
+        raise SpecError(f"--settings {file}: {cause}") from None
 
 
 def apply_shipped(specs: Sequence[RunSpec], file: Path) -> list[RunSpec]:
@@ -160,12 +170,13 @@ def read_toml(file: Path) -> list[TunedValues]:
         for table in raw["tuned"]:
             study, values = table.pop("study"), table.pop("values")
             edges = tuple(table.pop("edges", ()))
-            cell = Cell(weights="", **table)
-            found.append(TunedValues(cell, study, values, raw["tune"], edges))
+            tuned = TunedValues(Cell(weights="", **table), study, values, raw["tune"], edges)
+            parse_record(json.dumps(asdict(tuned)), TunedValues, f"--settings {file}", WRITTEN_BY)
+            found.append(tuned)
         return found
     except (AttributeError, KeyError, TypeError) as error:
         keys = "method, dataset, backbone, fold, shots, study and values"
         rule = f"must have a table [tune], and in each [[tuned]] {keys}"
         raise SpecError(f"--settings {file}: {rule} (missing or unknown: {error})") from None
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, RecursionError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"--settings {file}: {WRITTEN_BY}, got {error}") from None

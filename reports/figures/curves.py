@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reports.analysis.comparison import MethodComparison, align_cases
 from reports.analysis.tidy import MEAN
-from reports.figures.style import COLUMN_IN, Look, Looks, add_grid, new_figure
+from reports.figures.style import COLUMN_IN, Look, Looks, add_grid, legend_label, new_figure
 from reports.records.run import RunResult
 from reports.records.study import StudyRecord
 from reports.tables.layout import is_of_own_cases
@@ -56,7 +56,8 @@ def _draw_band(axes: Axes, label: str, curves: Sequence[dict[int, float]], look:
         return
     epochs = frame.columns.to_numpy(int)
     values = frame.to_numpy(float)
-    axes.plot(epochs, np.nanmean(values, axis=0), linewidth=1.1, label=label, **look.line)
+    mean = np.nanmean(values, axis=0)
+    axes.plot(epochs, mean, linewidth=1.1, label=legend_label(label), **look.line)
     if len(curves) > 1:
         low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
         axes.fill_between(epochs, low, high, color=look.colour, alpha=0.15, linewidth=0)
@@ -74,7 +75,7 @@ def draw_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Figure:
         look = looks[study.method]
         line = 100 * np.array(study.best_so_far())
         trials = range(1, len(line) + 1)
-        axes.step(trials, line, where="post", label=study.method, **look.line)
+        axes.step(trials, line, where="post", label=legend_label(study.method), **look.line)
         axes.plot(trials[:1], line[:1], linestyle="none", markersize=5, **look.point)
     axes.set(xlabel="trial (the first is the default)", ylabel="best inner Dice so far (%)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -112,7 +113,8 @@ def draw_kshot(comparisons: Sequence[MethodComparison], looks: Looks) -> Figure:
         shift = 0.3 * (number - (len(means) - 1) / 2) / max(len(means) - 1, 1)
         look = {**looks[label].line, **looks[label].point, "markersize": 4, "linewidth": 1}
         at = places + shift
-        axes.errorbar(at, mean, spreads[label], elinewidth=0.6, capsize=1.5, label=label, **look)
+        name = legend_label(label)
+        axes.errorbar(at, mean, spreads[label], elinewidth=0.6, capsize=1.5, label=name, **look)
     axes.set_xticks(places, labels=ticks)
     axes.set(xlabel="training cases", ylabel="mean Dice (%)")
     add_grid(axes, "y")

@@ -24,6 +24,7 @@ SETTINGS: dict[Any, Any] = {
     **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
     **dict.fromkeys(INKED, INK),
     **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6),
+    "text.parse_math": False,  # a dollar in a name begins no formula
     "pdf.fonttype": 42,  # text stays text: journals ask for it
     "svg.fonttype": "none",
     "svg.hashsalt": "medtuning",  # equal pictures give equal files
@@ -33,6 +34,11 @@ SAVE: dict[str, dict[str, Any]] = {  # no date, so that equal figures give equal
     "png": {"dpi": 200},
     "svg": {"metadata": {"Date": None}, "transparent": True},
 }
+
+
+def legend_label(name: str) -> str:
+    """Return a name as a legend shows it; matplotlib hides those that begin with an underscore."""
+    return f" {name}" if name.startswith("_") else name
 
 
 @dataclass(frozen=True)

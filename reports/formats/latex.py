@@ -1,10 +1,14 @@
 """Tables in LaTeX: ``table*`` with booktabs and siunitx, shrunk to the text where it is wider."""
 
+import re
 from collections.abc import Iterable, Iterator
 
+from reports.records.text import one_line
 from reports.tables.table import BEST, MISSING, SECOND, Cell, Column, Table, span_heads
 
 PACKAGES = "% needs \\usepackage{booktabs,siunitx,graphicx}"
+HYPHENS = re.compile(r"-(?=-)")
+ARGUMENT = re.compile(r"^[\[*]")
 DAGGER = r"$^{\dagger}$"
 ESCAPES = str.maketrans(
     {
@@ -20,6 +24,7 @@ ESCAPES = str.maketrans(
         "†": DAGGER,
         "‡": r"$^{\ddagger}$",
         "Δ": r"$\Delta$",
+        "`": r"\textasciigrave{}",
         MISSING: "--",
     }
     | {special: f"\\{special}" for special in "&%$#_{}"}
@@ -30,7 +35,7 @@ def format_latex(table: Table) -> str:
     """Return a table environment with caption and label, escaped; ASCII where the data are."""
     lines = [
         PACKAGES,
-        *(f"% {line}" for line in table.comments),
+        *map(comment, table.comments),
         r"\begin{table*}",
         r"  \centering",
         rf"  \caption{{{escape(' '.join(table.caption))}}}",
@@ -52,8 +57,18 @@ def format_latex(table: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Return text in which no letter has a meaning for LaTeX."""
-    return text.translate(ESCAPES)
+    """Return text on one line in which no letter has a meaning for LaTeX.
+
+    A bracket or a star at its beginning would be read as an argument of the command before it, and
+    two hyphens as a dash.
+    """
+    parts = [part.translate(ESCAPES) for part in HYPHENS.split(one_line(text))]
+    return ARGUMENT.sub(r"{\g<0>}", "-{}".join(parts))
+
+
+def comment(text: str) -> str:
+    """Return text as one line of a comment."""
+    return f"% {one_line(text)}"
 
 
 class _Widths:

@@ -1,5 +1,6 @@
 """Numbers for running text: a LaTeX command per cell, so that no number is typed by hand."""
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 
@@ -12,18 +13,25 @@ NAMES = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight",
 def format_macros(tables: Sequence[Table]) -> str:
     r"""Return ``\newcommand`` lines: ``\benchTinyVitNoneBratsLoraDiceMean``, its spread ``...Sd``.
 
+    Names that differ in signs alone, which a command cannot have, end in letters of their hash.
     Raises: ValueError if two cells have one name.
     """
-    commands: dict[str, str] = {}
+    found: dict[str, dict[str, str]] = {}  # command -> the words that it is made of -> number
     for table in tables:
-        for name, text in _name_numbers(table):
-            if commands.setdefault(name, text) != text:
+        for words, end, text in _name_numbers(table):
+            name = _camel(words) + end
+            if found.setdefault(name, {}).setdefault(words, text) != text:
                 raise ValueError(f"report: a macro must stand for one number, got two for {name}")
-    lines = [rf"\newcommand{{\{name}}}{{{escape(text)}}}" for name, text in commands.items()]
+    lines = []
+    for name, numbers in found.items():
+        for words, text in numbers.items():
+            own = name if len(numbers) == 1 else f"{name}X{_hash_letters(words)}"
+            lines.append(rf"\newcommand{{\{own}}}{{{escape(text)}}}")
     return "\n".join(["% numbers of the tables, for running text", *lines, ""])
 
 
-def _name_numbers(table: Table) -> Iterator[tuple[str, str]]:
+def _name_numbers(table: Table) -> Iterator[tuple[str, str, str]]:
+    """Yield the words that name a number, the end of the command's name, and the number."""
     methods = table.columns[0].cells
     for column in table.columns[1:]:
         dataset, _, key = column.key.rpartition(":")
@@ -31,11 +39,16 @@ def _name_numbers(table: Table) -> Iterator[tuple[str, str]]:
         for method, cell in zip(methods, column.cells, strict=True):
             if column.words or not cell.is_number:
                 continue
-            name = _camel(f"bench {context} {method.text} {key}")
+            words = f"bench {context} {method.text} {key}"
             number, spread = cell.parts
-            yield name, number
+            yield words, "", number
             if spread:
-                yield f"{name}Sd", spread
+                yield words, "Sd", spread
+
+
+def _hash_letters(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    return "".join(chr(ord("a") + int(digit, 16)) for digit in digest[:6])
 
 
 def _camel(text: str) -> str:

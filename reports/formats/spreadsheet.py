@@ -1,10 +1,15 @@
 """Tables as comma-separated values: unrounded, for other programs."""
 
 import csv
+import re
 from io import StringIO
 from math import isnan
 
+from reports.records.text import one_line
 from reports.tables.table import MISSING, Cell, Column, Table
+
+FORMULA = ("=", "+", "-", "@")  # begin a formula
+NUMBER = re.compile(r"[+-][\d.]+( \[[\d., +-]+\])?")  # with its interval
 
 
 def format_csv(table: Table) -> str:
@@ -18,10 +23,11 @@ def format_csv(table: Table) -> str:
 
 
 def _split_column(column: Column) -> list[list[str]]:
-    values = [column.key]
-    spreads = [f"{column.key}_sd"]
-    ties = [f"{column.key}_tied"]
-    marks = [f"{column.key}_mark"]
+    key = escape(column.key)
+    values = [key]
+    spreads = [f"{key}_sd"]
+    ties = [f"{key}_tied"]
+    marks = [f"{key}_mark"]
     for cell in column.cells:
         values.append(_format_value(cell))
         spreads.append(format_number(cell.spread))
@@ -32,8 +38,15 @@ def _split_column(column: Column) -> list[list[str]]:
 
 def _format_value(cell: Cell) -> str:
     if isnan(cell.value) and cell.text != MISSING:
-        return cell.text
+        return escape(cell.text)
     return format_number(cell.value)
+
+
+def escape(text: str) -> str:
+    """Return text on one line that no program takes for a formula: a quote goes before its sign."""
+    line = one_line(text)
+    is_formula = line.startswith(FORMULA) and not NUMBER.fullmatch(line)
+    return f"'{line}" if is_formula else line
 
 
 def format_number(value: float) -> str:

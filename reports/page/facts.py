@@ -137,8 +137,9 @@ def list_environments(results: Sequence[RunResult]) -> list[dict[str, Any]]:
         for key in ENVIRONMENT:
             if run.provenance.get(key) is not None:
                 fields[key] = str(run.provenance[key])
-        for name, version in run.provenance.get("packages", {}).items():
-            fields[name] = str(version)
+        packages = run.provenance.get("packages")
+        if isinstance(packages, Mapping):
+            fields |= {name: str(version) for name, version in packages.items()}
         entry = found.setdefault(json.dumps(fields), {"n": 0, "fields": fields})
         entry["n"] += 1
     return list(found.values())

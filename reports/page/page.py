@@ -1,11 +1,11 @@
 """One HTML page with everything, which needs no network and no other file."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from reports.analysis.comparison import MethodComparison
@@ -50,7 +50,7 @@ def format_page(page: Page) -> str:
         if picture.case:
             panels[picture.setting, picture.case] = f"picture-{picture.slug}"
     cases = facts.describe_cases(page.summaries, panels)
-    data = json.dumps(cases, separators=(",", ":"), allow_nan=False)
+    data = htmlsafe_json_dumps(cases, separators=(",", ":"), allow_nan=False)
     return environment.get_template("page.html").render(
         style=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
         script=Markup((FOLDER / "page.js").read_text(encoding="utf-8")),
@@ -60,7 +60,7 @@ def format_page(page: Page) -> str:
         pictures=pictures,
         absent=page.absent,
         cases=cases,
-        data=Markup(data.replace("</", "<\\/")),
+        data=data,
         runs=page.results,
         protocols=facts.list_protocols(page.results),
         environments=facts.list_environments(page.results),

@@ -3,6 +3,7 @@
 They are chosen by the reference alone, so that the runs of all methods keep the same ones.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,10 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from datasets.files import DAMAGE, new_file
+
 SLICES_FILE = "slices.npz"
 MOST_SLICES = 8  # of a case
 LONGEST_SIDE = 192  # in pixels; a larger slice is thinned to every second, third, ... pixel
 MOST_PIXELS = 8_000_000  # of a run's images; as many bytes before compression
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,20 @@ def write_slices(file: Path, cases: Mapping[str, CaseSlices]) -> None:
     arrays: dict[str, Any] = {}
     for case, found in cases.items():
         arrays |= {f"{case}/{name}": array for name, array in vars(found).items()}
-    np.savez_compressed(file, **arrays)
+    with new_file(file) as unfinished:
+        np.savez_compressed(unfinished, **arrays)
 
 
 def read_slices(file: Path, case: str) -> CaseSlices | None:
-    """Return the slices of one case, or None if the file lacks it; pickled objects are refused."""
-    with np.load(file, allow_pickle=False) as arrays:
-        if f"{case}/depths" not in arrays:
-            return None
-        return CaseSlices(*(arrays[f"{case}/{item.name}"] for item in fields(CaseSlices)))
+    """Return the slices of one case, or None if the file lacks it; pickled objects are refused.
+
+    A damaged file, which costs a picture and no number, lacks all cases.
+    """
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            if f"{case}/depths" not in arrays:
+                return None
+            return CaseSlices(*(arrays[f"{case}/{item.name}"] for item in fields(CaseSlices)))
+    except DAMAGE as error:
+        log.warning("%s: is damaged, its pictures are left out: %s", file, error)
+        return None

@@ -7,6 +7,8 @@ from itertools import groupby
 from math import isnan, nan
 from typing import Any
 
+from datasets.files import file_name_of
+
 MISSING = "–"
 BEST, SECOND = 1, 2
 TIE_MARK = "†"
@@ -153,6 +155,6 @@ def rank_cells(
 
 
 def make_slug(*parts: str) -> str:
-    """Return a name that is safe in file names and labels."""
+    """Return a name that is safe in file names and labels, cut if it is too long."""
     safe = [re.sub(r"[\W_]", "-", part).strip("-") for part in filter(None, parts)]
-    return "-".join(safe)
+    return file_name_of("-".join(safe))
