@@ -12,7 +12,10 @@ import hashlib
 import os
 import re
 import stat
+import struct
 import time
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +41,12 @@ WAYS_OUT = {
     errno.EEXIST: "a file is in the place of a folder",
 }
 
+# what libraries raise on bytes that are not what they expect
+DAMAGE = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError),
+    *(OSError, RuntimeError, SyntaxError, TypeError, ValueError),
+    *(struct.error, zipfile.BadZipFile, zlib.error),
+)
 _ADAPTERS: dict[Any, Any] = {}  # type of a record -> its checker
 
 

@@ -1,5 +1,6 @@
 """The grid, one process a run: finished runs are kept, failures recorded, killed runs repeated."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -11,10 +12,13 @@ from bench.grid.slots import Slots
 from bench.run.firewall import count_reads, read_selection
 from bench.run.provenance import describe_run
 from bench.specs.run import Place, RunSpec, run_folder
+from datasets.files import FileError, describe_os_error
 from reports.records.run import RunResult, Status, read_result
 
 # repeating these would give the same again
 FINISHED = (Status.DONE, Status.DIVERGED, Status.OOM, Status.SKIPPED)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,15 @@ def run_grid(
     try:
         while waiting or active:
             while waiting and free:
-                run = _start(waiting.pop(), out, free.pop(), slots)
+                spec = waiting.pop()
+                on_event(Event(spec, "start"))
+                try:
+                    run = _start(spec, out, free[-1], slots)
+                except OSError as error:  # a disk that is full, or not to be written to
+                    on_event(Event(spec, "end", result=_record_failure(spec, error)))
+                    continue
+                free.pop()
                 active[run.child.messages] = run
-                on_event(Event(run.spec, "start"))
             for connection in wait(list(active)):
                 assert isinstance(connection, Connection)
                 run = active[connection]
@@ -98,16 +108,34 @@ def _collect(run: _Run) -> RunResult:
     end = run.child.describe_end()
     run.child.messages.close()
     attempt = run.place.folder
-    result = read_result(attempt)
-    if result is None:
-        result = _record_death(run.spec, attempt, end)
-        result.write(attempt)
-    end_attempt(attempt.parent)
+    try:
+        result = _read_attempt(attempt)
+        if result is None:
+            result = _record_death(run.spec, attempt, end)
+            result.write(attempt)
+        end_attempt(attempt.parent)
+    except OSError as error:  # the others go on; what has no record is repeated by the next command
+        return _record_failure(run.spec, error)
     return result
+
+
+def _read_attempt(attempt: Path) -> RunResult | None:
+    try:
+        return read_result(attempt)
+    except ValueError as error:
+        log.warning("%s; the run counts as failed", error)
+        return None
+
+
+def _record_failure(spec: RunSpec, error: OSError) -> RunResult:
+    return replace(describe_run(spec), reason=describe_os_error(error))
 
 
 def _record_death(spec: RunSpec, attempt: Path, end: str) -> RunResult:
     record = replace(describe_run(spec), reason=f"the run's process {end}")
-    selection = read_selection(attempt)
+    try:
+        selection = read_selection(attempt)
+    except FileError:  # the process has died, and its files with it
+        selection = None
     chosen = selection.chosen_sha256 if selection else ""
     return replace(record, chosen_sha256=chosen, test_reads=count_reads(attempt))

@@ -12,7 +12,7 @@ from bench.cost.timing import metered
 from bench.cost.usage import record_usage
 from bench.models.segmenter import Segmenter
 from bench.run.delta_file import DELTA_FILE, write_delta
-from bench.run.firewall import count_reads, write_selection
+from bench.run.firewall import READS_FILE, count_reads, write_selection
 from bench.run.fold import Fold
 from bench.run.provenance import describe_arithmetic, describe_end, describe_run, describe_start
 from bench.run.restore import check_reloaded, compare_reloaded
@@ -24,6 +24,7 @@ from bench.scoring.held_out import score_held_out
 from bench.scoring.metrics import Scoring
 from bench.scoring.postprocessing import choose_cutoff
 from bench.specs.run import Place, RunSpec
+from datasets.files import make_folder
 from reports.records.cost import Cost
 from reports.records.plain import to_plain
 from reports.records.run import RunResult
@@ -59,13 +60,15 @@ class Draft:
 def execute_run(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
     """Carry out a run, write ``result.json`` into its folder and return it, however it ends."""
     started = time.perf_counter()
-    place.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(place.folder)
     draft = Draft(spec)
     ending = DONE
     try:
         with record_usage(place.folder, place.device):
             _train_and_score(draft, place, on_progress)
     except Exception as error:  # the run's failure is its result; the grid goes on
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(place.folder)
         ending = ending_of(error, place.device)
     result = replace(
         draft.record,
@@ -73,8 +76,21 @@ def execute_run(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult
         provenance=draft.record.provenance | describe_end(started),
         test_reads=count_reads(place.folder),
     )
-    result.write(place.folder)
-    return result
+    return _write_result(result, place)
+
+
+def _write_result(result: RunResult, place: Place) -> RunResult:
+    """Write the result; where there is no room, as a failure in the place of the run's files."""
+    try:
+        result.write(place.folder)
+        return result
+    except OSError as error:
+        for file in place.folder.iterdir():
+            if file.is_file() and file.name != READS_FILE:
+                file.unlink()
+        failed = replace(result, **vars(ending_of(error, place.device)))
+        failed.write(place.folder)
+        return failed
 
 
 def _train_and_score(draft: Draft, place: Place, on_progress: Progress) -> None:

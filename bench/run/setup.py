@@ -14,9 +14,13 @@ from bench.run.network import build, build_fabric, build_predictor
 from bench.run.training.loop import DivergedError, Fit, Progress, TrainingData, fit
 from bench.scoring.cases import Predict
 from bench.specs.run import Place, RunSpec
+from datasets.files import describe_os_error
 from methods.base import MissingRole
 from methods.executed import set_execution
 from reports.records.run import Status
+from reports.records.text import shorten_text
+
+LONGEST_KEPT = 2000  # letters of a reason; the whole text is in the traceback
 
 
 @dataclass(frozen=True)
@@ -80,4 +84,7 @@ def ending_of(error: Exception, device: str) -> Ending:
     if is_out_of_memory(error):
         reason = describe_out_of_memory(error, device)
         return Ending(Status.OOM, reason, traceback.format_exc())
-    return Ending(Status.FAILED, f"{type(error).__name__}: {error}", traceback.format_exc())
+    reason = f"{type(error).__name__}: {shorten_text(str(error), LONGEST_KEPT)}"
+    if isinstance(error, OSError):
+        reason = describe_os_error(error)
+    return Ending(Status.FAILED, reason, traceback.format_exc())

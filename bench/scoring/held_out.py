@@ -1,7 +1,9 @@
 """Scoring of a run's held-out cases, with a picture of the first case and slices of all."""
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +12,15 @@ import numpy as np
 from bench.scoring.cases import Predict, score_cases
 from bench.scoring.metrics import Scoring
 from datasets.base import DatasetInfo
+from datasets.files import describe_os_error, new_file
 from datasets.prepared.case import PreparedCase
 from reports.figures.overlay import draw_overlay
 from reports.records.run import CaseScore
 from reports.records.slices import SLICES_FILE, CaseSlices, cut_slices, write_slices
 
 OVERLAY_FILE = "overlay.png"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,12 @@ def score_held_out(
         reference = np.asarray(case.label())
         slices[case.id] = cut_slices(case.image()[0], reference, prediction, len(cases))
         if done == 1:
-            _save_overlay(folder / OVERLAY_FILE, case, prediction, scoring.info, title)
+            with _optional("overlay"):
+                _save_overlay(folder / OVERLAY_FILE, case, prediction, scoring.info, title)
 
     scores = score_cases(predict, cases, scoring, keep_slices)
-    write_slices(folder / SLICES_FILE, slices)
+    with _optional("slices"):
+        write_slices(folder / SLICES_FILE, slices)
     return Scored(tuple(scores), time.perf_counter() - started)
 
 
@@ -62,4 +69,14 @@ def _save_overlay(
     image = np.asarray(case.image()[0, depth], dtype=np.float32)
     title = f"{name}: {case.id}, slice {depth}"
     figure = draw_overlay(image, reference[depth], prediction[depth], info.classes, title)
-    figure.savefig(target, dpi=120)
+    with new_file(target) as unfinished:
+        figure.savefig(unfinished, dpi=120)
+
+
+@contextmanager
+def _optional(what: str) -> Iterator[None]:
+    """Let a run do without a picture that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("%s: %s", what, describe_os_error(error))

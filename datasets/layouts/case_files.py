@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.base import Case, NoCasesError, Problem, Release
+from datasets.files import describe_os_error
 
 LABEL = ""  # stands for the label among the channels
 
@@ -55,9 +56,14 @@ def check_presence(where: str, case_id: str, files: Iterable[Path]) -> list[Prob
     """Return which files do not exist or are empty."""
     problems = []
     for path in files:
-        if path.exists() and path.stat().st_size > 0:
+        try:
+            size = path.stat().st_size if path.exists() else None
+        except OSError as error:  # a name that is too long, a folder that may not be read
+            problems.append(Problem(case_id, f"{where}: {describe_os_error(error)}"))
             continue
-        if path.exists():
+        if size:
+            continue
+        if size == 0:
             text = f"{path} is empty, 0 bytes (fetch the file again)"
         elif path.is_symlink():
             text = f"{path} is a link to {path.readlink()}, which does not exist (mend the link)"

@@ -11,6 +11,13 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
 from datasets.base import DataError, Window
+from datasets.files import read_text
+
+NUMBER = re.compile(r"[0-9]{1,4}")
+VALUE = re.compile(r"-?[0-9]{1,9}")
+EXAMPLE = "docs/data.md has an example"
+RESERVED = "mean"  # over the regions
+LONGEST_NAME = 100  # letters of a class or region
 
 
 def _check_id(text: str) -> str:
@@ -31,6 +38,12 @@ class Entry(BaseModel):
     def _accept_path(cls, content: object) -> object:
         return {"image": content} if isinstance(content, str) else content
 
+    @model_validator(mode="after")
+    def _check_images(self) -> Self:
+        if not self.images or not all(self.images):
+            raise ValueError(f"image: must name a file, got {self.image}")
+        return self
+
     @property
     def images(self) -> list[str]:
         return self.image if isinstance(self.image, list) else [self.image]
@@ -45,7 +58,7 @@ class TrainingEntry(Entry):
 class DatalistFile(BaseModel):
     """The content of a datalist; other keys of the Decathlon's dataset.json are ignored."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     name: str = ""
     description: str = ""
@@ -81,12 +94,24 @@ class DatalistFile(BaseModel):
             raise ValueError("training: must list a case, got none")
         return self
 
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        if isinstance(self.modality, dict):
+            wrong = [key for key in self.modality if not NUMBER.fullmatch(key)]
+            if wrong or not self.modality:
+                raise ValueError(f"modality: keys must be channel numbers, got {self.modality}")
+        for name in [*self.regions, *self.values.values()]:
+            if name == RESERVED or len(name) > LONGEST_NAME or not name.isprintable():
+                rule = f"names must be at most {LONGEST_NAME} letters, without '{RESERVED}'"
+                raise ValueError(f"labels and regions: {rule}, got '{name:.60}'")
+        return self
+
     @property
     def values(self) -> dict[int, str]:
         """Label value -> class, sorted by value, so that the background comes first."""
         pairs = []
         for key, value in self.labels.items():
-            if key.lstrip("-").isdigit():
+            if VALUE.fullmatch(key):
                 pairs.append((int(key), str(value)))
             else:
                 pairs.append((int(value), key))
@@ -117,13 +142,16 @@ def read_datalist(file: Path) -> DatalistFile:
         hint = "--datasets takes names and datalists, files that end in .json"
         raise DataError(f"{where}: no such file ({hint})")
     try:
-        return DatalistFile.model_validate_json(file.read_bytes())
+        content = DatalistFile.model_validate_json(read_text(file, EXAMPLE))
     except ValidationError as error:
         first = error.errors()[0]
         message = first["msg"].replace("Value error, ", "")
         parts = [where, ".".join(map(str, first["loc"])), message]
         text = ": ".join(filter(None, parts))
-        raise DataError(f"{text} (docs/data.md has an example)") from None
+        raise DataError(f"{text} ({EXAMPLE})") from None
+    if not slug(content.name or file.stem):
+        raise DataError(f"{where}: name: must have a letter or a digit, got '{content.name}'")
+    return content
 
 
 def slug(name: str) -> str:

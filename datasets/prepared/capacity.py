@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import nibabel as nib
@@ -35,14 +36,15 @@ def estimate(case: Case, spacing_mm: SpacingMm | None) -> Need:
     """Return the needs of a case by its first header; none if it is unreadable (reported later)."""
     try:
         image = nib.load(next(iter(case.images.values())))
-        n_vox = int(np.prod(image.shape[:3]))
-        volume_mm3 = n_vox * float(np.prod(voxel_sizes(image.affine)))
+        n_vox = prod(image.shape[:3])
+        with np.errstate(all="ignore"):
+            volume_mm3 = n_vox * float(np.prod(voxel_sizes(image.affine)))
+        n_new = n_vox if spacing_mm is None else round(volume_mm3 / prod(spacing_mm))
     except READ_ERRORS:
         return Need(0, 0)
     n_channels = len(case.images)
     if spacing_mm is None:
         return Need(n_vox * (2 * n_channels + 1), 4 * n_channels * n_vox)
-    n_new = round(volume_mm3 / float(np.prod(spacing_mm)))
     return Need(n_new * (2 * n_channels + 1) + n_vox, 4 * n_channels * max(n_vox, n_new))
 
 

@@ -49,12 +49,14 @@ class Geometry:
 
 def read_geometry(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> Geometry:
     """Return how an array of three axes is placed; raise DataError if the affine has no inverse."""
-    lengths = voxel_sizes(affine)
-    if not (np.isfinite(affine).all() and (lengths > 0).all()):
+    with np.errstate(all="ignore"):
+        lengths = voxel_sizes(affine)
+    if not (np.isfinite(affine).all() and np.isfinite(lengths).all() and (lengths > 1e-6).all()):
         rule = "the affine must be finite with positive voxel sizes"
         found = f"got sizes {lengths.tolist()} mm"
         raise DataError(f"{path}: {rule}, {found} (export the volume again)")
-    orientation = nib.io_orientation(affine)
+    with np.errstate(all="ignore"):
+        orientation = nib.io_orientation(affine)
     if np.isnan(orientation).any():
         rule = f"the affine maps two axes onto one, got {affine.tolist()}"
         raise DataError(f"{path}: {rule} (export the volume again)")

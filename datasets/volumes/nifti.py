@@ -5,10 +5,10 @@ Values become float32 block by block, so that a float64 copy of a large volume n
 """
 
 import gzip
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,8 +18,10 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from datasets.base import DataError
+from datasets.files import DAMAGE
 
-READ_ERRORS = (EOFError, zlib.error, OSError, ImageFileError, HeaderDataError)
+READ_ERRORS = (*DAMAGE, ImageFileError, HeaderDataError)
+MOST_PACKED = 1100  # bytes that a byte of gzip can stand for, at most
 BLOCK_BYTES = 4 << 20
 SNIFF_BYTES = 1024  # of a file's content, by which nibabel recognises its format
 GZIP_MAGIC, LFS_START = b"\x1f\x8b", b"version https://git-lfs"
@@ -40,6 +42,19 @@ class VolumeFile:
     slope: float
     intercept: float
 
+    def new_array(self, dtype: type[np.generic]) -> np.ndarray:
+        """Return room for the voxels, flat; raise DataError if the file cannot hold so many."""
+        size = self.path.stat().st_size
+        most = size * MOST_PACKED if self.path.name.endswith(".gz") else size - self.offset
+        with _reading(self.path, self.case):
+            if self.n_bytes > most:
+                raise EOFError(f"{self.n_bytes - most} bytes of voxels are not there")
+            return np.empty(prod(self.shape), dtype=dtype)
+
+    @property
+    def n_bytes(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
     def iter_blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield the values in the order of the file, flat, and the place of each block.
 
@@ -47,7 +62,7 @@ class VolumeFile:
 
         Raises: DataError if the file ends early or is damaged anywhere.
         """
-        missing = int(np.prod(self.shape)) * self.dtype.itemsize
+        missing = self.n_bytes
         step = BLOCK_BYTES // self.dtype.itemsize * self.dtype.itemsize
         start = 0
         with _reading(self.path, self.case), _open_stream(self.path) as stream:
@@ -67,10 +82,10 @@ class VolumeFile:
         is_scaled = (self.slope, self.intercept) != (1.0, 0.0)
         if block.dtype.kind in "iu" and not is_scaled:
             return block
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, which the reader refuses
+        with np.errstate(all="ignore"):  # beyond float32 is infinite, which the reader refuses
             values = block.astype(np.float32)
-        if is_scaled:
-            values = values * np.float32(self.slope) + np.float32(self.intercept)
+            if is_scaled:
+                values = values * np.float32(self.slope) + np.float32(self.intercept)
         return values
 
 
@@ -80,9 +95,13 @@ def open_volume(path: Path, case: str) -> VolumeFile:
     Raises: DataError naming the file if it is no NIfTI of real numbers with three or four axes.
     """
     where = f"{path}: file of case {case}"
-    with _reading(path, case):
-        image = nib.load(path)
-        proxy = image.dataobj
+    with _reading(path, case), np.errstate(all="ignore"):
+        return _open(path, case, where)
+
+
+def _open(path: Path, case: str, where: str) -> VolumeFile:
+    image = nib.load(path)
+    proxy = image.dataobj
     header = image.header
     if not hasattr(header, "get_qform"):
         raise DataError(f"{where} must be NIfTI, got {type(image).__name__} (convert it)")
@@ -123,6 +142,8 @@ def _reading(path: Path, case: str) -> Iterator[None]:
     """Turn an error of reading into a DataError that names the cause."""
     try:
         yield
+    except DataError:
+        raise
     except READ_ERRORS as error:
         raise DataError(f"{path}: file of case {case} {_explain(path, error)}") from error
 
@@ -146,7 +167,7 @@ def _explain(path: Path, error: BaseException) -> str:
         if cause is None:
             return f"is no NIfTI volume ({size}; fetch the file again, or convert it)"
         error = cause
-    first_line = str(error).splitlines()[0]
+    first_line = next(iter(str(error).splitlines()), type(error).__name__)
     if isinstance(error, EOFError):
         return f"is cut short: {first_line} ({size}; fetch the file again)"
     return f"cannot be read ({first_line}; {size}; fetch the file again)"

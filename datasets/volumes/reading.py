@@ -46,7 +46,7 @@ def read_label(case: Case, info: DatasetInfo, geometry: Geometry) -> np.ndarray:
     volume, grid, warning = open_label(case, geometry)
     if warning:
         log.warning(warning)
-    classes = np.empty(int(np.prod(volume.shape)), dtype=np.uint8)
+    classes = volume.new_array(np.uint8)
     unknown = UnknownValues()
     for where, block in volume.iter_blocks():
         classes[where] = classify(block, info)
@@ -87,7 +87,7 @@ def geometry_of(volume: VolumeFile) -> Geometry:
 
 
 def _read_finite(case: Case, volume: VolumeFile) -> np.ndarray:
-    values = np.empty(int(np.prod(volume.shape)), dtype=np.float32)
+    values = volume.new_array(np.float32)
     found = ValueRange()
     for where, block in volume.iter_blocks():
         values[where] = block

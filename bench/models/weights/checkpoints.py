@@ -21,6 +21,8 @@ from safetensors.torch import load_file
 from timm.models import clean_state_dict
 from timm.models.vision_transformer import VisionTransformer, _load_weights
 
+from datasets.files import DAMAGE
+
 State = dict[str, torch.Tensor]
 PATCH_EMBED = "patch_embed.proj.weight"
 WRAPPERS = ("model_ema", "state_dict_ema", "teacher", "model", "state_dict")
@@ -115,7 +117,8 @@ def _rename_segment_anything(state: State, unused: list[str]) -> Checkpoint:
 def _read_npz(path: Path) -> Checkpoint:
     """Let timm convert the original ViT layout, through its network of the file's own size."""
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        quiet = warnings.catch_warnings(action="ignore")
+        with quiet, path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = dict(file)
         vit = _build_like(arrays)
         _load_weights(vit, str(path))
@@ -125,7 +128,7 @@ def _read_npz(path: Path) -> Checkpoint:
         if "pickle" in str(error).lower():
             raise _Refusal("must hold arrays only, got pickled objects") from None
         raise _damaged(error) from None
-    except (KeyError, RuntimeError, IndexError) as error:
+    except DAMAGE as error:  # timm's rules and numpy's do not check
         raise _Refusal(f"must have the layout of the original ViT .npz, got {error}") from None
     unused = tuple(key for key in arrays if "pre_logits/" in key)
     state = vit.state_dict()
@@ -142,7 +145,9 @@ def _build_like(arrays: dict[str, np.ndarray]) -> VisionTransformer:
     blocks = list(filter(None, map(pattern.match, arrays)))
     if not blocks:
         raise KeyError("no 'Transformer/encoderblock_0/...' in it")
-    prefix, n_blocks = blocks[0][1], 1 + max(int(match[2]) for match in blocks)
+    prefix, n_blocks = blocks[0][1], len(blocks)
+    if {match[2] for match in blocks} != set(map(str, range(n_blocks))):
+        raise KeyError("blocks must be numbered from 0 on")
     first = f"{prefix}Transformer/encoderblock_0/"
     height, width, n_channels, embed_dim = arrays[f"{prefix}embedding/kernel"].shape
     has_class = f"{prefix}cls" in arrays
