@@ -73,8 +73,10 @@ sys.exit(main(["report"]))
 
 @pytest.mark.slow
 def test_a_result_with_other_letters_survives_the_c_locale(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(ROOT)],
+        [sys.executable, str(script), str(ROOT)],
         cwd=tmp_path,
         env={k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
         | C_LOCALE
