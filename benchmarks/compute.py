@@ -23,8 +23,8 @@ from reports.records.cost import GFLOP_PER_GMAC
 HALF = "lora[blocks=last_half]"
 ORDER = ("linear", HALF, "lora", "full")
 HEAD = (
-    "| method | tuned, M | with decoder, M | forward, GFLOP | training, GFLOP | of full |",
-    "| --- | ---: | ---: | ---: | ---: | ---: |",
+    "| method | tuned, M | forward, GFLOP | training, GFLOP | of full |",
+    "| --- | ---: | ---: | ---: | ---: |",
 )
 
 
@@ -32,7 +32,6 @@ HEAD = (
 class Row:
     method: str
     tuned: int
-    trained: int  # with the decoder
     forward_gflop: float
     training_gflop: float
     uncounted: tuple[str, ...]
@@ -73,18 +72,15 @@ def count_row(method: str, shape: NetworkShape) -> Row:
     names = tuple(sorted(forward.uncounted | uncounted))
     forward_gflop = GFLOP_PER_GMAC * forward.macs / 1e9
     training_gflop = GFLOP_PER_GMAC * training_gmac
-    counts = count_parameters(model)
-    trained = counts.tuned + counts.decoder + counts.other
-    return Row(method, counts.tuned, trained, forward_gflop, training_gflop, names)
+    return Row(method, count_parameters(model).tuned, forward_gflop, training_gflop, names)
 
 
 def format_table(rows: dict[str, Row]) -> list[str]:
     lines = [*HEAD]
     for row in rows.values():
         share = row.training_gflop / rows["full"].training_gflop
-        gflops = f"{row.forward_gflop:.1f} | {row.training_gflop:.1f}"
-        millions = f"{row.tuned / 1e6:.3f} | {row.trained / 1e6:.3f}"
-        lines.append(f"| {row.method} | {millions} | {gflops} | {share:.2f} |")
+        gflops = f"{row.forward_gflop:.0f} | {row.training_gflop:.0f}"
+        lines.append(f"| {row.method} | {row.tuned / 1e6:.3f} | {gflops} | {share:.2f} |")
     return lines
 
 

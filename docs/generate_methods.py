@@ -241,7 +241,7 @@ def _networks_section() -> list[str]:
         count = count_reference(network, TASK)
         size, kept = f"{count.n_parameters:,}", f"{count.saved_bytes / 2**30:.2f}"
         paper = f"[{info.paper}]({info.url})"
-        training = f"{GFLOP_PER_GMAC * count.training_gmac:,.1f}"
+        training = f"{GFLOP_PER_GMAC * count.training_gmac:,.0f}"
         rows.append((f"`{info.name}`", paper, size, training, kept, info.size_rule))
     headings = ("Network", "Paper", "Parameters", "Training GFLOP", "Kept GiB", "Patch, each axis")
     parts = ["## Reference networks", wrap(NETWORKS), table(headings, rows)]
