@@ -43,9 +43,9 @@ def _comparison_table(comparison: MethodComparison, reference: str) -> Table:
     shown = []
     left_out = []
     for label, counts in zip(comparison.rows["method"], comparison.ranked, strict=True):
-        if counts:
+        if label in comparison.scores.columns:
             shown.append(label)
-        else:
+        elif not counts:
             left_out.append(label)
     if len(shown) < 2:
         got = ", ".join(shown) or "none"

@@ -139,6 +139,9 @@ def test_a_false_alarm_that_others_leave_undefined_is_no_advantage() -> None:
     alarms = plant_run("lora", Plant([0] * 20), **right)
     runs = [alarms, *plant_misses({"full": EIGHT, "adaptformer": EIGHT}, **right)]
     comparison = compare(runs)
+    (table,) = KINDS["comparison"]([comparison])
+    assert [cell.text for cell in table.columns[0].cells] == ["adaptformer"]  # against full
+    assert "not ranked: lora." in " ".join(table.caption)
     scope = comparison.scopes["dice/tumour"]
     assert scope.ranked == ("full", "adaptformer")
     found = cells(main_table([comparison]), "dice/tumour")
