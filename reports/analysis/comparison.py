@@ -232,11 +232,13 @@ def align_cases(comparisons: Sequence[MethodComparison], key: str) -> list[Metho
 
     A case that one of them has not measured at all is kept: only undefined scores are left out.
     """
+    scopes = [each.scopes[key] for each in comparisons if key in each.scopes]
+    scopes = [scope for scope in scopes if scope.ranked]
     undefined: set[str] = set()
-    for comparison in comparisons:
-        scope = comparison.scopes.get(key)
-        if scope is not None and scope.ranked:
-            undefined |= set(scope.values.index.unique("case")) - set(scope.cases)
+    for scope in scopes:
+        undefined |= set(scope.values.index.unique("case")) - set(scope.cases)
+        # a mean over other regions of a case is another score
+        undefined |= {case for case, _ in scope.left_out_regions ^ scopes[0].left_out_regions}
     if not undefined:
         return list(comparisons)
     return [_leave_out(comparison, key, undefined) for comparison in comparisons]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from reports.analysis.tidy import MEAN, mean_if_all, spread_regions
+from reports.analysis.tidy import MEAN, WideScores, mean_if_all, select_methods, spread_regions
 from reports.records.metrics import METRICS
 
 LARGEST_GAP = 0.05  # of the share of faultless scores, below that of the best method
@@ -31,6 +31,7 @@ class Scope:
         cases: the common cases of the ranked methods, sorted.
         n_cases: of the setting.
         values: of each training (`TRAINING`) and case, nan where undefined; of all methods.
+        left_out_regions: of a mean over regions, (case, region) without which it is.
     """
 
     candidates: tuple[str, ...]
@@ -38,6 +39,7 @@ class Scope:
     cases: tuple[str, ...]
     n_cases: int
     values: pd.Series[float]
+    left_out_regions: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def is_partial(self) -> bool:
@@ -105,12 +107,21 @@ def find_scopes(
         wide = spread_regions(table, name)
         faults = wide.find_faults()
         ranked = _choose_ranked(faults.any(axis="columns"), candidates)
-        scopes[f"{name}/{MEAN}"] = _scope(wide.average_regions(ranked), candidates, ranked)
+        scope = _scope(wide.average_regions(ranked), candidates, ranked)
+        left_out = _list_left_out(wide, ranked)
+        scopes[f"{name}/{MEAN}"] = replace(scope, left_out_regions=left_out)
         for region in regions:
             if region in wide.values:
                 ranked = _choose_ranked(faults[region], candidates)
                 scopes[f"{name}/{region}"] = _scope(wide.values[region], candidates, ranked)
     return scopes
+
+
+def _list_left_out(wide: WideScores, ranked: Sequence[str]) -> frozenset[tuple[str, str]]:
+    left_out = wide.find_left_out(ranked)
+    of_ranked = left_out[select_methods(left_out, ranked)].groupby(level="case").any()
+    stacked = of_ranked.stack()
+    return frozenset((str(case), str(region)) for case, region in stacked[stacked].index)
 
 
 def _choose_ranked(faults: pd.Series[bool], candidates: Sequence[str]) -> list[str]:

@@ -118,6 +118,14 @@ class WideScores:
     def cases(self) -> pd.Index[str]:
         return self.values.index.get_level_values("case")
 
+    def find_left_out(self, methods: Iterable[str] | None = None) -> pd.DataFrame:
+        """Return which regions the mean of a training and case is without; see `average_regions`."""
+        gaps = self.absent & self.values.isna()
+        compared = gaps
+        if methods is not None:
+            compared = gaps.where(select_methods(gaps, methods), other=False)
+        return gaps | (self.absent & compared.groupby(self.cases).transform("any"))
+
     def average_regions(self, methods: Iterable[str] | None = None) -> pd.Series[float]:
         """Return the mean over the regions of each training and case.
 
@@ -125,11 +133,7 @@ class WideScores:
         region that the reference lacks counts if it has a value in all trainings of ``methods``
         (None: of all methods); if not, the case is averaged without it, for every method.
         """
-        gaps = self.absent & self.values.isna()
-        compared = gaps
-        if methods is not None:
-            compared = gaps.where(select_methods(gaps, methods), other=False)
-        left_out = gaps | (self.absent & compared.groupby(self.cases).transform("any"))
+        left_out = self.find_left_out(methods)
         counted = self.values.where(~left_out)
         complete = (counted.notna() | left_out).all(axis="columns")
         return counted.mean(axis="columns").where(complete)
