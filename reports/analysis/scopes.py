@@ -120,8 +120,11 @@ def find_scopes(
 def _list_left_out(wide: WideScores, ranked: Sequence[str]) -> frozenset[tuple[str, str]]:
     left_out = wide.find_left_out(ranked)
     of_ranked = left_out[select_methods(left_out, ranked)].groupby(level="case").any()
-    stacked = of_ranked.stack()
-    return frozenset((str(case), str(region)) for case, region in stacked[stacked].index)
+    found = set()
+    for region in of_ranked:
+        for case in of_ranked.index[of_ranked[region]]:
+            found.add((str(case), str(region)))
+    return frozenset(found)
 
 
 def _choose_ranked(faults: pd.Series[bool], candidates: Sequence[str]) -> list[str]:

@@ -119,7 +119,7 @@ class WideScores:
         return self.values.index.get_level_values("case")
 
     def find_left_out(self, methods: Iterable[str] | None = None) -> pd.DataFrame:
-        """Return which regions the mean of a training and case is without; see `average_regions`."""
+        """Return which regions `average_regions` leaves out of the mean of a training and case."""
         gaps = self.absent & self.values.isna()
         compared = gaps
         if methods is not None:
