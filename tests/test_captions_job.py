@@ -42,12 +42,17 @@ def read_runs(folder: Path) -> list[RunResult]:
     return [result for result in found if result is not None]
 
 
+def count_cases(runs: list[RunResult]) -> int:
+    return len({row.case for run in runs for row in run.cases})
+
+
 def test_the_gap_is_made_from_default_and_tuned_runs(folder):
     printed = report(folder, "--kind", "gap")
     (row,) = [line for line in printed.splitlines() if line.startswith("| linear")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[0] == "linear ‡"
-    assert cells[2] == "4", "the cases of both folds"
+    tuned = [run for run in read_runs(folder) if run.study]
+    assert cells[2] == str(count_cases(tuned)), "the cases of both folds"
     assert cells[-1].startswith("brats-linear-tiny_vit-f0#")
     for words in (
         "tuned 2 trials: settings tuned with 2 trials a method",
@@ -75,7 +80,8 @@ def test_a_sweep_over_weights_names_or_refuses_other_differences(folder):
     printed = report(folder, "--kind", "pretraining", "--allow-mixed")
     assert "which DIFFER in train.lr (" in printed
     assert "none: 0.02" in printed
-    assert "none: 2 held-out cases, fold 0, seed 0" in printed
+    count = count_cases([run for run in read_runs(folder) if run.weights == "none"])
+    assert f"none: {count} held-out cases, fold 0, seed 0" in printed
     assert "alone" not in printed
 
 
