@@ -36,7 +36,16 @@ commands = typer.Typer()
 WIDE = 200  # columns of a table that goes into a file
 Format = Literal["terminal", "markdown", "latex", "csv", "html"]
 Kind = Literal[
-    "main", "efficiency", "ablation", "pretraining", "kshot", "gap", "tuning", "comparison", "all"
+    "main",
+    "efficiency",
+    "ablation",
+    "pretraining",
+    "kshot",
+    "gap",
+    "tuning",
+    "comparison",
+    "variance",
+    "all",
 ]
 
 

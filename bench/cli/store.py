@@ -21,7 +21,7 @@ from bench.tracking import connection, publishing
 from bench.tracking.store import open_store
 from datasets.base import list_first
 from reports.analysis.run_pair import compare_regions, count_undefined, list_differences, pair_cases
-from reports.analysis.statistics import PairedTest, least_cases
+from reports.analysis.statistics import LEAST_CASES, PairedTest
 from reports.analysis.tidy import MEAN
 from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import RunResult
@@ -138,7 +138,7 @@ def _print_fields(first: RunResult, second: RunResult, console: Console) -> None
 def _regions_table(tests: Mapping[str, PairedTest]) -> Table:
     table = _begin_table("Dice (%), paired over cases: B - A")
     table.add_column("region", no_wrap=True)
-    add_columns(table, numbers=("n", "A", "B", "B - A [95 % CI]", "p", "r", "d"))
+    add_columns(table, numbers=("n", "A", "B", "B - A [95 % CI]", "p", "Wilcoxon p", "r", "d"))
     for region, test in tests.items():
         table.add_row(
             escape(region),
@@ -146,16 +146,22 @@ def _regions_table(tests: Mapping[str, PairedTest]) -> Table:
             _percent(test.first, ""),
             _percent(test.second, ""),
             interval_cell(test.difference).text,
-            f"at least {least_cases(1)} cases" if test.p is None else f"{test.p:.3g}",
+            _print_p(test.p),
+            _print_p(test.p_wilcoxon),
             f"{test.rank_biserial:+.2f}",
             "-" if math.isnan(test.cohen_dz) else f"{test.cohen_dz:+.2f}",
         )
     table.caption = (
-        "p: two-sided Wilcoxon signed-rank, not corrected for the number of regions; "
-        "r: rank-biserial; d: Cohen's d_z"
+        "p: two-sided permutation test of the mean by sign flips; Wilcoxon p: two-sided "
+        "signed-rank test; neither corrected for the number of regions; one training each: "
+        "differences between trainings are not in these tests; r: rank-biserial; d: Cohen's d_z"
     )
     table.caption_justify = "left"
     return table
+
+
+def _print_p(p: float | None) -> str:
+    return f"at least {LEAST_CASES} cases" if p is None else f"{p:.3g}"
 
 
 def _cases_table(first: pd.DataFrame, second: pd.DataFrame) -> Table:

@@ -54,6 +54,7 @@ class MethodComparison:
     cases: pd.DataFrame  # the `case_table` of the finished runs; empty if there are none
     scopes: dict[str, Scope]  # by the key of a score; empty where protocols are mixed
     scores: pd.DataFrame  # mean Dice (common cases x ranked methods), seeds averaged, no nan
+    runs: pd.DataFrame  # the same by training: (fold, seed, case) x methods
     penalty_mm: float | None = None  # the distance of a miss where the policy leaves it undefined
     intersection: bool = False  # only the cases that all methods have
 
@@ -128,7 +129,7 @@ def _compare(
         if ranked[-1]:
             comparable.append(label)
     scopes = {}
-    for name, _ in methods:
+    for name in {protocol for protocol, _ in methods}:
         mine = cases[cases["protocol_id"] == name]
         scopes[name] = find_scopes(mine, comparable, regions) if len(mine) else {}
     rows, spreads = [], []
@@ -153,6 +154,7 @@ def _compare(
         cases=cases,
         scopes=of_group,
         scores=of_group[f"dice/{MEAN}"].matrix() if of_group else pd.DataFrame(),
+        runs=of_group[f"dice/{MEAN}"].matrix_of_runs() if of_group else pd.DataFrame(),
         intersection=intersection,
     )
 
@@ -265,7 +267,8 @@ def _find_verdicts(scopes: dict[str, Scope], regions: tuple[str, ...]) -> dict[s
     verdicts = {}
     for key, (metric, _) in score_keys(regions).items():
         if key in scopes and scopes[key].ranked:
-            verdicts[key] = find_ties(scopes[key].matrix(), largest_first=metric.largest_first)
+            options = {"largest_first": metric.largest_first}
+            verdicts[key] = find_ties(scopes[key].matrix(), scopes[key].matrix_of_runs(), **options)
     return verdicts
 
 

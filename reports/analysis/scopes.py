@@ -71,6 +71,13 @@ class Scope:
         means = self.trainings().groupby(level=["method", "case"]).mean().unstack("method")
         return means[list(self.ranked)].sort_index()
 
+    def matrix_of_runs(self) -> pd.DataFrame:
+        """Return the matrix by training: (fold, seed, case) x ranked methods."""
+        if not self.ranked:
+            return pd.DataFrame()
+        levels = ["method", "fold", "seed", "case"]
+        return self.trainings().groupby(level=levels).mean().unstack("method")[list(self.ranked)]
+
     def share(self, method: str) -> float:
         """Return the share of a method's trainings and cases in which the score has a value."""
         return float(self.values.xs(method, level="method").notna().mean())

@@ -1,38 +1,29 @@
-"""Paired statistics over cases: which differences between methods are more than chance.
+"""Paired tests of methods: which differences of the printed means are more than chance.
 
-A score matrix is that of `reports.analysis.tidy.score_matrix` (cases x methods); docs/statistics.md
-has definitions and assumptions.
+A score matrix is that of `reports.analysis.tidy.score_matrix` (cases x methods). Where runs are
+given too (a row per fold, seed and case), tests and intervals are over trainings and cases:
+`reports.analysis.paired`. docs/statistics.md has definitions and assumptions.
 
-References: Wilcoxon 1945; Holm 1979; Efron 1987 (BCa); Kerby 2014 (rank-biserial).
+References: Wilcoxon 1945; Holm 1979; Kerby 2014 (rank-biserial).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from math import ceil, log2, nan
+from math import ceil, log2, nan, sqrt
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-ALPHA = 0.05
-RESAMPLES = 9999
-LEAST_FOR_INTERVAL = 5  # below, a bootstrap interval is far too short
+from reports.analysis.paired.contrasts import Sample, list_pairs
+from reports.analysis.paired.intervals import ALPHA, Interval, estimate_mean, subtract
+from reports.analysis.paired.resampling import DRAWS
 
 
 class TooFewError(ValueError):
     """There are too few blocks or methods for a verdict; the message has the number needed."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its confidence interval; nan where it could not be computed."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -43,7 +34,8 @@ class PairedTest:
     first: float  # mean
     second: float  # mean
     difference: Interval  # of the mean of second minus first
-    p: float | None  # of the signed-rank test; None for too few cases
+    p: float | None  # of the test of the mean; None for too few cases
+    p_wilcoxon: float | None  # of the signed-rank test over cases; None for too few cases
     rank_biserial: float
     cohen_dz: float
 
@@ -56,14 +48,11 @@ class Verdict:
     tied: frozenset[str]  # without the best
     n_cases: int
     reason: str = ""  # why there is no verdict
+    n_trainings: int = 1  # per method; 1: the test is over cases alone
+    n_folds: int = 1  # of the trainings
 
 
-def least_cases(n_comparisons: int, alpha: float = ALPHA) -> int:
-    """Return the number of cases below which no signed-rank test can be significant.
-
-    The smallest two-sided p of n differences is 2 / 2^n; Holm compares it with alpha / comparisons.
-    """
-    return ceil(1 + log2(n_comparisons / alpha))
+LEAST_CASES = ceil(1 + log2(1 / ALPHA))  # below, no flip of signs and no signed rank has p < 0.05
 
 
 def signed_rank_p(differences: np.ndarray) -> float:
@@ -100,90 +89,105 @@ def rank_biserial(differences: np.ndarray) -> float:
 
 def cohen_dz(differences: np.ndarray) -> float:
     """Return the mean difference in standard deviations of the differences; nan if these are 0."""
-    spread = float(np.std(differences, ddof=1)) if differences.size > 1 else 0.0
-    return float(differences.mean()) / spread if spread > 0 else nan
+    estimate = estimate_mean(differences)
+    if not estimate.standard_error > 0:
+        return nan
+    return estimate.value / (estimate.standard_error * sqrt(estimate.n_cases))
 
 
 def compare_pairs(first: pd.Series[float], second: pd.Series[float]) -> PairedTest:
     """Return the test of two columns of scores with the same cases."""
-    pairs = pd.DataFrame({"first": first, "second": second}).dropna()
-    values = (pairs["second"] - pairs["first"]).to_numpy(float)
+    scores = pd.DataFrame({"first": first, "second": second}).dropna()
+    sample = Sample(scores, design=None)
+    enough = len(scores) >= LEAST_CASES
+    p = float(sample.test(sample.contrast("second", "first")[None])[0][0]) if enough else None
+    return _describe_pair(sample, "first", "second", p)
+
+
+def _describe_pair(sample: Sample, first: str, second: str, p: float | None) -> PairedTest:
+    scores = sample.scores
+    values = subtract(scores[second].to_numpy(float), scores[first].to_numpy(float))
     return PairedTest(
-        n=int(values.size),
-        first=float(pairs["first"].mean()),
-        second=float(pairs["second"].mean()),
-        difference=bootstrap_mean(values),
-        p=signed_rank_p(values) if values.size >= least_cases(1) else None,
+        n=sample.n_cases,
+        first=float(scores[first].mean()),
+        second=float(scores[second].mean()),
+        difference=sample.estimate(sample.contrast(second, first)).interval(),
+        p=p,
+        p_wilcoxon=None if p is None else signed_rank_p(values),
         rank_biserial=rank_biserial(values),
         cohen_dz=cohen_dz(values),
     )
 
 
-def compare_with(scores: pd.DataFrame, reference: str) -> pd.DataFrame:
+def compare_with(
+    scores: pd.DataFrame, reference: str, runs: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return one row per other method against a reference that was chosen without the scores.
 
-    Columns: method, reference, p_holm, and the fields of `PairedTest` with the reference as first.
+    Columns: method, reference, p_corrected (step-down over the rows), p_wilcoxon_holm, and the
+    fields of `PairedTest` with the reference as first. A method that no case defines has no row.
 
     Raises: ValueError if the reference is unknown; TooFewError for too few methods or cases.
     """
-    names = list(scores.columns)
+    sample = Sample.of(scores, runs)
+    names = list(sample.scores.columns)
     if reference not in names:
         rule = f"the reference must be one of {', '.join(names)}"
         raise ValueError(f"statistics: {rule}, got '{reference}'")
     others = [name for name in names if name != reference]
     if not others:
         raise TooFewError("statistics: a comparison must have two methods, got one")
-    tests = {name: compare_pairs(scores[reference], scores[name]) for name in others}
-    fewest = min(test.n for test in tests.values())
-    if fewest < least_cases(len(others)):
-        what = "a comparison" if len(others) == 1 else f"{len(others)} comparisons"
-        rule = f"{what} must have {least_cases(len(others))} cases at least"
-        raise TooFewError(f"statistics: {rule}, got {fewest}")
-    table = pd.DataFrame([vars(test) for test in tests.values()])
+    if sample.n_cases < LEAST_CASES:
+        rule = f"a comparison must have {LEAST_CASES} cases at least"
+        raise TooFewError(f"statistics: {rule}, got {sample.n_cases}")
+    p, corrected = sample.test(np.array([sample.contrast(name, reference) for name in others]))
+    rows = []
+    for name, own in zip(others, p, strict=True):
+        rows.append(vars(_describe_pair(sample, reference, name, float(own))))
+    table = pd.DataFrame(rows)
     table.insert(0, "method", others)
     table.insert(1, "reference", reference)
-    return table.assign(p_holm=holm(table["p"].to_list()))
+    return table.assign(p_corrected=corrected, p_wilcoxon_holm=holm(table["p_wilcoxon"].to_list()))
 
 
-def find_ties(scores: pd.DataFrame, *, largest_first: bool = True, alpha: float = ALPHA) -> Verdict:
+def find_ties(
+    scores: pd.DataFrame,
+    runs: pd.DataFrame | None = None,
+    *,
+    largest_first: bool = True,
+    alpha: float = ALPHA,
+    n_draws: int = DRAWS,
+) -> Verdict:
     """Return which methods are tied with the one of the best mean.
 
-    The same scores choose the best and test it, so the correction is over all pairs: for every
-    method that may be the best, the chance to call an equal one worse is at most ``alpha``.
+    The same scores choose the best and test it, so the correction is over all pairs: whichever
+    method is the best, the chance to call any equal one worse is at most ``alpha``.
+
+    Args:
+        scores: (cases x methods), seeds averaged.
+        runs: the same by training: index (fold, seed, case), a column per method.
+        largest_first: whether the largest mean is the best.
+        alpha: the chance of a false alarm.
+        n_draws: of the resampling.
     """
-    names = list(scores.columns)
-    means = scores.mean()
-    best = str((means if largest_first else -means).idxmax())
+    sample = Sample.of(scores, runs)
+    names = list(sample.scores.columns)
+    if not names:
+        return Verdict("", frozenset(), 0, "no method has a defined score")
+    means = sample.scores.mean() if sample.n_cases else scores.mean()
+    means = means.round(12) if largest_first else -means.round(12)
+    best = str(means.idxmax())
     if len(names) == 1:
-        return Verdict(best, frozenset(), len(scores), "there is only one method")
-    counts = [_differences(scores, best, name).size for name in names if name != best]
-    pairs = list(combinations(names, 2))
-    needed = least_cases(len(pairs), alpha)
-    if min(counts) < needed:
-        few = f"{min(counts)} cases are too few to tell {len(names)} methods apart"
-        reason = f"{few}; at least {needed} are needed"
-        return Verdict(best, frozenset(), min(counts), reason)
-    adjusted = holm([signed_rank_p(_differences(scores, *pair)) for pair in pairs])
-    tied: set[str] = set()
-    for pair, p in zip(pairs, adjusted, strict=True):
-        if best in pair and p >= alpha:
-            tied |= set(pair) - {best}
-    return Verdict(best, frozenset(tied), min(counts))
-
-
-def bootstrap_mean(values: np.ndarray, n_resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """Return the mean with its 95 % BCa interval, nan below `LEAST_FOR_INTERVAL` values."""
-    kept = values[~np.isnan(values)]
-    mean = float(kept.mean()) if kept.size else nan
-    if kept.size < LEAST_FOR_INTERVAL:
-        return Interval(mean, nan, nan)
-    if np.ptp(kept) == 0:
-        return Interval(mean, mean, mean)
-    rng = np.random.default_rng(seed)
-    drawn = stats.bootstrap((kept,), np.mean, n_resamples=n_resamples, method="BCa", rng=rng)
-    low, high = drawn.confidence_interval
-    return Interval(mean, float(low), float(high))
-
-
-def _differences(scores: pd.DataFrame, first: str, second: str) -> np.ndarray:
-    return (scores[first] - scores[second]).dropna().to_numpy(float)
+        return Verdict(best, frozenset(), sample.n_cases, "there is only one method")
+    if sample.n_cases < LEAST_CASES:
+        few = f"{sample.n_cases} cases are too few to tell {len(names)} methods apart"
+        reason = f"{few}; at least {LEAST_CASES} are needed"
+        return Verdict(best, frozenset(), sample.n_cases, reason)
+    contrasts = list_pairs(len(names))
+    corrected = sample.test(contrasts, n_draws)[1]
+    with_best = contrasts[:, names.index(best)] != 0
+    equal = np.abs(contrasts[with_best & (corrected >= alpha)]).any(axis=0)
+    tied = {name for name, is_tied in zip(names, equal, strict=True) if is_tied} - {best}
+    design = sample.design
+    counts = (design.n_trainings, design.n_folds) if design else (1, 1)
+    return Verdict(best, frozenset(tied), sample.n_cases, "", *counts)

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reports.analysis.paired.intervals import Interval
 from reports.analysis.ranks import Friedman
-from reports.analysis.statistics import Interval
 from reports.figures.style import FAINT, INK, Looks, add_grid, new_figure
 
 ROW_IN = 0.26  # height of a method's row

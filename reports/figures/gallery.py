@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.ranks import Friedman, bootstrap_ranks, friedman_nemenyi
+from reports.analysis.ranks import Friedman, friedman_nemenyi, rank_intervals
 from reports.analysis.shared_cases import describe_shared_cases
 from reports.analysis.statistics import TooFewError
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
@@ -64,7 +64,7 @@ class Words:
 
 FRONT = "The line is the Pareto front: no other method is better and cheaper."
 RINGED = "A ring marks a reference network."
-ANEW = "95 % interval of the rank when cases are drawn anew."
+ANEW = "95 % interval of the rank: from 1 + the number of methods that are better beyond chance."
 INNER = "Dice of inner validation cases, on which the values are chosen: optimistic."
 Plan = Iterator[Picture]
 
@@ -106,7 +106,7 @@ def _prepare_ranks(comparison: MethodComparison, looks: Looks) -> Draw | None:
         got = ", ".join(names) or "none"
         where = f"rank intervals on {comparison.setting}"
         raise TooFewError(f"{where} must have two methods, got {got}")
-    return partial(draw_ranks, bootstrap_ranks(comparison.scores), looks)
+    return partial(draw_ranks, rank_intervals(comparison.scores, comparison.runs), looks)
 
 
 def _prepare_learning(comparison: MethodComparison, looks: Looks) -> Draw | None:

@@ -12,6 +12,7 @@ from reports.tables.kinds.efficiency import efficiency_tables
 from reports.tables.kinds.gap import gap_tables
 from reports.tables.kinds.main import main_table, main_tables
 from reports.tables.kinds.sweep import sweep_tables
+from reports.tables.kinds.variance import variance_tables
 from reports.tables.table import Table
 from reports.tables.view import View, apply_view
 
@@ -24,6 +25,7 @@ KINDS: dict[str, Callable[..., list[Table]]] = {
     "kshot": partial(sweep_tables, "kshot", "shots", "training cases"),
     "gap": gap_tables,  # default against tuned settings
     "comparison": comparison_tables,  # paired differences to a reference
+    "variance": variance_tables,  # between cases, folds and seeds
 }
 
 COLUMNWISE = ("pretraining", "kshot", "gap")  # whose columns have protocols of their own

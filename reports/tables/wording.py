@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from reports.analysis.comparison import MethodComparison
+from reports.analysis.statistics import Verdict
 from reports.analysis.tidy import MEAN, NO_BACKBONE
 from reports.records.cost import Cost
 from reports.records.metrics import METRICS
@@ -18,8 +19,17 @@ WHOLE = (
 )
 FIT = "Fit: training and inner validation, without waiting for patches."
 TIE = (
-    "†: not told apart from the best (two-sided Wilcoxon signed-rank test paired over cases, "
-    "Holm's correction over all pairs of methods, p at least 0.05)."
+    "†: not told apart from the best ({test}; corrected step-down over all pairs of methods, "
+    "p at least 0.05)."
+)
+OVER_CASES = (
+    "two-sided permutation test of the mean by sign flips of the paired differences of cases, "
+    "each averaged over its seeds; {trainings}: "
+    "differences between trainings are not in these tests"
+)
+OVER_TRAININGS = (
+    "two-sided test of the mean, with the variances between trainings and between cases; "
+    "{trainings} trainings per method{limit}"
 )
 SPREADS = {"cases": "cases", "runs": "the means of folds and seeds"}
 
@@ -137,7 +147,6 @@ def describe_metrics(comparisons: Sequence[MethodComparison]) -> list[str]:
 def describe_verdict(comparisons: Sequence[MethodComparison]) -> list[str]:
     """Return what the mark of a tie means, or why there is none."""
     sentences = []
-    tested = False
     for comparison in comparisons:
         verdict = comparison.verdicts.get(f"dice/{MEAN}")
         if verdict is None or sum(comparison.ranked) < 2:
@@ -145,10 +154,19 @@ def describe_verdict(comparisons: Sequence[MethodComparison]) -> list[str]:
         if verdict.reason:
             sentences.append(f"No test of differences: {verdict.reason}.")
         else:
-            tested = True
-    if tested:
-        sentences.append(TIE)
+            sentences.append(TIE.format(test=describe_test(comparison, verdict)))
     return list(dict.fromkeys(sentences))
+
+
+def describe_test(comparison: MethodComparison, verdict: Verdict) -> str:
+    """Return which test decided the verdict, and what it does not cover."""
+    if verdict.n_trainings > 1:
+        limit = " (seeds of one fold: differences between training sets are not in these tests)"
+        limit = limit if verdict.n_folds == 1 else ""
+        return OVER_TRAININGS.format(trainings=verdict.n_trainings, limit=limit)
+    n_runs = comparison.rows["n_runs"].max()
+    many = f"{n_runs} trainings per method, which are too few or not the same for all"
+    return OVER_CASES.format(trainings="one training per method" if n_runs == 1 else many)
 
 
 def list_runs(results: Sequence[RunResult]) -> list[str]:

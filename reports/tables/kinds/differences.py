@@ -5,10 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.statistics import Interval, TooFewError, compare_with
+from reports.analysis.paired.intervals import LEAST_FOR_COVERAGE, Interval
+from reports.analysis.statistics import TooFewError, compare_with
 from reports.analysis.tidy import MEAN
+from reports.tables import wording
 from reports.tables.assemble import Draft, assemble, name_setting
-from reports.tables.table import MISSING, Cell, Head, Table, fill_columns, make_slug
+from reports.tables.table import MISSING, Cell, Column, Head, Table, fill_columns, make_slug
 from reports.tables.undefined import describe_scopes
 
 DIFFERENCE = Head("difference", ("Difference (% points) [95 % CI]",), 1)
@@ -17,15 +19,18 @@ COMPARISON_HEADS = (
     Head("n", ("n",), 0),
     DIFFERENCE,
     Head("p", ("p",), 3),
-    Head("p_holm", ("p (Holm)",), 3),
+    Head("p_corrected", ("p (corrected)",), 3),
+    Head("p_wilcoxon_holm", ("Wilcoxon p (Holm)",), 3),
     Head("rank_biserial", ("r",), 2),
     Head("cohen_dz", ("d",), 2),
 )
-METHOD_OF_TEST = (
-    "Two-sided Wilcoxon signed-rank test paired over cases, each averaged over its seeds; "
-    "Holm's correction over the rows; 95 % bootstrap interval of the mean difference; "
-    "r: matched-pairs rank-biserial correlation; d: Cohen's d_z."
+COLUMN_OF_P = "p and 95 % interval:"
+COLUMNS_OF_TEST = (
+    "p (corrected): step-down max-T over the rows; Wilcoxon p: signed-rank test over cases alone, "
+    "Holm's correction over the rows; r: matched-pairs rank-biserial correlation; d: Cohen's d_z."
 )
+ROUGH_MARK = "rough"
+ROUGH = f"{ROUGH_MARK}: of fewer than {LEAST_FOR_COVERAGE} cases, so that 95 % is not assured."
 
 
 def comparison_tables(comparisons: Sequence[MethodComparison], reference: str = "") -> list[Table]:
@@ -50,17 +55,19 @@ def _comparison_table(comparison: MethodComparison, reference: str) -> Table:
     if len(shown) < 2:
         got = ", ".join(shown) or "none"
         raise TooFewError(f"{where} must have two methods, got {got} with all runs done")
-    compared = compare_with(comparison.scores, reference or shown[0])
+    compared = compare_with(comparison.scores, reference or shown[0], comparison.runs)
     rows: list[Any] = compared.to_dict("records")
     for row in rows:
         row["difference"] = interval_cell(row["difference"])
     first = rows[0]["reference"]
-    sentences = [METHOD_OF_TEST, *describe_scopes([comparison], [f"dice/{MEAN}"])]
+    columns = fill_columns(COMPARISON_HEADS, rows)
+    test = wording.describe_test(comparison, comparison.verdicts[f"dice/{MEAN}"])
+    sentences = [f"{COLUMN_OF_P} {test}.", COLUMNS_OF_TEST, *explain_rough(columns)]
+    sentences += describe_scopes([comparison], [f"dice/{MEAN}"])
     if left_out:
         sentences.append(f"Not all runs done, so not compared: {', '.join(left_out)}.")
     slug = make_slug("comparison", *name_setting(comparison.setting))
     subject = f"Difference of mean Dice to {first}"
-    columns = fill_columns(COMPARISON_HEADS, rows)
     draft = Draft("comparison", slug, f"difference to {first}", subject, columns, sentences)
     return replace(assemble(draft, [comparison]), notes=())
 
@@ -72,4 +79,11 @@ def interval_cell(interval: Interval) -> Cell:
         return Cell(MISSING)
     if low != low:
         return Cell(f"{value:+.1f}")
-    return Cell(f"{value:+.1f} [{low:+.1f}, {high:+.1f}]")
+    mark = f" {ROUGH_MARK}" if interval.rough else ""
+    return Cell(f"{value:+.1f} [{low:+.1f}, {high:+.1f}]{mark}")
+
+
+def explain_rough(columns: Sequence[Column]) -> list[str]:
+    """Return what the mark of a rough interval means if a cell has it."""
+    marked = any(cell.text.endswith(ROUGH_MARK) for column in columns for cell in column.cells)
+    return [ROUGH] if marked else []

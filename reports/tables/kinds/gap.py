@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.statistics import bootstrap_mean
+from reports.analysis.paired.intervals import estimate_mean, subtract
 from reports.analysis.tidy import MEAN, average_pair, case_table
 from reports.records.run import RunResult, Status
 from reports.tables.assemble import Draft, assemble, group_comparisons, name_setting
 from reports.tables.conditions import SEEN_MARK, check_columns, describe_runs, has_seen_held_out
-from reports.tables.kinds.differences import DIFFERENCE, interval_cell
+from reports.tables.kinds.differences import DIFFERENCE, explain_rough, interval_cell
 from reports.tables.table import Cell, Head, Table, fill_columns, make_slug
 
 GAP_HEADS = (
@@ -26,7 +26,7 @@ GAP_HEADS = (
 )
 METHOD_OF_GAP = (
     "Mean Dice over the n held-out cases that both have, each averaged over its seeds; "
-    "95 % bootstrap interval of the difference."
+    "95 % interval of the difference over cases."
 )
 
 
@@ -96,16 +96,16 @@ def _describe_row(
     frames = average_pair(case_table(default), case_table(tuned))
     pairs = pd.concat([frame[MEAN] for frame in frames], axis="columns").dropna()
     before, after = pairs.iloc[:, 0], pairs.iloc[:, 1]
-    gap = after - before
+    gap = estimate_mean(subtract(after.to_numpy(float), before.to_numpy(float)))
     settings = dict.fromkeys(run.label.partition("[")[2].rstrip("]") for run in tuned)
     mark = SEEN_MARK if any(map(has_seen_held_out, tuned)) else ""
     return {
         "method": Cell(method, mark=mark),
         "settings": " | ".join(each or "the defaults" for each in settings),
-        "n": len(gap),
+        "n": len(pairs),
         "default": 100 * before.mean(),
         "tuned": 100 * after.mean(),
-        "difference": interval_cell(bootstrap_mean(gap.to_numpy(float))),
+        "difference": interval_cell(gap.interval()),
         "study": " | ".join(dict.fromkeys(run.study for run in tuned)),
     }
 
@@ -114,7 +114,7 @@ def _gap_table(
     default: MethodComparison, tuned: MethodComparison, rows: Sequence[dict[str, Any]]
 ) -> Table:
     columns = fill_columns(GAP_HEADS, rows)
-    sentences = [METHOD_OF_GAP, describe_runs([default, tuned], "tuned")]
+    sentences = [METHOD_OF_GAP, *explain_rough(columns), describe_runs([default, tuned], "tuned")]
     slug = make_slug("gap", *name_setting(tuned.setting))
     subject = "Default against tuned settings of PET methods"
     draft = Draft("gap", slug, "tuning gap", subject, columns, sentences, axis="tuned")

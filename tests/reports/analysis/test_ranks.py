@@ -1,13 +1,16 @@
 """Ranks against published worked examples and the textbook's formulas."""
 
+from itertools import combinations
 from math import inf, sqrt
 
 import numpy as np
 import pandas as pd
 import pytest
+import scikit_posthocs
 from scipy import stats
 
-from reports.analysis.ranks import bootstrap_ranks, friedman_nemenyi, mean_ranks, nemenyi_difference
+from reports.analysis.paired.intervals import Interval
+from reports.analysis.ranks import friedman_nemenyi, mean_ranks, nemenyi_difference, rank_intervals
 from reports.analysis.statistics import TooFewError
 from tests.reports.analysis.test_statistics import RTOL, made_scores
 
@@ -91,12 +94,47 @@ def test_perfect_agreement_has_an_infinite_f() -> None:
     assert (found.chi2, found.f, found.p_f) == (18, inf, 0)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_friedman_and_nemenyi_are_scipys_and_scikit_posthocs(seed: int) -> None:
+    scores = pd.DataFrame(np.random.default_rng(seed).integers(0, 6, size=(20, 4)).astype(float))
+    found = friedman_nemenyi(scores)
+    expected = stats.friedmanchisquare(*scores.to_numpy().T)
+    assert (found.chi2, found.p) == pytest.approx((expected.statistic, expected.pvalue))
+    posthoc = scikit_posthocs.posthoc_nemenyi_friedman(scores)
+    ranks = list(found.mean_ranks.values())
+    for first, second in combinations(range(4), 2):
+        differs = abs(ranks[first] - ranks[second]) > found.critical_difference
+        assert differs == (posthoc.iloc[first, second] < 0.05)
+    q = abs(ranks[0] - ranks[1]) / nemenyi_difference(4, 20)
+    q *= stats.studentized_range.ppf(0.95, 4, inf)
+    assert posthoc.iloc[0, 1] == pytest.approx(stats.studentized_range.sf(q, 4, inf), abs=1e-4)
+
+
+def test_noise_of_rounding_is_no_rank() -> None:
+    scores = pd.DataFrame({"a": np.full(9, 0.1 * 3), "b": np.full(9, 0.3), "c": np.full(9, 0.3)})
+    assert (scores["a"] > scores["b"]).all()
+    assert mean_ranks(scores).tolist() == [2, 2, 2]
+    assert friedman_nemenyi(scores).p == 1
+    assert {interval.value for interval in rank_intervals(scores).values()} == {2}
+
+
 def test_rank_intervals() -> None:
-    ranks = bootstrap_ranks(made_scores())
-    assert (ranks["more"].value, ranks["more"].low, ranks["more"].high) == (1, 1, 1)
-    assert {ranks["base"].low, ranks["base"].high} == {2, 3}
-    assert bootstrap_ranks(made_scores(), largest_first=False)["more"].value == 3
-    assert bootstrap_ranks(made_scores()) == ranks  # drawn from a fixed seed
+    ranks = rank_intervals(made_scores())
+    assert ranks["more"] == Interval(1, 1, 1)
+    assert (ranks["base"].low, ranks["base"].high) == (2, 3)
+    assert rank_intervals(made_scores(), largest_first=False)["more"].value == 3
+    assert rank_intervals(made_scores()) == ranks  # drawn from a fixed seed
+    assert rank_intervals(made_scores(n=12))["more"].rough
+    assert rank_intervals(made_scores()[["base"]]) == {"base": Interval(1, 1, 1)}
+
+
+def test_rank_intervals_know_that_trainings_differ() -> None:
+    scores = made_scores()
+    levels = [[0], range(3), scores.index]
+    index = pd.MultiIndex.from_product(levels, names=["fold", "seed", "case"])
+    shift = np.repeat([-0.2, 0.0, 0.2], len(scores))[:, None] * np.array([1, -1, 1])
+    runs = pd.DataFrame(np.tile(scores, (3, 1)) + shift, index, scores.columns)
+    assert rank_intervals(scores, runs)["more"] == Interval(1, 1, 3)
 
 
 def test_too_few_blocks_are_refused() -> None:
@@ -105,10 +143,10 @@ def test_too_few_blocks_are_refused() -> None:
     with pytest.raises(TooFewError, match="three methods"):
         friedman_nemenyi(made_scores()[["base", "more"]])
     with pytest.raises(TooFewError, match="5 cases at least, got 4"):
-        bootstrap_ranks(made_scores(n=4))
+        rank_intervals(made_scores(n=4))
 
 
 def test_nothing_differs_anywhere() -> None:
     equal = pd.DataFrame(dict.fromkeys("abc", [0.5] * 9))
     assert (friedman_nemenyi(equal).chi2, friedman_nemenyi(equal).p) == (0, 1)
-    assert {interval.value for interval in bootstrap_ranks(equal).values()} == {2}
+    assert {interval.value for interval in rank_intervals(equal).values()} == {2}

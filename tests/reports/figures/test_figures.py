@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from reports.analysis.comparison import compare_methods
-from reports.analysis.ranks import bootstrap_ranks, friedman_nemenyi
+from reports.analysis.ranks import friedman_nemenyi, rank_intervals
 from reports.analysis.tidy import MEAN
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
 from reports.figures.distributions import draw_cases, draw_critical_difference, draw_ranks
@@ -117,7 +117,7 @@ def test_every_case_is_a_point_of_the_raincloud() -> None:
 
 
 def test_ranks_stand_best_first_with_their_intervals() -> None:
-    ranks = bootstrap_ranks(made_scores(), n_resamples=200)
+    ranks = rank_intervals(made_scores())
     figure = draw_ranks(ranks, MADE_LOOKS)
     order = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert order[-1] == "linear"

@@ -34,7 +34,7 @@ def test_default_and_tuned_runs_are_paired_though_their_protocols_differ_in_the_
     table = only(KINDS["gap"](found))
     assert texts(table, "method") == ["lora"]
     assert texts(table, "settings") == ["rank=4"]
-    assert texts(table, "difference") == ["+5.0 [+5.0, +5.0]"]
+    assert texts(table, "difference") == ["+5.0 [+5.0, +5.0] rough"]
     assert texts(table, "study") == ["brats-lora-tiny_vit-f0#3"]
     assert len(KINDS["main"](found)) == 2, "default and tuned runs are in tables of their own"
 

@@ -1,5 +1,6 @@
 """The other kinds of tables, their options, and what they refuse."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -209,3 +210,65 @@ def test_macros_have_letters_only_and_one_number_each(fixture: list[RunResult]) 
     other = main_table(compare_methods([make_result("lora", seed=1)]))
     with pytest.raises(ValueError, match="a macro must stand for one number, got two for"):
         format_macros([table, other])
+
+
+def test_variance_table_has_a_row_per_method_that_is_compared(fixture: list[RunResult]) -> None:
+    brats = [result for result in fixture if result.dataset == "brats"]
+    table = only(KINDS["variance"](compare_methods(brats)))
+    assert texts(table, "method") == [
+        "full",
+        "linear",
+        "lora",
+        "adaptformer",
+        "med_adapter",
+        "lora[rank=4]",
+    ]
+    assert set(texts(table, "n_trainings")) == {"4"}
+    for key in ("case", "fold", "seed", "residual"):
+        assert "–" not in texts(table, key)
+    assert all(int(text) > 1 for text in texts(table, "needed"))
+    assert "with 80 % power by a two-sided paired t test at alpha 5 %" in " ".join(table.caption)
+    with pytest.raises(ValueError, match="must have a method with several folds or seeds"):
+        KINDS["variance"](compare_methods([make_result("lora")]))
+
+
+def test_captions_say_which_test_it_is() -> None:
+    one = [make_result(name) for name in ("linear", "lora")]
+    seeds = [make_result(name, seed=seed) for name in ("linear", "lora") for seed in range(3)]
+    folds = [make_result(name, fold=fold) for name in ("linear", "lora") for fold in range(3)]
+    two = [run for run in seeds if run.seed < 2]
+    captions = []
+    for runs in (one, two, seeds, folds):
+        captions.append(" ".join(only(main_tables(compare_methods(runs))).caption))
+    untested = "differences between trainings are not in these tests"
+    assert f"one training per method: {untested}" in captions[0]
+    assert (
+        f"2 trainings per method, which are too few or not the same for all: {untested}"
+        in captions[1]
+    )
+    assert (
+        "3 trainings per method (seeds of one fold: differences between training sets"
+        in captions[2]
+    )
+    assert "3 trainings per method; corrected step-down over all pairs of methods" in captions[3]
+    for caption in captions:
+        assert caption.count("†: not told apart from the best (two-sided") == 1
+
+
+def test_a_method_without_any_score_leaves_the_others_compared() -> None:
+    runs = [make_result(name) for name in ("full", "linear", "lora")]
+    nothing = tuple(replace(row, dice=float("nan")) for row in runs[0].cases)
+    table = only(KINDS["comparison"](compare_methods([replace(runs[0], cases=nothing), *runs[1:]])))
+    assert texts(table, "method") == ["lora"]
+    assert "Difference of mean Dice to linear" in table.caption[0]
+    assert "full" in " ".join(table.caption)
+
+
+def test_intervals_of_few_cases_are_marked() -> None:
+    few = [make_result(name, n_cases=10) for name in ("linear", "lora")]
+    many = [make_result(name, n_cases=16) for name in ("linear", "lora")]
+    marked, plain = (only(KINDS["comparison"](compare_methods(runs))) for runs in (few, many))
+    assert texts(marked, "difference")[0].endswith("] rough")
+    assert "rough: of fewer than 16 cases, so that 95 % is not assured." in marked.caption
+    assert texts(plain, "difference")[0].endswith("]")
+    assert "rough" not in " ".join(plain.caption)

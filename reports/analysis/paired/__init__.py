@@ -1,0 +1,1 @@
+"""Means and differences of means over cases and trainings: intervals, tests, corrections."""
