@@ -18,7 +18,7 @@ PAPER = "--preset paper --backbone swin_t_unet --weights none --epochs 1 --max-s
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantoms") / "brats2020"
-    write_phantoms("brats2020", folder, 5, shape=(8, 64, 64))
+    write_phantoms("brats2020", folder, 5, shape=(16, 64, 64))
     return folder
 
 
