@@ -20,14 +20,16 @@ from bench.grid.cells import split_list
 from bench.tracking.store import Store, open_store
 from bench.tracking.studies import load_studies
 from datasets.files import write_durably
+from reports.analysis.claims.noninferiority import MARGIN_POINTS
 from reports.formats import FORMATS
 from reports.formats.macros import format_macros
+from reports.formats.spreadsheet import format_case_scores
 from reports.formats.terminal import SafeConsole, escape
 from reports.page.page import format_page
 from reports.page.portfolio import PAGE, Contents, Portfolio, build_portfolio, name_files
 from reports.records.run import RunResult
 from reports.records.slices import SLICES_FILE, CaseSlices, read_slices
-from reports.tables.build import ALL, MAIN, TUNING, ReportRequest, build_tables
+from reports.tables.build import ALL, MAIN, TUNING, ReportRequest, build_tables, summarise
 from reports.tables.kinds.tuning import tuning_tables
 from reports.tables.table import Table
 from reports.tables.view import View, read_published, select_methods
@@ -44,6 +46,7 @@ Kind = Literal[
     "gap",
     "tuning",
     "comparison",
+    "noninferiority",
     "variance",
     "all",
 ]
@@ -62,7 +65,14 @@ class ReportOptions:
     )
     out: Path | None = option(None, "Write to this file (with --figures: folder).")
     figures: bool = flag("Tables in all formats, macros, pictures and the page into --out FOLDER.")
-    versus: str = option("", "Test every method against this one.")
+    versus: str = option(
+        "", "Test every method against this one; default of noninferiority: full fine-tuning."
+    )
+    margin: float | None = option(
+        None, "Difference in points of Dice that does not matter, for noninferiority; default: 1."
+    )
+    intervals: bool = flag("Means with 95 % intervals instead of ±, in the main table.")
+    case_scores: bool = flag("Mean Dice of every case as CSV: case, then a column a method.")
     spread: Literal["auto", "cases", "runs"] = option(
         "auto", "± over cases or over runs (folds and seeds); auto: runs where there are several."
     )
@@ -96,10 +106,8 @@ class ReportOptions:
             raise ValueError(f"report: {rule}, got --format, --kind or --macros as well")
         if self.macros and self.format == "html":
             raise ValueError("report: --macros are LaTeX, got --format html as well")
-        if self.penalty is not None and not 0 < self.penalty < inf:
-            rule = "--penalty must be a distance in mm above 0"
-            raise ValueError(f"report: {rule}, got {self.penalty:g}")
         whole = self.figures or self.format == "html"
+        self._check_numbers(whole)
         return ReportRequest(
             format=self.format,
             kind=self.kind or (ALL if whole else MAIN),
@@ -110,9 +118,24 @@ class ReportOptions:
             intersection=self.intersection,
             macros=self.macros,
             penalty_mm=self.penalty,
+            margin_points=MARGIN_POINTS if self.margin is None else self.margin,
+            intervals=self.intervals,
             per_dataset=self.per_dataset,
             view=self._read_view(),
         )
+
+    def _check_numbers(self, whole: bool) -> None:
+        for name in ("margin", "penalty"):
+            number = getattr(self, name)
+            if number is not None and not 0 < number < inf:
+                raise ValueError(f"report: --{name} must be a number above 0, got {number:g}")
+        used = whole or self.kind in (ALL, "noninferiority")
+        if self.margin is not None and not used:
+            hint = "add --kind noninferiority"
+            raise ValueError(f"report: --margin is for noninferiority, got another kind ({hint})")
+        if self.case_scores and (whole or self.macros or self.kind or self.format != "terminal"):
+            rule = "--case-scores writes one CSV"
+            raise ValueError(f"report: {rule}, got --figures, --format, --kind or --macros as well")
 
     def _read_view(self) -> View:
         names = [_split_pair(item, "--name lora=LoRA") for item in self.name or ()]
@@ -157,7 +180,9 @@ def report(options: ReportOptions) -> None:
         write_folder(request, options.out, console)
         return
     check_out(options.out)
-    if request.format == "html":
+    if options.case_scores:
+        text = _collect_case_scores(request)
+    elif request.format == "html":
         text = format_page(_build_portfolio(request, ("svg",)).page)
     else:
         narrow = request.format == "terminal" and not request.macros
@@ -170,6 +195,18 @@ def report(options: ReportOptions) -> None:
         console.out(text, highlight=False)
     else:
         write_durably(options.out, text)
+
+
+def _collect_case_scores(request: ReportRequest) -> str:
+    comparisons = summarise(load_results(open_store(), request), request)
+    if len(comparisons) > 1:
+        settings = "; ".join(str(comparison.setting) for comparison in comparisons)
+        rule = "--case-scores must be of one setting"
+        raise ValueError(f"report: {rule}, got {settings} (--dataset chooses one)")
+    if not comparisons or comparisons[0].scores.empty:
+        rule = "report: --case-scores must have a method with all runs done and defined scores"
+        raise ValueError(f"{rule}, got none")
+    return format_case_scores(comparisons[0].scores)
 
 
 def check_out(out: Path | None) -> None:

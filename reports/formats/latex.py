@@ -30,6 +30,8 @@ ESCAPES = str.maketrans(
     | {special: f"\\{special}" for special in "&%$#_{}"}
 )
 
+WRAPS = {0: "{}", BEST: r"\textbf{{{}}}", SECOND: r"\underline{{{}}}"}
+
 
 def format_latex(table: Table) -> str:
     """Return a table environment with caption and label, escaped; ASCII where the data are."""
@@ -96,6 +98,8 @@ class _Widths:
 def _alignment(column: Column) -> str:
     if column.words:
         return "l"
+    if any(cell.has_interval for cell in column.cells):
+        return "c"
     widths = _Widths(column)
     if not widths.whole:
         return "c"
@@ -147,6 +151,8 @@ def _cell(column: Column, cell: Cell) -> str:
     if not cell.is_number:
         return f"{{{escape(cell.text)}}}"
     mark = DAGGER if cell.tied else ""
+    if any(other.has_interval for other in column.cells):
+        return f"{{{WRAPS[cell.place].format(escape(cell.text))}{mark}}}"
     if cell.place == SECOND:
         return _underlined(cell, _Widths(column), mark)
     text = cell.text.replace(" ± ", " +- ") + mark

@@ -5,6 +5,8 @@ import re
 from io import StringIO
 from math import isnan
 
+import pandas as pd
+
 from reports.records.text import one_line
 from reports.tables.table import MISSING, Cell, Column, Table
 
@@ -22,18 +24,36 @@ def format_csv(table: Table) -> str:
     return stream.getvalue()
 
 
+def format_case_scores(scores: pd.DataFrame) -> str:
+    """Return a line per case with the columns case and one per method, as tools for tests read.
+
+    ``scores`` is (cases x methods) without nan, such as mean Dice as a fraction, seeds averaged.
+    """
+    stream = StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["case", *map(escape, scores.columns)])
+    for case, values in zip(scores.index, scores.to_numpy(float), strict=True):
+        writer.writerow([escape(case), *map(format_number, values)])
+    return stream.getvalue()
+
+
 def _split_column(column: Column) -> list[list[str]]:
     key = escape(column.key)
     values = [key]
     spreads = [f"{key}_sd"]
     ties = [f"{key}_tied"]
     marks = [f"{key}_mark"]
+    lows = [f"{key}_low"]
+    highs = [f"{key}_high"]
     for cell in column.cells:
         values.append(_format_value(cell))
         spreads.append(format_number(cell.spread))
         ties.append("yes" if cell.tied else "")
         marks.append(cell.mark)
-    return [values, *(extra for extra in (spreads, ties, marks) if any(extra[1:]))]
+        lows.append(format_number(cell.low))
+        highs.append(format_number(cell.high))
+    extras = (spreads, lows, highs, ties, marks)
+    return [values, *(extra for extra in extras if any(extra[1:]))]
 
 
 def _format_value(cell: Cell) -> str:

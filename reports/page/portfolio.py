@@ -5,22 +5,37 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import TypeVar
 
+import pandas as pd
+
+from reports.analysis.comparison import MethodComparison
 from reports.figures.gallery import Picture, ReadSlices, list_pictures
 from reports.figures.rendering import render_one, start_renderers
 from reports.figures.style import assign_looks
 from reports.formats import FORMATS
 from reports.formats.macros import format_macros
+from reports.formats.spreadsheet import format_case_scores
 from reports.page.page import Page, format_page
 from reports.records.run import RunResult
 from reports.records.study import StudyRecord
+from reports.tables.assemble import name_setting
 from reports.tables.build import ReportRequest, build_tables_of, summarise
 from reports.tables.kinds.main import main_tables
 from reports.tables.kinds.tuning import tuning_tables
-from reports.tables.table import Table
+from reports.tables.table import Table, make_slug
 
-Named = TypeVar("Named", Table, Picture)
 SUFFIXES = {"latex": "tex", "markdown": "md", "csv": "csv"}
-TABLES, FIGURES, PAGE, MACROS = "tables", "figures", "index.html", "macros.tex"
+TABLES, FIGURES, CASES, PAGE, MACROS = "tables", "figures", "cases", "index.html", "macros.tex"
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """The mean Dice of each case of a setting, under the name of its file."""
+
+    slug: str
+    scores: pd.DataFrame  # (cases x methods)
+
+
+Named = TypeVar("Named", Table, Picture, CaseScores)
 
 
 @dataclass(frozen=True)
@@ -86,6 +101,8 @@ def name_files(portfolio: Portfolio) -> dict[str, bytes]:
     """Return every file of the folder by its name."""
     page = portfolio.page
     files = {PAGE: format_page(page), MACROS: format_macros(main_tables(page.summaries))}
+    for sheet in _list_case_scores(page.summaries):
+        files[f"{CASES}/{sheet.slug}.csv"] = format_case_scores(sheet.scores)
     for table in page.tables:
         for name, show in FORMATS.items():
             files[f"{TABLES}/{table.slug}.{SUFFIXES[name]}"] = show(table)
@@ -94,3 +111,12 @@ def name_files(portfolio: Portfolio) -> dict[str, bytes]:
         for suffix in ("pdf", "png"):
             found[f"{FIGURES}/{picture.slug}.{suffix}"] = contents[suffix]
     return found
+
+
+def _list_case_scores(summaries: Sequence[MethodComparison]) -> list[CaseScores]:
+    found = []
+    for comparison in summaries:
+        if not comparison.scores.empty:
+            slug = make_slug("dice", *name_setting(comparison.setting))
+            found.append(CaseScores(slug, comparison.scores))
+    return make_unique(found)

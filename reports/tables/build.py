@@ -3,14 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
+from reports.analysis.claims.noninferiority import MARGIN_POINTS
 from reports.analysis.comparison import MethodComparison, compare_methods
 from reports.records.run import RunResult
 from reports.tables.kinds.ablation import ablation_tables
 from reports.tables.kinds.differences import comparison_tables
 from reports.tables.kinds.efficiency import efficiency_tables
 from reports.tables.kinds.gap import gap_tables
-from reports.tables.kinds.main import main_table, main_tables
+from reports.tables.kinds.main import main_tables
+from reports.tables.kinds.noninferiority import noninferiority_tables
 from reports.tables.kinds.sweep import sweep_tables
 from reports.tables.kinds.variance import variance_tables
 from reports.tables.table import Table
@@ -25,6 +28,7 @@ KINDS: dict[str, Callable[..., list[Table]]] = {
     "kshot": partial(sweep_tables, "kshot", "shots", "training cases"),
     "gap": gap_tables,  # default against tuned settings
     "comparison": comparison_tables,  # paired differences to a reference
+    "noninferiority": noninferiority_tables,  # to full fine-tuning, at a margin
     "variance": variance_tables,  # between cases, folds and seeds
 }
 
@@ -44,6 +48,8 @@ class ReportRequest:
     allow_mixed: bool = False
     intersection: bool = False
     macros: bool = False
+    margin_points: float = MARGIN_POINTS  # of Dice, for non-inferiority
+    intervals: bool = False  # of means in the main table, instead of standard deviations
     penalty_mm: float | None = None  # as `compare_methods`
     per_dataset: bool = False  # the terminal is too narrow for anything else
     view: View = field(default_factory=View)
@@ -63,8 +69,13 @@ def build_tables_of(
     builders = KINDS | {"comparison": partial(comparison_tables, reference=request.versus)}
     for name in COLUMNWISE:
         builders[name] = partial(KINDS[name], allow_mixed=request.allow_mixed)
+    builders["noninferiority"] = partial(
+        noninferiority_tables, reference=request.versus, margin_points=request.margin_points
+    )
+    build_main = partial(main_tables, intervals=request.intervals)
+    builders[MAIN] = build_main
     if per_dataset:
-        builders[MAIN] = lambda found: [main_table([summary]) for summary in found]
+        builders[MAIN] = lambda found: list(chain(*(build_main([summary]) for summary in found)))
     absent: list[str] = []
     if request.kind != ALL:
         kind = "comparison" if request.versus and request.kind == MAIN else request.kind
@@ -73,7 +84,8 @@ def build_tables_of(
         tables = builders.pop(MAIN)(summaries)
         for name, build in builders.items():
             parts = [summaries]
-            if name == "comparison":  # a setting that fails must not take the others along
+            # a setting that fails must not take the others along
+            if name in ("comparison", "noninferiority"):
                 parts = [[summary] for summary in summaries]
             for part in parts:
                 try:

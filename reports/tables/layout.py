@@ -7,11 +7,22 @@ from math import nan
 import numpy as np
 import pandas as pd
 
+from reports.analysis.claims.robustness import mean_intervals
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.quantities import COSTS, PARAMETERS, list_shown, score_keys
+from reports.analysis.scopes import Scope
 from reports.records.metrics import Metric
 from reports.records.run import REFERENCE
-from reports.tables.table import MISSING, Cell, Column, Head, fill_column, number_cell, rank_cells
+from reports.tables.table import (
+    MISSING,
+    Cell,
+    Column,
+    Head,
+    add_interval,
+    fill_column,
+    number_cell,
+    rank_cells,
+)
 
 RowKey = tuple[str, str]  # label; the protocol where several are mixed, else ""
 
@@ -43,14 +54,16 @@ class MethodRows:
 
     comparisons: Sequence[MethodComparison]
     keys: Sequence[RowKey]
+    intervals: bool = False  # of means, instead of standard deviations
 
     @staticmethod
-    def of(comparisons: Sequence[MethodComparison]) -> "MethodRows":
+    def of(comparisons: Sequence[MethodComparison], *, intervals: bool = False) -> "MethodRows":
         keys: dict[RowKey, int] = {}
         for comparison in comparisons:
             keys |= number_rows(comparison)
         references = find_references(comparisons)
-        return MethodRows(comparisons, sorted(keys, key=lambda key: key[0] in references))
+        ordered = sorted(keys, key=lambda key: key[0] in references)
+        return MethodRows(comparisons, ordered, intervals)
 
     @property
     def sections(self) -> dict[int, str]:
@@ -89,6 +102,8 @@ class MethodRows:
         heads = (name, "", metric.heading)
         if metric.columns == "regions":
             heads = (name, metric.heading, region)
+        if self.intervals:
+            cells = _add_intervals(cells, self.keys, comparison.scopes.get(key), metric)
         places = rank_cells(cells, ranked, metric.digits, largest_first=metric.largest_first)
         return Column(f"{comparison.setting.dataset}:{key}", heads[-levels:], places)
 
@@ -158,6 +173,24 @@ def _score_cell(comparison: MethodComparison, number: int | None, key: str, metr
     if verdict is not None and line["method"] in verdict.tied:
         cell = replace(cell, tied=True)
     return cell
+
+
+def _add_intervals(
+    cells: Sequence[Cell], rows: Sequence[RowKey], scope: Scope | None, metric: Metric
+) -> list[Cell]:
+    """Return the cells without spreads; those of ranked methods with the intervals of means."""
+    intervals = mean_intervals(scope) if scope else {}
+    found = []
+    for cell, (label, _) in zip(cells, rows, strict=True):
+        if cell.is_number:
+            plain = number_cell(cell.value, metric.digits)
+            if label in intervals:
+                interval = intervals[label]
+                ends = (metric.factor * interval.low, metric.factor * interval.high)
+                plain = add_interval(plain, metric.digits, ends, rough=interval.rough)
+            cell = replace(plain, tied=cell.tied)
+        found.append(cell)
+    return found
 
 
 def is_of_own_cases(comparison: MethodComparison, number: int, key: str) -> bool:

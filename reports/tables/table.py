@@ -12,6 +12,7 @@ from datasets.files import file_name_of
 MISSING = "–"
 BEST, SECOND = 1, 2
 TIE_MARK = "†"
+ROUGH_MARK = "rough"  # of an interval of few cases
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Cell:
     place: int = 0  # BEST, SECOND or 0
     tied: bool = False  # statistically not told apart from the best
     mark: str = ""  # of a word, explained in the caption
+    low: float = nan  # ends of the interval, where the text has one
+    high: float = nan
 
     @property
     def is_number(self) -> bool:
@@ -31,8 +34,12 @@ class Cell:
 
     @property
     def parts(self) -> tuple[str, str]:
-        number, _, spread = self.text.partition(" ± ")
+        number, _, spread = self.text.partition(" [")[0].partition(" ± ")
         return number, spread
+
+    @property
+    def has_interval(self) -> bool:
+        return not isnan(self.low)
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,16 @@ def number_cell(value: float, digits: int, spread: float = nan) -> Cell:
     if not isnan(spread):
         text += f" ± {spread:.{digits}f}"
     return Cell(text, value, spread)
+
+
+def add_interval(cell: Cell, digits: int, ends: tuple[float, float], *, rough: bool) -> Cell:
+    """Return a number with its interval; without it where an end is nan."""
+    low, high = ends
+    if isnan(low) or isnan(high):
+        return cell
+    mark = f" {ROUGH_MARK}" if rough else ""
+    text = f"{cell.text} [{low:.{digits}f}, {high:.{digits}f}]{mark}"
+    return replace(cell, text=text, low=low, high=high)
 
 
 def rank_cells(

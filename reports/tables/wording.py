@@ -24,12 +24,11 @@ TIE = (
 )
 OVER_CASES = (
     "two-sided permutation test of the mean by sign flips of the paired differences of cases, "
-    "each averaged over its seeds; {trainings}: "
-    "differences between trainings are not in these tests"
+    "each averaged over its seeds; {trainings}"
 )
 OVER_TRAININGS = (
     "two-sided test of the mean, with the variances between trainings and between cases; "
-    "{trainings} trainings per method{limit}"
+    "{trainings}"
 )
 SPREADS = {"cases": "cases", "runs": "the means of folds and seeds"}
 
@@ -72,8 +71,10 @@ def _describe_data(comparisons: Sequence[MethodComparison]) -> list[str]:
     return [f"Data{names}: SYNTHETIC phantoms, not patient data.", *notes]
 
 
-def describe_scores(comparisons: Sequence[MethodComparison], field: str = "dataset") -> str:
-    """Return how many cases were scored, and what mean and spread are over.
+def describe_scores(
+    comparisons: Sequence[MethodComparison], field: str = "dataset", *, intervals: bool = False
+) -> str:
+    """Return how many cases were scored, and what mean and spread, or interval, are over.
 
     ``field`` of `Setting` is that in which the settings differ.
     """
@@ -87,8 +88,10 @@ def describe_scores(comparisons: Sequence[MethodComparison], field: str = "datas
     if len(columns) > 1:
         words = [f"{over} ({', '.join(names)})" for over, names in columns.items()]
     first = " (each averaged over its seeds first)" if has_seeds else ""
-    spread = f"standard deviation over {', over '.join(words)}"
-    return f"{describe_runs(comparisons, field)} Dice in %: mean over cases{first} ± {spread}."
+    spread = f" ± standard deviation over {', over '.join(words)}"
+    if intervals:
+        spread = " [95 % interval of the mean, over the same cases and trainings as the tests]"
+    return f"{describe_runs(comparisons, field)} Dice in %: mean over cases{first}{spread}."
 
 
 def describe_parameters(comparisons: Sequence[MethodComparison]) -> list[str]:
@@ -160,13 +163,25 @@ def describe_verdict(comparisons: Sequence[MethodComparison]) -> list[str]:
 
 def describe_test(comparison: MethodComparison, verdict: Verdict) -> str:
     """Return which test decided the verdict, and what it does not cover."""
-    if verdict.n_trainings > 1:
+    trainings = describe_trainings(comparison, verdict.n_trainings, verdict.n_folds)
+    return (OVER_TRAININGS if verdict.n_trainings > 1 else OVER_CASES).format(trainings=trainings)
+
+
+def describe_trainings(comparison: MethodComparison, n_trainings: int, n_folds: int) -> str:
+    """Return how many trainings tests are over, and which differences are not in the tests.
+
+    Args:
+        n_trainings: per method; 1: the tests are over cases alone.
+        n_folds: of the trainings.
+    """
+    if n_trainings > 1:
         limit = " (seeds of one fold: differences between training sets are not in these tests)"
-        limit = limit if verdict.n_folds == 1 else ""
-        return OVER_TRAININGS.format(trainings=verdict.n_trainings, limit=limit)
+        return f"{n_trainings} trainings per method{limit if n_folds == 1 else ''}"
     n_runs = comparison.rows["n_runs"].max()
-    many = f"{n_runs} trainings per method, which are too few or not the same for all"
-    return OVER_CASES.format(trainings="one training per method" if n_runs == 1 else many)
+    trainings = f"{n_runs} trainings per method, which are too few or not the same for all"
+    if n_runs == 1:
+        trainings = "one training per method"
+    return f"{trainings}: differences between trainings are not in these tests"
 
 
 def list_runs(results: Sequence[RunResult]) -> list[str]:

@@ -10,7 +10,16 @@ from reports.analysis.statistics import TooFewError, compare_with
 from reports.analysis.tidy import MEAN
 from reports.tables import wording
 from reports.tables.assemble import Draft, assemble, name_setting
-from reports.tables.table import MISSING, Cell, Column, Head, Table, fill_columns, make_slug
+from reports.tables.table import (
+    MISSING,
+    ROUGH_MARK,
+    Cell,
+    Column,
+    Head,
+    Table,
+    fill_columns,
+    make_slug,
+)
 from reports.tables.undefined import describe_scopes
 
 DIFFERENCE = Head("difference", ("Difference (% points) [95 % CI]",), 1)
@@ -29,7 +38,6 @@ COLUMNS_OF_TEST = (
     "p (corrected): step-down max-T over the rows; Wilcoxon p: signed-rank test over cases alone, "
     "Holm's correction over the rows; r: matched-pairs rank-biserial correlation; d: Cohen's d_z."
 )
-ROUGH_MARK = "rough"
 ROUGH = f"{ROUGH_MARK}: of fewer than {LEAST_FOR_COVERAGE} cases, so that 95 % is not assured."
 
 
@@ -45,13 +53,7 @@ def _comparison_table(comparison: MethodComparison, reference: str) -> Table:
     where = f"report: a comparison on {comparison.setting}"
     if comparison.mixed:
         raise ValueError(f"{where} must have one protocol, got {comparison.difference}")
-    shown = []
-    left_out = []
-    for label, counts in zip(comparison.rows["method"], comparison.ranked, strict=True):
-        if label in comparison.scores.columns:
-            shown.append(label)
-        elif not counts:
-            left_out.append(label)
+    shown = [label for label in comparison.rows["method"] if label in comparison.scores.columns]
     if len(shown) < 2:
         got = ", ".join(shown) or "none"
         raise TooFewError(f"{where} must have two methods, got {got} with all runs done")
@@ -64,8 +66,7 @@ def _comparison_table(comparison: MethodComparison, reference: str) -> Table:
     test = wording.describe_test(comparison, comparison.verdicts[f"dice/{MEAN}"])
     sentences = [f"{COLUMN_OF_P} {test}.", COLUMNS_OF_TEST, *explain_rough(columns)]
     sentences += describe_scopes([comparison], [f"dice/{MEAN}"])
-    if left_out:
-        sentences.append(f"Not all runs done, so not compared: {', '.join(left_out)}.")
+    sentences += describe_unfinished(comparison)
     slug = make_slug("comparison", *name_setting(comparison.setting))
     subject = f"Difference of mean Dice to {first}"
     draft = Draft("comparison", slug, f"difference to {first}", subject, columns, sentences)
@@ -81,6 +82,15 @@ def interval_cell(interval: Interval) -> Cell:
         return Cell(f"{value:+.1f}")
     mark = f" {ROUGH_MARK}" if interval.rough else ""
     return Cell(f"{value:+.1f} [{low:+.1f}, {high:+.1f}]{mark}")
+
+
+def describe_unfinished(comparison: MethodComparison) -> list[str]:
+    """Return which methods are not compared since a run of them is not done."""
+    left_out = []
+    for label, counts in zip(comparison.rows["method"], comparison.ranked, strict=True):
+        if not counts:
+            left_out.append(label)
+    return [f"Not all runs done, so not compared: {', '.join(left_out)}."] if left_out else []
 
 
 def explain_rough(columns: Sequence[Column]) -> list[str]:

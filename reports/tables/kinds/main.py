@@ -7,19 +7,24 @@ from reports.analysis.comparison import MethodComparison
 from reports.analysis.quantities import PARAMETERS
 from reports.tables import wording
 from reports.tables.assemble import Draft, assemble, group_comparisons, name_setting
+from reports.tables.kinds.differences import explain_rough
 from reports.tables.layout import MethodRows
 from reports.tables.table import Table, make_slug
 from reports.tables.undefined import describe_scopes
 
 
-def main_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
+def main_tables(comparisons: Sequence[MethodComparison], *, intervals: bool = False) -> list[Table]:
     """Return one table per backbone, pre-training and shots, with the data sets side by side."""
-    return list(map(main_table, group_comparisons(comparisons, "dataset")))
+    groups = group_comparisons(comparisons, "dataset")
+    return [main_table(group, intervals=intervals) for group in groups]
 
 
-def main_table(comparisons: Sequence[MethodComparison]) -> Table:
-    """Return the table of some data sets under one backbone and pre-training."""
-    rows = MethodRows.of(comparisons)
+def main_table(comparisons: Sequence[MethodComparison], *, intervals: bool = False) -> Table:
+    """Return the table of some data sets under one backbone and pre-training.
+
+    ``intervals``: means have 95 % intervals instead of standard deviations.
+    """
+    rows = MethodRows.of(comparisons, intervals=intervals)
     columns = [rows.name_column(), *map(rows.cost_column, PARAMETERS)]
     for comparison in comparisons:
         columns += rows.score_columns(comparison, levels=3)
@@ -30,7 +35,8 @@ def main_table(comparisons: Sequence[MethodComparison]) -> Table:
     context = name_setting(comparisons[0].setting)[1:]
     columns = [column for column in columns if not column.is_missing]
     slug = make_slug("main", *wording.list_values(comparisons, "setting.dataset"), *context)
-    sentences = [wording.describe_scores(comparisons), *wording.describe_metrics(comparisons)]
+    sentences = [wording.describe_scores(comparisons, intervals=intervals)]
+    sentences += [*explain_rough(columns), *wording.describe_metrics(comparisons)]
     sentences += describe_scopes(comparisons)
     sentences += [*wording.describe_parameters(comparisons), *wording.describe_fit(columns)]
     last = wording.describe_verdict(comparisons)
