@@ -35,6 +35,7 @@ HEADS = (
     Head("low_pct", ("Dice (%)", f"{LOW_PERCENTILE:g}th percentile"), 1),
     Head("failed_pct", ("Failures (%)",), 1),
 )
+CLAIMS = ("p_non_inferior", "p_equivalent", "p_inferior")  # left out where there is little room
 METHOD = (
     "Two one-sided Student's t tests at 5 % of the mean paired difference; {trainings}; "
     "p with Holm's correction over the methods, for each claim; intervals are not corrected. "
@@ -81,7 +82,10 @@ def _table(comparison: MethodComparison, asked: str, margin_points: float) -> Ta
     rows += [_describe(comparison, each.method, each) for each in found]
     layout = MethodRows([comparison], [(label, "") for label in labels])
     costs = [column for column in map(layout.cost_column, COSTS) if not column.is_missing]
-    columns: list[Column] = [layout.name_column(), *fill_columns(HEADS, rows), *costs]
+    columns: list[Column] = [layout.name_column()]
+    for column in fill_columns(HEADS, rows):
+        columns.append(replace(column, optional=column.key in CLAIMS))
+    columns += costs
     slug = make_slug("noninferiority", *name_setting(comparison.setting))
     subject = f"Non-inferiority of mean Dice to {reference}, margin {margin_points:g} points,"
     title = f"non-inferiority to {reference}"
@@ -100,10 +104,9 @@ def _find_reference(comparison: MethodComparison, asked: str, where: str) -> str
     for label, name in zip(comparison.rows["method"], comparison.rows["name"], strict=True):
         if label in ranked and wanted in (label, name):
             return str(label)
+    rule = f"{where} must have the reference with all runs done and ranked"
     got = f"'{wanted}' not among {', '.join(ranked) or 'none'}"
-    raise TooFewError(
-        f"{where} must have the reference with all runs done and ranked, got {got} (--versus)"
-    )
+    raise TooFewError(f"{rule}, got {got} (--versus)")
 
 
 def _describe(

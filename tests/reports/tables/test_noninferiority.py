@@ -7,11 +7,12 @@ import io
 from dataclasses import replace
 
 import pytest
-from reports.tables.case_scores import format_case_scores
 
 from reports.analysis.comparison import MethodComparison, compare_methods
 from reports.formats import FORMATS
 from reports.formats.macros import format_macros
+from reports.formats.spreadsheet import format_case_scores
+from reports.records.run import Status
 from reports.tables.build import ReportRequest, build_tables
 from reports.tables.kinds.main import main_tables
 from reports.tables.kinds.noninferiority import noninferiority_tables
@@ -46,7 +47,8 @@ def test_the_reference_is_full_fine_tuning_and_comes_first() -> None:
         "Non-inferiority of mean Dice to full, margin 1 points,",
         "Student's t tests",
         "Holm's correction over the methods",
-        "n = 20 cases. One training per method: differences between trainings are not in these",
+        "n = 20 cases.",
+        "one training per method: differences between trainings are not in these tests",
         "Kendall's tau",
         "Dice < 0.1",
     ):
@@ -62,12 +64,12 @@ def test_a_wide_margin_calls_everything_equivalent() -> None:
 
 def test_several_trainings_are_in_the_tests() -> None:
     (table,) = noninferiority_tables(compare(seeds=3))
-    assert "3 trainings per method, of which the differences are in the tests." in table.caption
+    assert "; 3 trainings per method (seeds of one fold" in " ".join(table.caption)
 
 
 def test_a_setting_without_the_reference_is_named() -> None:
     comparisons = compare_methods([make_result("lora"), make_result("linear")])
-    rule = r"on brats.* must have the reference with all runs done, got 'full' not among lora, l"
+    rule = r"on brats.* with all runs done and ranked, got 'full' not among lora, l"
     with pytest.raises(ValueError, match=rule):
         noninferiority_tables(comparisons)
 
@@ -106,15 +108,37 @@ def test_intervals_of_every_mean_in_every_format(name: str) -> None:
 
 def test_a_csv_of_cases_has_a_column_per_method() -> None:
     (comparison,) = compare(n_cases=6)
-    rows = list(csv.DictReader(io.StringIO(format_case_scores(comparison))))
+    rows = list(csv.DictReader(io.StringIO(format_case_scores(comparison.scores))))
     assert list(rows[0]) == ["case", *METHODS]
     assert len(rows) == 6
     scores = comparison.scores
     assert float(rows[2]["lora"]) == pytest.approx(scores["lora"].iloc[2])
 
 
-def test_a_csv_of_cases_needs_a_ranked_method() -> None:
-    failed = replace(make_result("lora"), cases=())
-    (comparison,) = compare_methods([failed])
-    with pytest.raises(ValueError, match="must have a method with all runs done, got none"):
-        format_case_scores(comparison)
+def test_names_in_a_csv_of_cases_are_no_formulas() -> None:
+    (comparison,) = compare(n_cases=6)
+    scores = comparison.scores.rename(columns={"lora": "=lora"})
+    assert "'=lora" in format_case_scores(scores).splitlines()[0].split(",")
+
+
+@pytest.mark.parametrize("n_cases", [6, 20])
+def test_intervals_of_few_cases_are_marked(n_cases: int) -> None:
+    tables = [*main_tables(compare(n_cases), intervals=True)]
+    tables += noninferiority_tables(compare(n_cases))
+    for table in tables:
+        marked = [cell for column in table.columns for cell in column.cells if "rough" in cell.text]
+        assert bool(marked) == (n_cases < 16)
+        assert any(sentence.startswith("rough:") for sentence in table.caption) == bool(marked)
+
+
+def test_a_mean_without_interval_has_no_spread_either() -> None:
+    (table,) = main_tables(compare(n_cases=4), intervals=True)
+    assert not any("±" in cell.text for column in table.columns for cell in column.cells)
+
+
+def test_methods_with_failed_runs_are_named_and_not_compared() -> None:
+    failed = replace(make_result("linear"), status=Status.FAILED, cases=())
+    runs = [make_result(method, n_cases=20) for method in ("full", "lora")]
+    (table,) = noninferiority_tables(compare_methods([*runs, failed]))
+    assert texts(table, "method") == ["full", "lora"]
+    assert "Not all runs done, so not compared: linear." in table.caption
