@@ -4,11 +4,13 @@ import csv
 import re
 from io import StringIO
 from math import isnan
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from reports.records.text import one_line
 from reports.tables.table import MISSING, Cell, Column, Table
+
+if TYPE_CHECKING:  # the start of a command must not load it
+    import pandas as pd
 
 FORMULA = ("=", "+", "-", "@")  # begin a formula
 NUMBER = re.compile(r"[+-][\d.]+( \[[\d., +-]+\])?")  # with its interval
@@ -24,7 +26,7 @@ def format_csv(table: Table) -> str:
     return stream.getvalue()
 
 
-def format_case_scores(scores: pd.DataFrame) -> str:
+def format_case_scores(scores: "pd.DataFrame") -> str:
     """Return a line per case with the columns case and one per method, as tools for tests read.
 
     ``scores`` is (cases x methods) without nan, such as mean Dice as a fraction, seeds averaged.

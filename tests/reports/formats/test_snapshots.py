@@ -65,7 +65,7 @@ def test_the_committed_fixture_is_what_its_formula_gives() -> None:
 
 def test_every_format_is_as_committed(written: dict[str, str]) -> None:
     assert set(written) == {file.name for file in EXPECTED.iterdir()}
-    assert len(written) == 8 * len(FORMATS) + 1
+    assert len(written) == 9 * len(FORMATS) + 1
     for name, text in written.items():
         assert text == (EXPECTED / name).read_text(), name
 
@@ -132,7 +132,7 @@ def test_latex_is_balanced_and_ascii(written: dict[str, str]) -> None:
             ]
             assert len({row.count("&") + span for row, span in zip(rows, spans, strict=True)}) == 1
             checked += 1
-    assert checked == 8
+    assert checked == 9
 
 
 @pytest.mark.parametrize("suffix", ["tex", "md", "ansi"])
