@@ -27,6 +27,19 @@ def flag(help: str) -> bool:
     return option(False, help)
 
 
+def check_out(out: Path | None) -> None:
+    """Raise ValueError if a file cannot be written at ``out``."""
+    if out is None:
+        return
+    rule = f"report: --out must be a file in a folder that exists, got {out}"
+    if out.is_dir():
+        raise ValueError(f"{rule}, which is a folder (--figures fills one)")
+    if out.exists() and not out.is_file():
+        raise ValueError(f"{rule}, which is a device or a pipe (without --out the text is printed)")
+    if not out.parent.is_dir():
+        raise ValueError(f"{rule}, but there is no folder {out.parent}")
+
+
 @dataclass(frozen=True)
 class Request:
     """What to run, as it was typed; nothing is checked yet."""

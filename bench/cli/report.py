@@ -14,7 +14,7 @@ from rich.console import Console
 
 import datasets
 import methods
-from bench.cli.options import flag, option, takes
+from bench.cli.options import check_out, flag, option, takes
 from bench.cli.terminal import NO_RESULT, print_tables
 from bench.grid.cells import split_list
 from bench.tracking.store import Store, open_store
@@ -107,7 +107,7 @@ class ReportOptions:
         if self.macros and self.format == "html":
             raise ValueError("report: --macros are LaTeX, got --format html as well")
         whole = self.figures or self.format == "html"
-        self._check_numbers(whole)
+        self._check_tests(whole)
         return ReportRequest(
             format=self.format,
             kind=self.kind or (ALL if whole else MAIN),
@@ -124,7 +124,7 @@ class ReportOptions:
             view=self._read_view(),
         )
 
-    def _check_numbers(self, whole: bool) -> None:
+    def _check_tests(self, whole: bool) -> None:
         for name in ("margin", "penalty"):
             number = getattr(self, name)
             if number is not None and not 0 < number < inf:
@@ -133,6 +133,9 @@ class ReportOptions:
         if self.margin is not None and not used:
             hint = "add --kind noninferiority"
             raise ValueError(f"report: --margin is for noninferiority, got another kind ({hint})")
+        main = whole or self.kind in (ALL, MAIN) or (self.kind is None and not self.versus)
+        if self.intervals and (not main or self.macros or self.case_scores):
+            raise ValueError("report: --intervals is for the main table, got another output")
         if self.case_scores and (whole or self.macros or self.kind or self.format != "terminal"):
             rule = "--case-scores writes one CSV"
             raise ValueError(f"report: {rule}, got --figures, --format, --kind or --macros as well")
@@ -207,19 +210,6 @@ def _collect_case_scores(request: ReportRequest) -> str:
         rule = "report: --case-scores must have a method with all runs done and defined scores"
         raise ValueError(f"{rule}, got none")
     return format_case_scores(comparisons[0].scores)
-
-
-def check_out(out: Path | None) -> None:
-    """Raise ValueError if a file cannot be written at ``out``."""
-    if out is None:
-        return
-    rule = f"report: --out must be a file in a folder that exists, got {out}"
-    if out.is_dir():
-        raise ValueError(f"{rule}, which is a folder (--figures fills one)")
-    if out.exists() and not out.is_file():
-        raise ValueError(f"{rule}, which is a device or a pipe (without --out the text is printed)")
-    if not out.parent.is_dir():
-        raise ValueError(f"{rule}, but there is no folder {out.parent}")
 
 
 def _format(tables: Sequence[Table], request: ReportRequest) -> str:

@@ -112,6 +112,12 @@ def test_bad_input_is_one_sentence_and_leaves_no_file(
             "--figures writes every kind in every format",
         ),
         (["--format", "html", "--macros"], "--macros are LaTeX"),
+        (["--margin", "0", "--kind", "noninferiority"], "--margin must be a number above 0, got 0"),
+        (["--margin", "nan", "--kind", "all"], "--margin must be a number above 0, got nan"),
+        (["--margin", "2"], "--margin is for noninferiority, got another kind"),
+        (["--intervals", "--kind", "efficiency"], "--intervals is for the main table"),
+        (["--intervals", "--versus", "full"], "--intervals is for the main table"),
+        (["--case-scores", "--kind", "main"], "--case-scores writes one CSV"),
         (["--out", "store"], "got store, which is a folder (--figures fills one)"),
         (
             ["--format", "html", "--out", "no/page.html"],
@@ -124,6 +130,18 @@ def test_options_that_do_not_fit_are_refused(
 ) -> None:
     assert main(["report", *arguments]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_case_scores_are_one_csv_of_one_setting(
+    fill: Fill, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill([*RUNS, make_result("lora", dataset="kits")])
+    assert main(["report", "--case-scores"]) == 2
+    assert "--case-scores must be of one setting, got" in capsys.readouterr().err
+    assert main(["report", "--case-scores", "--dataset", "brats"]) == 0
+    lines = capsys.readouterr().out.split()
+    assert lines[0] == "case,linear,lora"
+    assert len(lines) == 1 + len({row.case for row in RUNS[0].cases})
 
 
 def test_everything_lies_in_the_folder_under_predictable_names(fill: Fill, tmp_path: Path) -> None:
@@ -151,7 +169,7 @@ def test_everything_lies_in_the_folder_under_predictable_names(fill: Fill, tmp_p
     assert found >= {
         f"tables/{name}-{setting}.{suffix}" for name in tables for suffix in ("tex", "md", "csv")
     }
-    assert found >= {"index.html", "macros.tex"}
+    assert found >= {"index.html", "macros.tex", f"cases/dice-{setting}.csv"}
     assert not [name for name in found if ".partial" in name]
     page = (tmp_path / "report" / "index.html").read_text()
     for run in RUNS:
