@@ -59,12 +59,17 @@ def open_store(uri: str | None = None) -> Store:
     """
     uri = uri or default_uri()
     with reaching(uri):
+        from alembic.util import CommandError
         from mlflow import MlflowClient
 
         lock = open_lock(uri)
         with lock:
             make_database(uri)
-            store = Store(uri, MlflowClient(tracking_uri=uri), lock)
+            try:
+                client = MlflowClient(tracking_uri=uri)
+            except ValueError as error:  # a migration misses what its tables should have
+                raise CommandError(str(error)) from error
+            store = Store(uri, client, lock)
             store.ping()
     return store
 

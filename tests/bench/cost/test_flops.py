@@ -267,9 +267,9 @@ def test_tokens_in_front_of_the_patches_are_counted():
         apply_method(model, methods.build("linear"), seed=0)
         counts[prefix_tokens] = count_compute(model, torch.randn(1, 2, *PATCH))
     per_slice = 6 * (10 * 64**2 + 2 * 64 * (5**2 - 4**2))
-    difference = 2 * per_slice / 1e9  # two slices
-    forward = counts["keep"].forward_gmac - counts["drop"].forward_gmac
-    training = counts["keep"].training_gmac - counts["drop"].training_gmac
+    difference = 2 * 2 * per_slice / 1e9  # GFLOP of two slices
+    forward = counts["keep"].forward_gflop - counts["drop"].forward_gflop
+    training = counts["keep"].training_gflop - counts["drop"].training_gflop
     assert forward == pytest.approx(difference)
     assert training == pytest.approx(difference)  # nothing in front of the decoder is trained
 

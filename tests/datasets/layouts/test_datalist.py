@@ -238,7 +238,7 @@ def test_check_command_takes_datalists_without_a_root(
 ) -> None:
     assert main(["data", "check", "--datasets", str(write(tmp_path)), "--jobs", "1"]) == 0
     printed = capsys.readouterr().out
-    assert f"Spleen 2 in {tmp_path}: 3 cases, 2 with a label" in printed
+    assert f"Spleen 2 (spleen_2) in {tmp_path}: 3 cases, 2 with a label" in printed
     assert "without a label, for prediction alone: c" in printed
     assert main(["data", "check"]) == 2
     assert (
