@@ -53,7 +53,7 @@ def test_the_gap_is_made_from_default_and_tuned_runs(folder):
     assert cells[0] == "linear ‡"
     tuned = [run for run in read_runs(folder) if run.study]
     assert cells[2] == str(count_cases(tuned)), "the cases of both folds"
-    assert cells[-1].startswith("brats-linear-tiny_vit-f0#")
+    assert cells[-1].startswith("brats2020-linear-tiny_vit-f0#")
     for words in (
         "tuned 2 trials: settings tuned with 2 trials a method",
         "on inner validation cases of fold 0",
