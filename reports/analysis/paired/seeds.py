@@ -96,7 +96,8 @@ class SeedsDesign:
         """Return |estimate| / standard error for equal methods: (draws, contrasts).
 
         Effects of trainings and folds are normal with the estimated variances, which are estimated
-        anew in each draw; effects of cases are the observed ones with signs flipped.
+        anew in each draw; effects of cases are the observed averages over seeds with signs flipped.
+        These include the rest, so that to subtract it from the variance is no advantage by chance.
         """
         shape = (n_draws, *self.effects.shape)
         normal, training_share, fold_share, signs = _draw_standard(
@@ -113,7 +114,8 @@ class SeedsDesign:
         n_cases = len(self.effects)
         variance += case * (1 - flipped**2 / n_cases) * n_cases / (n_cases - 1)
         trained = normal * np.sqrt(training + self.fold)
-        distance = np.abs(trained @ contrasts.T + flipped * np.sqrt(case))
+        averages = size / np.sqrt(self.case_df * n_cases)
+        distance = np.abs(trained @ contrasts.T + flipped * averages)
         return distance / np.sqrt(np.where(variance > 0, variance, np.inf))
 
     def _upper_training(self, level: float) -> np.ndarray:
