@@ -219,14 +219,10 @@ def _average_score(
     label: str, scope: Scope, factor: float, over: str
 ) -> tuple[dict[str, Any], float]:
     """Return the entries of a row by the ends of their names, and the standard deviation."""
-    values = scope.select(label)
-    per_case = values.groupby(level="case").mean()
-    samples = per_case
-    if over == "runs":
-        samples = values.groupby(level=["fold", "seed", "run_id"]).mean()
-    numbers: dict[str, Any] = {"": factor * float(per_case.mean()), "_n": len(per_case)}
-    numbers |= {"_ranked": label in scope.ranked, "_share": scope.share(label)}
-    return numbers, factor * float(samples.std(ddof=1))
+    line = scope.summaries[label]
+    numbers: dict[str, Any] = {"": factor * line["mean"], "_n": int(line["n"])}
+    numbers |= {"_ranked": label in scope.ranked, "_share": line["share"]}
+    return numbers, factor * line[over]
 
 
 def align_cases(comparisons: Sequence[MethodComparison], key: str) -> list[MethodComparison]:

@@ -10,10 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import pandas as pd
 
-from reports.analysis.tidy import MEAN, WideScores, mean_if_all, select_methods, spread_regions
+from reports.analysis.tidy import (
+    MEAN,
+    TRAINING,
+    WideScores,
+    mean_if_all,
+    select_methods,
+    spread_regions,
+)
 from reports.records.metrics import METRICS
 
 LARGEST_GAP = 0.05  # of the share of faultless scores, below that of the best method
@@ -88,10 +96,32 @@ class Scope:
         Of a ranked method they are those in the common cases, of another those in the cases in
         which all its own trainings have a value.
         """
-        own = self.values.xs(method, level="method")
-        if method in self.ranked:
-            return own[own.index.isin(self.cases, level="case")]
-        return own[own.notna().groupby(level="case").transform("all")]
+        return self._counted.xs(method, level="method")
+
+    @cached_property
+    def summaries(self) -> dict[str, dict[str, float]]:
+        """The numbers of each method over the values of `select`, by its label.
+
+        They are ``mean``, ``n`` (cases), the standard deviations over ``cases`` and ``runs``, and
+        the ``share`` of all values that are defined.
+        """
+        cases = self._counted.groupby(level=["method", "case"]).mean().groupby(level="method")
+        runs = self._counted.groupby(level=TRAINING).mean().groupby(level="method")
+        share = self.values.notna().groupby(level="method").mean()
+        columns = {"share": share, "mean": cases.mean(), "n": cases.size()}
+        columns |= {"cases": cases.std(ddof=1), "runs": runs.std(ddof=1)}
+        table = pd.DataFrame(columns).fillna({"n": 0})
+        summaries = {}
+        for label, row in table.iterrows():
+            summaries[str(label)] = {name: float(row[name]) for name in columns}
+        return summaries
+
+    @cached_property
+    def _counted(self) -> pd.Series[float]:
+        levels = self.values.index
+        complete = self.values.notna().groupby(level=["method", "case"]).transform("all")
+        common = levels.isin(self.cases, level="case")
+        return self.values[complete & (common | ~levels.isin(self.ranked, level="method"))]
 
     def without(self, cases: set[str]) -> Scope:
         """Return the scope with fewer common cases."""
