@@ -225,7 +225,7 @@ def test_two_releases_of_a_data_set_side_by_side(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     names = {run["dataset"]: run["release"]["title"] for run in read_results(tmp_path)}
     assert names == {"brats2019": "BraTS 2019", "brats2020": "BraTS 2020"}
-    assert {path.name for path in (tmp_path / "mlruns").iterdir()} == set(names)
+    assert {path.name for path in (tmp_path / "mlruns").glob("[!.]*")} == set(names)
     assert {path.name for path in (tmp_path / "results" / "cache").iterdir()} == set(names)
     table = bench(tmp_path, "report", "--format", "latex").stdout
     assert table.count(r"\begin{table") == 1

@@ -54,7 +54,7 @@ def test_networks_stand_beside_all_methods(folder):
         assert cost["params_tuned"] == cost["params_total"] > 0
         assert (cost["params_decoder"], cost["params_tuned_frac"]) == (0, 1.0)
         assert cost["compute"]["uncounted"] == []
-        assert cost["compute"]["training_gmac"] > 2 * cost["compute"]["forward_gmac"] > 0
+        assert cost["compute"]["training_gflop"] > 2 * cost["compute"]["forward_gflop"] > 0
         assert cost["memory"]["saved_for_backward_mib"] > 0
         assert run["reload_max_abs_diff"] == 0
         assert len(run["cases"]) == 3 * len({row["case"] for row in run["cases"]})
