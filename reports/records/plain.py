@@ -53,11 +53,14 @@ def to_plain(value: Any, where: str, undefined: float | None = None) -> Any:
 
 
 def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a record under dotted names: ``{"train": {"lr": 1}}`` becomes ``{"train.lr": 1}``."""
+    """Return a record under dotted names: ``{"train": {"lr": 1}}`` becomes ``{"train.lr": 1}``.
+
+    Tuples become lists, as in a record that was read from a file.
+    """
     flat: dict[str, Any] = {}
     for key, value in record.items():
         if isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = value
+            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
     return flat

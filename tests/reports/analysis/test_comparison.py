@@ -207,3 +207,10 @@ def test_mixed_protocols_are_refused_with_the_field_that_differs(results: list[R
     assert not any(cell.tied for column in shown.columns for cell in column.cells)
     assert table.verdicts == {}
     assert "MIXED protocols" in caption(table)
+
+
+def test_a_protocol_in_memory_equals_the_same_one_from_a_file():
+    """The run of a process that died has its protocol from the spec, the others from JSON."""
+    from reports.records.plain import flatten
+
+    assert flatten({"data": {"patch": (16, 64, 64)}}) == flatten({"data": {"patch": [16, 64, 64]}})
