@@ -166,10 +166,8 @@ def print_cases(n_stores: int) -> bool:
 
 def print_unequal_shapes(n_stores: int) -> None:
     """Print how often two methods of equal mean are called different if one is bimodal."""
-    print(
-        "\nTwo methods of equal mean, one with two clusters 20 points apart (30 % of its cases in"
-    )
-    print("the lower): called different in %, and in brackets by signed ranks")
+    print("\nTwo methods of equal mean, of which one fails by 25 points in 15 % of cases:")
+    print("called different in %, and in brackets by signed ranks")
     for n in (16, 74, 210):
         rng = np.random.default_rng(0)
         new = old = 0

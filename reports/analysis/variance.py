@@ -46,9 +46,11 @@ def measure_spreads(runs: pd.DataFrame) -> dict[str, Spread]:
     Args:
         runs: index (fold, seed, case), a column per method.
     """
+    shared = collect_blocks(runs)  # none if methods have other trainings
     found = {}
-    for name in runs.columns:
-        blocks = collect_blocks(runs[[name]].dropna())
+    for number, name in enumerate(runs.columns):
+        blocks = [block[:, :, [number]] for block in shared]
+        blocks = blocks or collect_blocks(runs[[name]].dropna())
         if blocks:
             found[str(name)] = _split([block[:, :, 0] for block in blocks])
     return found
