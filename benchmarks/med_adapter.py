@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 import methods
 from methods.base import apply
-from methods.med_adapter import Adapter, DepthFourier, SeparableConv, StageLink
 from methods.sites import Role, Site, TokenLayout, VolumeShape
+from methods.volumetric.med_adapter import Adapter, DepthFourier, SeparableConv, StageLink
 
 GRID, WIDTH, N_BLOCKS, LAST_IN_STAGE = 8, 768, 12, (2, 5, 8, 11)
 TOLERANCE = 1e-6

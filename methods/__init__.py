@@ -19,13 +19,13 @@ __all__ = ["METHODS", "build", "changed_settings", "check_name", "get", "label",
 __all__ += ["settings"]
 
 METHODS: dict[str, str] = {
-    "full": "methods.full:Full",
-    "linear": "methods.linear:Linear",
-    "vpt_shallow": "methods.vpt:VptShallow",
-    "vpt_deep": "methods.vpt:VptDeep",
-    "lora": "methods.lora:Lora",
-    "adaptformer": "methods.adaptformer:AdaptFormer",
-    "med_adapter": "methods.med_adapter:MedAdapter",
+    "full": "methods.reference.full:Full",
+    "linear": "methods.reference.linear:Linear",
+    "vpt_shallow": "methods.prompt.vpt:VptShallow",
+    "vpt_deep": "methods.prompt.vpt:VptDeep",
+    "lora": "methods.low_rank.lora:Lora",
+    "adaptformer": "methods.adapter.adaptformer:AdaptFormer",
+    "med_adapter": "methods.volumetric.med_adapter:MedAdapter",
 }
 
 

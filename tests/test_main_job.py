@@ -157,7 +157,7 @@ from torch import nn
 
 from methods import surgery
 from methods.base import find_sites
-from methods.linear import Linear
+from methods.reference.linear import Linear
 from methods.sites import Role
 
 

@@ -21,7 +21,7 @@ OWN = """
 
     from methods import surgery
     from methods.base import Method, MethodInfo, find_sites
-    from methods.lora import Lora
+    from methods.low_rank.lora import Lora
     from methods.settings import at_least, setting
     from methods.sites import Role
 
@@ -142,8 +142,8 @@ def test_a_wrong_declaration_is_said_in_a_sentence(kind, check, sentence):
             "method 'own_methods:Gate': 'Gate' must be a subclass of methods.base.Method, got",
         ),
         (
-            ["methods.lora:Lora"],
-            "method 'methods.lora:Lora': info.name must be a name of its own, got 'lora'",
+            ["methods.low_rank.lora:Lora"],
+            "method 'methods.low_rank.lora:Lora': info.name must be a name of its own, got 'lora'",
         ),
         (
             ["lora", "--backbone", "tiny_vti"],

@@ -12,7 +12,7 @@ from bench.cost.inventory import NetworkShape, count_methods
 from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
-from methods.lora import Lora
+from methods.low_rank.lora import Lora
 
 TINY = [
     "list",

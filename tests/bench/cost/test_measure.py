@@ -25,7 +25,7 @@ from bench.specs.run import MethodSpec, Place, RunSpec
 from datasets.phantoms.write import write_phantoms
 from methods import surgery
 from methods.base import Method, MethodInfo, find_sites
-from methods.lora import LowRankUpdate
+from methods.low_rank.lora import LowRankUpdate
 from methods.sites import Role
 from reports.records.cost import Compute
 from reports.records.run import Status, read_result

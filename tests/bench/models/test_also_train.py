@@ -12,7 +12,7 @@ from bench.models.delta import delta_state
 from bench.models.segmenter import apply_method
 from bench.specs.protocol import ModelSpec, Protocol, SpecError, override
 from methods import surgery
-from methods.lora import LowRankUpdate
+from methods.low_rank.lora import LowRankUpdate
 from methods.sites import Role
 
 

@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
-from methods.lora import LowRankUpdate
+from methods.low_rank.lora import LowRankUpdate
 
 RANK, ALPHA = 4, 10.0
 

@@ -5,7 +5,7 @@ import torch
 
 import methods
 from benchmarks.med_adapter import fourier, literal_adapter
-from methods.med_adapter import Adapter
+from methods.volumetric.med_adapter import Adapter
 
 
 def test_adapters_equal_the_formula(pair):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import methods
-from methods.lora import LowRankUpdate
+from methods.low_rank.lora import LowRankUpdate
 
 LAYERS = {"qkv": "attn.qkv", "proj": "attn.proj", "fc1": "mlp.fc1", "fc2": "mlp.fc2"}
 ADAPTED = {  # placement -> layer -> which parts of its rows, of how many

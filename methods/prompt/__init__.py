@@ -1,0 +1,1 @@
+"""Learnt tokens beside those of the image."""

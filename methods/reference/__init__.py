@@ -1,0 +1,1 @@
+"""The two ends of every comparison: everything trains, or nothing does."""

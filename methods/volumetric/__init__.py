@@ -1,0 +1,1 @@
+"""Methods that see the neighbouring slices of a volume."""
