@@ -8,9 +8,10 @@ import torch
 import typer
 
 from bench.cli.options import option, takes
-from bench.cli.terminal import case_progress
+from bench.cli.terminal import case_progress, report_failure
 from bench.pretrain import train
 from bench.pretrain.recipe import Recipe
+from bench.run.training.loop import DivergedError
 from bench.specs.protocol import SpecError
 from reports.formats.terminal import SafeConsole, escape
 
@@ -45,6 +46,8 @@ def pretrain(options: PretrainOptions) -> None:
 
     No download, no photograph, no medical volume. Without options it makes the weights that
     ship with the package, which `--weights formula-vit` stands for.
+
+    Exit code: 0 written, 1 the training has diverged and nothing is written, 2 bad input.
     """
     given = asdict(options)
     out = given.pop("out")
@@ -60,10 +63,16 @@ def pretrain(options: PretrainOptions) -> None:
             losses.append(loss)
             on_progress("pre-training", done, recipe.steps)
 
-        backbone = train.pretrain(recipe, on_step)
+        try:
+            backbone = train.pretrain(recipe, on_step)
+        except DivergedError as error:
+            raise typer.Exit(report_failure(str(error))) from None
     recent = losses[-LAST:]
     loss = round(sum(recent) / len(recent), 4)
     cpu_s = round(time.process_time() - started)
-    sha256 = train.write_weights(out, backbone, recipe, {"loss": loss, "cpu_s": cpu_s})
+    try:
+        sha256 = train.write_weights(out, backbone, recipe, {"loss": loss, "cpu_s": cpu_s})
+    except DivergedError as error:
+        raise typer.Exit(report_failure(str(error))) from None
     figures = f"loss {loss}, {cpu_s} CPU s, SHA-256 {sha256}"
     SafeConsole().print(f"wrote {escape(str(out))} and its card: {figures}")

@@ -54,15 +54,25 @@ def _mask_record(record: logging.LogRecord) -> bool:
 
 def report_bad_input(sentence: str) -> int:
     """Print why a command cannot be carried out, and return the exit code for it."""
-    console = SafeConsole(stderr=True)
-    console.print(f"[red]error:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+    _print_error(sentence)
     return EXIT_BAD_INPUT
+
+
+def report_failure(sentence: str) -> int:
+    """Print why a command has failed though its input was good, and return the exit code for it."""
+    _print_error(sentence)
+    return EXIT_FAILED
 
 
 def report_interrupt(console: Console, what: str) -> int:
     """Print what an interrupt has left, and return the exit code for it."""
     console.print(f"interrupted{what}; the same command does the rest")
     return EXIT_INTERRUPTED
+
+
+def _print_error(sentence: str) -> None:
+    console = SafeConsole(stderr=True)
+    console.print(f"[red]error:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
 
 
 def add_columns(table: Table, words: Sequence[str] = (), numbers: Sequence[str] = ()) -> Table:

@@ -66,6 +66,11 @@ def tune(
     Only the training part of the fold is used; the first trial is the default. What has been tried
     is not repeated: after Ctrl-C or a power cut, give the same command again; more of them at once
     share the work. Then: `run --tuned`.
+
+    A study whose trials fail one after another (5; 10 where training diverges) is given up.
+
+    Exit code: 0 all studies have a result, 1 one has none or was given up, 2 bad input, 130
+    interrupted.
     """
     if options.trials is not None and options.budget is not None:
         raise ValueError("tune: --trials and --budget exclude each other, got both")
@@ -155,11 +160,26 @@ def search_values(
         for edge in list_edges(record):
             hint = f"--search with a wider range and --study {tuning.study}wider-"
             console.print(f"[yellow]{escape(f'{edge} ({hint})')}[/]", soft_wrap=True)
-        if record.best is None:
-            sentence = f"{escape(record.name)}: no trial has ended well, so the default stays"
-            console.print(f"[yellow]{sentence} ({escape(record.reasons)})[/]")
+        if record.best is None or record.given_up:
+            sentence = f"{record.name}: {_describe_failure(record)} ({record.reasons})"
+            console.print(f"[yellow]{escape(sentence)}[/]", soft_wrap=True)
     return records
 
 
+def _describe_failure(record: StudyRecord) -> str:
+    """Return what came of a study in which trials failed."""
+    parts = []
+    if record.given_up:
+        n_trials = len(record.trials)
+        parts.append(f"given up after {n_trials} trials, the last of which failed one by one")
+    if record.best is None:
+        parts.append("no trial has ended well, so the default stays")
+    if record.given_up:
+        parts.append("the same command tries again")
+    return "; ".join(parts)
+
+
 def _has_failed(record: StudyRecord) -> bool:
+    if record.given_up:
+        return True
     return record.best is None and record.trials[0].status != Status.SKIPPED

@@ -18,6 +18,7 @@ from bench.models import registry
 from bench.models.backbones.info import Blueprint
 from bench.models.build import Patch, build_segmenter
 from bench.models.delta import copy_tensors, delta_state, load_delta
+from bench.models.finite import is_finite, shorten_names
 from bench.models.segmenter import Segmenter, apply_method
 from methods import surgery
 from methods.base import Method
@@ -93,6 +94,8 @@ def check_identity(subject: Subject) -> str | None:
     volume = subject.make_volume()
     frozen = predict(subject.build_plain(), volume)
     tuned = predict(subject.build_tuned(), volume)
+    if not is_finite(tuned):
+        return "the logits at step 0 are not finite"
     difference = float((tuned - frozen).abs().max())
     declared = subject.method.starts_as_identity()
     if declared and not torch.equal(tuned, frozen):
@@ -251,6 +254,4 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _say(what: str, names: Iterable[str]) -> str:
-    found = sorted(names)
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return f"{what} {', '.join(found[:3])}{more}"
+    return f"{what} {shorten_names(sorted(names))}"

@@ -17,7 +17,7 @@ from bench.run.fold import Fold
 from bench.run.provenance import describe_arithmetic, describe_end, describe_run, describe_start
 from bench.run.restore import check_reloaded, compare_reloaded
 from bench.run.setup import DONE, Setup, ending_of, set_up
-from bench.run.training.loop import Fit, Progress
+from bench.run.training.loop import DivergedError, Fit, Progress
 from bench.run.training.step import build_step
 from bench.scoring.cases import score_cases
 from bench.scoring.held_out import score_held_out
@@ -101,9 +101,9 @@ def _train_and_score(draft: Draft, place: Place, on_progress: Progress) -> None:
     draft.keep_provenance(**describe_arithmetic(setup.fabric.device, precision))
     counts = measure.count_parameters(setup.model)
     with metered(setup.fabric.device) as energy:
-        fitted = setup.fit(on_progress)
-    draft.keep(curve=fitted.curve, best_epoch=fitted.best_epoch)
+        fitted = _fit(setup, place, draft, on_progress)
     _choose(setup, place, fitted, draft)
+    _check_delta(setup, place, draft)
     score_s, passes = _score(setup, place, draft, on_progress)
     costs = Cost(
         params_total=counts.total,
@@ -131,12 +131,28 @@ def _train_and_score(draft: Draft, place: Place, on_progress: Progress) -> None:
     draft.keep(cost=replace(costs, **(vars(measured) | {"compute": compute})))
 
 
+def _fit(setup: Setup, place: Place, draft: Draft, on_progress: Progress) -> Fit:
+    """Train; where that diverges, keep the network of the epoch chosen before, and do not score."""
+    try:
+        return setup.fit(on_progress)
+    except DivergedError as error:
+        if error.reached is not None:
+            _choose(setup, place, error.reached, draft)
+        raise
+
+
 def _choose(setup: Setup, place: Place, fitted: Fit, draft: Draft) -> None:
-    """Put the chosen weights on record; check that they give the trained network back."""
+    """Put the curve and the chosen weights on record."""
+    draft.keep(curve=fitted.curve, best_epoch=fitted.best_epoch)
     info, run_id = setup.fold.info, setup.spec.run_id
     sha256 = write_delta(place.folder, setup.model, setup.spec, info)
     write_selection(place.folder, run_id, sha256, fitted.best_epoch, fitted.best_val_dice)
     draft.keep(chosen_sha256=sha256)
+
+
+def _check_delta(setup: Setup, place: Place, draft: Draft) -> None:
+    """Check that the chosen weights on disk give the trained network back."""
+    info = setup.fold.info
     difference, largest = compare_reloaded(setup.model, place, len(info.channels))
     draft.keep(reload_max_abs_diff=difference)
     check_reloaded(difference, largest, setup.fabric.device)

@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader
 import datasets
 from bench.run.cases import find_used, preparation_of, split_of
 from bench.run.firewall import HeldOut
-from bench.run.training.loop import TrainingData
+from bench.run.training.loop import DivergedError, TrainingData
 from bench.run.training.step import Batch
-from bench.scoring.cases import Predict, mean_dices
+from bench.scoring.cases import NotFiniteError, Predict, mean_dices
 from bench.specs.run import RunSpec
 from datasets.base import Dataset, DatasetInfo
 from datasets.prepared.case import PreparedCase
@@ -73,7 +73,10 @@ def build_training_data(
         return loader
 
     def validate() -> float:
-        dices = mean_dices(predict, fold.val, fold.info)
+        try:
+            dices = mean_dices(predict, fold.val, fold.info)
+        except NotFiniteError as error:
+            raise DivergedError(str(error)) from None
         on_validation(dices)
         return fmean(dices)
 

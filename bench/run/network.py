@@ -7,16 +7,18 @@ from itertools import combinations
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from monai.inferers import sliding_window_inference
 from torch import nn
 
 from bench.models.backbones.base import set_drop_path
 from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
+from bench.models.finite import is_finite
 from bench.models.references.base import Reference, Task
 from bench.models.references.network import build_network
 from bench.models.segmenter import Segmenter, apply_method
-from bench.scoring.cases import Predict
+from bench.scoring.cases import NotFiniteError, Predict
 from bench.specs.protocol import EvalSpec
 from bench.specs.run import RunSpec
 from datasets.base import DatasetInfo
@@ -82,8 +84,15 @@ def build_fabric(device: str, precision: str) -> Fabric:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     kind, _, index = device.partition(":")
     devices = [int(index)] if index else 1
+    # inside a Slurm job, Fabric would take the job's tasks for processes of one training
+    alone = LightningEnvironment()
     # Fabric types both words as literals; the command line and the protocol have checked them
-    return Fabric(accelerator=kind, devices=devices, precision=precision)  # type: ignore[arg-type]
+    return Fabric(
+        accelerator=kind,
+        devices=devices,
+        precision=precision,  # type: ignore[arg-type]
+        plugins=alone,
+    )
 
 
 def build_predictor(
@@ -93,7 +102,8 @@ def build_predictor(
 
     It uses the model as it then is. ``spec.blend`` is ``gaussian`` (nnU-Net) or ``constant``: equal
     weights of the windows that overlap (Med-Tuning). With ``spec.flips`` the logits of 8 mirrored
-    volumes are averaged in host memory (Med-Tuning).
+    volumes are averaged in host memory (Med-Tuning). The function raises NotFiniteError if a logit
+    is not finite: argmax would call that voxel background.
     """
 
     def predict_window(window: torch.Tensor) -> torch.Tensor:
@@ -119,6 +129,8 @@ def build_predictor(
             ).flip(axes)
             total = logits if total is None else total.add_(logits)
         assert total is not None
+        if not all(map(is_finite, total[0])):
+            raise NotFiniteError("the network's logits are not finite")
         return total[0].argmax(dim=0).to(torch.uint8).numpy()
 
     return predict

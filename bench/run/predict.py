@@ -14,6 +14,7 @@ from bench.run.cases import preparation_of
 from bench.run.delta_file import DELTA_FILE, read_delta
 from bench.run.network import build_fabric, build_predictor
 from bench.run.restore import load_run
+from bench.scoring.cases import segment
 from bench.scoring.metrics import MM3_PER_ML, region_mask
 from bench.scoring.postprocessing import AUTO, is_known, relabel_small
 from bench.specs.run import RUNS
@@ -47,7 +48,8 @@ def predict_case(
     The case is treated like the run's own cases. The file has the grid and header of the case's
     first volume. ``inputs`` is as in `find_single_case`, ``root`` and ``weights`` as in `load_run`.
     Raises: DeltaError if the network cannot be restored; DataError if the case cannot be read, if
-    the run chose a cutoff and its result is gone, or if the output exists or is no NIfTI file.
+    the run chose a cutoff and its result is gone, or if the output exists or is no NIfTI file;
+    NotFiniteError if the network's logits are not finite.
     """
     _check_output(output)
     header, _ = read_delta(folder)
@@ -61,7 +63,7 @@ def predict_case(
     predict = build_predictor(model, protocol.data.patch, protocol.eval, fabric)
     with tempfile.TemporaryDirectory() as scratch:
         ready = prepare_case(info, case, preparation_of(protocol.data), Path(scratch) / "case")
-        classes = ready.restore(predict(ready.image()))
+        classes = ready.restore(segment(predict, ready))
         geometry = ready.frame().geometry
     if min_vox:
         classes = relabel_small(classes, info, min_vox)

@@ -6,9 +6,11 @@ from pathlib import Path
 import torch
 
 from bench.models.delta import frozen_state, hash_tensors, load_delta
+from bench.models.finite import is_finite
 from bench.models.segmenter import Segmenter
 from bench.run.delta_file import DeltaError, DeltaHeader, read_delta
 from bench.run.network import build
+from bench.scoring.cases import NotFiniteError
 from bench.specs.protocol import override
 from bench.specs.run import Place, RunSpec
 from methods.executed import set_execution
@@ -52,7 +54,7 @@ def compare_reloaded(trained: Segmenter, place: Place, in_channels: int) -> tupl
     """Return the largest difference of logits between a network and its run's folder, and a scale.
 
     Both networks see one patch of noise. The scale is the largest absolute logit of the trained
-    network, which is left in evaluation mode.
+    network, which is left in evaluation mode. Raises: NotFiniteError if its logits are not finite.
     """
     spec, restored = load_run(place.folder, place.device)
     set_execution(restored, place.execution)
@@ -60,6 +62,8 @@ def compare_reloaded(trained: Segmenter, place: Place, in_channels: int) -> tupl
     noise = torch.randn(1, in_channels, *spec.protocol.data.patch, generator=generator)
     patch = noise.to(place.device)
     logits = trained.eval()(patch)
+    if not is_finite(logits):
+        raise NotFiniteError("the trained network's logits are not finite for a patch of noise")
     return float((logits - restored(patch)).abs().max()), float(logits.abs().max())
 
 

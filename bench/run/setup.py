@@ -12,7 +12,7 @@ from bench.models.segmenter import Segmenter
 from bench.run.fold import Fold, OnValidation, build_training_data, load_fold
 from bench.run.network import build, build_fabric, build_predictor
 from bench.run.training.loop import DivergedError, Fit, Progress, TrainingData, fit
-from bench.scoring.cases import Predict
+from bench.scoring.cases import NotFiniteError, Predict
 from bench.specs.run import Place, RunSpec
 from datasets.files import describe_os_error
 from methods.base import MissingRole
@@ -79,7 +79,7 @@ def ending_of(error: Exception, device: str) -> Ending:
     """Return the ending that an exception stands for; call it where the exception is caught."""
     if isinstance(error, MissingRole):
         return Ending(Status.SKIPPED, str(error))
-    if isinstance(error, DivergedError):
+    if isinstance(error, DivergedError | NotFiniteError):
         return Ending(Status.DIVERGED, str(error))
     if is_out_of_memory(error):
         reason = describe_out_of_memory(error, device)

@@ -9,7 +9,20 @@ from datasets.base import DatasetInfo
 from datasets.prepared.case import PreparedCase
 from reports.records.run import CaseScore
 
-Predict = Callable[[np.ndarray], np.ndarray]  # from an image (C, D, H, W) to classes (D, H, W)
+# From an image (C, D, H, W) to classes (D, H, W). Raises: NotFiniteError.
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+class NotFiniteError(ValueError):
+    """The logits of a network are not finite, so that they give no classes."""
+
+
+def segment(predict: Predict, case: PreparedCase) -> np.ndarray:
+    """Return the class map of a case on the prepared grid. Raises: NotFiniteError with its name."""
+    try:
+        return predict(case.image())
+    except NotFiniteError as error:
+        raise NotFiniteError(f"{error} for case {case.id}") from None
 
 
 def score_cases(
@@ -23,10 +36,11 @@ def score_cases(
     """Score every case on the grid of its file; all that is measured in mm only if ``in_mm``.
 
     ``on_case`` is called as ``on_case(n_done, class_map)``; the map has the prepared shape.
+    Raises: NotFiniteError if the logits of a case are not finite.
     """
     scores: list[CaseScore] = []
     for number, case in enumerate(cases, start=1):
-        prediction = predict(case.image())
+        prediction = segment(predict, case)
         spacing_mm = case.spacing_mm if in_mm and case.spacing_known else None
         restored = case.restore(prediction)
         scores += score_case(case.id, restored, np.asarray(case.reference()), spacing_mm, scoring)
@@ -40,10 +54,11 @@ def mean_dices(
     """Return each case's Dice on the prepared grid, averaged over the regions, for selection.
 
     Two empty masks agree (1) under every policy: selection needs a number for every case.
+    Raises: NotFiniteError if the logits of a case are not finite.
     """
     means = []
     for case in cases:
-        prediction, reference = predict(case.image()), np.asarray(case.label())
+        prediction, reference = segment(predict, case), np.asarray(case.label())
         dices = [
             dice(region_mask(prediction, region), region_mask(reference, region))
             for region in info.regions

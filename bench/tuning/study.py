@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from bench.tuning.space import defaults
 from datasets.files import make_folder
 from reports.records.plain import flatten
 from reports.records.run import Status
-from reports.records.study import RUNNING, TrialRecord
+from reports.records.study import ENDED_WELL, FAILURES, RUNNING, TrialRecord
 from reports.records.text import mask_passwords
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ RECORD = "record"  # attribute of a study: what must not change
 OWNER = "owner"  # attributes of a trial: the process that works on it,
 BEAT = "beat"  # when that was last alive,
 ENDING = ("status", "params_tuned", "fit_s", "reason")  # and how the trial ended
-GIVEN_UP_AFTER = 5  # failures, if every trial has failed
+GIVEN_UP_AFTER = 5  # failures one after another of a command's trials
+GIVEN_UP_AFTER_DIVERGED = 10  # other values may do better than those that diverged
 SQLITE_WAIT_S = 60.0  # for other workers to finish writing
 BEAT_S = 20.0  # between two signs of life of a worker
 STALE_S = 300.0  # a worker of another machine that was silent for so long is taken for dead
@@ -125,10 +126,15 @@ def name_difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     raise AssertionError("records differ")
 
 
-def claim(study: Study, plan: StudyPlan) -> Trial | None:
+def claim(study: Study, plan: StudyPlan, before: Container[int] = ()) -> Trial | None:
     """Return the next trial with its values suggested.
 
-    None if the budget is spent or others hold the rest. Must be called under the study's lock.
+    None if the budget is spent, the study given up, or others hold the rest. Must be called under
+    the study's lock.
+
+    Args:
+        before: numbers of the trials that had ended when this command began; their failures do not
+            count, so that the same command tries again once the cause is removed.
     """
     import optuna
     from optuna.trial import TrialState
@@ -141,7 +147,7 @@ def claim(study: Study, plan: StudyPlan) -> Trial | None:
         number = orphan.number
     elif not trials or trials[0].state == TrialState.WAITING:
         number = 0
-    elif _is_spent(trials, plan):
+    elif _is_spent(trials, plan) or _is_hopeless(trials, before):
         return None
     else:
         number = len(trials)
@@ -157,10 +163,17 @@ def claim(study: Study, plan: StudyPlan) -> Trial | None:
     return trial
 
 
-def is_done(study: Study, plan: StudyPlan) -> bool:
+def is_done(study: Study, plan: StudyPlan, before: Container[int] = ()) -> bool:
     """Return whether the budget is spent, or the study given up, and every trial has ended."""
     trials = study.get_trials(deepcopy=False)
-    return _is_spent(trials, plan) and all(trial.state.is_finished() for trial in trials)
+    over = _is_spent(trials, plan) or _is_hopeless(trials, before)
+    return over and all(trial.state.is_finished() for trial in trials)
+
+
+def list_ended(study: Study) -> frozenset[int]:
+    """Return the numbers of the trials that have ended."""
+    trials = study.get_trials(deepcopy=False)
+    return frozenset(trial.number for trial in trials if trial.state.is_finished())
 
 
 def read_trials(study: Study) -> tuple[TrialRecord, ...]:
@@ -177,10 +190,8 @@ def _read_trial(trial: FrozenTrial) -> TrialRecord:
 
 
 def _is_spent(trials: Sequence[FrozenTrial], plan: StudyPlan) -> bool:
-    """Whether no new trial is due: the budget is spent, or nothing can succeed or is searched."""
-    statuses = [trial.user_attrs.get("status") for trial in trials]
-    skipped = statuses[:1] == [Status.SKIPPED]  # the backbone cannot host the method
-    if skipped or (len(statuses) >= GIVEN_UP_AFTER and set(statuses) == {Status.FAILED}):
+    """Whether no new trial is due: the budget is spent, or nothing is hosted or searched."""
+    if trials and _status_of(trials[0]) == Status.SKIPPED:  # the backbone cannot host the method
         return True
     if not plan.space:  # the default is all that there is to try
         return bool(trials)
@@ -188,6 +199,27 @@ def _is_spent(trials: Sequence[FrozenTrial], plan: StudyPlan) -> bool:
     if tune.budget_s:
         return sum(float(trial.user_attrs.get("fit_s", 0.0)) for trial in trials) >= tune.budget_s
     return len(trials) >= tune.trials
+
+
+def _is_hopeless(trials: Sequence[FrozenTrial], before: Container[int]) -> bool:
+    """Whether nothing succeeds any more: the last trials of this command have all failed.
+
+    Once a trial of the study has ended well, only exceptions and killed processes count: too little
+    memory and divergence may be due to a trial's values.
+    """
+    statuses = list(map(_status_of, trials))
+    counting = {Status.FAILED} if ENDED_WELL.intersection(statuses) else FAILURES
+    tail: list[str] = []
+    for trial in reversed(trials):
+        if trial.number in before or _status_of(trial) not in counting:
+            break
+        tail.append(_status_of(trial))
+    diverged = Status.DIVERGED in tail
+    return len(tail) >= (GIVEN_UP_AFTER_DIVERGED if diverged else GIVEN_UP_AFTER)
+
+
+def _status_of(trial: FrozenTrial) -> str:
+    return str(trial.user_attrs.get("status", RUNNING))
 
 
 def _is_orphan(trial: FrozenTrial) -> bool:

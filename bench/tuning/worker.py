@@ -6,6 +6,9 @@
 * diverged or out of memory: it counts, and the sampler takes it for worse than all others;
 * failed (an exception, a killed child): once more with the same values, then it counts as failed;
 * skipped (the backbone cannot host the method): the study ends there.
+
+Of a trial that did not end well, a budget in seconds counts the time from its start to its end. A
+study in which trial after trial fails is given up (`study.GIVEN_UP_AFTER`).
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from time import time
+from time import perf_counter, time
 from typing import TYPE_CHECKING, cast
 
 from filelock import FileLock
@@ -25,7 +28,7 @@ from bench.tuning import study as studies
 from bench.tuning.plan import LOCK, StudyPlan
 from bench.tuning.samplers import has_two_objectives
 from reports.records.run import Status
-from reports.records.study import PRUNED, RUNNING, TrialRecord
+from reports.records.study import FAILURES, PRUNED, RUNNING, TrialRecord
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -54,15 +57,16 @@ def tune(
     """
     stopped = stopped or threading.Event()
     plan.folder.mkdir(parents=True, exist_ok=True)
+    before = studies.list_ended(study)
     while not stopped.is_set():
         with FileLock(plan.folder / LOCK):
-            trial = studies.claim(study, plan)
+            trial = studies.claim(study, plan, before)
         if trial is not None:
             with _heartbeat(trial):
                 ended = _carry_out(trial, plan.tune, evaluate)
             _tell(study, trial, plan.tune, ended)
             on_trial(ended)
-        elif studies.is_done(study, plan):
+        elif studies.is_done(study, plan, before):
             return
         else:
             stopped.wait(POLL_S)
@@ -72,11 +76,14 @@ def tune(
 def _carry_out(trial: Trial, tune: TuneSpec, evaluate: Evaluate) -> TrialRecord:
     running = TrialRecord(trial.number, RUNNING, dict(trial.params))
     report, spent_s = _reporter(trial, tune), 0.0
+    started = perf_counter()
     for _ in range(ATTEMPTS):
         ended = evaluate(running, report)
         spent_s += ended.fit_s
         if ended.status != Status.FAILED:
             break
+    if ended.status in FAILURES:
+        spent_s = max(spent_s, perf_counter() - started)
     return replace(ended, fit_s=spent_s)
 
 

@@ -18,6 +18,8 @@ SCHEMA_VERSION = 2
 DAMAGED = "the file is damaged: `python -m bench tune` writes it again from the storage"
 STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False}  # for pydantic
 RUNNING, PRUNED = "running", "pruned"  # states of a trial beside those of `Status`
+ENDED_WELL = frozenset({Status.DONE.value, PRUNED})
+FAILURES = frozenset({Status.FAILED.value, Status.OOM.value, Status.DIVERGED.value})
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class TrialRecord:
     values: dict[str, Any]  # "method.rank", "train.lr", ...
     dice: float | None = None  # mean over the inner validation cases, fraction; None unless done
     params_tuned: int = 0
-    fit_s: float = 0.0  # of a killed process: its life
+    fit_s: float = 0.0  # of one that did not end well: from its start to its end
     reason: str = ""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -95,6 +97,15 @@ class StudyRecord:
     def done(self) -> list[TrialRecord]:
         ended = (trial for trial in self.trials if trial.status == Status.DONE)
         return [trial for trial in ended if trial.dice is not None]
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it ended with failures before its budget was spent."""
+        if not self.trials or self.trials[-1].status not in FAILURES or not self.space:
+            return False
+        if budget_s := self.tune.get("budget_s"):
+            return self.fit_s < budget_s
+        return len(self.trials) < (self.tune.get("trials") or 0)
 
     @property
     def reasons(self) -> str:

@@ -1,5 +1,5 @@
-"""The stores of the tests of `bench`."""
+"""The stores, data and runs of the tests of `bench`."""
 
-from tests.bench.conftest import database, new_store
+from tests.bench.conftest import carry_out, database, make_run, new_store, phantoms, prepared
 
-__all__ = ["database", "new_store"]
+__all__ = ["carry_out", "database", "make_run", "new_store", "phantoms", "prepared"]

@@ -17,6 +17,7 @@ from timm.models import adapt_input_conv, get_pretrained_cfg
 
 from bench.models.backbones.base import Backbone
 from bench.models.backbones.info import DROP, TIMM, LoadedWeights
+from bench.models.finite import find_not_finite, shorten_names
 from bench.models.weights.catalogue import EMBEDDED, MAY_CUT_BLOCKS, find, is_path
 from bench.models.weights.checkpoints import PATCH_EMBED, State, file_sha256, read_checkpoint
 from bench.models.weights.sources import fetch, find_embedded
@@ -67,6 +68,9 @@ def _copy(backbone: Backbone, path: Path, name: str, source: str) -> LoadedWeigh
     checkpoint = read_checkpoint(path)
     # half precision is for the disk
     state = {key: tensor.float() for key, tensor in checkpoint.state.items()}
+    if damaged := find_not_finite(state):
+        names = shorten_names(damaged)
+        raise ValueError(f"weights: '{path}' must hold finite numbers, got others in {names}")
     unused = [*checkpoint.unused, *_take_surplus_blocks(state, backbone)]
     if backbone.prefix_tokens == DROP:
         unused += _take_tokens(state)
@@ -153,9 +157,7 @@ def _check(converted: State, may_lack: Container[str], backbone: Backbone) -> li
     faults = {"lacks": lacking, "has shapes": misshapen, "has what the backbone lacks:": strange}
     for fault, found in faults.items():
         if found:
-            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-            names = f"{', '.join(found[:3])}{more}"
-            raise ValueError(f": it {fault} {names} ({_find_hint(found)})")
+            raise ValueError(f": it {fault} {shorten_names(found)} ({_find_hint(found)})")
     return missing
 
 

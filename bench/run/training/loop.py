@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from lightning_fabric import Fabric
@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from bench.cost.timing import synchronize
 from bench.models.delta import delta_state, load_delta
+from bench.models.finite import find_not_finite, shorten_names
 from bench.models.segmenter import Segmenter
 from bench.run.training.schedule import Schedule
 from bench.run.training.step import Batch, TrainingStep, build_step
@@ -18,10 +19,7 @@ from bench.specs.protocol import LAST, TrainSpec
 from reports.records.run import EpochRecord
 
 Progress = Callable[[str, int, int], None]  # takes a phase ("fit" or "score"), done, total
-
-
-class DivergedError(RuntimeError):
-    """The loss is no longer a number."""
+HINT = "try a smaller train.lr or train.decoder_lr"
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,8 @@ class TrainingData:
 
     draw_epoch: Callable[[int], Iterable[Batch]]
     batches_per_epoch: int
-    validate: Callable[[], float]  # mean Dice of the model, as it then is, on inner validation
+    # mean Dice of the model, as it then is, on inner validation; may raise DivergedError
+    validate: Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -44,46 +43,84 @@ class Fit:
     data_wait_s: float  # waiting for patches, which is not in ``fit_s``
 
 
+class DivergedError(RuntimeError):
+    """A loss, a gradient, a weight or a logit is no longer finite."""
+
+    def __init__(self, sentence: str, reached: Fit | None = None) -> None:
+        """``reached``: what was found before; None if no epoch was validated."""
+        super().__init__(sentence)
+        self.reached = reached
+
+
+@dataclass
+class Reached:
+    """How far a training has come, beside the model, the optimiser and the random numbers."""
+
+    best_state: Mapping[str, torch.Tensor]  # of the chosen epoch; before that, of the start
+    started: float = field(default_factory=time.perf_counter)
+    curve: list[EpochRecord] = field(default_factory=list)
+    waits_s: list[float] = field(default_factory=list)
+    best_epoch: int | None = None
+    best_dice: float = -math.inf
+
+    def keep_best(self, epoch: int, val_dice: float, model: Segmenter, select: str) -> None:
+        """Keep the model's state if the rule of selection prefers it to the one before."""
+        if val_dice > self.best_dice or select == LAST:
+            self.best_epoch, self.best_dice = epoch, val_dice
+            self.best_state = delta_state(model)
+
+    def conclude(self) -> Fit | None:
+        """Return what was found so far; None if no epoch was chosen yet."""
+        if self.best_epoch is None:
+            return None
+        waited_s = sum(self.waits_s)
+        fit_s = time.perf_counter() - self.started - waited_s
+        return Fit(tuple(self.curve), self.best_epoch, self.best_dice, fit_s, waited_s)
+
+
 def fit(
     model: Segmenter, data: TrainingData, spec: TrainSpec, fabric: Fabric, on_progress: Progress
 ) -> Fit:
     """Train what requires a gradient; the model is left at the epoch that ``spec.select`` chooses.
 
-    That is the best one on inner validation, or the last one. Raises: DivergedError if the loss is
-    not finite.
+    That is the best one on inner validation, or the last one. Raises: DivergedError if a loss, a
+    gradient, a weight or a logit is not finite; the model is left at the epoch that was chosen
+    before, or as it was at the start.
     """
-    started = time.perf_counter()
     schedule = Schedule(spec, data.batches_per_epoch)
     step = build_step(model, spec, fabric)
     rates = LambdaLR(step.optimizer.optimizer, schedule.factor)
-    curve: list[EpochRecord] = []
-    waits_s: list[float] = []
-    best_dice, best_epoch = -math.inf, 0
-    best_state = delta_state(model)
+    unusual = find_not_finite(_list_changing(model))  # a mask, for instance
+    reached = Reached(delta_state(model))
     for epoch in range(schedule.epochs):
-        batches = _iter_timed(data.draw_epoch(epoch), fabric, waits_s)
-        losses = _train_epoch(step, batches, schedule, rates, epoch)
-        val_dice = None
-        if (epoch + 1) % spec.val_every == 0 or epoch == schedule.epochs - 1:
-            val_dice = data.validate()
-            if val_dice > best_dice or spec.select == LAST:
-                best_dice, best_epoch = val_dice, epoch
-                best_state = delta_state(model)
+        try:
+            batches = _iter_timed(data.draw_epoch(epoch), fabric, reached.waits_s)
+            losses = _train_epoch(step, batches, schedule, rates)
+            val_dice = None
+            if (epoch + 1) % spec.val_every == 0 or epoch == schedule.epochs - 1:
+                _check_state(model, unusual)
+                val_dice = data.validate()
+        except DivergedError as error:
+            load_delta(model, reached.best_state)
+            sentence = f"training: {error} in epoch {epoch} ({HINT})"
+            raise DivergedError(sentence, reached.conclude()) from None
+        if val_dice is not None:
+            reached.keep_best(epoch, val_dice, model, spec.select)
         share = schedule.factor(rates.last_epoch)  # as the next step would have it
         mean_loss = sum(losses) / len(losses)
-        curve.append(
+        reached.curve.append(
             EpochRecord(epoch, mean_loss, spec.lr * share, val_dice, spec.decoder_lr * share)
         )
         on_progress("fit", epoch + 1, schedule.epochs)
-    load_delta(model, best_state)
+    load_delta(model, reached.best_state)
     synchronize(fabric.device)
-    waited_s = sum(waits_s)
-    fit_s = time.perf_counter() - started - waited_s
-    return Fit(tuple(curve), best_epoch, best_dice, fit_s, waited_s)
+    fitted = reached.conclude()
+    assert fitted is not None  # the last epoch is validated
+    return fitted
 
 
 def _train_epoch(
-    step: TrainingStep, batches: Iterable[Batch], schedule: Schedule, rates: LambdaLR, epoch: int
+    step: TrainingStep, batches: Iterable[Batch], schedule: Schedule, rates: LambdaLR
 ) -> list[float]:
     """Carry out the steps of an epoch, or those that are left; return the loss of each batch.
 
@@ -97,10 +134,11 @@ def _train_epoch(
         if position == 0:
             step.optimizer.zero_grad()
         loss = step.loss(batch)
-        losses.append(_finite(loss, epoch))
+        losses.append(_finite(loss))
         step.backward(loss / n_batches)
         if position + 1 == n_batches:
-            step.move()
+            if not step.move():
+                raise DivergedError(_describe_gradient(step.model))
             rates.step()
             if rates.last_epoch == schedule.n_steps:
                 break
@@ -122,9 +160,28 @@ def _iter_timed(batches: Iterable[Batch], fabric: Fabric, waits_s: list[float]) 
         yield batch
 
 
-def _finite(loss: torch.Tensor, epoch: int) -> float:
+def _finite(loss: torch.Tensor) -> float:
     value = float(loss.detach())
     if not math.isfinite(value):
-        hint = "try a smaller train.lr or train.decoder_lr"
-        raise DivergedError(f"training: the loss is {value} in epoch {epoch} ({hint})")
+        raise DivergedError(f"the loss is {value}")
     return value
+
+
+def _describe_gradient(model: torch.nn.Module) -> str:
+    named = model.named_parameters()
+    names = find_not_finite({name: each.grad for name, each in named if each.grad is not None})
+    return f"the gradient is not finite: {shorten_names(names) or 'its norm is too large'}"
+
+
+def _list_changing(model: Segmenter) -> dict[str, torch.Tensor]:
+    """Return what training may change: trained parameters, and buffers."""
+    parameters = model.named_parameters()
+    trained = {name: each for name, each in parameters if each.requires_grad}
+    return {**trained, **dict(model.named_buffers())}
+
+
+def _check_state(model: Segmenter, unusual: Iterable[str]) -> None:
+    """Raise DivergedError if a tensor is not finite that training may change."""
+    names = sorted({*find_not_finite(_list_changing(model))} - {*unusual})
+    if names:
+        raise DivergedError(f"these are not finite: {shorten_names(names)}")

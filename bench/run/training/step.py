@@ -1,5 +1,6 @@
 """One optimiser step of the protocol."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,14 +34,38 @@ class TrainingStep:
     def backward(self, loss: torch.Tensor) -> None:
         self.fabric.backward(loss)
 
-    def move(self) -> None:
-        """Clip the gradients and move the weights."""
-        if self.spec.clip_norm:
-            norm = self.spec.clip_norm
-            self.fabric.clip_gradients(
-                self.model, self.optimizer, max_norm=norm, error_if_nonfinite=False
-            )
+    def move(self) -> bool:
+        """Clip the gradients and move the weights; return False if the gradient is not finite.
+
+        The weights stay as they were then. With 16-mixed, a step that the loss scale made too large
+        is left out and the scale is halved, which is no fault while the scale is above 1.
+        """
+        scaler = getattr(self.fabric.strategy.precision, "scaler", None)
+        if scaler is not None:
+            return self._move_scaled(scaler)
+        is_finite = math.isfinite(self._clip())
+        if is_finite:
+            self.optimizer.step()
+        return is_finite
+
+    def _move_scaled(self, scaler: torch.amp.GradScaler) -> bool:
+        norm = self._clip() if self.spec.clip_norm else 0.0
+        scale = scaler.get_scale()
         self.optimizer.step()
+        if scaler.get_scale() < scale:  # the step was left out
+            return scale > 1
+        return math.isfinite(norm)
+
+    def _clip(self) -> float:
+        """Clip the gradients to the protocol's norm, if it has one; return the norm before."""
+        if not self.spec.clip_norm:
+            gradients = [each.grad for each in self.model.parameters() if each.grad is not None]
+            return float(torch.nn.utils.get_total_norm(gradients))
+        norm = self.fabric.clip_gradients(
+            self.model, self.optimizer, max_norm=self.spec.clip_norm, error_if_nonfinite=False
+        )
+        assert norm is not None  # it is only for clipping by value
+        return float(norm)
 
     def update(self, loss: torch.Tensor) -> None:
         """Compute the gradients of one batch, clip them and move the weights."""

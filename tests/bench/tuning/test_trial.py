@@ -142,11 +142,12 @@ def test_what_goes_wrong_in_training_is_recorded_as_what_it_is(
     assert reason in outcome.reason
 
 
-def test_a_loss_that_is_no_number_is_recorded_as_diverged(make_run, try_once, prepared):
+def test_weights_that_are_no_numbers_are_recorded_as_diverged(make_run, try_once, prepared):
     protocol = override(override(make_run().protocol, "train.lr=1e38"), "train.clip_norm=1e30")
     outcome, _ = try_once(make_run("full", protocol=protocol), prepared)
     assert outcome.status is Status.DIVERGED, outcome
-    assert "the loss is" in outcome.reason
+    assert "these are not finite: backbone.blocks.0" in outcome.reason
+    assert "in epoch 0" in outcome.reason
 
 
 def test_a_method_without_a_place_in_the_backbone_is_skipped(
