@@ -2,6 +2,7 @@
 
 A data set without a number (``brats``) means any of its releases. A release is a data set of its
 own: the challenge with its year (``brats2020``, ``kits21``) or the number of its task (``msd01``).
+A datalist and a raw folder of nnU-Net are data sets without a line here.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.base import unknown_name
+from datasets.nnunet.naming import is_folder_name
 
 if TYPE_CHECKING:
     from datasets.base import Dataset, Release
@@ -53,13 +55,14 @@ def members_of(name: str) -> list[str]:
 
 def check_name(name: str) -> None:
     """Raise ValueError with the nearest name if there is no such data set or release."""
-    if name not in DATASETS and name not in releases():
+    if name not in DATASETS and name not in releases() and not is_folder_name(name):
         raise unknown_name("data set", name, [*DATASETS, *releases()])
 
 
 def get(name: str) -> type[ReleasedDataset]:
     """Return the class of a data set or release; raise ValueError with the nearest name if none."""
-    check_name(name)
+    if name not in DATASETS and name not in releases():
+        raise unknown_name("data set", name, [*DATASETS, *releases()])
     return _import(family_of(name))
 
 
@@ -92,8 +95,12 @@ def build(name: str, root: Path) -> Dataset:
 
 def open_root(name: str, root: Path) -> Dataset:
     """Return the data set of a folder or datalist, unread; raise ValueError for an unknown name."""
-    if not is_datalist(root.name):
-        return get(name)(root, name if name in releases() else "")
-    from datasets.layouts.datalist import Datalist
+    if is_datalist(root.name):
+        from datasets.layouts.datalist import Datalist
 
-    return Datalist(root)
+        return Datalist(root)
+    if is_folder_name(name):
+        from datasets.nnunet.folder import NnunetFolder
+
+        return NnunetFolder(name, root)
+    return get(name)(root, name if name in releases() else "")

@@ -218,6 +218,11 @@ class Dataset(ABC):
         return ""
 
     @property
+    def scaling(self) -> str:
+        """How intensities are scaled, for the protocol, where names of channels decide it."""
+        return ""
+
+    @property
     @abstractmethod
     def info(self) -> DatasetInfo:
         """The facts of what is below the root; may raise as `discover`."""

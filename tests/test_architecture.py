@@ -17,10 +17,11 @@ datasets.volumes datasets.base
 datasets.prepared datasets.base datasets.volumes
 datasets.splits datasets.base
 datasets.layouts datasets.base
+datasets.nnunet datasets.base datasets.layouts datasets.volumes datasets.splits
 datasets.phantoms datasets
 datasets.single_case datasets
 datasets.overlaps
-datasets datasets.base datasets.layouts datasets.prepared datasets.volumes
+datasets datasets.base datasets.layouts datasets.nnunet datasets.prepared datasets.volumes
 methods
 reports.records
 reports.analysis reports.records

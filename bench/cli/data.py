@@ -15,6 +15,7 @@ from bench.cli.terminal import EXIT_FAILED, SYNTHETIC, case_progress
 from bench.grid.cells import parse_names
 from bench.grid.sources import check_exclude
 from datasets.base import Dataset, NoCasesError
+from datasets.nnunet.naming import list_folders
 from datasets.phantoms.layouts import get_layout
 from datasets.phantoms.write import DEMO_SHAPE, FULL_SHAPE, write_phantoms
 from datasets.splits.file import write_split_file
@@ -125,6 +126,9 @@ def _open_all(root: Path | None, names: str | None) -> list[Dataset]:
 
 
 def _recognise(root: Path) -> list[Dataset]:
+    folders = list_folders(root)
+    if folders:
+        return [registry.build(name, root) for name in folders]
     found: list[Dataset] = []
     refusals: list[str] = []
     for name in registry.names():

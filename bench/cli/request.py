@@ -18,6 +18,7 @@ from bench.specs.presets import Preset, get_preset
 from bench.specs.protocol import Protocol, SpecError, override, read_rates
 from bench.specs.run import EMBEDDED_WEIGHTS, MethodSpec
 from bench.tuning.tuned_values import apply_shipped
+from datasets.nnunet.naming import is_folder_name
 from datasets.phantoms.layouts import name_demo_release
 from reports.formats.terminal import escape
 
@@ -30,6 +31,7 @@ def read_request(request: Request) -> Experiment:
             datasets.check_name(name)
     asked = parse_methods(request.methods)
     has_data = request.data_root is not None or any(map(datasets.is_datalist, names))
+    _check_has_root(names, has_data=has_data)
     preset = _choose_preset(request.preset, has_data=has_data)
     protocol = _limit_trials(_build_protocol(preset.protocol, request), preset.trial_epochs)
     phantom = None if has_data else preset.phantom
@@ -86,6 +88,13 @@ def lay_out_runs(experiment: Experiment, console: Console) -> Plan:
     if experiment.tuned is None:
         return plan
     return replace(plan, runs=tuple(apply_shipped(plan.runs, experiment.tuned)))
+
+
+def _check_has_root(names: Sequence[str], *, has_data: bool) -> None:
+    folders = [name for name in names if is_folder_name(name)]
+    if folders and not has_data:
+        hint = f"give --data-root, the folder {folders[0]} or the one that it is in"
+        raise SpecError(f"--data-root: {folders[0]} is a raw folder of nnU-Net ({hint})")
 
 
 def _choose_preset(name: str | None, *, has_data: bool) -> Preset:

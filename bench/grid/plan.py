@@ -91,7 +91,8 @@ def expand(
         name, content = source.name, source.fingerprint
         sha256 = "" if method.is_reference else weights_sha256
         run = RunSpec(method, name, content, fold, seed, protocol, source.root, sha256)
-        runs.append(replace(run, left_out=source.left_out, splits_sha256=source.splits_sha256))
+        run = replace(run, left_out=source.left_out, splits_sha256=source.splits_sha256)
+        runs.append(replace(run, scaling=source.dataset.scaling))
     return tuple(runs)
 
 

@@ -68,6 +68,7 @@ class RunSpec:
     left_out: tuple[tuple[str, str], ...] = ()  # case that cannot be used, and reason
     group: str = ""  # the command that asked for the run
     splits_sha256: str = ""  # of the file of folds, if there is one
+    scaling: str = ""  # of intensities, where the names of the channels decide it
 
     @property
     def cell(self) -> Cell:
@@ -125,6 +126,8 @@ class RunSpec:
         """
         record = asdict(self.protocol)
         record["dataset"] = {"name": self.dataset, "fingerprint": self.fingerprint}
+        if self.scaling:
+            record["dataset"]["scaling"] = self.scaling
         if self.left_out:
             record["dataset"]["left_out"] = [case for case, _ in self.left_out]
         record["data"]["splits"] = f"sha256:{self.splits_sha256}" if self.splits_sha256 else "rule"

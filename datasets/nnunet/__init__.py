@@ -1,0 +1,1 @@
+"""Raw folders of nnU-Net: read as a data set, and written from any other one."""
