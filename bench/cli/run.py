@@ -11,12 +11,19 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cli import terminal
+from bench.cli.jobs.executor import (
+    Executor,
+    ExecutorRequest,
+    LocalExecutor,
+    Watcher,
+    choose_executor,
+)
 from bench.cli.options import ComputeRequest, Request, TuneRequest, flag, option, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
 from bench.cli.tune import check_searches, search_values, with_budget
 from bench.grid.plan import Experiment, Plan, prepare_data
-from bench.grid.runner import Event, promote_finished_attempts, run_grid, split_finished
-from bench.grid.slots import Slots, choose_slots
+from bench.grid.runner import Event, promote_finished_attempts, split_finished
+from bench.grid.slots import choose_slots
 from bench.specs.run import RUNS, RunSpec, run_folder
 from bench.tracking.connection import default_uri, describe_browsing
 from bench.tracking.groups import begin_group
@@ -38,13 +45,15 @@ class RunOptions:
     )
     tuned: bool = flag("Run with the best of the studies below --out.")
     settings: Path | None = option(None, "Run with the values of a file of `tune --export-tuned`.")
+    detach: bool = flag("Submit jobs to Slurm and return; the same command follows them later.")
 
 
 @commands.command()
-@takes(Request, ComputeRequest, TuneRequest, RunOptions)
+@takes(Request, ComputeRequest, ExecutorRequest, TuneRequest, RunOptions)
 def run(
     request: Request,
     compute: ComputeRequest,
+    executor: ExecutorRequest,
     tuning: TuneRequest,
     options: RunOptions,
     context: typer.Context,
@@ -62,30 +71,34 @@ def run(
     experiment = read_request(request)
     check_searches(experiment, tuning)
     threads = experiment.protocol.train.threads
-    slots = choose_slots(compute.device, compute.jobs, compute.execution, threads)
-    raise typer.Exit(carry_out(experiment, slots, tuning, options, context.obj))
+    chosen = choose_executor(executor, compute, request.out, threads, detach=options.detach)
+    raise typer.Exit(carry_out(experiment, chosen, tuning, options, context.obj))
 
 
 def carry_out(
-    experiment: Experiment, slots: Slots, tuning: TuneRequest, options: RunOptions, command: str
+    experiment: Experiment,
+    executor: Executor,
+    tuning: TuneRequest,
+    options: RunOptions,
+    command: str,
 ) -> int:
     """Carry out the grid of ``command``, from the data to the table, and return the exit code."""
     console = SafeConsole()
     warn_about_synthetic_inputs(experiment, console)
     plan = lay_out_runs(experiment, console)
     try:
-        specs = choose_values(plan, experiment, slots, tuning, options)
+        specs = choose_values(plan, experiment, executor, tuning, options)
     except KeyboardInterrupt:
         return terminal.report_interrupt(
             console, " while tuning: the trials that have ended are kept"
         )
     console.print(f"settings: {describe_tuning(specs)}")
     plan = replace(plan, runs=tuple(specs))
-    return run_plan(plan, experiment.out, slots, command, console, force=options.force)
+    return run_plan(plan, experiment.out, executor, options, command, console)
 
 
 def choose_values(
-    plan: Plan, experiment: Experiment, slots: Slots, tuning: TuneRequest, options: RunOptions
+    plan: Plan, experiment: Experiment, executor: Executor, tuning: TuneRequest, options: RunOptions
 ) -> Sequence[RunSpec]:
     """Return the runs with tuned values, if asked for: from a file, from studies, or tuned now."""
     specs = plan.runs
@@ -94,7 +107,10 @@ def choose_values(
     if options.tuned:
         records = find_studies(specs, experiment.out, tuning.study)
     elif experiment.protocol.tune.trials:
-        records = search_values(specs, experiment, slots, tuning)
+        if not isinstance(executor, LocalExecutor):
+            hint = "give `tune` first, and then `run --tuned`"
+            raise ValueError(f"run: --tune is for --executor local ({hint})")
+        records = search_values(specs, experiment, executor.slots, tuning)
     else:
         return specs
     return apply_tuned(specs, [best_values(record) for record in records])
@@ -109,7 +125,7 @@ def describe_tuning(specs: Sequence[RunSpec]) -> str:
 
 
 def run_plan(
-    plan: Plan, out: Path, slots: Slots, command: str, console: Console, *, force: bool
+    plan: Plan, out: Path, executor: Executor, options: RunOptions, command: str, console: Console
 ) -> int:
     """Carry out the runs that are not done yet, send all to MLflow, print the table."""
     from bench.tracking.publishing import Tracker  # imports pandas
@@ -117,7 +133,7 @@ def run_plan(
     specs = plan.runs
     with terminal.case_progress(console) as on_case:
         promote_finished_attempts(specs, out)
-        if not force:
+        if not options.force:
             finished, to_do = split_finished(specs, out)
         else:
             finished, to_do = [], list(specs)
@@ -140,13 +156,19 @@ def run_plan(
                     results[event.spec.run_id] = event.result
                     tracker.send(event.result, run_folder(out, event.spec))
 
-            run_grid(to_do, out, slots, on_event)
+            watcher = Watcher(on_event, lambda note: display.console.print(escape(note)))
+            executor.carry_out(to_do, out, watcher, force=options.force)
     except KeyboardInterrupt:
-        return terminal.report_interrupt(
-            console, f": {len(results)} of {len(specs)} runs have ended"
-        )
+        what = f": {len(results)} of {len(specs)} runs have ended"
+        if executor.goes_on:
+            what += ", jobs go on (scancel ends them)"
+        return terminal.report_interrupt(console, what)
     finally:
         tracker.finish()
+    if len(results) < len(specs):
+        left = f"{len(specs) - len(results)} of {len(specs)} runs are left to Slurm"
+        console.print(f"{left} (`status` shows them, the same command without --detach follows)")
+        return terminal.EXIT_DONE
     return print_outcome([results[spec.run_id] for spec in specs], len(to_do), out, console)
 
 

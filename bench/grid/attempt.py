@@ -3,18 +3,22 @@
     <run>/             result.json, delta.safetensors, ... of the attempt that ended last
     <run>/attempt/     what is being computed
     <run>/previous/    what was done before it was repeated
+    <run>/*.json       of `bench.grid.executors.ledger`, if a cluster works on the run
 
 Every step can be cut off and taken up again: ``result.json`` is written last, and moved last.
 """
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.run.firewall import READS_FILE
-from datasets.files import make_folder, read_record, sync_folder, write_durably
-from reports.records.run import RESULT_FILE, Status
+from bench.grid.executors.ledger import KEPT
+from bench.run.firewall import READS_FILE, count_reads, read_selection
+from bench.run.provenance import describe_run
+from bench.specs.run import RunSpec
+from datasets.files import FileError, make_folder, read_record, sync_folder, write_durably
+from reports.records.run import RESULT_FILE, RunResult, Status
 
 ATTEMPT, PREVIOUS = "attempt", "previous"
 
@@ -54,11 +58,22 @@ def end_attempt(folder: Path) -> None:
     attempt.rmdir()
 
 
+def record_death(spec: RunSpec, attempt: Path, status: Status, reason: str) -> RunResult:
+    """Return the record of a run whose process has left none, with what its files still tell."""
+    record = replace(describe_run(spec), status=status, reason=reason)
+    try:
+        selection = read_selection(attempt)
+    except FileError:  # the process has died, and its files with it
+        selection = None
+    chosen = selection.chosen_sha256 if selection else ""
+    return replace(record, chosen_sha256=chosen, test_reads=count_reads(attempt))
+
+
 def _clear(folder: Path) -> None:
     was_done = _read_status(folder / RESULT_FILE) == Status.DONE
     previous = folder / PREVIOUS
     for path in _result_last(folder):
-        if path.name in (ATTEMPT, PREVIOUS, READS_FILE):
+        if path.name in (ATTEMPT, PREVIOUS, READS_FILE, *KEPT):
             continue
         if was_done:
             previous.mkdir(exist_ok=True)

@@ -14,6 +14,7 @@ from bench.models.segmenter import Segmenter
 from bench.run.delta_file import DELTA_FILE, write_delta
 from bench.run.firewall import READS_FILE, count_reads, write_selection
 from bench.run.fold import Fold
+from bench.run.progress import forget_progress, recording_progress
 from bench.run.provenance import describe_arithmetic, describe_end, describe_run, describe_start
 from bench.run.restore import check_reloaded, compare_reloaded
 from bench.run.setup import DONE, Setup, ending_of, set_up
@@ -62,6 +63,7 @@ def execute_run(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult
     started = time.perf_counter()
     make_folder(place.folder)
     draft = Draft(spec)
+    on_progress = recording_progress(place.folder, on_progress)
     ending = DONE
     try:
         with record_usage(place.folder, place.device):
@@ -76,6 +78,7 @@ def execute_run(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult
         provenance=draft.record.provenance | describe_end(started),
         test_reads=count_reads(place.folder),
     )
+    forget_progress(place.folder)
     return _write_result(result, place)
 
 

@@ -1,0 +1,1 @@
+"""Options and commands for runs that are jobs of a cluster."""

@@ -1,0 +1,150 @@
+"""A grid of runs as jobs of a cluster."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bench.grid.attempt import ATTEMPT, begin_attempt, end_attempt, record_death
+from bench.grid.executors.follow import LOST, Change, Dispatch, Pace
+from bench.grid.executors.job import PROBE, RunJob
+from bench.grid.executors.ledger import JOBS
+from bench.grid.executors.node import describe_skew
+from bench.grid.executors.queue import ENDED, QUEUED, RUNNING, Queue
+from bench.grid.runner import FINISHED, Event
+from bench.run.progress import Stand, read_progress
+from bench.specs.run import RunSpec, run_folder
+from datasets.files import make_folder
+from methods.execution import PLAIN, Execution
+from reports.records.run import RunResult, Status, read_result
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """How runs become jobs.
+
+    Attributes:
+        queue: they are submitted to.
+        device: ``--device``, chosen on the node.
+        at_once: the most jobs that run at the same time; None: as the queue decides.
+    """
+
+    queue: Queue
+    device: str = "auto"
+    wants_gpu: bool = False
+    execution: Execution = PLAIN
+    at_once: int | None = None
+    pace: Pace = field(default_factory=Pace)
+
+
+class GridOfJobs:
+    """The runs of a command as jobs; their events are what the jobs' files tell."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        specs: Sequence[RunSpec],
+        out: Path,
+        on_event: Callable[[Event], None],
+        on_note: Callable[[str], None],
+    ) -> None:
+        self.cluster = cluster
+        self.out = out.resolve()
+        self.on_event = on_event
+        self.on_note = on_note  # takes a sentence for the user
+        self.specs = {run_folder(self.out, spec): spec for spec in specs}
+        self.begun: set[Path] = set()
+        self.told: dict[Path, Stand] = {}
+        self.noted: set[str] = set()
+        at_once, pace = cluster.at_once, cluster.pace
+        self.dispatch = Dispatch(cluster.queue, self.out, at_once, self._on_change, pace)
+
+    def submit(self, *, force: bool) -> tuple[int, int]:
+        """Adopt and submit; return how many jobs were adopted, and how many submitted.
+
+        Raises: QueueError, QueueAwayError.
+        """
+        jobs = {}
+        for folder, spec in self.specs.items():
+            run = replace(spec, root=spec.root.resolve())
+            cluster = self.cluster
+            jobs[folder] = RunJob(
+                self.out, cluster.device, cluster.wants_gpu, cluster.execution, run=run
+            )
+        adopted = self.dispatch.start(jobs, lambda folder: not force and _is_finished(folder))
+        return adopted, len(self.dispatch.live) - adopted
+
+    def follow(self) -> None:
+        """Follow the jobs until all have ended."""
+        make_folder(self.out / JOBS)
+        probe = FileLock(self.out / JOBS / PROBE, blocking=False)
+        with suppress(Timeout, NotImplementedError, OSError):
+            probe.acquire()
+        try:
+            self.dispatch.follow()
+        finally:
+            probe.release()
+
+    def _on_change(self, change: Change) -> None:
+        spec = self.specs[change.folder]
+        self._note_oddities(change)
+        if change.phase == QUEUED:
+            return
+        if change.phase == RUNNING:
+            self._pass_on_progress(change.folder, spec)
+            return
+        self._begin(change.folder, spec)
+        result = read_result(change.folder) if change.phase == ENDED else None
+        if result is None:
+            result = _record_end(change, spec)
+        self.on_event(Event(spec, "end", result=result))
+
+    def _begin(self, folder: Path, spec: RunSpec) -> None:
+        if folder not in self.begun:
+            self.begun.add(folder)
+            self.on_event(Event(spec, "start"))
+
+    def _pass_on_progress(self, folder: Path, spec: RunSpec) -> None:
+        stand = read_progress(folder / ATTEMPT)
+        if stand is None:
+            return
+        self._begin(folder, spec)
+        if stand.total and stand != self.told.get(folder):
+            self.told[folder] = stand
+            self.on_event(Event(spec, stand.phase, stand.done, stand.total))
+
+    def _note_oddities(self, change: Change) -> None:
+        """Say once what is wrong with a node, its disk or a job that waits for ever."""
+        sign, job = change.sign, change.job
+        if sign is not None:
+            self._note(describe_skew(sign.node, sign.clock_offset_s))
+            if sign.keeps_locks is False:
+                rule = "keeps no locks between machines: start one command at a time"
+                self._note(f"{sign.node}: the disk with {self.out} {rule}")
+        if job is not None and change.phase == QUEUED and "held" in job.reason.lower():
+            self._note(f"job {job.id} is held by Slurm: {job.reason} (scontrol release {job.id})")
+
+    def _note(self, sentence: str) -> None:
+        if sentence and sentence not in self.noted:
+            self.noted.add(sentence)
+            self.on_note(sentence)
+
+
+def _is_finished(folder: Path) -> bool:
+    end_attempt(folder)
+    result = read_result(folder)
+    return result is not None and result.status in FINISHED
+
+
+def _record_end(change: Change, spec: RunSpec) -> RunResult:
+    """Write and return the record of a run whose job has left none."""
+    reason = change.reason if change.phase == LOST else "its job has left no result"
+    attempt = change.folder / ATTEMPT
+    if not attempt.is_dir():
+        attempt = begin_attempt(change.folder)
+    result = record_death(spec, attempt, Status.FAILED, reason)
+    result.write(attempt)
+    end_attempt(change.folder)
+    return result
