@@ -16,9 +16,10 @@ from bench.specs.protocol import suggest
 from datasets.base import SYNTHETIC_MARKER, Case, DataError, DatasetInfo, Release, list_first
 from datasets.layouts.case_files import stem
 from datasets.layouts.discovery import find_hits, iter_files, recognise_release
-from datasets.volumes.geometry import Geometry, is_same_grid
+from datasets.volumes.geometry import Geometry, is_same_grid, is_spacing_known
+from datasets.volumes.labels import geometry_of
 from datasets.volumes.nifti import open_volume
-from datasets.volumes.reading import geometry_of, open_image, open_label, read_label
+from datasets.volumes.reading import open_image, open_label, read_label
 
 ENDINGS = (".nii", ".nii.gz")
 
@@ -87,8 +88,8 @@ def read_pair(
         raise DataError(f"{prediction}: {rule} ({hint})")
     reference = read_label(case, info, grid)
     prediction_map = read_label(replace(case, label=prediction), info, grid)
-    unknown = not case.spacing_known and grid.spacing_mm == (1.0, 1.0, 1.0)
-    return prediction_map, reference, None if unknown else grid.spacing_mm
+    known = is_spacing_known(case, grid)
+    return prediction_map, reference, grid.spacing_mm if known else None
 
 
 def _list_labels(option: str, path: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from datasets.prepared.case import FOREGROUND, IMAGE, LABEL, RECORD, REFERENCE, 
 from datasets.prepared.frame import SLICES_AT_ONCE, Frame, place_frame
 from datasets.prepared.intensity import find_body, scale_mri, to_int16
 from datasets.prepared.keys import PREPARATION_VERSION, Preparation
-from datasets.volumes.geometry import Geometry
+from datasets.volumes.geometry import Geometry, is_spacing_known
 from datasets.volumes.reading import read_image, read_label
 
 MAX_FOREGROUND = 10_000  # voxels kept of each class, for patches, and of all, for a window
@@ -26,7 +26,7 @@ def write_case(info: DatasetInfo, case: Case, settings: Preparation, folder: Pat
     """Write the files of a prepared case; raise DataError if a file of the case is unusable."""
     is_ct = info.modality == "CT"
     image, geometry = read_image(case)
-    spacing_known = case.spacing_known or geometry.spacing_mm != (1.0, 1.0, 1.0)
+    spacing_known = is_spacing_known(case, geometry)
     if settings.spacing_mm and not spacing_known:
         raise DataError(
             f"{info.name}: case {case.id} cannot be resampled, its header does not tell the "

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from datasets.base import Case, DataError, Dataset, DatasetInfo, Discovery, Problem
-from datasets.volumes.geometry import Geometry, align_images
+from datasets.volumes.geometry import Geometry, align_images, is_spacing_known
+from datasets.volumes.labels import geometry_of
 from datasets.volumes.pool import OnCase, ignore_progress, run_jobs
-from datasets.volumes.reading import geometry_of, open_image, open_label
+from datasets.volumes.reading import open_image, open_label
 from datasets.volumes.values import UNKNOWN_CLASS, UnknownValues, ValueRange, classify
 
 LOWEST_HU, HIGHEST_HU = -4096.0, 32767.0  # padding of -2000 and metal are between them
@@ -94,7 +95,7 @@ def _check_image(case: Case, path: Path, info: DatasetInfo) -> list[str]:
     elif info.modality == "CT" and (found.low < LOWEST_HU or found.high > HIGHEST_HU):
         text = f"{found.low:g} to {found.high:g}, which are no Hounsfield units"
         warnings.append(f"{where} holds {text} (they will be clipped)")
-    if not volume.has_orientation:
+    if not volume.placement.orientation_stated:
         warnings.append(f"{where} does not state its orientation (left-right may be wrong)")
     return warnings
 
@@ -105,7 +106,10 @@ def _check_header(case: Case, info: DatasetInfo, grid: Geometry, orientation: st
     if orientation and grid.codes != orientation:
         text = f"is stored {grid.codes}, {info.title} is {orientation}"
         warnings.append(f"{where} {text} (an old or a converted copy)")
-    if not case.spacing_known and grid.spacing_mm == (1.0, 1.0, 1.0):
+    if not grid.spacing_stated:
+        text = "states a voxel size of 0, so that its spacing is unknown"
+        warnings.append(f"{where} {text} (left out of what is measured in mm)")
+    elif not is_spacing_known(case, grid):
         text = "does not tell its spacing, 1 mm is not true"
         warnings.append(f"{where} {text} (left out of what is measured in mm)")
     return warnings

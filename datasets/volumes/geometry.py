@@ -23,6 +23,8 @@ class Geometry:
     affine: np.ndarray  # (4, 4), voxel index as stored to mm RAS
     orientation: np.ndarray  # (3, 2), nibabel's: for each stored axis the RAS axis and its sign
     spacing_mm: SpacingMm
+    spacing_stated: bool = True  # False: the header holds a voxel size of 0; 1 mm stands for it
+    orientation_stated: bool = True  # False: the affine is a guess
 
     @property
     def codes(self) -> str:  # directions of the stored axes, such as LPS
@@ -98,41 +100,22 @@ def align_images(
     return chosen, warnings
 
 
-def align_label(case: Case, path: Path, label: Geometry, image: Geometry) -> tuple[Geometry, str]:
-    """Return on which grid a label is to be read, and a warning if its header is wrong.
-
-    A label on the image's grid, stored in another order, is turned by its own affine. Otherwise
-    the image's affine is used, which labels of LiTS need.
-
-    Raises: DataError naming case and file if shape or spacing differs.
-    """
-    if is_same_grid(label, image):
-        return label, ""
-    where = f"{path}: label of case {case.id}"
-    if label.shape != image.shape:
-        found = f"has shape {label.shape}, its image {image.shape}"
-        raise DataError(f"{where} {found} (fetch both again)")
-    sizes = voxel_sizes(label.affine)
-    image_sizes = voxel_sizes(image.affine)
-    is_unset = np.allclose(sizes, 1, atol=SPACING_TOLERANCE_MM)
-    if not is_unset and not np.allclose(sizes, image_sizes, atol=SPACING_TOLERANCE_MM):
-        found = f"has spacing {_format(sizes)} mm, its image {_format(image_sizes)} mm"
-        raise DataError(f"{where} {found} (resample the label to its image, or fetch both again)")
-    codes = f"{label.codes} beside {image.codes}"
-    return image, f"{where} has a header unlike its image's ({codes}); the image's is taken"
+def is_spacing_known(case: Case, grid: Geometry) -> bool:
+    """Return whether the header states a spacing, and not the 1 mm that is wrong for this case."""
+    return grid.spacing_stated and (case.spacing_known or grid.spacing_mm != (1.0, 1.0, 1.0))
 
 
 def is_same_grid(first: Geometry, second: Geometry) -> bool:
     """Return whether the voxels of both have the same places, stored in any order."""
     if first.canonical_shape != second.canonical_shape:
         return False
+    return distance_mm(first, second) <= POSITION_TOLERANCE_VOX * min(first.spacing_mm)
+
+
+def distance_mm(first: Geometry, second: Geometry) -> float:
+    """Return how far corners of the same canonical index are apart, along the worst axis."""
     last_d, last_h, last_w = np.subtract(first.canonical_shape, 1).tolist()
     corners = np.array(list(product((0, last_w), (0, last_h), (0, last_d))))
     first_corners = apply_affine(first.canonical_affine, corners)
     second_corners = apply_affine(second.canonical_affine, corners)
-    distance = np.abs(first_corners - second_corners).max()
-    return bool(distance <= POSITION_TOLERANCE_VOX * min(first.spacing_mm))
-
-
-def _format(sizes: np.ndarray) -> str:
-    return f"({', '.join(f'{size:g}' for size in sizes)})"
+    return float(np.abs(first_corners - second_corners).max())

@@ -15,10 +15,12 @@ from typing import IO, Any
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import logger as nibabel_logger
 from nibabel.spatialimages import HeaderDataError
 
 from datasets.base import DataError
 from datasets.files import DAMAGE
+from datasets.volumes.header import Placement, read_placement
 
 READ_ERRORS = (*DAMAGE, ImageFileError, HeaderDataError)
 MOST_PACKED = 1100  # bytes that a byte of gzip can stand for, at most
@@ -35,8 +37,7 @@ class VolumeFile:
     path: Path
     case: str
     shape: tuple[int, ...]  # as stored, without trailing axes of one: three axes, or four
-    affine: np.ndarray  # (4, 4), voxel index as stored to mm RAS
-    has_orientation: bool  # the header states the affine; otherwise it is nibabel's guess
+    placement: Placement
     dtype: np.dtype[Any]
     offset: int  # bytes before the first voxel
     slope: float
@@ -100,7 +101,8 @@ def open_volume(path: Path, case: str) -> VolumeFile:
 
 
 def _open(path: Path, case: str, where: str) -> VolumeFile:
-    image = nib.load(path)
+    with _without_nibabels_log():  # what it corrects is read below
+        image = nib.load(path)
     proxy = image.dataobj
     header = image.header
     if not hasattr(header, "get_qform"):
@@ -118,17 +120,29 @@ def _open(path: Path, case: str, where: str) -> VolumeFile:
         shape = shape[:-1]
     if len(shape) not in (3, 4) or min(shape) < 1:
         raise DataError(f"{where} must have 3 axes, got shape {shape}")
+    with _open_stream(path) as stream:
+        raw = stream.read(int(header["sizeof_hdr"]))
     return VolumeFile(
         path=path,
         case=case,
         shape=shape,
-        affine=np.asarray(image.affine, dtype=np.float64),
-        has_orientation=bool(header["sform_code"] or header["qform_code"]),
+        placement=read_placement(header, image.affine, raw),
         dtype=dtype,
         offset=int(proxy.offset),
         slope=float(proxy.slope),
         intercept=float(proxy.inter),
     )
+
+
+@contextmanager
+def _without_nibabels_log() -> Iterator[None]:
+    """Keep nibabel from printing what it corrects in a header."""
+    before = nibabel_logger.disabled
+    nibabel_logger.disabled = True
+    try:
+        yield
+    finally:
+        nibabel_logger.disabled = before
 
 
 def _open_stream(path: Path) -> IO[bytes]:

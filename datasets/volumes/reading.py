@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from datasets.base import Case, DataError, DatasetInfo
-from datasets.volumes.geometry import Geometry, align_images, align_label, read_geometry
+from datasets.volumes.geometry import Geometry, align_images
+from datasets.volumes.labels import geometry_of, place_label
 from datasets.volumes.nifti import VolumeFile, open_volume
 from datasets.volumes.values import UnknownValues, ValueRange, classify
 
@@ -70,20 +71,14 @@ def open_image(case: Case, path: Path) -> VolumeFile:
 def open_label(case: Case, geometry: Geometry | None) -> tuple[VolumeFile, Geometry, str]:
     """Return the file, the grid to read it on (its own without ``geometry``), and a warning or "".
 
-    Raises: DataError as `open_volume` and `align_label`.
+    Raises: DataError as `open_volume` and `place_label`.
     """
     assert case.label is not None, "only labelled cases have a class map"
     volume = open_volume(case.label, case.id)
     _check_axes(volume)
-    own = geometry_of(volume)
     if geometry is None:
-        return volume, own, ""
-    return volume, *align_label(case, case.label, own, geometry)
-
-
-def geometry_of(volume: VolumeFile) -> Geometry:
-    """Return how the voxels of a volume are placed; may raise as `read_geometry`."""
-    return read_geometry(volume.path, volume.shape[:3], volume.affine)
+        return volume, geometry_of(volume), ""
+    return volume, *place_label(volume, geometry)
 
 
 def _read_finite(case: Case, volume: VolumeFile) -> np.ndarray:

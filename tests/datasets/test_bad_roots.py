@@ -12,7 +12,7 @@ from datasets.base import BadCasesError, DataError
 from datasets.prepared.prepare import prepare
 from datasets.volumes.checking import check_dataset
 from datasets.volumes.reading import read_image, read_label
-from tests.datasets.roots import file_names, geometry, unreadable, voxel_values, whole_root
+from tests.datasets.roots import file_names, geometry, headers, unreadable, voxel_values, whole_root
 from tests.datasets.roots.build import (
     SCENARIOS,
     SPACING_MM,
@@ -24,7 +24,14 @@ from tests.datasets.roots.build import (
     volume_of,
 )
 
-THEMES = (file_names, geometry, unreadable, voxel_values, whole_root)  # they fill SCENARIOS
+THEMES = (
+    file_names,
+    geometry,
+    headers,
+    unreadable,
+    voxel_values,
+    whole_root,
+)  # they fill SCENARIOS
 OUTCOMES: dict[str, list[str]] = {}
 for line in Path(__file__).with_name("roots").joinpath("outcomes.txt").read_text().splitlines():
     if line.startswith("    "):
@@ -117,6 +124,13 @@ ODD_BUT_EQUAL = [
     "label_in_another_order",
     "modality_in_another_order",
     "converted_kits",
+    "label_turned_and_moved_within_a_voxel",
+    "label_moved_alone",
+    "label_with_the_header_of_itk",
+    "label_with_unit_voxels_elsewhere",
+    "label_with_an_affine_of_zeros",
+    "micrometres",
+    "metres_beside_millimetres",
 ]
 
 

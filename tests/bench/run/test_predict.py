@@ -233,3 +233,24 @@ def test_outputs_and_runs_are_checked_before_anything_is_read(
     assert (
         json.loads((out / "runs" / spec.run_id / "result.json").read_text())["test_reads"] == 1
     )  # no read of the fold
+
+
+def test_a_case_in_micrometres_has_the_volumes_of_the_same_in_mm(
+    run: tuple[Path, RunSpec, RunResult], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, spec, _ = run
+    case = Brats(spec.root).find_cases()[0]
+    inputs = []
+    for channel, path in case.images.items():
+        source = nib.load(path)
+        affine = np.diag([1000, 1000, 1000, 1]) @ source.affine
+        image = nib.Nifti1Image(np.asanyarray(source.dataobj), affine)
+        image.header.set_xyzt_units("micron")
+        nib.save(image, tmp_path / f"{channel}.nii.gz")
+        inputs.append(f"{channel}={tmp_path}/{channel}.nii.gz")
+    assert predict(out, spec, tmp_path / "um.nii", *inputs) == 0
+    assert predict(out, spec, tmp_path / "mm.nii", case.id) == 0
+    um, mm = capsys.readouterr().out.splitlines()
+    assert um.split(",", 1)[1] == mm.split(",", 1)[1]
+    np.testing.assert_array_equal(classes_of(tmp_path / "um.nii"), classes_of(tmp_path / "mm.nii"))
+    assert nib.load(tmp_path / "um.nii").header.get_xyzt_units()[0] == "micron"

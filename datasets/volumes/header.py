@@ -1,0 +1,53 @@
+"""What the header of a NIfTI file states of the places of its voxels."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+UNIT_BITS = 7  # of xyzt_units; the others are of time
+MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 1e-3}  # metre, millimetre, micrometre
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the voxels are, and what of it is stated."""
+
+    affine: np.ndarray  # (4, 4), voxel index as stored to mm RAS
+    orientation_stated: bool  # otherwise the affine is nibabel's guess, from the voxel sizes
+    spacing_stated: bool  # otherwise 1 mm stands for each size of 0
+    unit_stated: bool  # otherwise mm
+
+    @property
+    def is_blank(self) -> bool:
+        """Return whether no orientation is stated, or nothing but zeros."""
+        return not self.orientation_stated or not self.affine[:3].any()
+
+    @property
+    def has_default_axes(self) -> bool:
+        """Return whether the voxels are of 1 mm along the axes of NIfTI or of ITK.
+
+        Tools write this of an array of which they know no more.
+        """
+        axes = self.affine[:3, :3]
+        return bool(np.array_equal(axes, np.eye(3)) or np.array_equal(axes, np.diag([-1, -1, 1])))
+
+
+def read_placement(header: Any, affine: np.ndarray, raw: bytes) -> Placement:
+    """Return the placement of voxels by nibabel's header and affine and the bytes of the header.
+
+    nibabel puts 1 in place of voxel sizes of 0, and leaves the affine in the header's own unit.
+    """
+    stored = type(header)(raw, header.endianness, check=False)
+    sizes = np.asarray(stored["pixdim"][1:4])
+    spacing_stated = bool(header["sform_code"] or (sizes != 0).all())
+    mm = MM_PER_UNIT.get(int(header["xyzt_units"]) & UNIT_BITS)
+    affine = np.asarray(affine, dtype=np.float64)
+    if spacing_stated and mm not in (None, 1.0):
+        affine = np.diag([mm, mm, mm, 1.0]) @ affine
+    return Placement(
+        affine=affine,
+        orientation_stated=bool(header["sform_code"] or header["qform_code"]),
+        spacing_stated=spacing_stated,
+        unit_stated=mm is not None,
+    )
