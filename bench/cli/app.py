@@ -37,7 +37,10 @@ COMMANDS = {  # name: the module whose `commands` hold it, and the first line of
         "Print in what two runs differ, and their difference of Dice by case.",
     ),
     "sync": ("bench.cli.store", "Send to MLflow every result and study below --out that it lacks."),
-    "score": ("bench.cli.score", "Score label files of any origin, by the code that scores a run."),
+    "score": (
+        "bench.cli.segmentations.score",
+        "Score label files of any origin, by the code that scores a run.",
+    ),
     "pretrain": ("bench.cli.pretrain", "Pre-train a tiny ViT on images drawn from formulas."),
     "check": ("bench.cli.show", "Check that a method does what it declares."),
     "list": (

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 
 import datasets
+from bench.scoring.grids import describe_difference
+from bench.scoring.own_labels import find_own_references, is_own, name_own_predictions, open_own
 from bench.scoring.surfaces import Spacing
 from bench.specs.protocol import suggest
 from datasets.base import SYNTHETIC_MARKER, Case, DataError, DatasetInfo, Release, list_first
 from datasets.layouts.case_files import stem
 from datasets.layouts.discovery import find_hits, iter_files, recognise_release
-from datasets.volumes.geometry import Geometry, is_same_grid, is_spacing_known
+from datasets.volumes.geometry import Geometry, is_spacing_known
 from datasets.volumes.labels import geometry_of
 from datasets.volumes.nifti import open_volume
 from datasets.volumes.reading import open_image, open_label, read_label
@@ -32,7 +34,7 @@ class Pairing:
     release_assumed: bool  # the names fit several releases whose labels mean different things
     synthetic: bool  # the references are in a folder of phantoms
     pairs: tuple[tuple[Case, Path], ...]
-    without_prediction: tuple[str, ...]  # references that are left out
+    without_prediction: tuple[Case, ...]  # the other references
 
 
 def pair_files(
@@ -46,6 +48,8 @@ def pair_files(
     Raises: ValueError for an unknown data set or release; DataError if a path does not exist, if a
     prediction has no reference, or if there are two files for a case.
     """
+    if is_own(dataset):
+        return _pair_own(dataset, reference, prediction)
     known = datasets.get(dataset)
     if dataset in datasets.releases():
         release = release or dataset
@@ -60,11 +64,35 @@ def pair_files(
     if reference.is_file():
         pairs = [(case, prediction) for case in cases.values()]
         return Pairing(info, assumed, synthetic, tuple(pairs), ())
-    found = _name_predictions(entry, predictions)
-    _check_known(found, cases)
-    pairs = [(case, found[name]) for name, case in cases.items() if name in found]
-    left_out = sorted(cases.keys() - found.keys())
-    return Pairing(info, assumed, synthetic, tuple(pairs), tuple(left_out))
+    return _join(info, cases, _name_predictions(entry, predictions), assumed, synthetic)
+
+
+def _pair_own(dataset: str, reference: Path, prediction: Path) -> Pairing:
+    """Return the pairs of a user's own data set."""
+    references = _list_labels("--reference", reference)
+    predictions = _list_labels("--prediction", prediction)
+    _check_same_kind(reference, prediction)
+    opened = open_own(dataset, reference)
+    cases = dict(sorted(find_own_references(opened, references).items()))
+    if reference.is_file():
+        pairs = [(case, prediction) for case in cases.values()]
+        return Pairing(opened.info, False, opened.synthetic, tuple(pairs), ())
+    found = _check_unique("--prediction", name_own_predictions(cases, predictions))
+    return _join(opened.info, cases, found, False, opened.synthetic)
+
+
+def _join(
+    info: DatasetInfo,
+    cases: Mapping[str, Case],
+    predictions: Mapping[str, Path],
+    assumed: bool,
+    synthetic: bool,
+) -> Pairing:
+    """Return each case with its prediction, and the cases that have none."""
+    _check_known(predictions, cases)
+    pairs = [(case, predictions[name]) for name, case in cases.items() if name in predictions]
+    missing = [case for name, case in cases.items() if name not in predictions]
+    return Pairing(info, assumed, synthetic, tuple(pairs), tuple(missing))
 
 
 def read_pair(
@@ -78,18 +106,31 @@ def read_pair(
     Raises: DataError that names the file if one cannot be read, is on another grid, or holds a
     value that the release does not have.
     """
+    grid = _reference_grid(case)
+    difference = describe_difference(geometry_of(open_volume(prediction, case.id)), grid)
+    if difference:
+        hint = "resample it, or write it with the reference's affine"
+        raise DataError(
+            f"{prediction}: must lie on the grid of the reference, {difference} ({hint})"
+        )
+    reference, spacing_mm = read_reference(case, info)
+    return read_label(replace(case, label=prediction), info, grid), reference, spacing_mm
+
+
+def read_reference(case: Case, info: DatasetInfo) -> tuple[np.ndarray, Spacing | None]:
+    """Return the class map of a reference, uint8 (D, H, W), and the spacing if it is known.
+
+    Raises: DataError as `read_pair`.
+    """
+    grid = _reference_grid(case)
+    known = is_spacing_known(case, grid)
+    return read_label(case, info, grid), grid.spacing_mm if known else None
+
+
+def _reference_grid(case: Case) -> Geometry:
     image = next(iter(case.images.values()), None)
     image_grid = geometry_of(open_image(case, image)) if image else None
-    grid = open_label(case, image_grid)[1]
-    found = geometry_of(open_volume(prediction, case.id))
-    if not is_same_grid(found, grid):
-        rule = f"must lie on the grid of the reference, {_describe(grid)}, got {_describe(found)}"
-        hint = "resample it, or write it with the reference's affine"
-        raise DataError(f"{prediction}: {rule} ({hint})")
-    reference = read_label(case, info, grid)
-    prediction_map = read_label(replace(case, label=prediction), info, grid)
-    known = is_spacing_known(case, grid)
-    return prediction_map, reference, grid.spacing_mm if known else None
+    return open_label(case, image_grid)[1]
 
 
 def _list_labels(option: str, path: Path) -> list[Path]:
@@ -165,8 +206,3 @@ def _check_unique(option: str, named: Sequence[tuple[str, Path]]) -> dict[str, P
             raise DataError(f"score: {rule}, got {found[name]} and {path}")
         found[name] = path
     return dict(sorted(found.items()))
-
-
-def _describe(grid: Geometry) -> str:
-    spacing = " x ".join(f"{length:g}" for length in grid.spacing_mm)
-    return f"{grid.shape} {grid.codes} of {spacing} mm"

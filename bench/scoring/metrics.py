@@ -83,6 +83,23 @@ def score_case(
     return scores
 
 
+def score_missing(
+    case_id: str, reference: np.ndarray, spacing_mm: Spacing | None, scoring: Scoring
+) -> list[CaseScore]:
+    """Return one score per region of a case that has no prediction: Dice 0 in every region.
+
+    The other metrics are those of a miss under the policy for empty masks, nan where it has none;
+    so is a region that the reference lacks.
+    """
+    empty = np.zeros_like(reference)
+    rows = []
+    for row in score_case(case_id, empty, reference, spacing_mm, scoring):
+        known = not isnan(row.nsd_tolerance_mm)
+        scores = score_empty(scoring.policy_name, 1, 0, spacing_known=known)
+        rows.append(row.with_scores(scores | {"dice": 0.0}))
+    return rows
+
+
 def region_mask(class_map: np.ndarray, region: Region) -> np.ndarray:
     """Return where a class map (D, H, W) shows any class of the region, as bool (D, H, W)."""
     return np.isin(class_map, region.classes)

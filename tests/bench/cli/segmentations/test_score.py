@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -17,6 +18,7 @@ from datasets.brats import Brats
 from datasets.phantoms.files import build_geometry
 from reports.records.metrics import METRICS, Metric
 from reports.records.plain import to_plain
+from tests.datasets.nnunet.conftest import write_root
 
 SHAPE = (8, 12, 10)
 SPACING_MM = (3.0, 2.0, 1.0)
@@ -185,6 +187,79 @@ def test_a_header_that_does_not_tell_the_spacing_gives_no_millimetres(tmp_path, 
     assert [row["hd95_mm"] for row in record["cases"]] == [None, None, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("policy", "penalty_mm"), [("brats", 373.12866), ("brats2023", 374.0), ("kits", None)]
+)
+def test_an_absent_prediction_counts_as_zero_on_request(tmp_path, capsys, policy, penalty_mm):
+    """Where the reference lacks a region, too: two empty masks would be a perfect score."""
+    small = np.where(make_classes() == 3, 1, make_classes())  # no enhancing tumour
+    for number, classes in ((1, make_classes()), (2, small)):
+        save(tmp_path / "root" / f"BraTS20_Training_{number:03d}_seg.nii.gz", classes)
+    save(tmp_path / "mine" / "BraTS20_Training_001.nii.gz", make_classes())
+    options = ["--set", f"eval.empty_policy={policy}"]
+    folders = tmp_path / "root", tmp_path / "mine"
+    record = score(capsys, *folders, "--missing", "zero", *options)
+    assert record["without_prediction"] == ["BraTS20_Training_002"]
+    rows = record["cases"][3:]
+    assert [row["case"] for row in rows] == ["BraTS20_Training_002"] * 3
+    assert [row["dice"] for row in rows] == [0, 0, 0]
+    assert [row["nsd"] for row in rows] == [0, 0, 0]
+    assert [row["hd95_mm"] for row in rows] == [penalty_mm] * 3
+    assert [row["reference_ml"] > 0 for row in rows] == [True, True, False]
+    assert record["regions"][2]["dice"]["all"] == {"value": 0.5, "n": 2}
+    left = score(capsys, *folders, *options)
+    assert left["cases"] == record["cases"][:3]
+    assert (left["missing"], record["missing"]) == ("leave", "zero")
+    arguments = ["--reference", str(folders[0]), "--prediction", str(folders[1])]
+    assert main(["score", *arguments, "--dataset", "brats", "--missing", "zero"]) == 0
+    assert "counted as Dice 0, without a prediction: 1" in capsys.readouterr().out
+
+
+def test_predictions_of_nnunet_are_scored_as_they_are(tmp_path, capsys):
+    """CASE.nii.gz with the values of the folder's own dataset.json, beside what nnU-Net leaves."""
+    root = write_root(tmp_path / "raw")
+    reference = root / "labelsTr" / "case_002.nii.gz"
+    validation = tmp_path / "fold_0" / "validation"
+    validation.mkdir(parents=True)
+    shutil.copy(reference, validation)
+    (validation / "summary.json").write_text("{}")
+    (validation / "case_002.npz").touch()
+    for folder in (root, root / "labelsTr"):
+        record = score(capsys, folder, validation, dataset=root.name)
+        assert [row["region"] for row in record["cases"]] == ["whole", "core", "rim"]
+        assert [row["dice"] for row in record["cases"]] == [1, 1, 1]
+        assert record["without_prediction"] == [f"case_00{n}" for n in (1, 3, 4, 5, 6)]
+        assert (record["dataset"], record["empty_policy"]) == (root.name, "kits")
+    shutil.copytree(validation, root / "labelsTs")  # nnU-Net's folder of test labels
+    assert len(score(capsys, root / "labelsTs", validation, dataset=root.name)["cases"]) == 3
+    assert len(score(capsys, reference, reference, dataset=root.name)["cases"]) == 3
+
+
+def test_predictions_of_a_datalist_are_scored(tmp_path, capsys):
+    save(tmp_path / "l" / "a_label.nii.gz", make_classes(), "brats2023")
+    save(tmp_path / "i" / "a.nii.gz", make_classes(), "brats2023")
+    save(tmp_path / "mine" / "a.nii.gz", make_classes(shift=1), "brats2023")
+    labels = {"background": 0, "x": 1, "y": 2, "z": 3}
+    training = [{"image": "i/a.nii.gz", "label": "l/a_label.nii.gz"}]
+    content = {"modality": "MRI", "labels": labels, "training": training}
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    record = score(capsys, tmp_path / "l", tmp_path / "mine", dataset=str(tmp_path / "list.json"))
+    assert [(row["case"], row["region"]) for row in record["cases"]] == [
+        ("a", "x"),
+        ("a", "y"),
+        ("a", "z"),
+    ]
+    assert record["cases"][2]["dice"] == expect("x")[2]["dice"]
+
+
+def test_references_outside_the_raw_folder_are_refused(tmp_path, capsys):
+    path = str(save(tmp_path / "a" / "case_001.nii.gz", make_classes()))
+    arguments = ["score", "--reference", path, "--prediction", path]
+    assert main([*arguments, "--dataset", "Dataset001_X"]) == 2
+    rule = "--reference must be in the raw folder Dataset001_X, which has a dataset.json, got"
+    assert rule in capsys.readouterr().err
+
+
 def test_settings_of_the_protocol_and_the_cutoff(tmp_path, capsys):
     reference = save(tmp_path / "BraTS20_Training_007_seg.nii.gz", make_classes())
     prediction = save(tmp_path / "x.nii", make_classes(shift=1))
@@ -224,6 +299,21 @@ def test_the_tables_say_what_the_numbers_are(tmp_path, capsys):
     assert max(map(len, printed.splitlines())) <= 80 + len(str(tmp_path))
 
 
+def turn(affine):
+    """Return an affine that is turned by 5 degrees around the voxel that is first in RAS order."""
+    angle = np.radians(5)
+    turned = affine.copy()
+    turned[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]] @ affine[
+        :2, :2
+    ]
+    first = [SHAPE[2] - 1, SHAPE[1] - 1, 0, 1]
+    turned[:3, 3] += (affine @ first - turned @ first)[:3]
+    return turned
+
+
+AFFINES = {"place": lambda affine: np.eye(4), "direction": turn}
+
+
 def write_bad(folder, kind):
     """Return the arguments of two paths that do not belong together."""
     reference = save(folder / "root" / "BraTS20_Training_007_seg.nii.gz", make_classes())
@@ -234,8 +324,9 @@ def write_bad(folder, kind):
         save(prediction, make_classes()[:-1])
     elif kind == "spacing":
         save(prediction, make_classes(), spacing_mm=(3.0, 2.0, 2.0))
-    elif kind == "place":
-        save(prediction, make_classes(), affine=np.eye(4))
+    elif kind in AFFINES:
+        affine = AFFINES[kind](nib.load(reference).affine)
+        save(prediction, make_classes(), affine=affine)
     elif kind == "stranger":
         save(folder / "mine" / "BraTS20_Training_008.nii.gz", make_classes())
     elif kind == "double":
@@ -257,15 +348,16 @@ def write_bad(folder, kind):
         ("value", "label of case BraTS20_Training_007 may hold 0, 1, 2, 4, found 3"),
         (
             "shape",
-            "must lie on the grid of the reference, (10, 12, 8) LPS of 3 x 2 x 1 mm, "
-            "got (10, 12, 7) LPS",
+            "must lie on the grid of the reference, (10, 12, 8) LPS of 3 x 2 x 1 mm from (-9, -22, "
+            "0), got (10, 12, 7) LPS of 3 x 2 x 1 mm from (-9, -22, 0): they differ in shape (",
         ),
         (
             "spacing",
-            "must lie on the grid of the reference, (10, 12, 8) LPS of 3 x 2 x 1 mm, "
-            "got (10, 12, 8) LPS of 3",
+            "got (10, 12, 8) LPS of 3 x 2 x 2 mm from (-18, -22, 0): they differ in spacing and "
+            "position by 9 mm (",
         ),
-        ("place", "must lie on the grid of the reference"),
+        ("place", "they differ in spacing and position by 23.8 mm (resample it, or write it"),
+        ("direction", "they differ in direction ("),
         (
             "stranger",
             "every prediction must have a reference, got none for BraTS20_Training_008 "

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
+from typing import Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -12,8 +13,8 @@ from rich.table import Table
 
 from bench.cli.options import flag, option, takes
 from bench.cli.terminal import SYNTHETIC, add_columns, case_progress
-from bench.scoring.label_files import Pairing, pair_files, read_pair
-from bench.scoring.metrics import Scoring, score_case
+from bench.scoring.label_files import Pairing, pair_files, read_pair, read_reference
+from bench.scoring.metrics import Scoring, score_case, score_missing
 from bench.scoring.postprocessing import AUTO, REGION, choose_cutoff
 from bench.specs.protocol import EvalSpec, Protocol, SpecError, override
 from reports.analysis.aggregates import Mean, RegionAggregate, aggregate_regions
@@ -23,6 +24,8 @@ from reports.records.plain import to_plain
 from reports.records.run import CaseScore, PostProcessing
 
 commands = typer.Typer()
+Missing = Literal["leave", "zero"]
+MISSING = {"leave": "left out", "zero": "counted as Dice 0"}
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,14 @@ class ScoreOptions:
 
     reference: Path = option(..., "Label file, or a folder of them: a data root will do.")
     prediction: Path = option(..., "Label file, or a folder of them; of any tool.")
-    dataset: str = option(..., "brats, kits21, ...: label values, regions, rule for empty masks.")
+    dataset: str = option(
+        ..., "brats, kits21, a datalist, Dataset137_NAME, ...: label values, regions, empty masks."
+    )
     release: str | None = option(None, "brats2020, msd01, ...; default: by the references' names.")
     set: list[str] | None = option(None, "A field of the scoring: eval.hd95=pooled (repeatable).")
+    missing: Missing = option(
+        "leave", "A case without a prediction: left out, or zero, which counts as Dice 0."
+    )
     json: bool = flag("Print JSON instead of tables.")
 
 
@@ -49,11 +57,14 @@ def score(options: ScoreOptions) -> None:
     scoring = Scoring(pairing.info, spec)
     cutoff = choose_cutoff(scoring, lambda: ())
     rows = _score_pairs(pairing, scoring)
+    if options.missing == "zero":
+        rows += _score_missing(pairing, scoring)
+        rows.sort(key=lambda row: row.case)
     processed = cutoff.apply(rows) if cutoff else None
     if options.json:
-        typer.echo(_format_json(pairing, scoring, rows, processed))
+        typer.echo(_format_json(pairing, scoring, rows, processed, options.missing))
     else:
-        _print_tables(pairing, scoring, rows, processed)
+        _print_tables(pairing, scoring, rows, processed, options.missing)
 
 
 def _score_pairs(pairing: Pairing, scoring: Scoring) -> list[CaseScore]:
@@ -63,6 +74,14 @@ def _score_pairs(pairing: Pairing, scoring: Scoring) -> list[CaseScore]:
             prediction, reference, spacing_mm = read_pair(case, file, pairing.info)
             rows += score_case(case.id, prediction, reference, spacing_mm, scoring)
             on_case("scoring", number, len(pairing.pairs))
+    return rows
+
+
+def _score_missing(pairing: Pairing, scoring: Scoring) -> list[CaseScore]:
+    rows: list[CaseScore] = []
+    for case in pairing.without_prediction:
+        reference, spacing_mm = read_reference(case, pairing.info)
+        rows += score_missing(case.id, reference, spacing_mm, scoring)
     return rows
 
 
@@ -80,7 +99,11 @@ def _read_spec(assignments: Sequence[str]) -> EvalSpec:
 
 
 def _format_json(
-    pairing: Pairing, scoring: Scoring, rows: Sequence[CaseScore], processed: PostProcessing | None
+    pairing: Pairing,
+    scoring: Scoring,
+    rows: Sequence[CaseScore],
+    processed: PostProcessing | None,
+    missing: Missing,
 ) -> str:
     record = {
         "dataset": pairing.info.name,
@@ -92,13 +115,18 @@ def _format_json(
         "regions": aggregate_regions(rows),
         "cases": rows,
         "postprocessing": processed,
-        "without_prediction": pairing.without_prediction,
+        "without_prediction": [case.id for case in pairing.without_prediction],
+        "missing": missing,
     }
     return json.dumps(to_plain(record, "score"), indent=1, allow_nan=False)
 
 
 def _print_tables(
-    pairing: Pairing, scoring: Scoring, rows: Sequence[CaseScore], processed: PostProcessing | None
+    pairing: Pairing,
+    scoring: Scoring,
+    rows: Sequence[CaseScore],
+    processed: PostProcessing | None,
+    missing: Missing,
 ) -> None:
     console = SafeConsole()
     assumed = ""
@@ -106,13 +134,14 @@ def _print_tables(
         assumed = " (assumed, the files' names do not tell: --release names another)"
     console.print(
         f"[bold]{escape(pairing.info.title)}[/]{assumed}{SYNTHETIC[pairing.synthetic]}, "
-        f"cases: {len(pairing.pairs)}; empty masks: {scoring.policy_name}; "
+        f"cases: {len({row.case for row in rows})}; empty masks: {scoring.policy_name}; "
         f"HD95: {scoring.spec.hd95}",
         soft_wrap=True,
     )
     if pairing.without_prediction:
-        n_left = len(pairing.without_prediction)
-        console.print(f"[yellow]left out, without a prediction: {n_left}[/]", soft_wrap=True)
+        n_missing = len(pairing.without_prediction)
+        what = MISSING[missing]
+        console.print(f"[yellow]{what}, without a prediction: {n_missing}[/]", soft_wrap=True)
     console.print(_tabulate_cases(rows))
     console.print(_tabulate_regions("mean", aggregate_regions(rows)))
     if processed is not None:

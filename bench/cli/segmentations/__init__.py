@@ -1,0 +1,1 @@
+"""Files of segmentations: scored, and written by the networks of runs."""
