@@ -7,12 +7,15 @@ The folder of a case holds
 * ``foreground.npy``  int32 (n, 3), voxels (d, h, w) of class 1, then 2, ...; at most 10 000 a class
 * ``sample.npy``      int16 (C, n), Hounsfield units of at most 10 000 foreground voxels; CT only
 * ``reference.npy``   uint8, classes on the file's own grid; only if `label.npy` cannot restore them
-* ``case.json``       identity, spacing, and how to write a prediction onto the file's grid
+* ``case.json``       identity, spacing, how to write a prediction onto the file's grid, checksums
 
-Without a label there are only the first and the last.
+Without a label there are only the first and the last. An array is verified when a process opens it
+for the first time; a damaged one is prepared again.
 """
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,14 @@ import numpy as np
 from datasets.base import DataError, DatasetInfo, SpacingMm, VolumeShape, Window
 from datasets.files import read_record
 from datasets.prepared.frame import Frame
+from datasets.prepared.integrity import FILES, DamagedError, is_verified, verify
 from datasets.prepared.slabs import ArrayFile, Box
 
+WAY_OUT = "remove its folder, and the case is prepared again"
 IMAGE, LABEL, FOREGROUND, RECORD = "image.npy", "label.npy", "foreground.npy", "case.json"
 SAMPLE, REFERENCE = "sample.npy", "reference.npy"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,12 @@ class PreparedCase:
     n_foreground: tuple[int, ...]  # sampled voxels of class 1, 2, ...; empty without a label
     spacing_known: bool = True  # False: the file's 1 mm is not true, so lengths in mm mean nothing
     window: Window | None = None  # of CT; None for MRI, and for CT until a window is chosen
+    # replaces damaged arrays; None where the files that they were made of are not known
+    renew: Callable[[], object] | None = field(default=None, compare=False, repr=False)
 
     def image(self) -> np.ndarray:
         """Return the channels as the model sees them, float32 (C, D, H, W)."""
-        stored = ArrayFile.find(self.folder / IMAGE)
+        stored = ArrayFile.find(self._open(IMAGE))
         image = np.empty(stored.shape, dtype=np.float32)
         self._scale_into(image, stored, tuple(slice(0, size) for size in self.shape))
         return image
@@ -51,7 +60,7 @@ class PreparedCase:
 
         Raises: DataError if the case has no label.
         """
-        stored = ArrayFile.find(self.folder / IMAGE)
+        stored = ArrayFile.find(self._open(IMAGE))
         classes = ArrayFile.find(self._label_path())
         source, target = _overlap(start, patch, self.shape)
         is_whole = target == tuple(slice(0, size) for size in patch)
@@ -69,17 +78,17 @@ class PreparedCase:
 
     def foreground(self) -> list[np.ndarray]:
         """Return sampled voxels (d, h, w) of class 1, 2, ..., each int32 (n, 3); n may be 0."""
-        voxels = np.load(self.folder / FOREGROUND, mmap_mode="r")
+        voxels = np.load(self._open(FOREGROUND), mmap_mode="r")
         return np.split(voxels, np.cumsum(self.n_foreground)[:-1])
 
     def sample(self) -> np.ndarray:
         """Return Hounsfield units of foreground voxels, spread evenly over all, int16 (C, n)."""
-        return np.load(self.folder / SAMPLE)
+        return np.load(self._open(SAMPLE))
 
     def reference(self) -> np.ndarray:
         """Return the training classes on the file's own grid, uint8 (D, H, W)."""
-        if (self.folder / REFERENCE).is_file():
-            return np.load(self.folder / REFERENCE, mmap_mode="r")
+        if REFERENCE in read_case_record(self.folder)[FILES]:
+            return np.load(self._open(REFERENCE), mmap_mode="r")
         return self.restore(self.label())
 
     def restore(self, classes: np.ndarray) -> np.ndarray:
@@ -92,7 +101,28 @@ class PreparedCase:
     def _label_path(self) -> Path:
         if not self.n_foreground:
             raise DataError(f"case {self.id} has no label")
-        return self.folder / LABEL
+        return self._open(LABEL)
+
+    def _open(self, name: str) -> Path:
+        """Return the path of an array that is what was written; prepare it again if it is not.
+
+        Raises: DamagedError if that is impossible.
+        """
+        path = self.folder / name
+        if is_verified(path):
+            return path
+        try:
+            self._verify(path)
+        except DamagedError as error:
+            if self.renew is None:
+                raise DamagedError(f"{error} ({WAY_OUT})") from None
+            log.warning("%s; case %s is prepared again", error, self.id)
+            self.renew()
+            self._verify(path)
+        return path
+
+    def _verify(self, path: Path) -> None:
+        verify(path, read_case_record(self.folder)[FILES][path.name])
 
     def _scale_into(self, image: np.ndarray, stored: ArrayFile, box: Box) -> None:
         """Write a box of the stored channels as the model sees it, image (C, *box)."""
@@ -108,7 +138,7 @@ class PreparedCase:
 
 
 def load_prepared(folder: Path, info: DatasetInfo) -> PreparedCase:
-    """Return the prepared case in a folder."""
+    """Return the prepared case in a folder; it cannot renew its arrays."""
     record = read_case_record(folder)
     return PreparedCase(
         id=record["id"],
@@ -123,8 +153,7 @@ def load_prepared(folder: Path, info: DatasetInfo) -> PreparedCase:
 
 def read_case_record(folder: Path) -> dict[str, Any]:
     """Return the content of ``case.json``; raise FileError if it is damaged."""
-    hint = "the record is damaged: remove its folder, and the case is prepared again"
-    return read_record(folder / RECORD, dict[str, Any], hint)
+    return read_record(folder / RECORD, dict[str, Any], f"the record is damaged: {WAY_OUT}")
 
 
 def _overlap(start: VolumeShape, patch: VolumeShape, shape: VolumeShape) -> tuple[Box, Box]:

@@ -2,27 +2,32 @@
 
 Each case becomes a folder ``<cache>/<data set>/<case>-<key>/``, which depends on no fold and has
 its name only when it is complete and on disk. The key covers the files' names, sizes and times and
-the settings, so that a changed file is prepared again.
+the settings, so that a changed file is prepared again. So is a folder with a damaged file, or one
+of an earlier version, which kept no checksums; its files are replaced one by one.
 """
 
 import logging
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
 
 from datasets.base import BadCasesError, Case, DataError, Dataset, DatasetInfo, Problem
-from datasets.files import FileError, file_name_of, sync_folder
+from datasets.files import DAMAGE, FileError, file_name_of, sync_folder
 from datasets.prepared.arrays import write_case
 from datasets.prepared.capacity import check_room, choose_workers, estimate
-from datasets.prepared.case import PreparedCase, load_prepared, read_case_record
+from datasets.prepared.case import RECORD, PreparedCase, load_prepared, read_case_record
+from datasets.prepared.integrity import FILES, find_damage
 from datasets.prepared.keys import NATIVE, Preparation, key_of
 from datasets.volumes.pool import OnCase, ignore_progress, run_jobs
 
 LOCKS = ".locks"
+NO_CHECKSUMS = "was prepared by an earlier version, which kept no checksums"
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +45,8 @@ def prepare(
     Several processes may do this in one cache.
 
     Raises: DataError if the disk has too little room, before anything is written; BadCasesError
-    with all cases whose files are unusable, after the others have been prepared.
+    with all cases whose files are unusable, after the others have been prepared. A damaged case is
+    among them if the files that it was made of are gone.
     """
     info = dataset.info
     home = cache / info.name
@@ -49,12 +55,20 @@ def prepare(
     for case in cases:
         key = key_of(dataset, case, settings)
         folders[case.id] = home / f"{file_name_of(case.id)}-{key}"
-    to_do = [(case, folders[case.id]) for case in cases if not folders[case.id].is_dir()]
+    to_do, n_outdated = [], 0
+    for case in cases:
+        folder = folders[case.id]
+        fault = find_fault(info, folder) if folder.is_dir() else "new"
+        if fault:
+            to_do.append((case, folder))
+            n_outdated += fault.endswith(NO_CHECKSUMS)
+    if n_outdated:
+        log.warning("%s: %d cases: each %s; preparing again", info.name, n_outdated, NO_CHECKSUMS)
     needs = [estimate(case, settings.spacing_mm) for case, _ in to_do]
     check_room(info.name, needs, home)
     problems: dict[str, Problem] = {}
     done = len(cases) - len(to_do)
-    attempt = partial(_find_fault, info, settings)
+    attempt = partial(_try_to_prepare, info, settings)
     for (case, _), fault in run_jobs(attempt, to_do, choose_workers(needs, jobs)):
         if fault:
             problems[case.id] = Problem(case.id, fault)
@@ -63,33 +77,83 @@ def prepare(
     if problems:
         in_order = [problems[case.id] for case in cases if case.id in problems]
         raise BadCasesError(f"{info.name}: {dataset.root}", in_order)
-    return [load_prepared(folders[case.id], info) for case in cases]
+    return [_load(info, case, settings, folders[case.id]) for case in cases]
 
 
 def prepare_case(
     info: DatasetInfo, case: Case, settings: Preparation, folder: Path
 ) -> PreparedCase:
-    """Return the prepared case in a folder; prepare it first if the folder does not exist."""
+    """Return the prepared case in a folder.
+
+    It is prepared first if the folder does not exist, and again if one of its files is damaged.
+    Raises: DataError if a file that it is made of is unusable.
+    """
     locks = folder.parent / LOCKS
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / f"{folder.name}.lock"):  # the system frees it when its holder dies
         if not folder.is_dir():
             log.info("preparing %s %s", info.name, case.id)
-            part = folder.with_name(f".{folder.name}.part")
-            shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
-            part.mkdir()
-            try:
+            with _new_folder(folder) as part:
                 write_case(info, case, settings, part)
                 sync_folder(part)
                 part.rename(folder)
                 sync_folder(folder.parent)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)  # renamed already on success
             _remove_outdated(folder)
-    return load_prepared(folder, info)
+        elif fault := find_fault(info, folder, thorough=True):
+            level = logging.INFO if fault.endswith(NO_CHECKSUMS) else logging.WARNING
+            log.log(level, "%s; case %s is prepared again", fault, case.id)
+            try:
+                _renew(info, case, settings, folder)
+            except (DataError, OSError) as error:
+                start = f"{fault}, and the case cannot be prepared again"
+                raise DataError(f"{start}: {error} (bring back the files of the case)") from error
+    return _load(info, case, settings, folder)
 
 
-def _find_fault(info: DatasetInfo, settings: Preparation, job: tuple[Case, Path]) -> str:
+def find_fault(info: DatasetInfo, folder: Path, *, thorough: bool = False) -> str:
+    """Return why a prepared case cannot be used, naming the file; "" if it can.
+
+    ``thorough``: as in `find_damage`.
+    """
+    try:
+        load_prepared(folder, info).frame()
+        record = read_case_record(folder)
+        if FILES not in record:
+            return f"{folder} {NO_CHECKSUMS}"
+        return find_damage(folder / RECORD, record, thorough=thorough)
+    except FileError as error:
+        return str(error)
+    except DAMAGE as error:
+        return f"{folder / RECORD}: a field is damaged, got {error!r}"
+
+
+def _renew(info: DatasetInfo, case: Case, settings: Preparation, folder: Path) -> None:
+    """Replace the files of a prepared case one by one, the record last; readers see old or new."""
+    with _new_folder(folder) as part:
+        write_case(info, case, settings, part)
+        for path in sorted(part.iterdir(), key=lambda path: path.name == RECORD):
+            path.replace(folder / path.name)
+        sync_folder(folder)
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside the one that is to be; it is removed at the end if it exists."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+    part.mkdir()
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _load(info: DatasetInfo, case: Case, settings: Preparation, folder: Path) -> PreparedCase:
+    renew = partial(prepare_case, info, case, settings, folder)
+    return replace(load_prepared(folder, info), renew=renew)
+
+
+def _try_to_prepare(info: DatasetInfo, settings: Preparation, job: tuple[Case, Path]) -> str:
     """Prepare a case into a folder; return why that is impossible, or nothing."""
     try:
         prepare_case(info, job[0], settings, job[1])

@@ -198,7 +198,7 @@ def test_prepared_case_is_small_to_send(brats_root: Path, tmp_path: Path) -> Non
     dataset = Brats(brats_root)
     ready = prepare(dataset, dataset.find_cases()[:1], tmp_path)[0]
     sent = pickle.dumps(ready)
-    assert len(sent) < 500
+    assert len(sent) < 2000  # no array, but the paths of its files and the facts of its data set
     np.testing.assert_array_equal(pickle.loads(sent).image(), ready.image())
     with pytest.raises(ValueError, match="read-only"):
         ready.label()[0] = 0
