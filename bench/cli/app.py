@@ -30,6 +30,10 @@ COMMANDS = {  # name: the module whose `commands` hold it, and the first line of
         "bench.cli.run",
         "List the runs that `run` would make with the same arguments, done and to do.",
     ),
+    "status": (
+        "bench.cli.jobs.status",
+        "Show the state of every run below --out: queued, running, done, failed and why.",
+    ),
     "predict": ("bench.cli.run", "Segment a case with the network of a run."),
     "report": ("bench.cli.report", "Print the tables of everything that MLflow holds."),
     "compare": (

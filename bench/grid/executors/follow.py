@@ -203,6 +203,7 @@ class Dispatch:
             rule = f"ended {draft.ends} times in a row without getting further{word}"
             reason = f"job {submission.job_id} {rule} (its output is in {log_file})"
         if reason:
+            write_submission(folder, replace(submission, is_given_up=True))
             self.on_change(Change(folder, LOST, job, sign, reason))
         else:
             self.waiting[folder] = draft
@@ -257,7 +258,7 @@ class Dispatch:
 
     def _has_ended(self, folder: Path, submission: Submission) -> bool:
         sign = read_sign(folder, submission)
-        return sign is not None and sign.ended
+        return submission.is_given_up or (sign is not None and sign.ended)
 
     def _find_jobs(self, submissions: Mapping[Path, Submission]) -> dict[Submission, Job]:
         """Return the jobs of submissions, also of one that is still on its way to the queue."""

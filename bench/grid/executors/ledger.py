@@ -43,6 +43,7 @@ class Submission:
         ends: jobs in a row that ended too early and left no newer checkpoint.
         checkpoint: what `stamp_checkpoint` returned at the last early end.
         past: ids of the jobs before this one.
+        is_given_up: there is no next job of this attempt.
     """
 
     name: str = ""
@@ -52,6 +53,7 @@ class Submission:
     ends: int = 0
     checkpoint: str = ""
     past: tuple[str, ...] = ()
+    is_given_up: bool = False
 
     def after_early_end(self, checkpoint: str) -> "Submission":
         """Return the draft of the next job of this attempt."""

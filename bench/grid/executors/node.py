@@ -1,6 +1,7 @@
 """The node that a job runs on: its GPUs, its clock, and whether its disk keeps locks."""
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,8 +51,6 @@ def choose_device(asked: str, n_gpus: int, *, wants_gpu: bool) -> str:
 
 def measure_clock_offset_s(folder: Path) -> float:
     """Return by how much this machine's clock is ahead of that of the disk with the folder."""
-    import time
-
     probe = folder / f".{os.uname().nodename}-{os.getpid()}.clock"
     try:
         before = time.time()

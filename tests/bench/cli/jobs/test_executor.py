@@ -1,0 +1,41 @@
+"""Options of executors that do not fit together are one sentence."""
+
+import pytest
+
+from bench.cli.app import main
+from bench.grid.executors import slurm
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--executor", "sge"], "--executor: must be local or slurm, got 'sge'"),
+        (["--slurm", "mem=1G"], "--slurm: is for --executor slurm, got --executor local"),
+        (["--max-jobs", "2"], "--max-jobs: is for --executor slurm, got --executor local"),
+        (["--detach"], "--detach: is for --executor slurm, got --executor local"),
+        (
+            ["--executor", "slurm", "--jobs", "2"],
+            "--jobs: is for --executor local, got 2 (--max-jobs limits jobs of Slurm)",
+        ),
+        (["--executor", "slurm", "--slurm", "nodes=2"], "--slurm: nodes must be 1"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(options, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--methods", "linear", *options]) == 2
+    assert " ".join(capsys.readouterr().err.split()).startswith(f"error: {sentence}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_submitit_the_extra_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(slurm, "find_spec", lambda name: None)
+    assert main(["run", "--methods", "linear", "--executor", "slurm"]) == 2
+    assert "pip install 'medtuning-bench[slurm]'" in " ".join(capsys.readouterr().err.split())
+
+
+def test_without_sbatch_a_login_node_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(slurm.shutil, "which", lambda name: None)
+    assert main(["run", "--methods", "linear", "--executor", "slurm"]) == 2
+    assert "found no sbatch on PATH" in " ".join(capsys.readouterr().err.split())
