@@ -20,6 +20,7 @@ datasets.layouts datasets.base
 datasets.nnunet datasets.base datasets.layouts datasets.volumes datasets.splits
 datasets.phantoms datasets
 datasets.single_case datasets
+datasets.many_cases datasets
 datasets.overlaps
 datasets datasets.base datasets.layouts datasets.nnunet datasets.prepared datasets.volumes
 methods
@@ -35,6 +36,7 @@ bench.cost bench.models methods reports.records
 bench.scoring bench.specs datasets reports.records reports.figures.overlay
 bench.run.training bench.specs bench.models bench.cost reports.records
 bench.run bench.specs bench.models bench.scoring bench.cost datasets methods reports.records
+bench.prediction bench.specs bench.scoring bench.cost bench.run datasets reports.records
 bench.pretrain methods.settings bench.specs bench.models bench.run.training
 bench.grid bench.specs bench.models bench.cost bench.run datasets methods reports.records
 bench.tuning bench.specs bench.models bench.cost bench.run bench.grid methods reports.records

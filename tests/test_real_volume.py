@@ -16,9 +16,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bench.run.predict import write_classes
 from datasets.layouts.datalist import Datalist
 from datasets.prepared.prepare import prepare
+from datasets.volumes.writing import write_classes
 
 pytestmark = pytest.mark.slow
 

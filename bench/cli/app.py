@@ -34,7 +34,10 @@ COMMANDS = {  # name: the module whose `commands` hold it, and the first line of
         "bench.cli.jobs.status",
         "Show the state of every run below --out: queued, running, done, failed and why.",
     ),
-    "predict": ("bench.cli.run", "Segment a case with the network of a run."),
+    "predict": (
+        "bench.cli.segmentations.predict",
+        "Segment a case with the network of a run; or many cases, or with several runs.",
+    ),
     "report": ("bench.cli.report", "Print the tables of everything that MLflow holds."),
     "compare": (
         "bench.cli.store",

@@ -1,4 +1,4 @@
-"""The commands `run` (a grid of runs), `plan` (its state) and `predict` (one run's network)."""
+"""The commands `run` (a grid of runs) and `plan` (its state)."""
 
 import time
 from collections.abc import Sequence
@@ -23,7 +23,6 @@ from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_i
 from bench.cli.tune import check_searches, search_values, with_budget
 from bench.grid.plan import Experiment, Plan, prepare_data
 from bench.grid.runner import Event, promote_finished_attempts, split_finished
-from bench.grid.slots import choose_slots
 from bench.specs.run import RUNS, RunSpec, run_folder
 from bench.tracking.connection import default_uri, describe_browsing
 from bench.tracking.groups import begin_group
@@ -210,39 +209,3 @@ def plan(request: Request) -> None:
         name = terminal.describe_spec(spec)
         table.add_row(name, states.get(spec.run_id, "to do"), escape(spec.run_id))
     console.print(table)
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """What to segment, and with which run, as it was typed."""
-
-    run: str = option(..., "Id of a run that is done, or its folder.")
-    input: list[str] = option(
-        ..., "Folder or volume of a case, its id in the data set, or CHANNEL=FILE for each channel."
-    )
-    output: Path = option(..., "File to write, .nii or .nii.gz.")
-    out: Path = option(Path("results"), "What `run` wrote to.")
-    device: str = option("auto", "auto, cpu, cuda, cuda:1 or mps.")
-    data_root: Path | None = option(None, "Where the run's data are now, if they were moved.")
-    weights: str | None = option(None, "Where its pre-trained weights are now, if they were moved.")
-
-
-@commands.command()
-@takes(PredictOptions)
-def predict(options: PredictOptions) -> None:
-    """Segment a case with the network of a run.
-
-    The file has the input's grid and header, and the release's values.
-    """
-    from bench.run.predict import find_run, predict_case  # imports MONAI
-
-    folder = find_run(options.run, options.out)
-    device = choose_slots(options.device, 1).devices[0]
-    written = predict_case(
-        folder, options.input, options.output, device, options.data_root, options.weights
-    )
-    volumes = written.volumes_ml or {}
-    found = ", ".join(f"{region} {size:.1f} ml" for region, size in volumes.items())
-    found = found or "volumes unknown, as the spacing is"
-    sentence = f"wrote {written.output}: case {written.case}, {found}"
-    SafeConsole().print(escape(sentence), highlight=False, soft_wrap=True)

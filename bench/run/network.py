@@ -100,11 +100,27 @@ def build_predictor(
 ) -> Predict:
     """Return a function from an image (C, D, H, W) to its class map (D, H, W), uint8.
 
+    It uses the model as it then is. Raises of the function, and settings: as `build_logits`.
+    """
+    compute_logits = build_logits(model, patch, spec, fabric)
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        return compute_logits(image).argmax(dim=0).to(torch.uint8).numpy()
+
+    return predict
+
+
+def build_logits(
+    model: nn.Module, patch: tuple[int, int, int], spec: EvalSpec, fabric: Fabric
+) -> Callable[[np.ndarray], torch.Tensor]:
+    """Return a function from an image (C, D, H, W) to logits (K, D, H, W) in host memory.
+
     It uses the model as it then is. ``spec.blend`` is ``gaussian`` (nnU-Net) or ``constant``: equal
     weights of the windows that overlap (Med-Tuning). With ``spec.flips`` the logits of 8 mirrored
     volumes are averaged in host memory (Med-Tuning). The function raises NotFiniteError if a logit
     is not finite: argmax would call that voxel background.
     """
+    mirrors = MIRRORS if spec.flips else MIRRORS[:1]
 
     def predict_window(window: torch.Tensor) -> torch.Tensor:
         with fabric.autocast():
@@ -112,11 +128,11 @@ def build_predictor(
         return logits.float()
 
     @torch.inference_mode()
-    def predict(image: np.ndarray) -> np.ndarray:
+    def compute_logits(image: np.ndarray) -> torch.Tensor:
         model.eval()
         volume = torch.from_numpy(np.asarray(image, dtype=np.float32))[None]
         total: torch.Tensor | None = None
-        for axes in MIRRORS if spec.flips else MIRRORS[:1]:
+        for axes in mirrors:
             logits = sliding_window_inference(
                 volume.flip(axes),
                 roi_size=patch,
@@ -131,6 +147,6 @@ def build_predictor(
         assert total is not None
         if not all(map(is_finite, total[0])):
             raise NotFiniteError("the network's logits are not finite")
-        return total[0].argmax(dim=0).to(torch.uint8).numpy()
+        return total[0].div_(len(mirrors))  # exact: a power of two
 
-    return predict
+    return compute_logits

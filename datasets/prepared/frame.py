@@ -43,6 +43,18 @@ class Frame:
         self.cut(full)[:] = _interpolate(np.asarray(classes), self.size, "nearest-exact")
         return full
 
+    def restore_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return prepared probabilities (K, D, H, W) on the file's grid, float16.
+
+        They are interpolated linearly; outside the box the background, class 0, has 1.
+        """
+        n_classes = len(probabilities)
+        full = np.zeros((n_classes, *self.geometry.canonical_shape), dtype=np.float16)
+        full[0] = 1
+        for target, channel in zip(self.cut(full), probabilities, strict=True):
+            target[:] = _interpolate(channel, self.size, "trilinear")
+        return full
+
     def to_record(self) -> dict[str, Any]:
         return {
             "stored_shape": list(self.geometry.shape),

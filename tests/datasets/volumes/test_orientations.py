@@ -11,11 +11,11 @@ import pytest
 from nibabel.eulerangles import euler2mat
 
 import datasets
-from bench.run.predict import write_classes
 from datasets.kits import Kits
 from datasets.phantoms.files import build_geometry
 from datasets.prepared.keys import Preparation
 from datasets.prepared.prepare import prepare_case
+from datasets.volumes.writing import write_classes
 
 SHAPE, SPACING_MM = (
     (14, 18, 22),

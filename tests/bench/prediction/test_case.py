@@ -14,9 +14,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from bench.cli.app import main
-from bench.run.predict import read_cutoff
+from bench.prediction.networks import read_cutoff
 from bench.scoring.metrics import dice, region_mask
 from bench.specs.run import RunSpec
 from datasets.base import DataError
@@ -139,12 +140,13 @@ def test_the_protocol_decides_from_when_on_enhancing_tumour_is_written(
 ) -> None:
     out, spec, _ = run
 
-    def paint(image: np.ndarray) -> np.ndarray:
-        classes = np.zeros(image.shape[1:], np.uint8)
-        classes[4, 8, 8 : 8 + n_vox] = ENHANCING
-        return classes
+    def paint(image: np.ndarray) -> torch.Tensor:
+        logits = torch.zeros(4, *image.shape[1:])
+        logits[0] = 1
+        logits[ENHANCING, 4, 8, 8 : 8 + n_vox] = 2
+        return logits
 
-    monkeypatch.setattr("bench.run.predict.build_predictor", lambda *settings: paint)
+    monkeypatch.setattr("bench.prediction.networks.build_logits", lambda *settings: paint)
     assert predict(out, spec, tmp_path / "painted.nii.gz", Brats(spec.root).find_cases()[0].id) == 0
     found = classes_of(tmp_path / "painted.nii.gz")
     assert (np.count_nonzero(found == written), np.count_nonzero(found)) == (n_vox, n_vox)
@@ -221,7 +223,8 @@ def test_outputs_and_runs_are_checked_before_anything_is_read(
     assert predict(out, spec, tmp_path / "seg.npy", "x") == 2
     assert (
         capsys.readouterr().err
-        == f"error: --output: must end in .nii or .nii.gz, got {tmp_path}/seg.npy\n"
+        == "error: --output: must end in .nii or .nii.gz, or be a folder, for many cases, got "
+        f"{tmp_path}/seg.npy\n"
     )
     near = spec.run_id[:-2]
     arguments = ["--input", "x", "--output", str(tmp_path / "s.nii")]

@@ -1,0 +1,28 @@
+"""Write a class map as a label file on the grid of a volume."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from datasets.base import DatasetInfo
+from datasets.files import new_file
+from datasets.volumes.geometry import Geometry
+
+
+def write_classes(
+    classes: np.ndarray, info: DatasetInfo, geometry: Geometry, like: Path, output: Path
+) -> None:
+    """Write a canonical class map (D, H, W) as label values on the grid of the volume ``like``."""
+    values = np.array(info.label_values)
+    dtype = np.uint8 if values.min() >= 0 and values.max() <= 255 else np.int16
+    source = nib.load(like)
+    header = source.header.copy()
+    header.set_data_dtype(dtype)
+    header["scl_slope"], header["scl_inter"] = 1, 0
+    header["cal_max"] = header["cal_min"] = 0  # they are about intensities
+    stored = geometry.to_stored(values.astype(dtype)[classes])
+    # nibabel leaves sform, qform and their codes alone as long as the affine is the header's own
+    image = type(source)(stored, source.affine, header)
+    with new_file(output) as unfinished:
+        nib.save(image, unfinished)
