@@ -16,6 +16,8 @@ from datasets.base import unknown_name
 from datasets.nnunet.naming import is_folder_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from datasets.base import Dataset, Release
     from datasets.layouts.released import ReleasedDataset
 
@@ -57,6 +59,23 @@ def check_name(name: str) -> None:
     """Raise ValueError with the nearest name if there is no such data set or release."""
     if name not in DATASETS and name not in releases() and not is_folder_name(name):
         raise unknown_name("data set", name, [*DATASETS, *releases()])
+
+
+def name_releases(listed: Sequence[str], named: Sequence[str]) -> list[str]:
+    """Return the data sets of a list; one whose release is named becomes that release.
+
+    Raises: ValueError if there is no such release, or its data set is not in the list.
+    """
+    names = list(listed)
+    for release in named:
+        if release not in releases():
+            raise unknown_name("release", release, releases())
+        family = family_of(release)
+        if family not in names and release not in names:
+            rule = f"{release} is a release of {family}, got --datasets {','.join(listed)}"
+            raise ValueError(f"--release: {rule}")
+        names = [release if name == family else name for name in names]
+    return names
 
 
 def get(name: str) -> type[ReleasedDataset]:

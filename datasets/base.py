@@ -118,6 +118,8 @@ class Release:
     spacing_unknown: frozenset[str] = frozenset()  # see `Case.spacing_known`
     exclude: Mapping[str, frozenset[str]] = field(default_factory=dict)  # preset -> cases left out
     copy_of: str = ""  # the release that this is a copy of, with other names of folders
+    mixes: tuple[str, ...] = ()  # releases whose cases are together in this one; else it is not it
+    must_be_named: bool = False  # files do not tell it from a rival, and its labels differ
 
     @property
     def identity(self) -> str:

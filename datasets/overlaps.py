@@ -11,6 +11,7 @@ CONTAINS, CONTAINED = "contains", "is contained in"
 EQUAL = "has the same cases as"
 SHARES = "shares cases with"
 MAY_SHARE = "may share patients with"  # no document tells
+DRAWS = "draws cases from"  # under new names; says nothing of other releases
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Fact:
 
 MAPPING = "name_mapping.csv of BraTS 2020, with each case's names in 2017, 2018 and 2019"
 MAPPING_2021 = "BraTS21-17_Mapping.csv of BraTS 2021, with names of 2017 to 2020"
+GOAT = "evaluation of BraTS-GoAT 2024, which maps each case to a cohort of BraTS 2023"
 FACTS = (
     Fact("brats2020", CONTAINS, "brats2019", MAPPING),
     Fact("brats2019", CONTAINS, "brats2018", MAPPING),
@@ -33,7 +35,17 @@ FACTS = (
     Fact("brats2023", EQUAL, "brats2021", "challenge design of BraTS 2023, task 1"),
     Fact("fets2021", SHARES, "brats2020", "Pati et al. 2021, arXiv 2105.05874, abstract"),
     Fact("fets2022", EQUAL, "brats2021", "Zenk et al. 2025, Nat. Commun. 16:6274, table 3"),
+    Fact("brats2018", SHARES, "brats2017", MAPPING),
     Fact("brats2024", MAY_SHARE, "brats2023", "both number patients as BraTS-GLI-00000"),
+    Fact("brats2025", SHARES, "brats2023", "names of its cases before treatment"),
+    Fact("brats2025", SHARES, "brats2024", "names of its cases after treatment"),
+    Fact("met2025", MAY_SHARE, "met2023", "both number patients as BraTS-MET-00000"),
+    Fact("ped2024", MAY_SHARE, "ped2023", "both number patients as BraTS-PED-00000"),
+    Fact("goat2024", DRAWS, "brats2023", GOAT),
+    Fact("goat2024", DRAWS, "ssa2023", GOAT),
+    Fact("goat2024", DRAWS, "men2023", GOAT),
+    Fact("goat2024", DRAWS, "met2023", GOAT),
+    Fact("goat2024", DRAWS, "ped2023", GOAT),
     Fact("msd01", SHARES, "brats2018", "Antonelli et al. 2022, Nature Communications 13:4128"),
     Fact("kits21", CONTAINS, "kits19", "Heller et al. 2023, arXiv 2307.01984"),
     Fact("kits23", CONTAINS, "kits21", "neheller/kits23, TRAINING_CASE_NUMBERS"),
@@ -48,6 +60,7 @@ def find_overlaps(release: str) -> dict[str, str]:
     share patients with any release that a chain of facts leads to.
     """
     mine = _parts_of(release)
+    chained = _follow(release, (CONTAINS, EQUAL, SHARES, MAY_SHARE), back=True)
     found = {}
     names = sorted({name for fact in FACTS for name in (fact.release, fact.other)} - {release})
     for other in names:
@@ -58,9 +71,9 @@ def find_overlaps(release: str) -> dict[str, str]:
             found[other] = CONTAINS
         elif release in theirs:
             found[other] = CONTAINED
-        elif mine & theirs or _are_linked(mine, theirs):
+        elif mine & theirs or _are_linked(mine, theirs, SHARES):
             found[other] = SHARES
-        elif other in _follow(release, (CONTAINS, EQUAL, SHARES, MAY_SHARE), back=True):
+        elif _are_linked(mine, theirs, DRAWS) or other in chained:
             found[other] = MAY_SHARE
     return found
 
@@ -86,11 +99,11 @@ def _follow(release: str, relations: Collection[str], *, back: bool) -> set[str]
     return reached
 
 
-def _are_linked(first: set[str], second: set[str]) -> bool:
-    """Return whether a release of either set shares cases with one of the other."""
+def _are_linked(first: set[str], second: set[str], relation: str) -> bool:
+    """Return whether a release of either set is in a relation to one of the other."""
     for fact in FACTS:
         forth = fact.release in first and fact.other in second
         back = fact.release in second and fact.other in first
-        if fact.relation == SHARES and (forth or back):
+        if fact.relation == relation and (forth or back):
             return True
     return False

@@ -6,15 +6,25 @@ from pathlib import Path
 import datasets
 from datasets.base import Case, DataError, Dataset, DatasetInfo, NoCasesError, list_first
 from datasets.layouts.case_files import stem
+from datasets.layouts.contents import find_format
+from datasets.layouts.discovery import iter_files
 
 VOLUME = (".nii", ".nii.gz")
 
 
-def find_single_case(info: DatasetInfo, root: Path, inputs: Sequence[str]) -> Case:
+def is_volume(path: Path) -> bool:
+    """Return whether a file is NIfTI by its name."""
+    return path.name.lower().endswith(VOLUME)
+
+
+def find_single_case(
+    info: DatasetInfo, root: Path, inputs: Sequence[str], release: str = ""
+) -> Case:
     """Return the case that the user means; its label, if it has one, is not read.
 
     ``inputs`` are CHANNEL=FILE for each channel, or one word: a volume with all channels, a folder
     with the files of one case, or the id of a case below ``root``, where the run found its data.
+    ``release`` names what the files are of; empty: as their names tell.
 
     Raises: DataError if that is not one case with the channels of ``info``.
     """
@@ -24,14 +34,27 @@ def find_single_case(info: DatasetInfo, root: Path, inputs: Sequence[str]) -> Ca
         rule = "must be one case, or CHANNEL=FILE for each channel"
         raise DataError(f"input: {rule}, got {', '.join(inputs)}")
     path = Path(inputs[0])
+    _check_format(path)
     if path.is_dir():
-        return _search_folder(info, path)
-    if path.name.endswith(VOLUME):
+        return _search_folder(info, path, release)
+    if is_volume(path):
         return _take_volume(info, path)
-    dataset = _open(info, root, f"with the id {inputs[0]} below {root}")
+    dataset = _open(info, root, f"with the id {inputs[0]} below {root}", release)
     cases = [case for case in dataset.discovery.cases if case.id == inputs[0]]
     wrong = [each.message for each in dataset.discovery.errors if each.case == inputs[0]]
     return _take_only(cases, wrong, f"with the id {inputs[0]} below {root}")
+
+
+def _check_format(path: Path) -> None:
+    """Raise DataError for a file that is no NIfTI, or that does not exist."""
+    kind = find_format(path)
+    if kind is not None and not path.is_dir():
+        rule = "must be NIfTI (.nii, .nii.gz)"
+        raise DataError(f"input: {rule}, got {path}, which is {kind.title} ({kind.remedy})")
+    if path.is_file() and not is_volume(path):
+        raise DataError(f"input: must be NIfTI (.nii, .nii.gz), got the file {path}")
+    if not path.exists() and (is_volume(path) or len(path.parts) > 1):
+        raise DataError(f"input: there is no file or folder {path}")
 
 
 def _take_files(info: DatasetInfo, files: dict[str, str]) -> Case:
@@ -39,6 +62,8 @@ def _take_files(info: DatasetInfo, files: dict[str, str]) -> Case:
         rule = f"must give a file for each of {', '.join(info.channels)}"
         raise DataError(f"input: {rule}, got {', '.join(files)}")
     images = {channel: Path(files[channel]) for channel in info.channels}
+    for path in images.values():
+        _check_format(path)
     case_id = stem(images[info.channels[0]]).name
     return Case(case_id, case_id, images, None)
 
@@ -61,17 +86,19 @@ def _stack_of(info: DatasetInfo) -> tuple[int, ...]:
     return tuple(range(len(info.channels))) if len(info.channels) > 1 else ()
 
 
-def _search_folder(info: DatasetInfo, folder: Path) -> Case:
+def _search_folder(info: DatasetInfo, folder: Path, release: str) -> Case:
     """Search the folder, then the one above it: in some releases the folder's name is the case."""
     if not info.release:
         rule = f"must be a file or CHANNEL=FILE, got the folder {folder}"
         raise DataError(f"input: {rule} ({info.name} has a datalist)")
     where = f"in the folder {folder}"
     try:
-        dataset = _open(info, folder, where)
+        dataset = _open(info, folder, where, release)
     except NoCasesError:
+        if not any(is_volume(file) for file in iter_files(folder)):
+            raise
         folder = folder.resolve()
-        dataset = _open(info, folder.parent, where)
+        dataset = _open(info, folder.parent, where, release)
     cases = []
     for case in dataset.discovery.cases:
         if all(path.is_relative_to(folder) for path in case.images.values()):
@@ -80,8 +107,16 @@ def _search_folder(info: DatasetInfo, folder: Path) -> Case:
     return _take_only(cases, wrong, where)
 
 
-def _open(info: DatasetInfo, root: Path, where: str) -> Dataset:
-    dataset = datasets.build(datasets.family_of(info.name), root)
+def _open(info: DatasetInfo, root: Path, where: str, release: str) -> Dataset:
+    """Return the data set of a root; where its files do not tell, it is of the run's release."""
+    try:
+        dataset = datasets.build(release or info.name, root)
+    except NoCasesError:
+        raise
+    except DataError:
+        if release:
+            raise
+        dataset = datasets.build(datasets.family_of(info.name), root)
     if dataset.info.channels != info.channels:
         raise DataError(f"input: must be of {info.title}, got {dataset.info.title} {where}")
     return dataset

@@ -11,10 +11,13 @@ from rich.table import Table
 from typer import Option
 
 import datasets as registry
+from bench.cli.request import read_releases
 from bench.cli.terminal import EXIT_FAILED, SYNTHETIC, case_progress
 from bench.grid.cells import parse_names
 from bench.grid.sources import check_exclude
 from datasets.base import Dataset, NoCasesError
+from datasets.layouts.contents import describe_unrecognised
+from datasets.layouts.discovery import list_paths
 from datasets.nnunet.naming import list_folders
 from datasets.phantoms.layouts import get_layout
 from datasets.phantoms.write import DEMO_SHAPE, FULL_SHAPE, write_phantoms
@@ -25,6 +28,9 @@ from reports.formats.terminal import SafeConsole, escape
 MIB = 1 << 20
 commands = typer.Typer()
 Root = Annotated[Path | None, Option(help="Folder of the data as downloaded; none for datalists.")]
+Told = Annotated[
+    str | None, Option(help="brats2020, kits23, ...; default: by the names of the files.")
+]
 data = typer.Typer(help="Check data, write folds and example data.", no_args_is_help=True)
 commands.add_typer(data, name="data")
 
@@ -63,6 +69,7 @@ def check(
     datasets: Annotated[
         str | None, Option(help="Comma list of brats, kits21, datalists, ...; default: all found.")
     ] = None,
+    release: Told = None,
     jobs: Annotated[int, Option(min=0, help="Processes that read; 0: one a core.")] = 0,
     json: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -72,7 +79,7 @@ def check(
     """
     checks = []
     with case_progress(SafeConsole(stderr=True)) as on_case:
-        for dataset in _open_all(data_root, datasets):
+        for dataset in _open_all(data_root, datasets, release):
             on_read = partial(on_case, f"reading {dataset.info.title}")
             checks.append(check_dataset(dataset, jobs, on_read))
     if json:
@@ -88,6 +95,7 @@ def check(
 def splits(
     datasets: Annotated[str, Option(help="brats, kits21, ... or a datalist (.json).")],
     data_root: Root = None,
+    release: Told = None,
     folds: Annotated[int, Option(min=2, help="How many.")] = 5,
     exclude: Annotated[str, Option(help="Preset of cases to leave out, such as nnunet2019.")] = "",
     out: Annotated[Path, Option(help="File to write.")] = Path("splits_final.json"),
@@ -97,7 +105,7 @@ def splits(
     A run takes such a file from the data's folder by itself, or from elsewhere with --set
     data.splits=FILE.
     """
-    opened = _open_all(data_root, datasets)
+    opened = _open_all(data_root, datasets, release)
     if len(opened) != 1:
         raise ValueError(f"--datasets: must be one data set, got {datasets}")
     check_exclude(exclude, opened)
@@ -108,12 +116,14 @@ def splits(
     )
 
 
-def _open_all(root: Path | None, names: str | None) -> list[Dataset]:
+def _open_all(root: Path | None, names: str | None, release: str | None) -> list[Dataset]:
     """Open the data sets that are named, or all that the root holds.
 
     Raises: ValueError for an unknown name; DataError if the root holds none, or mixes releases.
     """
-    listed = parse_names(names, registry.names(), "--datasets") if names else []
+    told = read_releases(release)
+    listed = parse_names(names, registry.names(), "--datasets") if names else list(told)
+    listed = registry.name_releases(listed, told)
     if root is None and not (listed and all(map(registry.is_datalist, listed))):
         raise ValueError("data: give --data-root, or datalists alone as --datasets")
     if root is not None and not listed:
@@ -130,14 +140,19 @@ def _recognise(root: Path) -> list[Dataset]:
     if folders:
         return [registry.build(name, root) for name in folders]
     found: list[Dataset] = []
-    refusals: list[str] = []
+    labels_alone: list[NoCasesError] = []
     for name in registry.names():
         try:
             found.append(registry.build(name, root))
         except NoCasesError as error:
-            refusals.append(str(error))
+            if "labels but no volume" in str(error):
+                labels_alone.append(error)
+    if labels_alone and not found:
+        raise labels_alone[0]
     if not found:
-        raise NoCasesError("; ".join(refusals))
+        releases = [each for name in registry.names() for each in registry.get(name).releases]
+        found_instead = describe_unrecognised(root, list_paths("data", root), releases)
+        raise NoCasesError(f"data: no case was recognised: {found_instead}")
     return found
 
 

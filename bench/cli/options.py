@@ -57,6 +57,9 @@ class Request:
     data_root: list[str] | None = option(
         None, "Folder of the data set, or NAME=FOLDER (repeatable); default: phantoms are written."
     )
+    release: str | None = option(
+        None, "Comma list of releases, such as kits23, where files do not tell; default: by names."
+    )
     backbone: str | None = option(None, "See `list backbones`; default: the preset's.")
     weights: str | None = option(None, "Pre-training of the backbone; default: the preset's.")
     decoder: str | None = option(

@@ -29,6 +29,7 @@ def read_request(request: Request) -> Experiment:
     for name in names:
         if not datasets.is_datalist(name):
             datasets.check_name(name)
+    names = datasets.name_releases(names, read_releases(request.release))
     asked = parse_methods(request.methods)
     has_data = request.data_root is not None or any(map(datasets.is_datalist, names))
     _check_has_root(names, has_data=has_data)
@@ -59,6 +60,11 @@ def read_request(request: Request) -> Experiment:
         shots=tuple(shots),
         tuned=preset.tuned_file if unchanged else None,
     )
+
+
+def read_releases(text: str | None) -> list[str]:
+    """Return the releases that an option lists; none where it is not given."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def warn_about_synthetic_inputs(experiment: Experiment, console: Console) -> None:
@@ -162,7 +168,7 @@ def _find_roots(names: Sequence[str], entries: Sequence[str]) -> dict[str, Path]
 def _check_keys(names: Sequence[str], entries: Sequence[str]) -> None:
     for entry in entries:
         key, equals, _ = entry.partition("=")
-        if equals and key not in names:
+        if equals and key not in (*names, *map(datasets.family_of, names)):
             rule = f"NAME=FOLDER must name one of --datasets {','.join(names)}"
             raise SpecError(f"--data-root: {rule}, got '{entry}'")
 
@@ -171,7 +177,7 @@ def _find_root(name: str, entries: Sequence[str], *, single: bool) -> Path:
     """Return the folder of a data set or release that is named or, if single, the plain one."""
     for entry in entries:
         key, equals, value = entry.partition("=")
-        if equals and key == name:
+        if equals and key in (name, datasets.family_of(name)):
             return Path(value)
     plain = [Path(entry) for entry in entries if "=" not in entry]
     for root in plain:

@@ -17,7 +17,14 @@ from bench.scoring.surfaces import Spacing
 from bench.specs.protocol import suggest
 from datasets.base import SYNTHETIC_MARKER, Case, DataError, DatasetInfo, Release, list_first
 from datasets.layouts.case_files import stem
-from datasets.layouts.discovery import find_hits, iter_files, recognise_release
+from datasets.layouts.discovery import (
+    check_named,
+    find_hits,
+    iter_files,
+    list_hints,
+    recognise_release,
+    refuse_other_tasks,
+)
 from datasets.volumes.geometry import Geometry, is_spacing_known
 from datasets.volumes.labels import geometry_of
 from datasets.volumes.nifti import open_volume
@@ -56,7 +63,8 @@ def pair_files(
     references = _list_labels("--reference", reference)
     predictions = _list_labels("--prediction", prediction)
     _check_same_kind(reference, prediction)
-    entry, assumed = _choose_release(known.releases, references, release)
+    refuse_other_tasks(dataset, reference, _paths_below(reference, references), known.others)
+    entry, assumed = _choose_release(known.releases, reference, references, release)
     info = known.describe(entry.name)
     cases = _find_references(entry, references)
     folders = (reference, *reference.absolute().parents)
@@ -139,7 +147,7 @@ def _list_labels(option: str, path: Path) -> list[Path]:
     if not path.exists():
         rule = f"{option} must be a label file or a folder of them"
         raise DataError(f"score: {rule}, got {path}, which does not exist")
-    files = [file for file in iter_files(path) if file.name.endswith(ENDINGS)]
+    files = [file for file in iter_files(path) if file.name.lower().endswith(ENDINGS)]
     if not files:
         raise DataError(f"score: {option} must hold .nii or .nii.gz files, got none below {path}")
     return files
@@ -161,12 +169,14 @@ def _check_known(predictions: Mapping[str, Path], cases: Mapping[str, Case]) -> 
 
 
 def _choose_release(
-    releases: Sequence[Release], files: Sequence[Path], asked: str | None
+    releases: Sequence[Release], root: Path, files: Sequence[Path], asked: str | None
 ) -> tuple[Release, bool]:
     """Return the release that was asked for or fits most files, and whether it is a guess."""
     if asked is None:
         paths = _paths_of(files)
-        found = recognise_release(releases, paths, list(paths.values()))
+        hints = list_hints(root, _paths_below(root, files).values())
+        found = recognise_release(releases, paths, hints)
+        check_named("score", root, found)
         return found.release, bool(found.rivals)
     by_name = {release.name: release for release in releases}
     if asked not in by_name:
@@ -196,6 +206,11 @@ def _name_predictions(release: Release, files: Sequence[Path]) -> dict[str, Path
 
 def _paths_of(files: Sequence[Path]) -> dict[Path, str]:
     return {file: file.absolute().as_posix() for file in files}
+
+
+def _paths_below(root: Path, files: Sequence[Path]) -> dict[Path, str]:
+    folder = root.parent if root.is_file() else root
+    return {file: file.relative_to(folder).as_posix() for file in files}
 
 
 def _check_unique(option: str, named: Sequence[tuple[str, Path]]) -> dict[str, Path]:

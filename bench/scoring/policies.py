@@ -15,9 +15,10 @@ from reports.records.metrics import METRICS
 OF_DATASET = "dataset"  # as a policy's name: the one of the data set
 
 RELEASE_POLICIES = MappingProxyType(
-    dict.fromkeys(("brats2018", "brats2019", "brats2020", "brats2021"), "brats")
+    dict.fromkeys(("brats2017", "brats2018", "brats2019", "brats2020", "brats2021"), "brats")
     | dict.fromkeys(("fets2021", "fets2022", "msd01"), "brats")
-    | dict.fromkeys(("brats2023", "brats2024"), "brats2023")
+    | dict.fromkeys(("brats2023", "brats2024", "brats2025", "ssa2023", "men2023"), "brats2023")
+    | dict.fromkeys(("met2023", "met2025", "ped2023", "ped2024", "goat2024"), "brats2023")
     | dict.fromkeys(("kits19", "kits21", "kits23"), "kits")
     | dict.fromkeys(("lits17", "lits-kaggle", "msd03"), "lits")
 )

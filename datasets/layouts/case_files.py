@@ -49,7 +49,7 @@ def build_cases(
 
 def stem(path: Path) -> Path:
     """Return the path without ``.nii`` or ``.nii.gz`` (Path.stem would leave the ``.nii``)."""
-    return path.with_name(re.sub(r"\.nii(\.gz)?$", "", path.name))
+    return path.with_name(re.sub(r"(?i)\.nii(\.gz)?$", "", path.name))
 
 
 def check_presence(where: str, case_id: str, files: Iterable[Path]) -> list[Problem]:
@@ -108,7 +108,7 @@ def _choose_files(
             text = f"{where} has two files for {role}: {known} and {hit.path} (keep one of them)"
             problems.append(Problem(hit.case, text))
             continue
-        files[channel] = known if known.name.endswith(".gz") else hit.path
+        files[channel] = known if known.name.lower().endswith(".gz") else hit.path
         text = f"{where} has {role} twice, with and without .gz; {files[channel]} is read"
         problems.append(Problem(hit.case, text, is_warning=True))
     problems += check_presence(where, hits[0].case, files.values())

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class Datalist(Dataset):
         content = self.content
         entries = [*content.training, *content.validation, *content.testing, *content.test]
         cases = [self._build_case(entry) for entry in entries]
+        training = {case.id for case in cases[: len(content.training)]}
         counts = Counter(case.id for case in cases)
         repeated = [case_id for case_id, count in counts.items() if count > 1]
         if repeated:
@@ -59,6 +61,8 @@ class Datalist(Dataset):
         usable = []
         for case in cases:
             wrong = check_presence(f"{self.info.name}: case {case.id}", case.id, case.files)
+            if case.id not in training:  # neither trained on nor scored
+                wrong = [replace(each, is_warning=True) for each in wrong]
             problems += wrong
             if not wrong:
                 usable.append(case)

@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.base import DataError, Discovery, NoCasesError, Problem, Release
 from datasets.layouts.case_files import Hit, build_cases
+from datasets.layouts.contents import describe_unrecognised, find_format
 
 CLUTTER = (".", "_")  # macOS leaves ._name.nii.gz beside each file of a copied folder
 
@@ -21,37 +22,64 @@ class Recognition:
     rivals: tuple[Release, ...]  # fit equally well, but their labels mean something else
     hits: Mapping[str, list[Hit]]  # release name -> the files that it knows
 
+    @property
+    def must_be_named(self) -> bool:
+        """Return whether a guess between the rivals could give labels a wrong meaning."""
+        return bool(self.rivals) and self.release.must_be_named
+
+
+@dataclass(frozen=True)
+class OtherTask:
+    """Files of the same collection that are no data set here."""
+
+    title: str
+    files: str  # a pattern of a path below the root
+    reason: str
+
 
 def discover_release(
-    name: str, root: Path, releases: Sequence[Release], asked: str = ""
+    name: str,
+    root: Path,
+    releases: Sequence[Release],
+    asked: str = "",
+    others: Sequence[OtherTask] = (),
 ) -> Discovery:
     """Return the release that knows most of the files below the root, and its cases.
 
-    ``asked`` is the release that the user names: it decides where the names of the files and the
-    clues fit several.
+    ``asked`` is the release that the user names: it decides where the names of the files fit
+    several. ``others`` are refused by their names.
 
-    Raises: DataError if the root is no folder, holds no case, mixes releases, or holds another
-    release than the one that is asked for.
+    Raises: DataError if the root is no folder, holds no case, mixes releases, holds another
+    release than the one that is asked for or one that must be named, or files of other tasks.
     """
-    layouts = "; ".join(dict.fromkeys(release.layout for release in releases))
-    if not root.is_dir():
-        raise DataError(f"{name}: no folder {root} (looked for {layouts})")
-    paths = {file: file.relative_to(root).as_posix() for file in iter_files(root)}
-    hints = [root.resolve().as_posix(), *paths.values()]
-    found = recognise_release(releases, paths, hints, asked)
+    paths = list_paths(name, root)
+    refuse_other_tasks(name, root, paths, others)
+    found = recognise_release(releases, paths, list_hints(root, paths.values()), asked)
     release = found.release
     hits = found.hits[release.name]
     if not hits:
-        raise NoCasesError(f"{name}: no case below {root} (looked for {layouts})")
+        found_instead = describe_unrecognised(root, paths, releases)
+        raise NoCasesError(f"{name}: no case was recognised: {found_instead}")
     _check_unmixed(name, root, found, releases)
     _check_asked(root, release, releases, asked)
+    check_named(name, root, found)
     cases, problems = build_cases(release.identity, root, release, hits)
     if found.rivals:
         rival = found.rivals[0].title
         text = f"{root} is read as {release.title}, the names would fit {rival} as well"
-        hint = f"its labels differ; --datasets {found.rivals[0].identity} names it"
+        hint = f"its labels differ; --release {found.rivals[0].identity} names it"
         problems.insert(0, Problem("", f"{release.identity}: {text} ({hint})", is_warning=True))
     return Discovery(tuple(cases), tuple(problems), release, found.runner_up)
+
+
+def list_paths(name: str, root: Path) -> dict[Path, str]:
+    """Return the files below a root, each with its path below it; DataError if it is no folder."""
+    if not root.is_dir():
+        kind = find_format(root)
+        hint = f"{kind.title}: {kind.remedy}" if kind else "give the folder of the data"
+        fault = f"{root} is a file ({hint})" if root.exists() else f"there is no folder {root}"
+        raise DataError(f"{name}: {fault}")
+    return {file: file.relative_to(root).as_posix() for file in iter_files(root)}
 
 
 def iter_files(root: Path) -> Iterator[Path]:
@@ -74,15 +102,18 @@ def recognise_release(
 ) -> Recognition:
     """Return which release knows most of ``paths``.
 
-    Between equals a clue in ``hints`` decides, then the name that was ``asked`` for, then the order
+    Between equals the name that was ``asked`` for decides, then a clue in ``hints``, then the order
     of the releases.
     """
-    hits = {}
+    hits = {release.name: find_hits(release, paths) for release in releases}
+    for release in releases:
+        is_mixed = all(hits[part] for part in release.mixes)
+        if asked != release.identity and not is_mixed:
+            hits[release.name] = []
     fits = {}
     for release in releases:
-        hits[release.name] = find_hits(release, paths)
         is_asked = asked == release.identity
-        fits[release.name] = (len(hits[release.name]), _has_clue(release, hints), is_asked)
+        fits[release.name] = (len(hits[release.name]), is_asked, _has_clue(release, hints))
     best, *others = sorted(releases, key=lambda each: fits[each.name], reverse=True)
     rivals = []
     for other in others:
@@ -92,9 +123,18 @@ def recognise_release(
     return Recognition(best, runner_up, tuple(rivals), hits)
 
 
+def list_hints(root: Path, paths: Iterable[str]) -> list[str]:
+    """Return where clues are searched: the names of the root and of what is below it.
+
+    A folder above the root, such as a user's project, is of no release.
+    """
+    names = dict.fromkeys((root.absolute().name, root.resolve().name))
+    return [*names, *paths]
+
+
 def find_hits(release: Release, paths: Mapping[Path, str]) -> list[Hit]:
     """Return the files that the release knows; ``paths`` as in `recognise_release`."""
-    patterns = [re.compile(rf"(?:^|/){pattern}\.nii(?:\.gz)?$") for pattern in release.files]
+    patterns = [re.compile(rf"(?:^|/){each}(?i:\.nii(?:\.gz)?)$") for each in release.files]
     hits = []
     for path, text in paths.items():
         for pattern in patterns:
@@ -124,6 +164,27 @@ def _check_asked(root: Path, found: Release, releases: Sequence[Release], asked:
     wanted = next(each.title for each in releases if each.identity == asked)
     hint = f"--datasets {found.identity} reads it"
     raise DataError(f"{asked}: {root} must hold {wanted}, got {found.title} ({hint})")
+
+
+def refuse_other_tasks(
+    name: str, root: Path, paths: Mapping[Path, str], tasks: Sequence[OtherTask]
+) -> None:
+    """Raise DataError if a file below the root is named as those of a task that is not read."""
+    for task in tasks:
+        found = [path for path, text in paths.items() if re.search(task.files, text)]
+        if found:
+            what = f"{root} holds {task.title} ({len(found)} files such as {found[0]})"
+            raise DataError(f"{name}: {what}, which is not read: {task.reason}")
+
+
+def check_named(name: str, root: Path, found: Recognition) -> None:
+    """Raise DataError if only the user can tell which of two releases is below the root."""
+    if found.must_be_named:
+        equals = (found.release, *found.rivals)
+        titles = " or ".join(each.title for each in equals)
+        ways = " or ".join(f"--release {each.identity}" for each in equals)
+        rule = "whose label values mean different things; the names of the files do not tell"
+        raise DataError(f"{name}: {root} holds {titles}, {rule} (give {ways})")
 
 
 def _check_unmixed(name: str, root: Path, found: Recognition, releases: Sequence[Release]) -> None:

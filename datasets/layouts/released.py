@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from datasets.base import Dataset, DatasetInfo, Discovery, Release, Window
-from datasets.layouts.discovery import discover_release
+from datasets.layouts.discovery import OtherTask, discover_release
 
 FORMER_NAMES = {"lits": "lits17", "fets": "fets2022"}  # of releases, in files of older versions
 
@@ -18,6 +18,7 @@ class ReleasedDataset(Dataset):
     modality: ClassVar[str]
     window: ClassVar[Window | None] = None  # constants of CT
     releases: ClassVar[tuple[Release, ...]]
+    others: ClassVar[tuple[OtherTask, ...]] = ()  # tasks that are refused by their names
 
     def __init__(self, root: Path, asked: str = "") -> None:
         """Args: asked: the release that must be below the root; empty: any."""
@@ -52,4 +53,4 @@ class ReleasedDataset(Dataset):
         return self.describe(found.name)
 
     def discover(self) -> Discovery:
-        return discover_release(self.name, self.root, self.releases, self.asked)
+        return discover_release(self.name, self.root, self.releases, self.asked, self.others)

@@ -33,6 +33,8 @@ class Layout:
             "site": SITES[index % len(SITES)],
             "batch": 1 if index < 28 else 2,
             "part": 1 + index // 2,
+            "pair": index // 2,
+            "course": ("000", "100")[index % 2],  # before and after treatment
         }
         return [template.format(**fields) for template in self.files]
 
@@ -96,12 +98,21 @@ EARLY_PARENT = "MICCAI_BraTS_{}_Data_Training/{{grade}}/"
 GLI2023_PARENT = "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData/"
 LITS_PARENT = "media/nas/01_Datasets/CT/LITS/Training Batch {batch}/"
 ALL_LAYOUTS = (
+    _brats("brats2017", "Brats17_{site}{index}_1", OLD_ROLES, EARLY_PARENT.format(2017)),
     _brats("brats2018", "Brats18_{site}{index}_1", OLD_ROLES, EARLY_PARENT.format(2018)),
     _brats("brats2019", "BraTS19_{site}{index}_1", OLD_ROLES, EARLY_PARENT.format(2019)),
     _brats("brats2020", "BraTS20_Training_{number:03d}", OLD_ROLES),
     _brats("brats2021", "BraTS2021_{index:05d}", OLD_ROLES),
     _brats("brats2023", "BraTS-GLI-{index:05d}-000", NEW_ROLES, GLI2023_PARENT),
     _brats("brats2024", "BraTS-GLI-{index:05d}-100", NEW_ROLES, "training_data1/"),
+    _brats("brats2025", "BraTS-GLI-{pair:05d}-{course}", NEW_ROLES, "BraTS2025-GLI-Training/"),
+    _brats("ssa2023", "BraTS-SSA-{index:05d}-000", NEW_ROLES),
+    _brats("men2023", "BraTS-MEN-{index:05d}-000", NEW_ROLES),
+    _brats("met2023", "BraTS-MET-{index:05d}-000", NEW_ROLES),
+    _brats("met2025", "BraTS-MET-{index:05d}-000", NEW_ROLES),
+    _brats("ped2023", "BraTS-PED-{index:05d}-000", NEW_ROLES),
+    _brats("ped2024", "BraTS-PED-{index:05d}-000", NEW_ROLES),
+    _brats("goat2024", "BraTS-GoAT-{index:05d}", NEW_ROLES),
     _brats("fets2021", "FeTS21_Training_{number:03d}", OLD_ROLES),
     _brats("fets2022", "FeTS2022_{index:05d}", OLD_ROLES),
     Layout(

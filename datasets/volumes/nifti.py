@@ -46,7 +46,7 @@ class VolumeFile:
     def new_array(self, dtype: type[np.generic]) -> np.ndarray:
         """Return room for the voxels, flat; raise DataError if the file cannot hold so many."""
         size = self.path.stat().st_size
-        most = size * MOST_PACKED if self.path.name.endswith(".gz") else size - self.offset
+        most = size * MOST_PACKED if is_packed(self.path) else size - self.offset
         with _reading(self.path, self.case):
             if self.n_bytes > most:
                 raise EOFError(f"{self.n_bytes - most} bytes of voxels are not there")
@@ -88,6 +88,11 @@ class VolumeFile:
             if is_scaled:
                 values = values * np.float32(self.slope) + np.float32(self.intercept)
         return values
+
+
+def is_packed(path: Path) -> bool:
+    """Return whether the name says that the file is compressed."""
+    return path.name.lower().endswith(".gz")
 
 
 def open_volume(path: Path, case: str) -> VolumeFile:
@@ -146,7 +151,7 @@ def _without_nibabels_log() -> Iterator[None]:
 
 
 def _open_stream(path: Path) -> IO[bytes]:
-    if path.name.endswith(".gz"):
+    if is_packed(path):
         return gzip.open(path, "rb")  # type: ignore[return-value]  # typeshed's gap
     return path.open("rb")
 
@@ -173,7 +178,7 @@ def _explain(path: Path, error: BaseException) -> str:
         start = stream.read(64)
     size = f"{path.stat().st_size} bytes"
     packed = start.startswith(GZIP_MAGIC)
-    other = _explain_content(start, size, packed=packed, named_gz=path.name.endswith(".gz"))
+    other = _explain_content(start, size, packed=packed, named_gz=is_packed(path))
     if other:
         return other
     if isinstance(error, ImageFileError):  # nibabel's error for all that is no volume

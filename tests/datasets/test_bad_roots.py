@@ -12,7 +12,16 @@ from datasets.base import BadCasesError, DataError
 from datasets.prepared.prepare import prepare
 from datasets.volumes.checking import check_dataset
 from datasets.volumes.reading import read_image, read_label
-from tests.datasets.roots import file_names, geometry, headers, unreadable, voxel_values, whole_root
+from tests.datasets.roots import (
+    file_names,
+    geometry,
+    headers,
+    other_formats,
+    releases,
+    unreadable,
+    voxel_values,
+    whole_root,
+)
 from tests.datasets.roots.build import (
     SCENARIOS,
     SPACING_MM,
@@ -28,6 +37,8 @@ THEMES = (
     file_names,
     geometry,
     headers,
+    other_formats,
+    releases,
     unreadable,
     voxel_values,
     whole_root,

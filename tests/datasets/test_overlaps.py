@@ -7,6 +7,7 @@ import pytest
 import datasets
 from datasets.overlaps import CONTAINED, CONTAINS, EQUAL, FACTS, MAY_SHARE, SHARES, find_overlaps
 
+OTHER_TUMOURS = ("ssa2023", "men2023", "met2023", "met2025", "ped2023", "ped2024", "goat2024")
 INVERSE = {CONTAINS: CONTAINED, CONTAINED: CONTAINS}
 
 
@@ -18,9 +19,30 @@ def test_every_fact_is_about_releases_and_has_a_source() -> None:
 
 @pytest.mark.parametrize("name", datasets.names())
 def test_releases_of_a_data_set_state_what_they_share(name: str) -> None:
-    siblings = set(datasets.members_of(name)) - {name}
+    siblings = set(datasets.members_of(name)) - {name, *OTHER_TUMOURS}
     for release in siblings:
         assert set(find_overlaps(release)) >= siblings - {release}
+
+
+def test_other_tumours_of_brats_share_with_the_mixture_alone() -> None:
+    others = {release: set(find_overlaps(release)) for release in OTHER_TUMOURS}
+    assert others == {
+        "ssa2023": {"goat2024"},
+        "men2023": {"goat2024"},
+        "met2023": {"met2025", "goat2024"},
+        "met2025": {"met2023"},
+        "ped2023": {"ped2024", "goat2024"},
+        "ped2024": {"ped2023"},
+        "goat2024": {
+            "brats2023",
+            "brats2021",
+            "fets2022",
+            "ssa2023",
+            "men2023",
+            "met2023",
+            "ped2023",
+        },
+    }
 
 
 @pytest.mark.parametrize(
@@ -34,7 +56,10 @@ def test_releases_of_a_data_set_state_what_they_share(name: str) -> None:
         ("brats2021", SHARES, "brats2020"),
         ("fets2022", MAY_SHARE, "fets2021"),  # both share cases with BraTS 2020
         ("msd01", SHARES, "brats2020"),  # which contains the release that it shares cases with
+        ("brats2024", SHARES, "brats2025"),
+        ("brats2025", SHARES, "brats2023"),
         ("brats2024", MAY_SHARE, "brats2021"),
+        ("goat2024", MAY_SHARE, "men2023"),
         ("kits23", CONTAINS, "kits19"),
         ("msd03", EQUAL, "lits17"),
     ],

@@ -9,6 +9,8 @@ import pytest
 
 import datasets
 from bench.cli.app import main
+from bench.cli.options import Request
+from bench.cli.request import read_request
 from tests.datasets.roots.build import kidney
 
 
@@ -70,3 +72,46 @@ def test_a_release_that_is_guessed_is_warned_of_before_runs(
     printed = capsys.readouterr().out
     assert sentence not in printed
     assert "kits23" in printed
+
+
+def test_the_release_that_a_user_names_goes_before_the_guess(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kidney(tmp_path)
+    where = ["--data-root", str(tmp_path), "--release", "kits23"]
+    assert main(["data", "check", *where, "--jobs", "1", "--json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    assert (record["dataset"], record["release"], record["problems"]) == ("kits23", "kits23", [])
+    for other in ("kits", "kits23"):
+        assert main(["data", "check", "--datasets", other, *where, "--jobs", "1", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[0]["dataset"] == "kits23"
+    assert main(["data", "check", "--datasets", "brats", *where]) == 2
+    rule = "--release: kits23 is a release of kits, got --datasets brats"
+    assert rule in capsys.readouterr().err
+    assert main(["data", "check", "--data-root", str(tmp_path), "--release", "kits20"]) == 2
+    assert "unknown release 'kits20' (did you mean 'kits2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("root", ["{}", "kits={}", "kits23={}"])
+def test_runs_are_of_the_release_that_a_user_names(root: str, tmp_path: Path) -> None:
+    request = Request(datasets="kits", release="kits23", data_root=[root.format(tmp_path)])
+    assert read_request(request).roots == {"kits23": tmp_path}
+
+
+def test_phantoms_are_of_the_release_that_a_user_names(tmp_path: Path) -> None:
+    request = Request(release="ssa2023", out=tmp_path)
+    assert list(read_request(request).roots) == ["ssa2023"]
+
+
+def test_plan_and_splits_take_the_release(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(1, 11):
+        kidney(tmp_path, f"case_{number:05d}")
+    words = ["--datasets", "kits", "--release", "kits23", "--data-root", str(tmp_path)]
+    out = ["--out", str(tmp_path / "splits.json"), "--folds", "2"]
+    assert main(["data", "splits", *words, *out]) == 0
+    small = ["--preset", "demo", "--methods", "linear", "--set", "data.patch=16,32,32"]
+    capsys.readouterr()
+    assert main(["plan", *words, *small, "--out", str(tmp_path / "out")]) == 0
+    assert "kits23" in capsys.readouterr().out

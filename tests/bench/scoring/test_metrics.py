@@ -209,8 +209,8 @@ def test_every_release_has_a_policy_of_its_own_kind():
     found = {info.release: choose_policy(info) for info in infos}
     assert len(found) >= 14
     assert {name for name, policy in found.items() if policy == "brats2023"} == {
-        "brats2023",
-        "brats2024",
+        *("brats2023", "brats2024", "brats2025", "ssa2023", "men2023"),
+        *("met2023", "met2025", "ped2023", "ped2024", "goat2024"),
     }
     assert {name for name, policy in found.items() if policy == "kits"} == {
         "kits19",

@@ -226,6 +226,18 @@ def test_files_that_are_not_there_are_problems_of_their_cases(tmp_path: Path) ->
     assert [case.id for case in dataset.discovery.cases] == ["a"]
 
 
+def test_absent_test_files_are_warned_of(tmp_path: Path) -> None:
+    """Roots of the Decathlon without imagesTs are common; such files are never trained on."""
+    file = write(tmp_path, test=["imagesTs/d.nii.gz"], validation=["imagesTs/e.nii.gz"])
+    (tmp_path / "i" / "c.nii.gz").unlink()
+    findings = check_dataset(Datalist(file), jobs=1)
+    assert findings.passed
+    absent = [each for each in findings.problems if "no file" in each.message]
+    assert [each.case for each in absent] == ["e", "c", "d"]
+    assert all(each.is_warning for each in absent)
+    assert [case.id for case in findings.discovery.cases] == ["a", "b"]
+
+
 def test_the_meaning_of_labels_is_part_of_what_the_data_are(tmp_path: Path) -> None:
     first = Datalist(write(tmp_path)).meaning
     assert Datalist(write(tmp_path, description="other words")).meaning == first

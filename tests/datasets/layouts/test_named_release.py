@@ -15,16 +15,33 @@ from datasets.volumes.checking import check_dataset
 from tests.datasets.roots.build import glioma, kidney
 
 SMALL = (16, 16, 16)
+UNTOLD = ("met2023", "met2025", "ped2023", "ped2024")  # nothing tells one from the other
+RIVALS = {  # the names of the files fit these as well, if the user says so
+    "kits19": ["kits23"],
+    "kits23": ["kits19"],
+    "brats2023": ["brats2025"],
+    "brats2024": ["brats2025"],
+    "met2023": ["met2025"],
+    "met2025": ["met2023"],
+    "ped2023": ["ped2024"],
+    "ped2024": ["ped2023"],
+}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_root_is_the_release_that_it_holds_and_no_other(layout: str, tmp_path: Path) -> None:
-    write_phantoms(layout, tmp_path, 1, shape=SMALL)
+    write_phantoms(layout, tmp_path, 2, shape=SMALL)
     family = LAYOUTS[layout].dataset
     title = datasets.get(family).describe(layout).title
-    held = datasets.build(family, tmp_path).info.name
+    held = datasets.get(family).describe(layout).name
+    if layout not in UNTOLD:
+        assert datasets.build(family, tmp_path).info.name == held
     assert datasets.build(held, tmp_path).info.name == held
-    others = [name for name in datasets.members_of(family) if name not in (family, held)]
+    equals = {family, held, *RIVALS.get(layout, ())}
+    if layout in UNTOLD:
+        held = min(held, *RIVALS[layout])
+        title = datasets.releases()[held][1].title
+    others = [name for name in datasets.members_of(family) if name not in equals]
     assert others
     for other in others:
         wanted = datasets.releases()[other][1].title
@@ -39,7 +56,7 @@ def test_the_word_of_the_user_decides_where_no_clue_does(tmp_path: Path) -> None
     guessed = datasets.build("kits", tmp_path)
     assert guessed.info.name == "kits19"
     (warning,) = check_dataset(guessed, jobs=1).problems
-    assert "the names would fit KiTS23 as well (its labels differ; --datasets kits23 names" in (
+    assert "the names would fit KiTS23 as well (its labels differ; --release kits23 names" in (
         warning.message
     )
     for name in ("kits19", "kits23"):
@@ -48,12 +65,19 @@ def test_the_word_of_the_user_decides_where_no_clue_does(tmp_path: Path) -> None
         assert told.discovery.problems == ()
 
 
-def test_a_clue_overrules_the_word_of_the_user(tmp_path: Path) -> None:
+def test_the_word_of_the_user_goes_before_a_clue(tmp_path: Path) -> None:
     kidney(tmp_path)
-    (tmp_path / "kits19").rename(tmp_path / "data")
-    (tmp_path / "data" / "kits.json").write_text("[]")
-    with pytest.raises(DataError, match=r"kits23: .* must hold KiTS23, got KiTS19"):
-        datasets.build("kits23", tmp_path)
+    assert datasets.build("kits", tmp_path).info.name == "kits19"
+    assert datasets.build("kits23", tmp_path).info.name == "kits23"
+
+
+def test_a_folder_above_the_root_is_no_clue(tmp_path: Path) -> None:
+    root = tmp_path / "kits19_project" / "kits23"
+    kidney(root)
+    (root / "kits19").rename(root / "data")
+    assert datasets.build("kits", root).info.name == "kits23"
+    dataset = datasets.build("kits", root.rename(tmp_path / "kits19_project" / "mine"))
+    assert [each.message for each in dataset.discovery.problems if "KiTS23 as well" in each.message]
 
 
 def test_a_root_with_two_releases_is_refused_by_any_name(tmp_path: Path) -> None:

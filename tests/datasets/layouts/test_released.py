@@ -35,6 +35,7 @@ class Expected:
 
 
 EXPECTED = {
+    "brats2017": Expected("BraTS 2017", MRI, "Brats17_CBICA_AAB0_1", "Brats17_CBICA_AAB0", GLIOMA),
     "brats2018": Expected("BraTS 2018", MRI, "Brats18_CBICA_AAB0_1", "Brats18_CBICA_AAB0", GLIOMA),
     "brats2019": Expected("BraTS 2019", MRI, "BraTS19_CBICA_AAB0_1", "BraTS19_CBICA_AAB0", GLIOMA),
     "brats2020": Expected(
@@ -50,6 +51,38 @@ EXPECTED = {
         "BraTS-GLI-00000-100",
         "BraTS-GLI-00000",
         GLIOMA2023 | {"RC": {4}},
+    ),
+    "brats2025": Expected(
+        "BraTS 2025 GLI pre- and post-treatment",
+        MRI,
+        "BraTS-GLI-00000-000",
+        "BraTS-GLI-00000",
+        GLIOMA2023 | {"RC": {4}},
+    ),
+    "ssa2023": Expected(
+        "BraTS-Africa (SSA)", MRI, "BraTS-SSA-00000-000", "BraTS-SSA-00000", GLIOMA2023
+    ),
+    "men2023": Expected(
+        "BraTS 2023 MEN", MRI, "BraTS-MEN-00000-000", "BraTS-MEN-00000", GLIOMA2023
+    ),
+    "met2023": Expected(
+        "BraTS 2023 MET", MRI, "BraTS-MET-00000-000", "BraTS-MET-00000", GLIOMA2023
+    ),
+    "met2025": Expected(
+        "BraTS 2025 MET", MRI, "BraTS-MET-00000-000", "BraTS-MET-00000", GLIOMA2023 | {"RC": {4}}
+    ),
+    "ped2023": Expected(
+        "BraTS 2023 PED", MRI, "BraTS-PED-00000-000", "BraTS-PED-00000", GLIOMA2023
+    ),
+    "ped2024": Expected(
+        "BraTS 2024 PED",
+        MRI,
+        "BraTS-PED-00000-000",
+        "BraTS-PED-00000",
+        {"WT": {1, 2, 3, 4}, "TC": {1, 2, 3}, "ET": {1}, "CC": {3}},
+    ),
+    "goat2024": Expected(
+        "BraTS 2024 GoAT", MRI, "BraTS-GoAT-00000", "BraTS-GoAT-00000", GLIOMA2023
     ),
     "fets2021": Expected("FeTS 2021", MRI, "FeTS21_Training_001", "FeTS21_Training_001", GLIOMA),
     "fets2022": Expected("FeTS 2022", MRI, "FeTS2022_00000", "FeTS2022_00000", GLIOMA),
@@ -67,11 +100,12 @@ EXPECTED = {
     "lits-kaggle": Expected("LiTS (Kaggle parts)", CT, "volume-0", "volume-0", LIVER),
     "msd03": Expected("MSD Task03 Liver", CT, "liver_0", "liver_0", LIVER),
 }
+NAMED = {name: name for name in ("met2023", "met2025", "ped2023", "ped2024")}  # files do not tell
 
 
 def test_all_layouts_are_expected() -> None:
     assert set(EXPECTED) == set(LAYOUTS)
-    assert len(EXPECTED) == 15
+    assert len(EXPECTED) == 24
 
 
 @pytest.mark.parametrize("layout", EXPECTED)
@@ -80,7 +114,7 @@ def test_layout_is_discovered_read_and_checked(
 ) -> None:
     expected, name, root = EXPECTED[layout], LAYOUTS[layout].dataset, tmp_path / "data"
     assert main(["data", "demo", "--layout", layout, "--cases", "2", "--out", str(root)]) == 0
-    dataset = datasets.build(name, root)
+    dataset = datasets.build(NAMED.get(layout, name), root)
     cases, info = dataset.find_cases(), dataset.info
     assert (info.title, info.release, info.channels) == (expected.title, layout, expected.channels)
     assert (len(cases), cases[0].id, cases[0].patient) == (2, expected.first_case, expected.patient)
@@ -101,7 +135,8 @@ def test_layout_is_discovered_read_and_checked(
     np.testing.assert_array_equal(classes[unchanged], drawn.classes[unchanged])
 
     capsys.readouterr()
-    assert main(["data", "check", "--data-root", str(root), "--jobs", "1", "--json"]) == 0
+    named = ["--release", NAMED[layout]] if layout in NAMED else []
+    assert main(["data", "check", "--data-root", str(root), *named, "--jobs", "1", "--json"]) == 0
     (record,) = json.loads(capsys.readouterr().out)
     assert (record["release"], record["cases"], record["labelled"]) == (layout, 2, 2)
     assert (record["problems"], record["synthetic"]) == ([], True)

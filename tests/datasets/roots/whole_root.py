@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.datasets.roots.build import (
-    TRAINING,
-    glioma,
-    glioma2023,
-    kidney,
-    liver,
-    scenario,
-    volume_of,
-)
+from tests.datasets.roots.build import TRAINING, glioma, kidney, liver, scenario, volume_of
 
 
 @scenario("brats")
@@ -60,12 +52,6 @@ def clone_without_images(root: Path) -> None:
 def two_releases(root: Path) -> None:
     glioma(root)
     glioma(root, "BraTS2021_00000")
-
-
-@scenario("brats")
-def two_releases_with_hyphens(root: Path) -> None:
-    glioma2023(root)
-    glioma2023(root, "BraTS-GLI-00001-100", (1, 2, 3, 4))
 
 
 @scenario("kits")
