@@ -1,19 +1,23 @@
 """The options that several commands share, and how a command takes a dataclass of options."""
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import wraps
 from inspect import Parameter
+from math import inf
 from pathlib import Path
 from types import EllipsisType
 from typing import Any, TypeVar, cast, get_type_hints
 
 from typer import Option
 
+from bench.specs.protocol import SpecError
 from methods.execution import Execution
 
 T = TypeVar("T")
+UNITS_S = {"s": 1, "m": 60, "h": 3600}
 KEYWORD = Parameter.KEYWORD_ONLY
 
 
@@ -25,6 +29,18 @@ def option(default: T | EllipsisType, help: str, *, at_least: int | None = None)
 def flag(help: str) -> bool:
     """Declare an option without a value, which is off where it is not given."""
     return option(False, help)
+
+
+def read_duration(text: str, option: str) -> float:
+    """Return the seconds of a length of time such as ``90s``, ``30m`` or ``2h``.
+
+    Raises: SpecError, which names the option, if it is none.
+    """
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh])", text, re.ASCII)
+    if match is None or float(match[1]) == 0:
+        rule = "must be a length of time such as 90s, 30m or 2h"
+        raise SpecError(f"{option}: {rule}, got '{text:.60}'")
+    return float(match[1]) * UNITS_S[match[2]]
 
 
 def check_out(out: Path | None) -> None:
@@ -83,6 +99,9 @@ class ComputeRequest:
         "Runs at once; default: one a GPU, on a CPU what its cores have room for, at most 4.",
         at_least=1,
     )
+    timeout: str | None = option(
+        None, "How long a run, or a trial, may take: 90s, 30m or 8h; then it ends as timeout."
+    )
     slices_per_chunk: int = option(
         0, "Slices that go through the backbone at once; 0 = all. Saves memory.", at_least=0
     )
@@ -91,6 +110,11 @@ class ComputeRequest:
     @property
     def execution(self) -> Execution:
         return Execution(self.checkpointing, self.slices_per_chunk)
+
+    @property
+    def timeout_s(self) -> float:
+        """Raises: SpecError if what was typed is no length of time."""
+        return inf if self.timeout is None else read_duration(self.timeout, "--timeout")
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import RESULT_FILE, RunResult, Status
 
 commands = typer.Typer()
-FAILURES = (Status.FAILED, Status.DIVERGED, Status.OOM)
+FAILURES = (Status.FAILED, Status.DIVERGED, Status.OOM, Status.TIMEOUT)
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,8 @@ class GridDisplay(Bars):
         if event.phase == "start":
             name = describe_spec(event.spec)
             self.bars[run_id] = self.add_task(name, total=1.0, state="starting")
+        elif event.phase == "wait":
+            self.console.print(f"waiting  {describe_spec(event.spec)}: another command works on it")
         elif event.result is not None:
             self._end(run_id, event.result)
         else:

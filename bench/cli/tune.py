@@ -1,34 +1,30 @@
 """The command `tune`, and the search of values that `run --tune` starts."""
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
-from filelock import FileLock
 
-from bench.cli.options import ComputeRequest, Request, TuneRequest, option, takes
+from bench.cli.options import ComputeRequest, Request, TuneRequest, option, read_duration, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
 from bench.cli.terminal import EXIT_FAILED, StudyDisplay, print_tables, report_interrupt
 from bench.grid.plan import Experiment
 from bench.grid.slots import Slots, choose_slots
 from bench.specs.addresses import sqlite_address
-from bench.specs.protocol import SpecError
 from bench.specs.run import RunSpec
 from bench.tuning.campaign import run_studies
-from bench.tuning.plan import LOCK, plan_studies
+from bench.tuning.plan import LOCK, STORAGE, plan_studies
 from bench.tuning.space import build_space, check_dimensions, split_values
 from bench.tuning.tuned_values import best_values, write_toml
+from datasets.locks import hold_lock
 from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import Status
 from reports.records.study import TUNING, StudyRecord
 
 commands = typer.Typer()
 DEFAULT_TRIALS = 20
-STORAGE = "optuna.db"
-UNITS_S = {"s": 1, "m": 60, "h": 3600}
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class BudgetOptions:
         """The budget as fields of the protocol."""
         return {
             "trials": 0 if self.budget else self.trials or DEFAULT_TRIALS,
-            "budget_s": read_budget(self.budget) if self.budget else 0.0,
+            "budget_s": read_duration(self.budget, "--budget") if self.budget else 0.0,
             "sampler": self.sampler,
             "pruner": self.pruner,
             "objectives": self.objectives,
@@ -77,7 +73,9 @@ def tune(
     experiment = read_request(with_budget(request, tuning, options.fields))
     check_searches(experiment, tuning)
     threads = experiment.protocol.train.threads
-    slots = choose_slots(compute.device, compute.jobs, compute.execution, threads)
+    slots = choose_slots(
+        compute.device, compute.jobs, compute.execution, threads, compute.timeout_s
+    )
     console = SafeConsole()
     warn_about_synthetic_inputs(experiment, console)
     specs = lay_out_runs(experiment, console).runs
@@ -94,17 +92,6 @@ def tune(
     console.print(f"final runs:  {again}")
     if any(map(_has_failed, records)):
         raise typer.Exit(EXIT_FAILED)
-
-
-def read_budget(text: str) -> float:
-    """Return the seconds of a length of time such as ``90s``, ``30m`` or ``2h``.
-
-    Raises: SpecError if it is none.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
-    if match is None or float(match[1]) == 0:
-        raise SpecError(f"--budget: must be a length of time such as 90s, 30m or 2h, got '{text}'")
-    return float(match[1]) * UNITS_S[match[2]]
 
 
 def with_budget(request: Request, tuning: TuneRequest, budget: Mapping[str, object]) -> Request:
@@ -151,7 +138,7 @@ def search_values(
     console.print(sentence, soft_wrap=True)
     with StudyDisplay(console, plans) as display:
         records = run_studies(plans, storage, out, slots, display.show)
-    with FileLock(folder / LOCK):  # workers that share the studies end at the same time
+    with hold_lock(folder / LOCK):  # workers that share the studies end at the same time
         tracker = Tracker(out, console=console)
         for plan, record in zip(plans, records, strict=True):
             tracker.send_study(record, plan.folder)

@@ -4,6 +4,7 @@
     <run>/attempt/     what is being computed
     <run>/previous/    what was done before it was repeated
     <run>/*.json       of `bench.grid.executors.ledger`, if a cluster works on the run
+    <run>/lock         held by the command that works on the run; all below needs it
 
 Every step can be cut off and taken up again: ``result.json`` is written last, and moved last.
 """
@@ -20,7 +21,7 @@ from bench.specs.run import RunSpec
 from datasets.files import FileError, make_folder, read_record, sync_folder, write_durably
 from reports.records.run import RESULT_FILE, RunResult, Status
 
-ATTEMPT, PREVIOUS = "attempt", "previous"
+ATTEMPT, PREVIOUS, LOCK = "attempt", "previous", "lock"
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _clear(folder: Path) -> None:
     was_done = _read_status(folder / RESULT_FILE) == Status.DONE
     previous = folder / PREVIOUS
     for path in _result_last(folder):
-        if path.name in (ATTEMPT, PREVIOUS, READS_FILE, *KEPT):
+        if path.name in (ATTEMPT, PREVIOUS, READS_FILE, LOCK, *KEPT):
             continue
         if was_done:
             previous.mkdir(exist_ok=True)

@@ -12,9 +12,11 @@ from multiprocessing.process import BaseProcess
 from pkgutil import resolve_name
 from typing import Any
 
-from datasets.volumes.pool import follow_parent
+from datasets.locks import Lock
+from datasets.processes import follow_parent, stop_processes
 
 PRELOADED = ["bench.run.execute"]
+LONGEST_WAIT_S = 3600.0  # the system's timers take no more than some days
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,7 @@ class Child:
     messages: Connection
 
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.join()
+        stop_processes([self.process])
 
     def describe_end(self) -> str:
         """Wait for the end of the process and return it as the end of a sentence."""
@@ -38,21 +39,25 @@ class Child:
         return f"was killed by {signal.Signals(-code).name}{hint}"
 
 
-def start_child(function: str, *arguments: Any, name: str) -> Child:
+def start_child(function: str, *arguments: Any, name: str, lock: Lock | None = None) -> Child:
     """Start a function, given as "module:name" and imported in the child only, in a process.
 
     Its last argument is a function that sends its own arguments to ``Child.messages`` as a tuple.
+    The child holds the lock until its end, also if this process is killed.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child_main, args=(function, arguments, sender), name=name)
+    needs = (function, arguments, sender, lock)
+    process = context.Process(target=_child_main, args=needs, name=name)
     process.start()
     sender.close()  # now only the child holds the sending end, and its death closes it
     return Child(process, receiver)
 
 
-def _child_main(function: str, arguments: tuple[Any, ...], messages: Connection) -> None:
+def _child_main(
+    function: str, arguments: tuple[Any, ...], messages: Connection, lock: Lock | None
+) -> None:
     follow_parent()
     target = resolve_name(function)
     target(*arguments, lambda *message: messages.send(message))

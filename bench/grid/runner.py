@@ -1,32 +1,43 @@
-"""The grid, one process a run: finished runs are kept, failures recorded, killed runs repeated."""
+"""The grid, one process a run: finished runs are kept, failures recorded, killed runs repeated.
+
+Several commands may share a folder: each run has a lock, and a command takes the runs whose lock it
+gets. It waits for the others, and takes over their results.
+"""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
+from multiprocessing import active_children
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from bench.grid.attempt import begin_attempt, end_attempt
-from bench.grid.children import Child, start_child
+from bench.grid.attempt import ATTEMPT, LOCK, begin_attempt, end_attempt
+from bench.grid.children import LONGEST_WAIT_S, Child, start_child
 from bench.grid.slots import Slots
 from bench.run.firewall import count_reads, read_selection
 from bench.run.provenance import describe_run
 from bench.specs.run import Place, RunSpec, run_folder
 from datasets.files import FileError, describe_os_error
-from reports.records.run import RunResult, Status, read_result
+from datasets.locks import Lock, try_lock
+from datasets.processes import list_started, stop_processes
+from reports.records.run import RESULT_FILE, RunResult, Status, read_result
 
 # repeating these would give the same again
 FINISHED = (Status.DONE, Status.DIVERGED, Status.OOM, Status.SKIPPED)
+POLL_S = 1.0  # how often to look whether another command has ended a run
 
 log = logging.getLogger(__name__)
+Stamp = tuple[int, int] | None
 
 
 @dataclass(frozen=True)
 class Event:
-    """A run began, went on, or (with ``result``) ended."""
+    """A run began, went on, waits for another command, or (with ``result``) ended."""
 
     spec: RunSpec
-    phase: str  # "start", "fit", "score" or "end"
+    phase: str  # "start", "fit", "score", "wait" or "end"
     done: int = 0
     total: int = 0
     result: RunResult | None = None
@@ -37,6 +48,8 @@ class _Run:
     spec: RunSpec
     place: Place
     child: Child
+    lock: Lock
+    deadline: float  # of `time.monotonic`
 
 
 def split_finished(
@@ -56,62 +69,174 @@ def split_finished(
 def promote_finished_attempts(specs: Sequence[RunSpec], out: Path) -> None:
     """Promote attempts that finished after the parent process was killed."""
     for spec in specs:
-        end_attempt(run_folder(out, spec))
+        folder = run_folder(out, spec)
+        lock = try_lock(folder / LOCK) if (folder / ATTEMPT).is_dir() else None
+        if lock is not None:
+            end_attempt(folder)
+            lock.release()
 
 
 def run_grid(
-    specs: Sequence[RunSpec], out: Path, slots: Slots, on_event: Callable[[Event], None]
+    specs: Sequence[RunSpec],
+    out: Path,
+    slots: Slots,
+    on_event: Callable[[Event], None],
+    *,
+    force: bool = False,
 ) -> None:
-    """Carry out the runs, each in a process of its own.
+    """Carry out the runs, each in a process of its own. Results so far are on disk at any moment.
 
-    ``on_event`` is called in this process; a run's last event brings its result. A
-    KeyboardInterrupt ends the children and is raised again; results so far are on disk.
+    A result that another command writes meanwhile is taken in the place of an own one. A
+    KeyboardInterrupt ends the children and is raised again.
+
+    Args:
+        slots: a run that takes longer than their timeout is ended.
+        on_event: called in this process; a run's last event brings its result.
+        force: repeat runs that were finished before.
     """
-    waiting = list(reversed(specs))
-    free = list(reversed(slots.devices))
-    active: dict[Connection, _Run] = {}
+    grid = _Grid(out, slots, on_event, force=force)
+    grid.add(specs)
     try:
-        while waiting or active:
-            while waiting and free:
-                spec = waiting.pop()
-                on_event(Event(spec, "start"))
-                try:
-                    run = _start(spec, out, free[-1], slots)
-                except OSError as error:  # a disk that is full, or not to be written to
-                    on_event(Event(spec, "end", result=_record_failure(spec, error)))
-                    continue
-                free.pop()
-                active[run.child.messages] = run
-            for connection in wait(list(active)):
-                assert isinstance(connection, Connection)
-                run = active[connection]
-                try:
-                    on_event(Event(run.spec, *connection.recv()))
-                except EOFError:
-                    del active[connection]
-                    free.append(run.place.device)
-                    on_event(Event(run.spec, "end", result=_collect(run)))
+        grid.start_runs()
+        while grid.waiting or grid.active:
+            grid.follow_runs()
+            grid.start_runs()
     finally:
-        for run in active.values():
-            run.child.stop()
+        grid.stop()
 
 
-def _start(spec: RunSpec, out: Path, device: str, slots: Slots) -> _Run:
-    attempt = begin_attempt(run_folder(out, spec))
-    place = Place(attempt, out / "cache", device, slots.execution)
-    child = start_child("bench.run.execute:execute_run", spec, place, name=spec.run_id)
-    return _Run(spec, place, child)
+class _Grid:
+    """The runs that wait, and those that go on in this command."""
+
+    def __init__(
+        self, out: Path, slots: Slots, on_event: Callable[[Event], None], *, force: bool
+    ) -> None:
+        self.out = out
+        self.execution = slots.execution
+        self.free = list(reversed(slots.devices))
+        self.on_event = on_event
+        self.timeout_s = slots.timeout_s
+        self.force = force
+        self.others = active_children()  # that were started before
+        self.waiting: list[RunSpec] = []
+        self.found: dict[str, Stamp] = {}  # of the results that were there before
+        self.told: set[str] = set()  # runs of other commands that a "wait" was sent for
+        self.active: dict[Connection, _Run] = {}
+
+    def add(self, specs: Sequence[RunSpec]) -> None:
+        for spec in specs:
+            self.waiting.append(spec)
+            self.found[spec.run_id] = _stamp_result(run_folder(self.out, spec))
+
+    def start_runs(self) -> None:
+        """Start runs that no other command works on, as long as devices are free."""
+        if not self.free:
+            return
+        left: list[RunSpec] = []
+        for spec in self.waiting:
+            if not self.free or not self._try(spec):
+                left.append(spec)
+        self.waiting = left
+
+    def _try(self, spec: RunSpec) -> bool:
+        """Start a run, or end it at once; return whether its lock could be had."""
+        folder = run_folder(self.out, spec)
+        lock = None
+        try:
+            lock = try_lock(folder / LOCK)
+            if lock is None:
+                return False
+            result = self._find_other(spec)
+            if result is None:
+                self._start(spec, lock)
+                return True
+        except OSError as error:  # a disk that is full, or not to be written to
+            result = _record_failure(spec, error)
+        if lock is not None:
+            lock.release()
+        self.on_event(Event(spec, "start"))
+        self.on_event(Event(spec, "end", result=result))
+        return True
+
+    def _find_other(self, spec: RunSpec) -> RunResult | None:
+        """Return the result that another command has written since this one began."""
+        folder = run_folder(self.out, spec)
+        end_attempt(folder)  # of a command that was killed meanwhile
+        is_new = _stamp_result(folder) != self.found[spec.run_id]
+        result = _read_whole(folder) if is_new or not self.force else None
+        if result is not None and (is_new or result.status in FINISHED):
+            return result
+        return None
+
+    def _start(self, spec: RunSpec, lock: Lock) -> None:
+        attempt = begin_attempt(run_folder(self.out, spec))
+        place = Place(attempt, self.out / "cache", self.free[-1], self.execution)
+        function = "bench.run.execute:execute_run"
+        child = start_child(function, spec, place, name=spec.run_id, lock=lock)
+        self.on_event(Event(spec, "start"))
+        self.free.pop()
+        deadline = time.monotonic() + self.timeout_s
+        self.active[child.messages] = _Run(spec, place, child, lock, deadline)
+
+    def follow_runs(self) -> None:
+        """Pass on what the children send until one has ended, or others may be started."""
+        if self.free:
+            for spec in self.waiting:
+                if spec.run_id not in self.told:
+                    self.told.add(spec.run_id)
+                    self.on_event(Event(spec, "wait"))
+        for connection in wait(list(self.active), self._choose_patience()):
+            assert isinstance(connection, Connection)
+            run = self.active[connection]
+            try:
+                self.on_event(Event(run.spec, *connection.recv()))
+            except EOFError:
+                self._end(run, Status.FAILED, f"the run's process {run.child.describe_end()}")
+        for run in list(self.active.values()):
+            if time.monotonic() > run.deadline:
+                run.child.stop()
+                reason = f"the run has not ended within {self.timeout_s:g} s (--timeout)"
+                self._end(run, Status.TIMEOUT, reason)
+
+    def _choose_patience(self) -> float:
+        """Return for how long to wait for messages, in seconds."""
+        longest = POLL_S if self.free and self.waiting else LONGEST_WAIT_S
+        first = min((run.deadline for run in self.active.values()), default=inf)
+        return max(0.0, min(longest, first - time.monotonic()))
+
+    def _end(self, run: _Run, status: Status, reason: str) -> None:
+        del self.active[run.child.messages]
+        run.child.messages.close()
+        self.free.append(run.place.device)
+        result = _collect(run, status, reason)
+        run.lock.release()
+        self.on_event(Event(run.spec, "end", result=result))
+
+    def stop(self) -> None:
+        """End the runs that go on; they are repeated by the next command."""
+        try:
+            stop_processes(list_started(self.others))
+        finally:
+            for run in self.active.values():
+                run.lock.release()
 
 
-def _collect(run: _Run) -> RunResult:
+def _stamp_result(folder: Path) -> Stamp:
+    """Return what tells a result from an earlier one in the same place; None: there is none."""
+    try:
+        found = (folder / RESULT_FILE).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
+
+
+def _collect(run: _Run, status: Status, reason: str) -> RunResult:
     """Return the result of an ended child, or the record of its death; it becomes the run's."""
-    end = run.child.describe_end()
-    run.child.messages.close()
     attempt = run.place.folder
     try:
-        result = _read_attempt(attempt)
+        result = _read_whole(attempt)
         if result is None:
-            result = _record_death(run.spec, attempt, end)
+            result = _record_death(run.spec, attempt, status, reason)
             result.write(attempt)
         end_attempt(attempt.parent)
     except OSError as error:  # the others go on; what has no record is repeated by the next command
@@ -119,9 +244,9 @@ def _collect(run: _Run) -> RunResult:
     return result
 
 
-def _read_attempt(attempt: Path) -> RunResult | None:
+def _read_whole(folder: Path) -> RunResult | None:
     try:
-        return read_result(attempt)
+        return read_result(folder)
     except ValueError as error:
         log.warning("%s; the run counts as failed", error)
         return None
@@ -131,8 +256,8 @@ def _record_failure(spec: RunSpec, error: OSError) -> RunResult:
     return replace(describe_run(spec), reason=describe_os_error(error))
 
 
-def _record_death(spec: RunSpec, attempt: Path, end: str) -> RunResult:
-    record = replace(describe_run(spec), reason=f"the run's process {end}")
+def _record_death(spec: RunSpec, attempt: Path, status: Status, reason: str) -> RunResult:
+    record = replace(describe_run(spec), status=status, reason=reason)
     try:
         selection = read_selection(attempt)
     except FileError:  # the process has died, and its files with it

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from math import inf
 
 from bench.specs.protocol import SpecError
 from methods.execution import PLAIN, Execution
@@ -16,10 +17,15 @@ class Slots:
 
     devices: tuple[str, ...]  # one entry a slot
     execution: Execution = PLAIN
+    timeout_s: float = inf  # how long a run, or a trial, may take
 
 
 def choose_slots(
-    asked: str, jobs: int | None = None, execution: Execution = PLAIN, threads: int = 1
+    asked: str,
+    jobs: int | None = None,
+    execution: Execution = PLAIN,
+    threads: int = 1,
+    timeout_s: float = inf,
 ) -> Slots:
     """Return a slot for each of the jobs; several devices are dealt out in turn.
 
@@ -29,6 +35,7 @@ def choose_slots(
         execution: of all of them.
         threads: of each run, by its protocol. They do not depend on the number of jobs, for another
             number of threads gives other bits.
+        timeout_s: of each run.
 
     Raises: SpecError if the device is not on this machine.
     """
@@ -37,7 +44,7 @@ def choose_slots(
     if jobs > MOST_JOBS:
         raise SpecError(f"--jobs: must be at most {MOST_JOBS}, got {jobs}")
     dealt = tuple(devices[slot % len(devices)] for slot in range(jobs))
-    return Slots(dealt, execution)
+    return Slots(dealt, execution, timeout_s)
 
 
 def choose_devices(asked: str) -> list[str]:

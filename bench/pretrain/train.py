@@ -23,6 +23,7 @@ from bench.run.training.optimiser import group_by_decay
 from bench.run.training.schedule import lr_factor
 from bench.specs.run import derive_seed
 from datasets.files import new_file, write_durably
+from datasets.locks import hold_lock
 
 BETAS = (0.9, 0.98)
 CLIP_NORM = 1.0
@@ -79,18 +80,18 @@ def write_weights(file: Path, backbone: ViTBackbone, recipe: Recipe, facts: dict
     if names := find_not_finite(state):
         rule = f"weights must be finite in half precision, got others in {shorten_names(names)}"
         raise DivergedError(f"pretrain: {rule} (try a smaller --lr)")
-    with new_file(file) as unfinished:
-        save_file(state, unfinished, metadata={"format": "pt"})
-    digest = file_sha256(file)
-    card = {
+    card: dict[str, Any] = {
         "title": f"{recipe.backbone}, pre-trained on images drawn from formulas (bench pretrain)",
         "data": "procedural scenes; no photograph, no medical volume",
         "licence": "apache-2.0",
         "recipe": asdict(recipe),
         "generator_version": GENERATOR_VERSION,
-        "sha256": digest,
         "torch": torch.__version__,
         **facts,
     }
-    write_durably(file.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
-    return digest
+    with hold_lock(file.with_name(f".{file.name}.lock")):  # the two files are of one command
+        with new_file(file) as unfinished:
+            save_file(state, unfinished, metadata={"format": "pt"})
+        card["sha256"] = file_sha256(file)
+        write_durably(file.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
+    return card["sha256"]

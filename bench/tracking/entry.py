@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.records.plain import to_plain
-from reports.records.run import RESULT_FILE
+from reports.records.run import RESULT_FILE, Status
 from reports.records.study import STUDY_FILE
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, Run
 
 GROUP_TAG = "medtuning.group"  # of a parent run: the id of its command
 PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"  # a text that the UI shows first
+MADE_TAG = "medtuning.made"  # when a run was made, in ns
+STATUS_TAG = "status"  # of a result
+RUNNING = "RUNNING"  # MLflow's word; a run's status is set last, so one in this state was cut off
 Number = tuple[str, float | None, int]  # name, value, step
 STUDIES = "tuning/"  # begins the names of the experiments of studies, whose trials are no results
 
@@ -52,6 +55,22 @@ class Entry:
     status: str = "FINISHED"  # MLflow's word
     start_ms: int | None = None  # None: when it is sent
     end_ms: int | None = None
+
+
+def tell_time() -> str:
+    """Return the value of `MADE_TAG` for a run that is made now."""
+    return f"{time.time_ns():020}"
+
+
+def made_at(run: Run) -> tuple[str, str]:
+    """Return by what runs of a store are ordered in time."""
+    return run.data.tags.get(MADE_TAG, ""), run.info.run_id
+
+
+def is_done(run: Run) -> bool:
+    """Return whether a run of a store holds the whole result of a run that is done."""
+    is_whole = RESULT.digest_tag in run.data.tags and run.info.status != RUNNING
+    return is_whole and run.data.tags.get(STATUS_TAG) == Status.DONE
 
 
 def build_metrics(numbers: Iterable[Number], at_ms: int | None = None) -> list[Metric]:

@@ -19,7 +19,7 @@ from reports.records.run import RunResult, Status
 
 SUMMARY_FILE = "summary.md"
 DAMAGED = "the file is damaged: give the same command again, which writes it anew"
-BAD = (Status.FAILED, Status.DIVERGED, Status.OOM)
+BAD = (Status.FAILED, Status.DIVERGED, Status.OOM, Status.TIMEOUT)
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -21,12 +21,27 @@ from urllib.request import url2pathname
 from bench.tracking.connection import (
     TrackingError,
     artifact_place,
+    database_file,
     default_uri,
     make_database,
     open_lock,
     reaching,
 )
-from bench.tracking.entry import GROUP_TAG, PARENT_TAG, RESULT, STUDIES, STUDY, Entry, Kind
+from bench.tracking.entry import (
+    GROUP_TAG,
+    MADE_TAG,
+    PARENT_TAG,
+    RESULT,
+    RUNNING,
+    STATUS_TAG,
+    STUDIES,
+    STUDY,
+    Entry,
+    Kind,
+    is_done,
+    made_at,
+    tell_time,
+)
 from bench.tracking.groups import Group
 from bench.tracking.keys import (
     LONGEST_NAME,
@@ -38,18 +53,17 @@ from bench.tracking.keys import (
 )
 from bench.tracking.results import describe_result, milliseconds
 from datasets.files import read_text
-from reports.records.run import RunResult
+from reports.records.run import RunResult, Status
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 Record = TypeVar("Record")
-MADE_TAG = "medtuning.made"  # of a parent run: when it was made, in ns
+LONGEST_SENDING_NS = 600 * 10**9
 SEND_AGAIN = "remove it, and `python -m bench sync` sends it again"
 PAGE = 1000  # the most runs per request
 BATCH, PARAMS = 1000, 100  # the most metrics and params per request
-RUNNING = "RUNNING"  # MLflow's word; a run's status is set last, so one in this state was cut off
 
 
 def open_store(uri: str | None = None) -> Store:
@@ -97,7 +111,8 @@ class Store:
         """Make sure that the store holds exactly this record; return False if it did already.
 
         Older runs of the record and attempts that were cut off are deleted, as in the MLflow UI,
-        before the new one is written. ``parent`` is MLflow's id of the run that it is shown under.
+        before the new one is written. One that is done is kept if the new one is not.
+        ``parent`` is MLflow's id of the run that it is shown under.
         """
         with reaching(self.uri), self.lock:
             place = self.find_experiment(experiment)
@@ -107,10 +122,29 @@ class Store:
                     if parent and run.data.tags.get(PARENT_TAG) != parent:
                         self.client.set_tag(run.info.run_id, PARENT_TAG, parent)
                     return False
-            for run in found:
-                self.client.delete_run(run.info.run_id)
-            self._write(place, entry, parent)
+            if entry.tags.get(STATUS_TAG) != Status.DONE and any(map(is_done, found)):
+                return False
+            self._delete_dead(found)
+            self._write(place, replace(entry, tags=entry.tags | {MADE_TAG: tell_time()}), parent)
+            if database_file(self.uri) is None:
+                self._keep_first(place, kind, entry)
         return True
+
+    def _delete_dead(self, found: Sequence[Run]) -> None:
+        """Delete older runs of a record, but none that another command may be writing."""
+        for run in found:
+            made_ns = int(run.data.tags.get(MADE_TAG) or 0)
+            is_fresh = time.time_ns() - made_ns < LONGEST_SENDING_NS
+            if run.info.status == RUNNING and is_fresh and database_file(self.uri) is None:
+                continue  # a server has no lock
+            self.client.delete_run(run.info.run_id)
+
+    def _keep_first(self, place: str, kind: Kind, entry: Entry) -> None:
+        """Delete all but one run of a record, if several commands sent it to a server at once."""
+        found = self._find_runs(place, kind.key_tag, entry.tags[kind.key_tag])
+        whole = [run for run in found if run.info.status != RUNNING]
+        for run in sorted(whole, key=lambda run: (not is_done(run), made_at(run)))[1:]:
+            self.client.delete_run(run.info.run_id)
 
     def _find_runs(self, place: str, tag: str, value: str) -> list[Run]:
         """Return the runs of an experiment with this tag, any signs in its value."""
@@ -157,18 +191,18 @@ class Store:
             found = self._find_runs(place, GROUP_TAG, group.id)
             if not found:
                 tags = {GROUP_TAG: group.id, "group": group.id, "dataset": tag_of(dataset)}
-                tags[MADE_TAG] = f"{time.time_ns():020}"
+                tags[MADE_TAG] = tell_time()
                 started_ms = milliseconds(group.started_at)
                 self.client.create_run(place, started_ms, tags, group.title[:LONGEST_NAME])
                 found = self._find_runs(place, GROUP_TAG, group.id)
             # on a server another command may have made one at the same time: the first is kept
-            first, *others = sorted(found, key=_made_at)
+            first, *others = sorted(found, key=made_at)
             for run in others:
                 self.client.delete_run(run.info.run_id)
             return first.info.run_id
 
     def close_group(self, parent: str, entry: Entry) -> None:
-        with reaching(self.uri):
+        with reaching(self.uri), self.lock:
             for key, value in entry.tags.items():
                 self.client.set_tag(parent, key, value)
             self._fill(parent, entry)
@@ -259,10 +293,6 @@ class Store:
             rule = f"experiment '{name}' must not be deleted ({hint})"
             raise TrackingError(f"store {self.uri}: {rule}")
         return experiment.experiment_id
-
-
-def _made_at(run: Run) -> tuple[str, str]:
-    return run.data.tags.get(MADE_TAG, ""), run.info.run_id
 
 
 def _read_artifact(file: Path) -> RunResult:

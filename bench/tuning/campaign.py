@@ -13,18 +13,19 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
-from bench.grid.children import Child, start_child
+from bench.grid.children import LONGEST_WAIT_S, Child, start_child
 from bench.grid.slots import Slots
 from bench.run.cases import open_data
 from bench.run.provenance import describe_release
+from bench.specs.addresses import find_sqlite_file
 from bench.specs.run import Place
 from bench.tuning.pictures import draw_study
-from bench.tuning.plan import LOCK, StudyPlan, TrialEvent, describe_protocol
+from bench.tuning.plan import LOCK, STORAGE, StudyPlan, TrialEvent, describe_protocol
 from bench.tuning.space import describe_space
 from bench.tuning.study import open_storage, open_study, read_trials, storage_errors
 from bench.tuning.worker import Report, tune
+from datasets.locks import hold_lock
+from datasets.processes import stop_processes
 from reports.records.run import Status
 from reports.records.study import PRUNED, TUNING, StudyRecord, TrialRecord
 
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
 def begin_studies(plans: Sequence[StudyPlan], storage: str, out: Path) -> BaseStorage:
     """Return the storage with every study in it.
 
-    Under a lock: two workers that begin at the same time would both make the database's tables.
+    Under a lock beside the database, which several ``out`` may share: two workers that begin at the
+    same time would both make its tables.
     Raises: SpecError if the storage cannot be used or a study has changed.
     """
-    (out / TUNING).mkdir(parents=True, exist_ok=True)
-    with FileLock(out / TUNING / LOCK), storage_errors(storage):
+    database = find_sqlite_file(storage) or out / TUNING / STORAGE
+    with hold_lock(database.with_name(f".{database.name}.lock")), storage_errors(storage):
         opened = open_storage(storage)
         for plan in plans:
             open_study(opened, plan)
@@ -74,7 +76,7 @@ def run_studies(
             raise
         records = [future.result() for future in futures]
     for plan in plans:  # here, because pyplot wants a single thread
-        with FileLock(plan.folder / LOCK):
+        with hold_lock(plan.folder / LOCK):
             draw_study(open_study(opened, plan), plan.folder)
     return records
 
@@ -111,8 +113,7 @@ class _Crew:
     def stop(self) -> None:
         """End all children; the threads that wait for one are interrupted."""
         self.stopped.set()
-        for child in list(self.active):
-            child.stop()
+        stop_processes([child.process for child in list(self.active)])
 
     def work_on(self, plan: StudyPlan) -> StudyRecord:
         device = self.devices.get()
@@ -122,7 +123,7 @@ class _Crew:
                 evaluate = partial(self._evaluate, plan, device)
                 tune(study, plan, evaluate, partial(self._report, plan), self.stopped)
                 record = build_record(plan, study)
-            with FileLock(plan.folder / LOCK):
+            with hold_lock(plan.folder / LOCK):
                 record.write(plan.folder)
             return record
         finally:
@@ -156,8 +157,15 @@ class _Crew:
     ) -> TrialRecord:
         """Pass on what a child sends until its trial ends, is pruned, or the child dies."""
         started = time.perf_counter()
+        timeout_s = self.slots.timeout_s
         try:
             for validation in count():
+                if not _is_heard(child, started + timeout_s):
+                    child.stop()
+                    reason = f"the trial has not ended within {timeout_s:g} s (--timeout)"
+                    return replace(
+                        trial, status=Status.TIMEOUT, params_tuned=0, fit_s=timeout_s, reason=reason
+                    )
                 dices, known = child.messages.recv()
                 current = replace(trial, **known)
                 if dices is None:
@@ -172,3 +180,11 @@ class _Crew:
                 raise KeyboardInterrupt from None
         lived_s = time.perf_counter() - started
         return replace(trial, status=Status.FAILED, params_tuned=0, fit_s=lived_s, reason=reason)
+
+
+def _is_heard(child: Child, deadline: float) -> bool:
+    """Wait for a message, or the end, of a child; return False if the deadline comes first."""
+    while (left_s := deadline - time.perf_counter()) > 0:
+        if child.messages.poll(min(left_s, LONGEST_WAIT_S)):
+            return True
+    return False

@@ -16,6 +16,7 @@ from datasets.files import file_name_of
 from methods.settings import Value
 from reports.records.study import TUNING, Cell, TrialRecord
 
+STORAGE = "optuna.db"  # beside the studies' folders, unless --storage names another
 LOCK = "lock"  # file in a study's folder, held while a trial is handed out or a file is written
 
 

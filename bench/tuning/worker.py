@@ -21,12 +21,11 @@ from dataclasses import replace
 from time import perf_counter, time
 from typing import TYPE_CHECKING, cast
 
-from filelock import FileLock
-
 from bench.specs.protocol import TuneSpec
 from bench.tuning import study as studies
 from bench.tuning.plan import LOCK, StudyPlan
 from bench.tuning.samplers import has_two_objectives
+from datasets.locks import hold_lock
 from reports.records.run import Status
 from reports.records.study import FAILURES, PRUNED, RUNNING, TrialRecord
 
@@ -59,7 +58,7 @@ def tune(
     plan.folder.mkdir(parents=True, exist_ok=True)
     before = studies.list_ended(study)
     while not stopped.is_set():
-        with FileLock(plan.folder / LOCK):
+        with hold_lock(plan.folder / LOCK):
             trial = studies.claim(study, plan, before)
         if trial is not None:
             with _heartbeat(trial):

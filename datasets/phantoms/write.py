@@ -15,6 +15,7 @@ import numpy as np
 import datasets
 from datasets.base import SYNTHETIC_MARKER, SYNTHETIC_PLAN, DataError, VolumeShape
 from datasets.files import read_record, sync_folder, write_durably
+from datasets.locks import hold_lock
 from datasets.phantoms.anatomy import DRAWERS, Patient
 from datasets.phantoms.files import write_patient
 from datasets.phantoms.layouts import DEFAULT_LAYOUT, LAYOUTS, get_layout
@@ -25,6 +26,8 @@ GENERATOR = "datasets.phantom"
 GENERATOR_VERSIONS = {"brats": 4, "kits": 5, "lits": 5}  # raise one when its patients change
 DEMO_SHAPE: VolumeShape = (32, 64, 64)
 FULL_SHAPE: VolumeShape = (155, 240, 240)
+OTHER_FOLDER = "give another folder or delete it"
+LOCK = ".lock"  # in the root, while it is written to
 MIN_SIZE = 16  # voxels along each axis; below it the smallest structures vanish
 
 
@@ -61,17 +64,20 @@ def write_phantoms(
         "seed": seed,
         "shape": list(shape),
     }
-    if _open_root(root, plan):
-        return
-    for index in range(n_cases):
-        if not all((root / file).is_file() for file in layout.name_files(index)):
-            patient = draw_patient(layout.release, index, seed, shape)
-            write_patient(patient, layout, release, kind.modality, root, index)
-        on_case(index + 1, n_cases)
-    for file, text in layout.describe_cases(n_cases).items():
-        write_durably(root / file, text)
-    (root / SYNTHETIC_PLAN).replace(root / SYNTHETIC_MARKER)
-    sync_folder(root)
+    if _read_marker(root) == plan:
+        return  # no lock: the root may be closed to writing
+    with hold_lock(root / LOCK):
+        if _open_root(root, plan):
+            return
+        for index in range(n_cases):
+            if not all((root / file).is_file() for file in layout.name_files(index)):
+                patient = draw_patient(layout.release, index, seed, shape)
+                write_patient(patient, layout, release, kind.modality, root, index)
+            on_case(index + 1, n_cases)
+        for file, text in layout.describe_cases(n_cases).items():
+            write_durably(root / file, text)
+        (root / SYNTHETIC_PLAN).replace(root / SYNTHETIC_MARKER)
+        sync_folder(root)
 
 
 def draw_patient(name: str, index: int, seed: int = 0, shape: VolumeShape = DEMO_SHAPE) -> Patient:
@@ -86,6 +92,11 @@ def draw_patient(name: str, index: int, seed: int = 0, shape: VolumeShape = DEMO
     return DRAWERS[layout.dataset](VoxelGrid(shape), np.random.default_rng(stream))
 
 
+def _read_marker(root: Path) -> dict[str, Any] | None:
+    marker = root / SYNTHETIC_MARKER
+    return read_record(marker, dict[str, Any], OTHER_FOLDER) if marker.is_file() else None
+
+
 def _open_root(root: Path, plan: dict[str, Any]) -> bool:
     """Return whether the root holds the plan's cases; if not, mark it by writing the plan."""
     marker, note = root / SYNTHETIC_MARKER, root / SYNTHETIC_PLAN
@@ -94,11 +105,11 @@ def _open_root(root: Path, plan: dict[str, Any]) -> bool:
         rule = f"{root} holds files that are not synthetic data"
         raise DataError(f"phantom: {rule} (give an empty or a new folder)")
     if known is not None:
-        found = read_record(known, dict[str, Any], "give another folder or delete it")
+        found = read_record(known, dict[str, Any], OTHER_FOLDER)
         has_more = int(found.get("n_cases", 0)) > plan["n_cases"]
         if {**found, "n_cases": 0} != {**plan, "n_cases": 0} or has_more:
             rule = f"{root} holds {found}, asked for {plan}"
-            raise DataError(f"phantom: {rule} (give another folder or delete it)")
+            raise DataError(f"phantom: {rule} ({OTHER_FOLDER})")
         if known == marker and found == plan:
             return True
     write_durably(note, json.dumps(plan, indent=1))

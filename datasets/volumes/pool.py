@@ -1,16 +1,13 @@
-"""Processes for work case by case; they end with their parent, even if it is killed."""
+"""Processes for work case by case."""
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
 from typing import TypeVar
 
 from datasets.base import DataError
+from datasets.processes import follow_parent, list_started, stop_processes
 
 OnCase = Callable[[int, int], None]  # called as on_case(done, total) after each case
 JobT = TypeVar("JobT")
@@ -34,6 +31,7 @@ def run_jobs(
         return
     # Spawned: a fork copies the locks of threads, and the fork server holds what runs compute with.
     context = multiprocessing.get_context("spawn")
+    others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=follow_parent)
     try:
         futures = {pool.submit(function, job): job for job in jobs}
@@ -42,18 +40,8 @@ def run_jobs(
     except BrokenProcessPool:
         text = "a process that reads or prepares data was killed, probably for want of memory"
         raise DataError(f"{text} ({workers} at once; try --jobs 1)") from None
+    except KeyboardInterrupt:
+        stop_processes(list_started(others))
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def follow_parent() -> None:
-    """Leave Ctrl-C to the parent of this process, and end as soon as the parent has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)

@@ -9,6 +9,7 @@ from multiprocessing import forkserver
 
 import matplotlib as mpl
 
+from datasets.processes import follow_parent
 from reports.figures.gallery import Picture
 from reports.figures.style import SETTINGS, fix_layout, save_figure
 
@@ -22,7 +23,8 @@ def start_renderers() -> Iterator[Executor]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, *BACKENDS])
     forkserver.ensure_running()
-    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, MOST_PROCESSES), mp_context=context)
+    workers = min(os.cpu_count() or 1, MOST_PROCESSES)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=follow_parent)
     try:
         yield pool
     finally:

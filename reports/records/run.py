@@ -32,6 +32,7 @@ class Status(StrEnum):
     DIVERGED = "diverged"
     OOM = "oom"
     SKIPPED = "skipped"
+    TIMEOUT = "timeout"
 
 
 @dataclass(frozen=True)

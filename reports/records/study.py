@@ -46,7 +46,7 @@ class TrialRecord:
     """One trial, from its beginning on."""
 
     number: int  # 0 tries the default
-    status: str  # done, pruned, failed, diverged, oom, skipped or running
+    status: str  # done, pruned, failed, diverged, oom, timeout, skipped or running
     values: dict[str, Any]  # "method.rank", "train.lr", ...
     dice: float | None = None  # mean over the inner validation cases, fraction; None unless done
     params_tuned: int = 0

@@ -13,7 +13,7 @@ from reports.tables.table import MISSING, Column, Head, Table, align_heads, fill
 from reports.tables.wording import join_values, list_values
 
 EDGE = "edge"  # beside a value in the column of the chosen ones
-BAD = ("failed", "diverged", "oom", "skipped")
+BAD = ("failed", "diverged", "oom", "timeout", "skipped")
 TUNING_HEADS = (
     Head("method", ("Method",)),
     Head("default_pct", ("Inner Dice (%)", "default"), 1),
