@@ -13,13 +13,12 @@ from multiprocessing import active_children
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from bench.grid.attempt import ATTEMPT, LOCK, begin_attempt, end_attempt
+from bench.grid.attempt import ATTEMPT, LOCK, begin_attempt, end_attempt, record_death
 from bench.grid.children import LONGEST_WAIT_S, Child, start_child
 from bench.grid.slots import Slots
-from bench.run.firewall import count_reads, read_selection
 from bench.run.provenance import describe_run
 from bench.specs.run import Place, RunSpec, run_folder
-from datasets.files import FileError, describe_os_error
+from datasets.files import describe_os_error
 from datasets.locks import Lock, try_lock
 from datasets.processes import list_started, stop_processes
 from reports.records.run import RESULT_FILE, RunResult, Status, read_result
@@ -236,7 +235,7 @@ def _collect(run: _Run, status: Status, reason: str) -> RunResult:
     try:
         result = _read_whole(attempt)
         if result is None:
-            result = _record_death(run.spec, attempt, status, reason)
+            result = record_death(run.spec, attempt, status, reason)
             result.write(attempt)
         end_attempt(attempt.parent)
     except OSError as error:  # the others go on; what has no record is repeated by the next command
@@ -254,13 +253,3 @@ def _read_whole(folder: Path) -> RunResult | None:
 
 def _record_failure(spec: RunSpec, error: OSError) -> RunResult:
     return replace(describe_run(spec), reason=describe_os_error(error))
-
-
-def _record_death(spec: RunSpec, attempt: Path, status: Status, reason: str) -> RunResult:
-    record = replace(describe_run(spec), status=status, reason=reason)
-    try:
-        selection = read_selection(attempt)
-    except FileError:  # the process has died, and its files with it
-        selection = None
-    chosen = selection.chosen_sha256 if selection else ""
-    return replace(record, chosen_sha256=chosen, test_reads=count_reads(attempt))

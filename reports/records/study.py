@@ -19,7 +19,9 @@ DAMAGED = "the file is damaged: `python -m bench tune` writes it again from the 
 STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False}  # for pydantic
 RUNNING, PRUNED = "running", "pruned"  # states of a trial beside those of `Status`
 ENDED_WELL = frozenset({Status.DONE.value, PRUNED})
-FAILURES = frozenset({Status.FAILED.value, Status.OOM.value, Status.DIVERGED.value})
+FAILURES = frozenset(
+    {Status.FAILED.value, Status.OOM.value, Status.DIVERGED.value, Status.TIMEOUT.value}
+)
 
 
 @dataclass(frozen=True)

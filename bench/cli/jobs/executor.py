@@ -62,6 +62,9 @@ def check_executor(request: ExecutorRequest, compute: ComputeRequest, *, detach:
         if compute.jobs is not None:
             rule = "is for --executor local"
             raise SpecError(f"--jobs: {rule}, got {compute.jobs} (--max-jobs limits jobs of Slurm)")
+        if compute.timeout is not None:
+            rule = f"is for --executor local, got {compute.timeout}"
+            raise SpecError(f"--timeout: {rule} (--slurm time=8:00:00 limits jobs of Slurm)")
         return
     given = {"--slurm": request.slurm, "--max-jobs": request.max_jobs, "--detach": detach or None}
     for name, value in given.items():
@@ -79,7 +82,7 @@ class LocalExecutor:
     def carry_out(
         self, specs: Sequence[RunSpec], out: Path, watcher: Watcher, *, force: bool
     ) -> None:
-        run_grid(specs, out, self.slots, watcher.on_event)
+        run_grid(specs, out, self.slots, watcher.on_event, force=force)
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,10 @@ def choose_executor(
     """Return the executor that was asked for. Raises: SpecError if it cannot be had here."""
     check_executor(request, compute, detach=detach)
     if request.executor == LOCAL:
-        return LocalExecutor(choose_slots(compute.device, compute.jobs, compute.execution, threads))
+        slots = choose_slots(
+            compute.device, compute.jobs, compute.execution, threads, compute.timeout_s
+        )
+        return LocalExecutor(slots)
     options = read_slurm(request.slurm or ())
     check_slurm(options)
     queue = SlurmQueue((out / JOBS).resolve(), options, carry_out_run)

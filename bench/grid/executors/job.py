@@ -32,6 +32,7 @@ from bench.grid.executors.node import (
 from bench.run.interruption import EXIT_INTERRUPTED, interruptible
 from bench.specs.protocol import SpecError
 from bench.specs.run import Place, RunSpec
+from datasets.locks import hold_lock
 from methods.execution import PLAIN, Execution
 
 PROBE = ".held"  # in the folder of jobs; locked while a command follows
@@ -147,17 +148,18 @@ def _find_device(spec: JobSpec) -> str | SpecError:
 
 
 def _compute_run(folder: Path, spec: RunJob, device: str | SpecError) -> None:
-    from bench.grid.attempt import begin_attempt, end_attempt
+    from bench.grid.attempt import LOCK, begin_attempt, end_attempt
     from bench.run.execute import execute_run
     from bench.run.provenance import describe_run
 
-    attempt = begin_attempt(folder)
-    if isinstance(device, SpecError):
-        replace(describe_run(spec.run), reason=str(device)).write(attempt)
-    else:
-        place = Place(attempt, spec.out / "cache", device, spec.execution)
-        execute_run(spec.run, place, lambda phase, done, total: None)
-    end_attempt(folder)
+    with hold_lock(folder / LOCK):  # a command without jobs may work on the same run
+        attempt = begin_attempt(folder)
+        if isinstance(device, SpecError):
+            replace(describe_run(spec.run), reason=str(device)).write(attempt)
+        else:
+            place = Place(attempt, spec.out / "cache", device, spec.execution)
+            execute_run(spec.run, place, lambda phase, done, total: None)
+        end_attempt(folder)
 
 
 def _requeue(job_id: str) -> None:
