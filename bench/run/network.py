@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from monai.inferers import sliding_window_inference
 from torch import nn
 
 from bench.models.backbones.base import set_drop_path
@@ -18,6 +17,7 @@ from bench.models.finite import is_finite
 from bench.models.references.base import Reference, Task
 from bench.models.references.network import build_network
 from bench.models.segmenter import Segmenter, apply_method
+from bench.run.sliding_window import predict_volume
 from bench.scoring.cases import NotFiniteError, Predict
 from bench.specs.protocol import EvalSpec
 from bench.specs.run import RunSpec
@@ -124,7 +124,7 @@ def build_logits(
 
     def predict_window(window: torch.Tensor) -> torch.Tensor:
         with fabric.autocast():
-            logits = model(window)
+            logits = model(window.to(fabric.device))
         return logits.float()
 
     @torch.inference_mode()
@@ -133,16 +133,9 @@ def build_logits(
         volume = torch.from_numpy(np.asarray(image, dtype=np.float32))[None]
         total: torch.Tensor | None = None
         for axes in mirrors:
-            logits = sliding_window_inference(
-                volume.flip(axes),
-                roi_size=patch,
-                sw_batch_size=1,
-                predictor=predict_window,
-                overlap=spec.overlap,
-                mode=spec.blend,
-                sw_device=fabric.device,
-                device=torch.device("cpu"),
-            ).flip(axes)
+            mirrored = volume.flip(axes)
+            logits = predict_volume(mirrored, predict_window, patch, spec.overlap, spec.blend)
+            logits = logits.flip(axes)
             total = logits if total is None else total.add_(logits)
         assert total is not None
         if not all(map(is_finite, total[0])):

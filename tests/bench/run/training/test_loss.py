@@ -1,6 +1,8 @@
 """The losses against the formulas of their sources, in float64, with gradients."""
 
+import pytest
 import torch
+from monai.losses import DiceCELoss
 
 from bench.run.training.loss import build_loss
 
@@ -41,3 +43,15 @@ def test_patches_without_foreground_have_no_gradient_from_dice_alone():
     assert torch.equal(gradient, torch.zeros_like(gradient))
     (gradient,) = torch.autograd.grad(build_loss("dice_ce")(logits, label), logits)
     assert gradient.abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dice_and_cross_entropy_are_those_of_monai_bit_for_bit(classes, dtype):
+    present = range(classes)
+    logits, label = draw(classes, present)
+    logits = logits.detach().to(dtype).requires_grad_()
+    monai = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)
+    losses = build_loss("dice_ce")(logits, label), monai(logits, label)
+    assert torch.equal(*losses)
+    assert torch.equal(*(torch.autograd.grad(each, logits)[0] for each in losses))
