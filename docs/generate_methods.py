@@ -54,6 +54,11 @@ PLACES: dict[Role, str] = {
     Role.FC2: "at every MLP's second layer",
     Role.NORM1: "at every norm in front of the attention",
     Role.NORM2: "at every norm in front of the MLP",
+    Role.PATCH_EMBED: "at the convolution that makes tokens",
+    Role.PATCH_NORM: "at the norm in front of the first block, where there is one",
+    Role.MERGE_NORM: "at the norm of every merging of four tokens, where there are some",
+    Role.REDUCTION: "at the linear layer of every merging of four tokens, where there are some",
+    Role.FINAL_NORM: "at the norm behind the last block",
 }
 
 INTRODUCTION = """

@@ -1,7 +1,7 @@
 """The methods by name; a method's file is imported when the method is asked for.
 
-A name with a colon is a user's own method: ``package.module:Class``, importable from where the
-program was started.
+The folder that a method's file is in is its family. A name with a colon is a user's own method:
+``package.module:Class``, importable from where the program was started.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from methods.settings import Value, changed_settings, parse, settings, suggest
 if TYPE_CHECKING:
     from methods.base import Contender, Method
 
-__all__ = ["METHODS", "build", "changed_settings", "check_name", "get", "label", "names"]
+__all__ = ["METHODS", "build", "changed_settings", "check_name", "get", "groups", "label", "names"]
 __all__ += ["settings"]
 
 METHODS: dict[str, str] = {
@@ -24,14 +24,32 @@ METHODS: dict[str, str] = {
     "vpt_shallow": "methods.prompt.vpt:VptShallow",
     "vpt_deep": "methods.prompt.vpt:VptDeep",
     "lora": "methods.low_rank.lora:Lora",
+    "houlsby": "methods.adapter.bottlenecks:Houlsby",
+    "pfeiffer": "methods.adapter.bottlenecks:Pfeiffer",
+    "adapter_plus": "methods.adapter.bottlenecks:AdapterPlus",
     "adaptformer": "methods.adapter.adaptformer:AdaptFormer",
+    "ssf": "methods.scale_shift.ssf:Ssf",
+    "difffit": "methods.scale_shift.difffit:DiffFit",
+    "bitfit": "methods.selective.bitfit:BitFit",
+    "norm": "methods.selective.norm:Norm",
+    "partial": "methods.selective.partial:Partial",
     "med_adapter": "methods.volumetric.med_adapter:MedAdapter",
 }
+# those of Shen et al., Med-Tuning, MIDL 2024
+PAPER = ("full", "linear", "vpt_shallow", "vpt_deep", "lora", "adaptformer", "med_adapter")
 
 
 def names() -> list[str]:
     """Return the names of all methods, in the order in which tables show them."""
     return list(METHODS)
+
+
+def groups() -> dict[str, list[str]]:
+    """Return the names in each group that can be asked for: all, the paper's, and each family."""
+    found = {"all": names(), "paper": list(PAPER)}
+    for name, path in METHODS.items():
+        found.setdefault(path.split(".")[1], []).append(name)
+    return found
 
 
 def check_name(name: str) -> str:

@@ -2,12 +2,27 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from enum import StrEnum
 from typing import ClassVar
 
 from methods import surgery
-from methods.settings import check
+from methods.blocks import BLOCKS, EXAMPLES, choose_blocks
+from methods.settings import check, setting
 from methods.sites import HasSites, Role, Site
+
+
+class Family(StrEnum):
+    """What methods have in common; the folders of `methods` have these names."""
+
+    REFERENCE = "reference"
+    PROMPT = "prompt"
+    ADAPTER = "adapter"
+    LOW_RANK = "low_rank"
+    SCALE_SHIFT = "scale_shift"
+    SELECTIVE = "selective"
+    VOLUMETRIC = "volumetric"
+    OTHER = "other"  # a user's own method that does not say
 
 
 class MissingRole(ValueError):  # noqa: N818 - it ends a run as skipped, which is no error
@@ -54,7 +69,10 @@ class MethodInfo(Info):
     identity_at_init: bool  # with default settings the tuned network starts as the frozen one
     identity_note: str  # why it does, or why not
     mergeable: bool = False
-    tunes_backbone: bool = False  # the backbone's own parameters train, too
+    tunes_backbone: bool = False  # some of the backbone's own parameters train, too
+    family: Family = Family.OTHER
+    year: int | None = None  # of the paper
+    chunk_note: str = ""  # why chunks of slices change what it computes in training, if they do
 
 
 @dataclass(frozen=True)
@@ -62,6 +80,8 @@ class Method(Contender):
     """A tuning method."""
 
     info: ClassVar[MethodInfo]
+    _: KW_ONLY
+    blocks: str = setting("all", f"which blocks: {EXAMPLES}", BLOCKS)
 
     @property
     def has_backbone(self) -> bool:
@@ -82,6 +102,22 @@ class Method(Contender):
     def needed_roles(self) -> tuple[Role, ...]:
         return self.info.roles
 
+    def find_sites(self, backbone: HasSites, *roles: Role) -> list[Site]:
+        """Return the sites of the given roles in the blocks of `blocks`, in their order.
+
+        Raises: ValueError if the backbone lacks such blocks.
+        """
+        chosen = self.choose_blocks(backbone)
+        return [site for site in find_sites(backbone, *roles) if site.index in chosen]
+
+    def choose_blocks(self, backbone: HasSites) -> frozenset[int]:
+        """Return the numbers of the blocks of `blocks`. Raises: ValueError if one is missing."""
+        ends = [site.last_in_stage for site in find_sites(backbone, Role.BLOCK)]
+        try:
+            return choose_blocks(self.blocks, ends)
+        except ValueError as error:
+            raise ValueError(f"{self.info.name}: blocks {error} on {backbone.name}") from None
+
     def starts_as_identity(self) -> bool:
         """Whether the network with the method, with these settings, starts as the frozen one."""
         return self.info.identity_at_init
@@ -92,6 +128,10 @@ class Method(Contender):
 
     def late_gradient(self) -> Mapping[str, str]:
         """Return the tensors (`fnmatch`) whose first gradient is exactly zero, with the reason."""
+        return {}
+
+    def rare_gradient(self) -> Mapping[str, str]:
+        """Return the tensors (`fnmatch`) that some batches give no gradient, with the reason."""
         return {}
 
 
@@ -112,5 +152,5 @@ def apply(method: Method, backbone: HasSites) -> None:
 
 
 def find_sites(backbone: HasSites, *roles: Role) -> list[Site]:
-    """Return the backbone's sites of the given roles, in the order of the blocks."""
+    """Return the sites of the given roles in all blocks, in their order."""
     return [site for site in backbone.sites if site.role in roles]

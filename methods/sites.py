@@ -31,6 +31,11 @@ class Role(StrEnum):
     FC2 = "fc2"
     NORM1 = "norm1"
     NORM2 = "norm2"
+    PATCH_EMBED = "patch_embed"  # the convolution that makes tokens: (B*D, C, H, W) to maps
+    PATCH_NORM = "patch_norm"  # in front of the first block, where there is one
+    MERGE_NORM = "merge_norm"  # on four neighbouring tokens, (.., 4E), between two stages
+    REDUCTION = "reduction"  # Linear 4E -> 2E, behind it
+    FINAL_NORM = "final_norm"  # behind the last block
 
 
 @dataclass
@@ -63,17 +68,29 @@ class TokenLayout:
 
 
 @dataclass(frozen=True)
+class WindowLayout(TokenLayout):
+    """Where the tokens of one window are: inside an attention, a window is an image of its own."""
+
+    window: tuple[int, int] = (1, 1)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.window
+
+
+@dataclass(frozen=True)
 class Site:
     """One place where a method may put a module: attribute ``name`` of ``parent``."""
 
     role: Role
     parent: nn.Module = field(repr=False)
     name: str
-    index: int  # block index over the whole backbone, from 0; 0 for the prompt entry
+    index: int  # of the block, from 0; outside of blocks that of the next, or else the last one
     stage: int
     width: int  # E, the token width at this site
     last_in_stage: bool
     layout: TokenLayout = field(repr=False)
+    n_heads: int = 1  # of the block's attention
 
     @property
     def module(self) -> nn.Module:
@@ -94,4 +111,24 @@ class HasSites(Protocol):
 
     def modules(self) -> Iterator[nn.Module]: ...
     def parameters(self) -> Iterator[nn.Parameter]: ...
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
     def train(self, mode: bool = True) -> object: ...
+
+
+def is_pyramid(backbone: HasSites) -> bool:
+    """Return whether the grid of tokens halves from stage to stage."""
+    return any(site.layout.downsample > 1 for site in backbone.sites)
+
+
+def locate_parameters(backbone: HasSites) -> Iterator[tuple[str, nn.Parameter, int]]:
+    """Yield name, parameter and the number of the block that it belongs to.
+
+    What is in front of all blocks belongs to the first one, what is between two stages to the next
+    one, the final norm to the last one.
+    """
+    index_of: dict[nn.Parameter, int] = {}
+    for site in backbone.sites:
+        if site.role in (Role.BLOCK, Role.MERGE_NORM, Role.REDUCTION, Role.FINAL_NORM):
+            index_of |= dict.fromkeys(site.module.parameters(), site.index)
+    for name, parameter in backbone.named_parameters():
+        yield name, parameter, index_of.get(parameter, 0)

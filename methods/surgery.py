@@ -5,7 +5,7 @@ something around it was wrapped: two methods, or one method at two roles of a bl
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from torch import nn
 
@@ -40,6 +40,20 @@ def unfreeze(backbone: HasSites) -> None:
     backbone.train(backbone.training)
 
 
+def thaw(parameters: Iterable[nn.Parameter]) -> None:
+    """Let some of the backbone's own parameters train; their modules stay in evaluation mode."""
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+
+
+def thaw_module(backbone: HasSites, module: nn.Module) -> None:
+    """Let a module of the backbone train, and follow ``train()`` and ``eval()`` again."""
+    thaw(module.parameters())
+    inside = set(module.modules())
+    frozen = backbone.frozen_modules
+    backbone.frozen_modules = tuple(each for each in frozen if each not in inside)
+
+
 def replace(site: Site, module: nn.Module) -> None:
     """Put a module at a site."""
     setattr(site.parent, site.name, module)
@@ -59,6 +73,6 @@ def merge(backbone: HasSites) -> None:
 
 def unmerge(backbone: HasSites) -> None:
     """Undo `merge` bit for bit."""
-    for module in backbone.modules():
+    for module in reversed([*backbone.modules()]):  # two may have changed one weight in turn
         if isinstance(module, Mergeable):
             module.unmerge()

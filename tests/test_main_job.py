@@ -84,7 +84,7 @@ class Grid:
 @pytest.fixture(scope="module")
 def grid(brats, tmp_path_factory) -> Grid:
     folder = tmp_path_factory.mktemp("grid")
-    arguments = ["run", "--methods", "all", "--data-root", str(brats), "--jobs", "2", *SHORT]
+    arguments = ["run", "--methods", "paper", "--data-root", str(brats), "--jobs", "2", *SHORT]
     done = bench(folder, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return Grid(folder, arguments, done.stdout)
@@ -92,9 +92,9 @@ def grid(brats, tmp_path_factory) -> Grid:
 
 @pytest.mark.xdist_group("grid")
 def test_all_methods_are_trained_tracked_printed_and_not_repeated(grid):
-    n_methods = len(methods.names())
-    assert set(dice_by_run(grid.folder)) == set(methods.names())
-    assert all(name in grid.printed for name in methods.names())
+    n_methods = len(methods.PAPER)
+    assert set(dice_by_run(grid.folder)) == set(methods.PAPER)
+    assert all(name in grid.printed for name in methods.PAPER)
     assert "SYNTHETIC" in grid.printed
     ended = rf"time: .* from the command to its table, {n_methods} runs carried out"
     assert re.search(ended, grid.printed)
@@ -207,10 +207,10 @@ def test_three_data_sets_in_one_grid(tmp_path):
     for name in ("brats", "kits", "lits"):
         write_phantoms(name, tmp_path / name, 10, shape=(16, 64, 64))
         roots += ["--data-root", f"{name}={tmp_path / name}"]
-    arguments = ["--methods", "all", "--datasets", "brats,kits,lits", *roots, *SHORT]
+    arguments = ["--methods", "paper", "--datasets", "brats,kits,lits", *roots, *SHORT]
     done = bench(tmp_path, "run", *arguments, "--max-steps", "1")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(tracked_runs(tmp_path)) == 3 * len(methods.names())
+    assert len(tracked_runs(tmp_path)) == 3 * len(methods.PAPER)
     assert {run["dataset"] for run in read_results(tmp_path)} == {"brats2020", "kits19", "lits17"}
 
 
@@ -220,7 +220,7 @@ def test_two_releases_of_a_data_set_side_by_side(tmp_path):
         write_phantoms(name, tmp_path / name, 6, shape=(16, 32, 32))
         roots += ["--data-root", f"{name}={tmp_path / name}"]
     sizes = ["--epochs", "1", "--max-steps", "1", "--set", "data.patch=16,32,32"]
-    arguments = ["--methods", "all", "--datasets", "brats2019,brats2020", *roots, *sizes]
+    arguments = ["--methods", "paper", "--datasets", "brats2019,brats2020", *roots, *sizes]
     done = bench(tmp_path, "run", "--preset", "demo", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     names = {run["dataset"]: run["release"]["title"] for run in read_results(tmp_path)}

@@ -49,7 +49,7 @@ COMMANDS = {  # name: the module whose `commands` hold it, and the first line of
         "Score label files of any origin, by the code that scores a run.",
     ),
     "pretrain": ("bench.cli.pretrain", "Pre-train a tiny ViT on images drawn from formulas."),
-    "check": ("bench.cli.show", "Check that a method does what it declares."),
+    "check": ("bench.cli.show", "Check that methods do what they declare."),
     "list": (
         "bench.cli.show",
         "Show the methods with their settings, the data sets, backbones or decoders.",
@@ -80,9 +80,9 @@ def load_command(name: str) -> Any:
 app = typer.Typer(
     cls=LazyGroup,
     help="Compare parameter-efficient tuning methods on volumetric segmentation.\n\n"
-    "Without data, [bold]python -m bench run --methods all --datasets brats[/] trains every method "
-    "on synthetic volumes within minutes; [bold]python -m bench report[/] prints the tables of all "
-    "that was run.",
+    "Without data, [bold]python -m bench run --methods paper --datasets brats[/] trains the seven "
+    "methods of Med-Tuning's paper on synthetic volumes within minutes; "
+    "[bold]python -m bench report[/] prints the tables of all that was run.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

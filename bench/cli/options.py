@@ -61,7 +61,9 @@ class Request:
     """What to run, as it was typed; nothing is checked yet."""
 
     methods: str = option(
-        "all", 'Comma list, or all; brackets set or sweep: "lora\\[rank=4,8],linear,net:nnunet".'
+        "paper",
+        "Comma list of methods, families, paper (its seven) or all; brackets set or sweep: "
+        '"lora\\[rank=4,8],linear,net:nnunet".',
     )
     datasets: str = option(
         "brats", "Comma list of brats, kits, lits, their releases, datalists (.json), or all."

@@ -1,7 +1,7 @@
 """The commands `list`, `check` and `schema`: the registries, a method's promises, result.json."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Annotated, Literal
@@ -22,7 +22,6 @@ from bench.models.contract import PROMISES, Subject
 from bench.models.references import registry as references
 from bench.models.references.base import Reference
 from bench.models.references.contract import PROMISES as REFERENCE_PROMISES
-from bench.specs.protocol import SpecError
 from methods.base import Contender, Method, MissingRole
 from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import describe_schema
@@ -82,7 +81,7 @@ def _methods_table() -> Table:
     for name in methods.names():
         kind = methods.get(name)
         info = kind.info
-        facts = []
+        facts = [f"{info.family}, {info.year}" if info.year else str(info.family)]
         if info.roles:
             facts.append(f"needs {', '.join(info.roles)}")
         facts.append(STARTS[info.identity_at_init])
@@ -173,44 +172,66 @@ def _describe_start(count: MethodCount) -> str:
 
 @commands.command()
 def check(
-    method: Annotated[str, Argument(help="A method's name, or your own as package.module:Class.")],
+    method: Annotated[
+        str, Argument(help="A method, all, paper, a family, or your own as package.module:Class.")
+    ],
     backbone: Annotated[str, Option(help="Comma list of backbones.")] = "tiny_vit,tiny_swin",
 ) -> None:
-    """Check that a method does what it declares.
+    """Check that methods do what they declare.
 
     Checked are start, parameter count, what stays frozen, gradients, saving and merging. Of a
     network such as net:unetr: output, patch rule, gradients, saving and repetition.
 
     Exit code: 0 everything holds, 1 something does not, 2 bad input.
     """
-    specs = parse_methods(method)
-    if len(specs) != 1:
-        raise SpecError(f"check: must be one method, got '{method}'")
-    built = specs[0].build()
-    outcomes = _check_reference(built) if isinstance(built, Reference) else _check(built, backbone)
-    first = next(iter(outcomes.values()))
-    title = f"{escape(methods.label(built))}: what it declares and what it does"
-    table = add_columns(Table(title=title, title_justify="left"), ("check", *first))
+    built = [spec.build() for spec in parse_methods(method)]
+    names = parse_names(backbone, registry.names(), "--backbone")
+    for name in names:
+        registry.check_name(name)
     hosted = failed = False
-    for heading, row in outcomes.items():
-        hosted |= None in row.values()
-        failed |= any(isinstance(outcome, str) for outcome in row.values())
-        table.add_row(heading, *map(_describe_outcome, row.values()))
-    SafeConsole().print(table)
+    for each in built:
+        outcomes = _check_reference(each) if isinstance(each, Reference) else _check(each, names)
+        found = [outcome for row in outcomes.values() for outcome in row.values()]
+        hosted |= None in found
+        failed |= any(isinstance(outcome, str) for outcome in found)
+        if len(built) == 1:
+            SafeConsole().print(_outcomes_table(each, outcomes))
+        else:
+            _say_outcomes(each, outcomes)
     if failed or not hosted:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _check(method: Contender, backbone: str) -> Outcomes:
+def _outcomes_table(method: Contender, outcomes: Outcomes) -> Table:
+    first = next(iter(outcomes.values()))
+    title = f"{escape(methods.label(method))}: what it declares and what it does"
+    table = add_columns(Table(title=title, title_justify="left"), ("check", *first))
+    for heading, row in outcomes.items():
+        table.add_row(heading, *map(_describe_outcome, row.values()))
+    return table
+
+
+def _say_outcomes(method: Contender, outcomes: Outcomes) -> None:
+    """Print a line for each backbone: how many checks hold, and each that does not."""
+    for name in next(iter(outcomes.values())):
+        found = {heading: row[name] for heading, row in outcomes.items()}
+        n_holding = sum(outcome is None for outcome in found.values())
+        line = f"{escape(methods.label(method))} on {name}: [green]{n_holding} hold[/]"
+        others = {heading: outcome for heading, outcome in found.items() if outcome is not None}
+        if len(set(map(str, others.values()))) == 1:
+            others = dict([next(iter(others.items()))])  # no place for it: one reason for all
+        for heading, outcome in others.items():
+            line += f"; {heading}: {_describe_outcome(outcome)}"
+        SafeConsole().print(line)
+
+
+def _check(method: Contender, backbones: Sequence[str]) -> Outcomes:
     """Return how a method keeps its promises on each of some backbones."""
     assert isinstance(method, Method)
-    names = parse_names(backbone, registry.names(), "--backbone")
-    for name in names:
-        registry.check_name(name)
     outcomes: Outcomes = {}
     for heading, promise in PROMISES.items():
         outcomes[heading] = {
-            name: _find_breach(partial(promise, Subject(method, name))) for name in names
+            name: _find_breach(partial(promise, Subject(method, name))) for name in backbones
         }
     return outcomes
 

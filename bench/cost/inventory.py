@@ -118,12 +118,9 @@ def _count(method: Method, shape: NetworkShape) -> MethodCount:
 def _apply_and_count(method: Method, model: Segmenter, also_train: str) -> Parts:
     """Return the trained parts; check the method's own part against its closed form."""
     expected = method.expected_tuned(model.backbone)
-    before = {id(parameter) for parameter in model.backbone.parameters()}
     with torch.device("meta"):
         apply_method(model, method, seed=0, also_train=also_train)
-    tuned = model.tuned_parameters().values()
-    own = count_elements(p for p in tuned if method.info.tunes_backbone or id(p) not in before)
+    other = count_elements(model.also_trained)
+    own = count_elements(model.tuned_parameters().values()) - other
     assert own == expected, f"{method.info.name}: trains {own}, its closed form says {expected}"
-    decoder = count_elements(model.decoder.parameters())
-    trained = count_elements(p for p in model.parameters() if p.requires_grad)
-    return Parts(own, decoder, trained - decoder - own)
+    return Parts(own, count_elements(model.decoder.parameters()), other)

@@ -19,21 +19,23 @@ NUMBERS = re.compile(r"(\d+)(?:-(\d+))?")
 def parse_methods(text: str) -> list[MethodSpec]:
     """Return the methods that ``--methods`` asks for.
 
-    ``all`` means every registered one; ``net:nnunet`` is a reference network;
+    ``all`` means every registered one, ``paper`` or the name of a family those in it;
+    ``net:nnunet`` is a reference network;
     ``package.module:Class`` is a user's own; ``lora[rank=4,8]`` means two; several keys in one
     bracket give their product. Raises: SpecError if the text cannot be read; ValueError from
     `lookup.check_name` if a name is unknown.
     """
     found: list[MethodSpec] = []
+    groups = methods.groups()
     for item in split_list(text, "--methods"):
         match = METHOD.fullmatch(item)
         if match is None:
             examples = "examples: lora, lora[rank=4,8], all"
             raise SpecError(f"--methods: cannot read '{item}' ({examples})")
         name, inner = match.groups()
-        names = methods.names() if name == "all" else [lookup.check_name(name)]
-        if name == "all" and inner:
-            raise SpecError(f"--methods: 'all' takes no settings, got '{item}'")
+        names = groups[name] if name in groups else [lookup.check_name(name)]
+        if name in groups and inner:
+            raise SpecError(f"--methods: '{name}' takes no settings, got '{item}'")
         axes = _parse_settings(inner or "", item)
         n_settings = prod(map(len, axes.values()))
         if n_settings > MOST_VALUES:

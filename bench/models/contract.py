@@ -6,7 +6,7 @@
 import copy
 import fnmatch
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -21,9 +21,12 @@ from bench.models.delta import copy_tensors, delta_state, load_delta
 from bench.models.finite import is_finite, shorten_names
 from bench.models.segmenter import Segmenter, apply_method
 from methods import surgery
-from methods.base import Method
+from methods.base import Method, find_sites
+from methods.settings import SpecError
+from methods.sites import Role, locate_parameters
 
 DEPTH, CHANNELS, CLASSES = 3, 2, 3
+LAST_BLOCK = "last_1"
 LEARNING_RATE, WEIGHT_DECAY = 1e-2, 0.1  # large, so that everything that may move does
 Tensors = Mapping[str, torch.Tensor]
 Gradients = dict[str, torch.Tensor | None]  # by trained tensor; None: autograd gave none
@@ -47,8 +50,12 @@ class Subject:
     def build_tuned(self, seed: int = 0) -> Segmenter:
         """Return the network with the method in it; the seed decides how the method starts."""
         model = self.build_plain()
-        apply_method(model, self.method, seed)
+        self.apply_to(model, seed)
         return model
+
+    def apply_to(self, model: Segmenter, seed: int = 0) -> None:
+        """Put the method into a network that `build_plain` has made."""
+        apply_method(model, self.method, seed)
 
     def make_volume(self) -> torch.Tensor:
         """Return two volumes (B, C, D, H, W), always the same."""
@@ -116,11 +123,12 @@ def check_count(subject: Subject) -> str | None:
     if lost:
         return _say("the backbone has lost", map(before.__getitem__, lost))
     trained = set(map(id, model.tuned_parameters().values()))
-    must = after.keys() if subject.method.info.tunes_backbone else after.keys() - before.keys()
-    if trained - must:
-        return _say("of the frozen backbone, these train:", map(after.__getitem__, trained - must))
-    if must - trained:
-        return _say("these do not train:", map(after.__getitem__, must - trained))
+    inserted = after.keys() - before.keys()
+    thawed = set() if subject.method.tunes_backbone else trained - inserted
+    if thawed:
+        return _say("of the frozen backbone, these train:", map(after.__getitem__, thawed))
+    if inserted - trained:
+        return _say("these do not train:", map(after.__getitem__, inserted - trained))
     counted = sum(parameter.numel() for parameter in model.tuned_parameters().values())
     if counted != expected:
         return f"trains {counted} parameters, its closed form says {expected}"
@@ -129,12 +137,11 @@ def check_count(subject: Subject) -> str | None:
 
 def check_frozen(subject: Subject) -> str | None:
     """Three steps with weight decay leave every frozen parameter and buffer bit-identical."""
-    if subject.method.info.tunes_backbone:
-        return None
     model = subject.build_plain()
     tensors = dict([*model.backbone.named_parameters(), *model.backbone.named_buffers()])
+    subject.apply_to(model)
+    tensors = {name: tensor for name, tensor in tensors.items() if not tensor.requires_grad}
     before = copy_tensors(tensors)
-    apply_method(model, subject.method, seed=0)
     train(model, subject.make_volume(), 3)
     moved = _find_changed(tensors, before)
     return _say("training changed what is frozen:", moved) if moved else None
@@ -145,7 +152,7 @@ def check_gradients(subject: Subject) -> str | None:
     method, model = subject.method, subject.build_tuned()
     start = copy_tensors(model.tuned_parameters())
     history = train(model, subject.make_volume(), 3)
-    declared = [*method.no_gradient(), *method.late_gradient()]
+    declared = [*method.no_gradient(), *method.late_gradient(), *method.rare_gradient()]
     unused = [pattern for pattern in declared if not fnmatch.filter(start, pattern)]
     if unused:
         return _say("declared exceptions match nothing:", unused)
@@ -165,6 +172,26 @@ def check_distinct(subject: Subject) -> str | None:
         is_same = type(other.method) is type(subject.method)
         if not is_same and _hosts(other) and _fingerprint(other) == own:
             return f"trains the same tensors as {name}"
+    return None
+
+
+def check_placement(subject: Subject) -> str | None:
+    """In the last block alone, nothing in front of it trains; as many as the closed form says."""
+    try:
+        placed = replace(subject.method, blocks=LAST_BLOCK)
+    except SpecError:
+        return None  # what has no place in a block says so
+    model = subject.build_plain()
+    expected = placed.expected_tuned(model.backbone)
+    n_blocks = len(find_sites(model.backbone, Role.BLOCK))
+    apply_method(model, placed, seed=0)
+    found = [each for each in locate_parameters(model.backbone) if each[1].requires_grad]
+    outside = [name for name, _, index in found if index < n_blocks - 1]
+    if outside:
+        return _say(f"with blocks={LAST_BLOCK}, these train:", outside)
+    counted = sum(parameter.numel() for _, parameter, _ in found)
+    if counted != expected:
+        return f"with blocks={LAST_BLOCK}, trains {counted}, its closed form says {expected}"
     return None
 
 
@@ -207,6 +234,7 @@ PROMISES: dict[str, Promise] = {
     "frozen stays frozen": check_frozen,
     "gradients": check_gradients,
     "distinct": check_distinct,
+    "placement": check_placement,
     "delta round trip": check_delta,
     "merge": check_merge,
 }
@@ -219,10 +247,12 @@ def _judge(
     found = [gradient for gradient in gradients if gradient is not None]
     if _matches(name, method.no_gradient()):
         return f"{name} is declared to get no gradient, but does" if found or moved else None
-    if len(found) < len(gradients) or not found[-1].any():
-        return f"no gradient reaches {name}"
     if not all(bool(gradient.isfinite().all()) for gradient in found):
         return f"the gradient of {name} is not finite"
+    if _matches(name, method.rare_gradient()):
+        return None
+    if len(found) < len(gradients) or not found[-1].any():
+        return f"no gradient reaches {name}"
     is_late = _matches(name, method.late_gradient())
     if is_late == bool(found[0].any()):
         start = f"the gradient of {name} at the first step is declared"
@@ -230,10 +260,12 @@ def _judge(
     return None if moved else f"{name} does not move"
 
 
-def _fingerprint(subject: Subject) -> set[tuple[str, tuple[int, ...]]]:
-    with torch.device("meta"):
-        tuned = subject.build_tuned().tuned_parameters()
-    return {(name, tuple(parameter.shape)) for name, parameter in tuned.items()}
+@lru_cache(maxsize=256)
+def _fingerprint(subject: Subject) -> frozenset[tuple[str, tuple[int, ...]]]:
+    model = subject.build_plain()
+    apply_method(model, subject.method, seed=0)
+    tuned = model.tuned_parameters()
+    return frozenset((name, tuple(parameter.shape)) for name, parameter in tuned.items())
 
 
 def _hosts(subject: Subject) -> bool:

@@ -21,9 +21,10 @@ import torch
 from torch import nn
 
 from methods import surgery
-from methods.base import Method, MethodInfo, find_sites
+from methods.base import Family, Method, MethodInfo
 from methods.settings import RATE, above, at_least, setting
 from methods.sites import HasSites, Role
+from methods.wrappers import Beside
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,22 @@ class AdaptFormer(Method):
         roles=(Role.MLP_BRANCH,),
         identity_at_init=True,
         identity_note="W_up and its bias start at zero",
+        family=Family.ADAPTER,
+        year=2022,
     )
 
     def late_gradient(self) -> dict[str, str]:
         return {"*.adapter.down.*": "W_up, which follows it, starts at zero"}
 
     def inject(self, backbone: HasSites) -> None:
-        for site in find_sites(backbone, Role.MLP_BRANCH):
+        for site in self.find_sites(backbone, Role.MLP_BRANCH):
             adapter = Bottleneck(site.width, self.bottleneck, self.scale, self.dropout)
-            surgery.replace(site, ParallelBranch(adapter, site.module))
+            surgery.replace(site, Beside(adapter, site.module))
 
     def expected_tuned(self, backbone: HasSites) -> int:
         """Return 2 E b + b + E, summed over the blocks."""
         total = 0
-        for site in find_sites(backbone, Role.MLP_BRANCH):
+        for site in self.find_sites(backbone, Role.MLP_BRANCH):
             total += 2 * site.width * self.bottleneck + self.bottleneck + site.width
         return total
 
@@ -76,15 +79,3 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.up(self.dropout(torch.relu(self.down(x)))) * self.scale
-
-
-class ParallelBranch(nn.Module):
-    """The sum of a frozen residual branch and an adapter on the same tokens (B*D, P+N, E)."""
-
-    def __init__(self, adapter: nn.Module, branch: nn.Module) -> None:
-        super().__init__()
-        self.adapter = adapter
-        self.branch = branch
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.branch(x) + self.adapter(x)

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods import surgery
-from methods.base import Method, MethodInfo, find_sites
+from methods.base import Family, Method, MethodInfo
 from methods.settings import RATE, above, at_least, one_of, setting
 from methods.sites import HasSites, Role, Site
 
@@ -43,7 +43,6 @@ class Lora(Method):
     alpha: float = setting(8.0, "the update is scaled by alpha / rank", above(0), (8.0, 16.0, 32.0))
     dropout: float = setting(0.0, "dropout before A", RATE, (0.0, 0.1))
     placement: str = setting("qv", "which layers: qv, qkv, qkvo, all", one_of(*PLACEMENTS))
-    blocks: str = setting("all", "which blocks: all, last_half", one_of("all", "last_half"))
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="lora",
@@ -54,6 +53,8 @@ class Lora(Method):
         identity_at_init=True,
         identity_note="B starts at zero",
         mergeable=True,
+        family=Family.LOW_RANK,
+        year=2022,
     )
 
     def needed_roles(self) -> tuple[Role, ...]:
@@ -83,10 +84,7 @@ class Lora(Method):
         return total
 
     def _find_layers(self, backbone: HasSites) -> list[Site]:
-        """Return the layers of the chosen blocks; no gradient is needed in front of them."""
-        sites = find_sites(backbone, *PLACEMENTS[self.placement])
-        n_blocks = 1 + max(site.index for site in backbone.sites)
-        return [site for site in sites if self.blocks == "all" or 2 * site.index >= n_blocks]
+        return self.find_sites(backbone, *PLACEMENTS[self.placement])
 
 
 class LowRankUpdate(surgery.Mergeable):

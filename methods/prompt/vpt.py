@@ -24,9 +24,10 @@ import torch
 from torch import nn
 
 from methods import surgery
-from methods.base import Method, MethodInfo, find_sites
+from methods.base import Family, Method, MethodInfo, find_sites
 from methods.settings import RATE, at_least, setting
-from methods.sites import HasSites, Role
+from methods.sites import HasSites, Role, Site
+from methods.wrappers import Before
 
 INFO = partial(
     MethodInfo,
@@ -34,12 +35,17 @@ INFO = partial(
     url="https://arxiv.org/abs/2203.12119",
     identity_at_init=False,
     identity_note="random prompts take part in every attention from the start",
+    family=Family.PROMPT,
+    year=2022,
 )
 
 
 @dataclass(frozen=True)
 class VptShallow(Method):
-    """Prompts enter before the first block and travel through all of them."""
+    """Prompts enter before the first block and travel through all of them.
+
+    With ``blocks`` they enter before the first of those and are cut off behind the last one.
+    """
 
     n_prompts: int = setting(10, "number of prompt tokens", at_least(1), (5, 10, 50, 100))
     dropout: float = setting(0.0, "dropout on the prompts", RATE, (0.0, 0.1))
@@ -47,13 +53,32 @@ class VptShallow(Method):
     info: ClassVar[MethodInfo] = INFO("vpt_shallow", "VPT-shallow", roles=(Role.PROMPT,))
 
     def inject(self, backbone: HasSites) -> None:
-        for site in find_sites(backbone, Role.PROMPT):
-            prompts = Prompts(self.n_prompts, site.width, _limit(backbone), self.dropout)
-            surgery.replace(site, PromptEntry(prompts, site.module))
+        first, last = self._find_way(backbone)
+        prompts = Prompts(self.n_prompts, first.width, _limit(backbone), self.dropout)
+        if first.role is Role.PROMPT:
+            surgery.replace(first, PromptEntry(prompts, first.module))
+        else:
+            surgery.replace(first, Before(prompts, first.module))
+        if last is not None:
+            surgery.replace(last, PromptExit(self.n_prompts, last.module))
 
     def expected_tuned(self, backbone: HasSites) -> int:
-        """Return prompts * width of the first stage."""
-        return self.n_prompts * sum(site.width for site in find_sites(backbone, Role.PROMPT))
+        """Return prompts * width of the first stage, or of the first of ``blocks``."""
+        return self.n_prompts * self._find_way(backbone)[0].width
+
+    def _find_way(self, backbone: HasSites) -> tuple[Site, Site | None]:
+        """Return where prompts enter and leave, None: not before the decoder.
+
+        Raises: ValueError if the chosen blocks have gaps.
+        """
+        blocks = find_sites(backbone, Role.BLOCK)
+        numbers = sorted(self.choose_blocks(backbone))
+        first, last = numbers[0], numbers[-1]
+        if len(numbers) <= last - first:
+            rule = "blocks must follow one another, for prompts travel through them"
+            raise ValueError(f"vpt_shallow: {rule}, got {self.blocks}")
+        entry = blocks[first] if first else find_sites(backbone, Role.PROMPT)[0]
+        return entry, blocks[last] if last + 1 < len(blocks) else None
 
 
 @dataclass(frozen=True)
@@ -68,13 +93,13 @@ class VptDeep(Method):
     info: ClassVar[MethodInfo] = INFO("vpt_deep", "VPT-deep", roles=(Role.BLOCK,))
 
     def inject(self, backbone: HasSites) -> None:
-        for site in find_sites(backbone, Role.BLOCK):
+        for site in self.find_sites(backbone, Role.BLOCK):
             prompts = Prompts(self.n_prompts, site.width, _limit(backbone), self.dropout)
             surgery.replace(site, PromptedBlock(prompts, site.module))
 
     def expected_tuned(self, backbone: HasSites) -> int:
         """Return prompts * width, summed over the blocks."""
-        return self.n_prompts * sum(site.width for site in find_sites(backbone, Role.BLOCK))
+        return self.n_prompts * sum(site.width for site in self.find_sites(backbone, Role.BLOCK))
 
 
 class Prompts(nn.Module):
@@ -102,6 +127,18 @@ class PromptEntry(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.prompts(self.inner(x))
+
+
+class PromptExit(nn.Module):
+    """The first P tokens are cut off behind a block: (B*D, P+N, E) to (B*D, N, E)."""
+
+    def __init__(self, n_prompts: int, inner: nn.Module) -> None:
+        super().__init__()
+        self.n_prompts = n_prompts
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x)[:, self.n_prompts :]
 
 
 class PromptedBlock(nn.Module):

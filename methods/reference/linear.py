@@ -8,7 +8,8 @@ Our choices: the decoder stands for the linear head of classification.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from methods.base import Method, MethodInfo
+from methods.base import Family, Method, MethodInfo
+from methods.settings import SpecError
 from methods.sites import HasSites
 
 
@@ -24,7 +25,14 @@ class Linear(Method):
         roles=(),
         identity_at_init=True,
         identity_note="nothing is inserted",
+        family=Family.REFERENCE,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.blocks != "all":
+            hint = "no block has anything that trains"
+            raise SpecError(f"linear: blocks must be all, got {self.blocks} ({hint})")
 
     def inject(self, backbone: HasSites) -> None:
         """Leave the backbone frozen."""

@@ -36,10 +36,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods import surgery
-from methods.base import Method, MethodInfo, find_sites
+from methods.base import Family, Method, MethodInfo
 from methods.executed import Executed
-from methods.settings import at_least, one_of, setting
-from methods.sites import HasSites, Role, Site
+from methods.settings import at_least, setting
+from methods.sites import HasSites, Role, Site, is_pyramid
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,6 @@ class MedAdapter(Method):
     conv3: bool = setting(True, "the branch of depthwise convolutions of size 3")
     conv5: bool = setting(True, "the branch of depthwise convolutions of size 5")
     inter_stage: bool = setting(True, "the interaction between stages")
-    blocks: str = setting("all", "which blocks: all, last_in_stage", one_of("all", "last_in_stage"))
     zero_init: bool = setting(False, "start as the identity", choices=(False, True))
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -65,6 +64,8 @@ class MedAdapter(Method):
         identity_at_init=False,
         identity_note="torch's default initialisation, as in the authors' code; the identity with "
         "zero_init",
+        family=Family.VOLUMETRIC,
+        year=2024,
     )
 
     def __post_init__(self) -> None:
@@ -77,7 +78,7 @@ class MedAdapter(Method):
         return self.zero_init
 
     def no_gradient(self) -> dict[str, str]:
-        reason = "the first stage has no predecessor, so it only ever sees zeros"
+        reason = "the first link has no predecessor, so it only ever sees zeros"
         return {"*.link.first_transform.weight": reason} if self.inter_stage else {}
 
     def late_gradient(self) -> dict[str, str]:
@@ -89,7 +90,7 @@ class MedAdapter(Method):
     def inject(self, backbone: HasSites) -> None:
         """Raises: ValueError if the hidden width vanishes or a patch's depth is unknown."""
         memory = StageMemory()
-        for site in self._find_blocks(backbone):
+        for site in self.find_sites(backbone, Role.BLOCK):
             if site.width // self.ratio < 2:
                 limit = f"{site.width // 2}, half the width"
                 raise ValueError(f"med_adapter: ratio must be <= {limit}, got {self.ratio}")
@@ -103,7 +104,7 @@ class MedAdapter(Method):
         stage to stage.
         """
         total = 0
-        for site in self._find_blocks(backbone):
+        for site in self.find_sites(backbone, Role.BLOCK):
             hidden = site.width // self.ratio
             total += 2 * site.width * hidden + site.width + hidden  # W_down, W_up
             total += hidden**2 + hidden  # the 1x1x1 convolution behind the branches
@@ -112,13 +113,9 @@ class MedAdapter(Method):
             if self.fourier:
                 total += 2 * backbone.volume.depth
             if self.inter_stage and site.last_in_stage:
-                transform = 9 * (hidden // 2) * hidden if _is_pyramid(backbone) else hidden**2
+                transform = 9 * (hidden // 2) * hidden if is_pyramid(backbone) else hidden**2
                 total += 2 * hidden**2 + hidden + transform + hidden
         return total
-
-    def _find_blocks(self, backbone: HasSites) -> list[Site]:
-        blocks = find_sites(backbone, Role.BLOCK)
-        return [site for site in blocks if self.blocks == "all" or site.last_in_stage]
 
     def _kernels(self) -> list[int]:
         return [3] * self.conv3 + [5] * self.conv5
@@ -133,7 +130,9 @@ class MedAdapter(Method):
             branches.append(DepthFourier(depth))
         link = None
         if self.inter_stage and site.last_in_stage:
-            link = StageLink(hidden, site.stage, memory, pyramid=_is_pyramid(backbone))
+            ends = [each for each in self.find_sites(backbone, Role.BLOCK) if each.last_in_stage]
+            previous = site.stage - 1 if site.stage - 1 in {end.stage for end in ends} else None
+            link = StageLink(hidden, (previous, site.stage), memory, pyramid=is_pyramid(backbone))
         adapter = Adapter(site, hidden, branches, link)
         if self.zero_init:
             nn.init.zeros_(adapter.up.weight)
@@ -245,18 +244,23 @@ class DepthFourier(nn.Module):
 
 
 class StageLink(nn.Module):
-    """Mix the features of the previous stage into (B, D, gh, gw, h); keep them for the next."""
+    """Mix the features of the previous stage into (B, D, gh, gw, h); keep them for the next.
 
-    def __init__(self, width: int, stage: int, memory: StageMemory, *, pyramid: bool) -> None:
+    ``stages`` are the previous stage, None if it has no link, and the own one.
+    """
+
+    def __init__(
+        self, width: int, stages: tuple[int | None, int], memory: StageMemory, *, pyramid: bool
+    ) -> None:
         super().__init__()
-        self.stage = stage
+        self.previous, self.stage = stages
         self.memory = memory
         if pyramid:
             transform = nn.Conv2d(width // 2, width, 3, stride=2, padding=1)
         else:
             transform = nn.Conv2d(width, width, 1)
-        self.first_transform = None if stage else transform
-        self.transform = transform if stage else None
+        self.first_transform = transform if self.previous is None else None
+        self.transform = None if self.previous is None else transform
         self.mix = nn.Linear(2 * width, width)
 
     def forward(self, u: torch.Tensor) -> torch.Tensor:
@@ -265,11 +269,11 @@ class StageLink(nn.Module):
         return g
 
     def _recall(self, u: torch.Tensor) -> torch.Tensor:
-        if self.transform is None:
+        if self.transform is None or self.previous is None:
             assert self.first_transform is not None
             assert self.first_transform.bias is not None
             return self.first_transform.bias.to(u.dtype).expand_as(u)  # T of zeros
-        previous = self.memory.features[self.stage - 1]
+        previous = self.memory.features[self.previous]
         t = self.transform(previous.flatten(0, 1).permute(0, 3, 1, 2))  # (B*D, h, gh, gw)
         return t.permute(0, 2, 3, 1).reshape(u.shape)
 
@@ -279,7 +283,3 @@ def _without_autocast(device: str) -> AbstractContextManager[object]:
     if torch.amp.is_autocast_available(device):
         return torch.autocast(device, enabled=False)
     return nullcontext()
-
-
-def _is_pyramid(backbone: HasSites) -> bool:
-    return any(site.layout.downsample > 1 for site in backbone.sites)

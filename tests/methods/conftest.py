@@ -107,6 +107,31 @@ class Pair:
     def tuned(self) -> list[torch.nn.Parameter]:
         return [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]
 
+    def name_in_timm(self, name: str) -> str:
+        """Return timm's name of a parameter of our backbone; a method's wrappers are left out."""
+        for ours, theirs in OUR_NAMES.items():
+            name = name.replace(ours, theirs)
+        return name
+
+    def put(self, name: str, tensor: torch.Tensor) -> None:
+        """Replace a parameter of the reference by a tensor, gradients and all."""
+        path, _, leaf = name.rpartition(".")
+        module = self.reference.get_submodule(path)
+        del module._parameters[leaf]
+        setattr(module, leaf, tensor)
+
+    def share(self) -> set[str]:
+        """Let the reference use what trains in our backbone; return timm's names of it."""
+        named = self.backbone.named_parameters()
+        tuned = {
+            self.name_in_timm(name): parameter
+            for name, parameter in named
+            if parameter.requires_grad
+        }
+        for name, parameter in tuned.items():
+            self.put(name, parameter)
+        return tuned.keys()
+
     def assert_equal(self, expected: list[torch.Tensor]) -> None:
         """Compare taps and the gradients of all that trains with those of the reference."""
         taps = self.backbone(self.slices, self.batch, self.depth)
@@ -124,6 +149,17 @@ class Pair:
         )
         for ours, theirs in zip(*gradients, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+
+
+OUR_NAMES = {
+    "attn_branch.norm": "norm1",
+    "attn_branch.inner": "attn",
+    "mlp_branch.norm": "norm2",
+    "mlp_branch.inner": "mlp",
+    "merging.": "downsample.",
+    "stages.": "layers.",
+    ".inner.": ".",
+}
 
 
 def weigh(maps: list[torch.Tensor]) -> torch.Tensor:

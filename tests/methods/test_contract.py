@@ -30,26 +30,39 @@ VARIANTS = [
     ("med_adapter", {"fourier": False, "conv5": False, "ratio": 4, "inter_stage": False}),
     ("med_adapter", {"conv3": False, "blocks": "last_in_stage", "ratio": 5}),
 ]
-DEFAULTS = [methods.build(name) for name in methods.names()]
+NEW_VARIANTS = [
+    ("full", {"blocks": "first_2"}),
+    ("vpt_shallow", {"blocks": "2-4"}),
+    ("houlsby", {"train_norms": True, "bottleneck": 32}),
+    ("ssf", {"std": 0.0}),
+    ("bitfit", {"position_bias": True}),
+]
+OTHERS = [name for name in methods.names() if name not in methods.PAPER]
+DEFAULTS = [methods.build(name) for name in methods.PAPER]
 METHODS = DEFAULTS + [methods.build(*variant) for variant in VARIANTS]
+NEW = [methods.build(name) for name in OTHERS]
+NEW += [methods.build(*variant) for variant in NEW_VARIANTS]
 PAIRS = [*itertools.product(SMALL, METHODS), *itertools.product(LARGE, DEFAULTS)]
 
-every_method = pytest.mark.parametrize("method", METHODS, ids=methods.label)
-every_pair = pytest.mark.parametrize(
-    ("backbone", "method"),
-    [
-        pytest.param(
-            backbone,
-            method,
-            id=f"{methods.label(method)}-{backbone}",
-            marks=[pytest.mark.slow] * (backbone in LARGE),
-        )
-        for backbone, method in PAIRS
-    ],
-)
+
+def mark_pairs(unit_backbones):
+    """Mark every pair; of methods outside the paper the unit tier has those on some backbones."""
+    pairs = [(*pair, pair[0] in LARGE) for pair in PAIRS]
+    for backbone, method in itertools.product(SMALL, NEW):
+        pairs.append((backbone, method, backbone not in unit_backbones))
+    marked = []
+    for backbone, method, is_slow in pairs:
+        label = f"{methods.label(method)}-{backbone}"
+        marks = [pytest.mark.slow] * is_slow
+        marked.append(pytest.param(backbone, method, id=label, marks=marks))
+    return pytest.mark.parametrize(("backbone", "method"), marked)
 
 
-@every_pair
+every_method = pytest.mark.parametrize("method", METHODS + NEW, ids=methods.label)
+every_pair = mark_pairs(["tiny_vit"])
+
+
+@mark_pairs(["tiny_vit", "tiny_swin"])
 @pytest.mark.parametrize("title", PROMISES)
 def test_the_method_keeps_its_promise(title, method, backbone):
     assert PROMISES[title](Subject(method, backbone)) is None
@@ -75,9 +88,11 @@ def test_frozen_modules_stay_in_evaluation_mode(method, backbone, plain):
     for mode in (True, False, True):
         model.train(mode)
         assert len(before) > 40
-        assert {module.training for module in before} == {
-            mode if method.info.tunes_backbone else False
-        }
+        held = set(model.backbone.frozen_modules)
+        assert held == set(before) or method.tunes_backbone
+        assert not any(module.training for module in held)
+        thawed = [module for module in before if module not in held]
+        assert {module.training for module in thawed} <= {mode}
         assert {module.training for module in inserted} <= {mode}
         assert {module.training for module in model.decoder.modules()} == {mode}
 
@@ -120,8 +135,11 @@ def test_injection_leaves_decoder_backbone_and_random_state_alone(method, backbo
         assert torch.equal(with_method.decoder.state_dict()[key], value)
     held = {id(module): module for module in with_method.backbone.frozen_modules} or None
     if held:
-        first = next(iter(without.backbone.patch_embed.parameters()))
-        assert torch.equal(next(iter(with_method.backbone.patch_embed.parameters())), first)
+        kernels = [
+            max(model.backbone.patch_embed.parameters(), key=torch.numel)
+            for model in (without, with_method)
+        ]
+        assert torch.equal(*kernels)
 
 
 @every_pair
@@ -162,6 +180,13 @@ def bad_values(item):
     tried = {int: (-1, 0), float: (-1.0, 0.0, 1.0, nan), str: ("nonsense",), bool: ()}
     must_be = item.metadata["must_be"]
     return [value for value in tried[type(item.default)] if not must_be.holds(value)]
+
+
+def test_every_method_is_in_the_folder_of_its_family():
+    for name in methods.names():
+        info = methods.get(name).info
+        assert methods.METHODS[name].split(".")[1] == info.family
+        assert info.year is not None or info.family == "reference"
 
 
 @pytest.mark.parametrize("name", methods.names())

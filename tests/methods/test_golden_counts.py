@@ -54,6 +54,19 @@ def count(backbone, name, settings):
         ("adaptformer", {"bottleneck": 8}, 156_768, 75_168),
         ("adaptformer", {"bottleneck": 16}, 304_320, 145_920),
         ("adaptformer", {}, 1_189_632, 570_432),
+        ("bitfit", {}, 102_912, 52_224),
+        ("bitfit", {"position_bias": True}, 102_912, 75_546),
+        ("norm", {}, 38_400, 24_768),
+        ("partial", {}, 7_089_408, 7_093_464),
+        ("houlsby", {"bottleneck": 8}, 313_536, 150_336),
+        ("houlsby", {}, 2_379_264, 1_140_864),
+        ("houlsby", {"bottleneck": 8, "train_norms": True}, 351_936, 175_104),
+        ("pfeiffer", {"bottleneck": 8}, 156_768, 75_168),
+        ("pfeiffer", {"bottleneck": 64}, 1_189_632, 570_432),
+        ("adapter_plus", {}, 165_984, 79_584),
+        ("ssf", {}, 205_824, 104_448),
+        # biases, one weight a channel of every norm, and two scales a block
+        ("difffit", {}, 140_544, 52_224 + 24_768 // 2 + 2 * 4_416),
     ],
 )
 def test_counts_of_the_papers(name, settings, on_vit_b16, on_swin_tiny):

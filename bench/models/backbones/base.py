@@ -5,7 +5,8 @@ timm's own modules, so that features equal timm's and pre-trained weights load b
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
@@ -164,23 +165,56 @@ def to_map(x: torch.Tensor, layout: TokenLayout) -> torch.Tensor:
 
 
 def list_sites(
-    backbone: Backbone, lists: Sequence[Any], layouts: Sequence[TokenLayout], ends: Container[int]
+    backbone: Backbone,
+    lists: Sequence[Any],
+    layouts: Sequence[TokenLayout],
+    ends: Container[int],
+    mergings: Sequence[nn.Module] = (),
 ) -> tuple[Site, ...]:
-    """Return the prompt entry, then all sites block by block.
+    """Return the sites in front of the blocks, those of each block, and the final norm.
 
-    ``lists`` are the blocks of each layout, ``ends`` the numbers of the blocks that end a stage.
+    ``lists`` are the blocks of each layout, ``ends`` the numbers of the blocks that end a stage,
+    ``mergings`` what makes the tokens of each layout.
     """
-    sites = [Site(Role.PROMPT, backbone, "prompt", 0, 0, backbone.width, False, layouts[0])]
+    front = (0, 0, backbone.width, False, layouts[0])
+    sites = [
+        Site(Role.PROMPT, backbone, "prompt", *front),
+        Site(Role.PATCH_EMBED, backbone.patch_embed, "proj", *front),
+        Site(Role.PATCH_NORM, backbone.patch_embed, "norm", *front),
+        Site(Role.PATCH_NORM, backbone, "norm_pre", *front),
+    ]
     index = stage = 0
-    for blocks, layout in zip(lists, layouts, strict=True):
+    for number, (blocks, layout) in enumerate(zip(lists, layouts, strict=True)):
         width = backbone.width * layout.downsample
-        for position, block in enumerate(blocks):
+        if mergings:
+            between = (index, stage, 2 * width, False, layout)
+            sites.append(Site(Role.MERGE_NORM, mergings[number], "norm", *between))
+            sites.append(Site(Role.REDUCTION, mergings[number], "reduction", *between))
+        for position in range(len(blocks)):
             is_last = index in ends
-            facts = (index, stage, width, is_last, layout)
-            sites.append(Site(Role.BLOCK, blocks, str(position), *facts))
-            for role, path in PLACES.items():
-                parent, _, name = path.rpartition(".")
-                sites.append(Site(role, block.get_submodule(parent), name, *facts))
+            sites += list_block_sites(blocks, position, (index, stage, width, is_last, layout))
             stage += is_last
             index += 1
-    return tuple(sites)
+    last = (index - 1, stage - 1, width, True, layout)
+    sites.append(Site(Role.FINAL_NORM, backbone, "norm", *last))
+    return tuple(site for site in sites if _is_there(site))
+
+
+def list_block_sites(blocks: Any, position: int, facts: tuple[Any, ...]) -> Iterator[Site]:
+    """Yield the sites of one block; ``facts`` are the fields of `Site` from ``index`` on."""
+    block = blocks[position]
+    attention = block.attn_branch.inner
+    facts = (*facts, attention.num_heads)
+    yield Site(Role.BLOCK, blocks, str(position), *facts)
+    for role, path in PLACES.items():
+        parent, _, name = path.rpartition(".")
+        site = Site(role, block.get_submodule(parent), name, *facts)
+        if role in (Role.QKV, Role.PROJ):  # which may see one window at a time
+            site = replace(site, layout=getattr(attention, "window_layout", site.layout))
+        yield site
+
+
+def _is_there(site: Site) -> bool:
+    """Whether the place exists and has a module that does something; prompts start as none."""
+    module = getattr(site.parent, site.name, None)
+    return module is not None and (site.role is Role.PROMPT or type(module) is not nn.Identity)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from bench.models.backbones.base import Backbone, Block, Branch, list_sites, to_map
 from bench.models.backbones.info import BackboneInfo
-from methods.sites import TokenLayout
+from methods.sites import TokenLayout, WindowLayout
 
 PATCH_SIZE = 4
 
@@ -59,7 +59,8 @@ class SwinBackbone(Backbone):
         self.tap_strides = tuple(info["reduction"] for info in swin.feature_info)
         lists = [stage.blocks for stage in self.stages]
         ends = [end - 1 for end in accumulate(map(len, lists))]
-        self.sites = list_sites(self, lists, layouts, ends)
+        mergings = [stage.merging for stage in self.stages]
+        self.sites = list_sites(self, lists, layouts, ends, mergings)
 
     def run(self, slices: torch.Tensor) -> list[torch.Tensor]:
         x = self.prompt(self.patch_embed(slices).flatten(1, 2))  # (B*D, P+N, E)
@@ -142,11 +143,12 @@ class WindowAttention(nn.Module):
         self.relative_position_bias_table = attn.relative_position_bias_table
         self.register_buffer("bias_index", attn.relative_position_index, persistent=False)
         self.register_buffer("mask", block.attn_mask, persistent=False)
-        self.n_heads = attn.num_heads
+        self.num_heads = attn.num_heads
         self.scale = attn.scale
         self.window_size = block.window_size
         self.shift = block.shift_size
         self.layout = layout
+        self.window_layout = WindowLayout(layout.volume, layout.downsample, block.window_size)
 
     def no_weight_decay(self) -> set[str]:
         return {"relative_position_bias_table"}
@@ -166,7 +168,7 @@ class WindowAttention(nn.Module):
         """Map (B*D, W, P+area, E) to the same shape."""
         n_slices, n_windows, n_tokens, width = windows.shape
         qkv = self.qkv(windows.flatten(0, 1))
-        qkv = qkv.reshape(n_slices * n_windows, n_tokens, 3, self.n_heads, -1)
+        qkv = qkv.reshape(n_slices * n_windows, n_tokens, 3, self.num_heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         attention = (q * self.scale) @ k.transpose(-2, -1) + self._position_bias(n_tokens)
         if self.mask is not None:
@@ -179,7 +181,7 @@ class WindowAttention(nn.Module):
 
     def _position_bias(self, n_tokens: int) -> torch.Tensor:  # (heads, tokens, tokens)
         bias = self.relative_position_bias_table[self.bias_index.flatten()]  # (area * area, heads)
-        bias = bias.reshape(*self.bias_index.shape, self.n_heads).permute(2, 0, 1)
+        bias = bias.reshape(*self.bias_index.shape, self.num_heads).permute(2, 0, 1)
         return _pad_front(bias, n_tokens)
 
     def _partition(self, patches: torch.Tensor) -> torch.Tensor:

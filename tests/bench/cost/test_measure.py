@@ -24,7 +24,7 @@ from bench.specs.protocol import DataSpec, TrainSpec
 from bench.specs.run import MethodSpec, Place, RunSpec
 from datasets.phantoms.write import write_phantoms
 from methods import surgery
-from methods.base import Method, MethodInfo, find_sites
+from methods.base import Method, MethodInfo
 from methods.low_rank.lora import LowRankUpdate
 from methods.sites import Role
 from reports.records.cost import Compute
@@ -184,7 +184,7 @@ class Greedy(Method):
     info: ClassVar[MethodInfo] = MethodInfo("greedy", "Greedy", "", "", (Role.MLP,), True, "")
 
     def inject(self, backbone):
-        for site in find_sites(backbone, Role.MLP):
+        for site in self.find_sites(backbone, Role.MLP):
             surgery.wrap(site, Hoard)
 
     def expected_tuned(self, backbone):

@@ -19,6 +19,19 @@ def test_all_means_every_registered_method():
     assert [spec.name for spec in parse_methods("all")] == methods.names()
 
 
+def test_a_group_means_its_methods():
+    assert tuple(spec.name for spec in parse_methods("paper")) == methods.PAPER
+    assert [str(spec) for spec in parse_methods("prompt,lora,paper")][:3] == [
+        "vpt_shallow",
+        "vpt_deep",
+        "lora",
+    ]
+    for group, names in methods.groups().items():
+        assert [spec.name for spec in parse_methods(group)] == names
+    with pytest.raises(SpecError, match="--methods: 'adapter' takes no settings, got 'adapter"):
+        parse_methods("adapter[bottleneck=8]")
+
+
 def test_brackets_expand_to_a_grid():
     assert [str(spec) for spec in parse_methods("lora[rank=4,8],linear")] == [
         "lora[rank=4]",

@@ -431,6 +431,10 @@ def test_only_the_named_dimensions_are_searched():
         build_space(build("linear", {}), Protocol(), only=["lora.rank"])
 
 
+# whatever they train is a bias, a norm, a scale or a prompt
+UNDECAYED = ["linear", "vpt_shallow", "vpt_deep", "ssf", "difffit", "bitfit", "norm"]
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_the_first_trial_of_every_method_is_what_it_runs_with_untuned(name):
     method, protocol = build(name), Protocol()
@@ -441,7 +445,7 @@ def test_the_first_trial_of_every_method_is_what_it_runs_with_untuned(name):
         assert override(protocol, f"{key}={value}") == protocol
     assert {"train.decoder_lr", "train.decoder_weight_decay", "train.warmup_frac"} <= shared.keys()
     assert ("train.lr" in shared) == (name != "linear")
-    assert ("train.weight_decay" in shared) == (name not in ("linear", "vpt_shallow", "vpt_deep"))
+    assert ("train.weight_decay" in shared) == (name not in UNDECAYED)
 
 
 def test_the_ranges_of_both_rates_are_wide_and_hold_the_defaults():

@@ -37,6 +37,10 @@ def groups_of(model, spec=RATES):
     return held, rates
 
 
+OWN_PARTS = {name: {"backbone"} for name in ("full", "bitfit", "norm", "partial")}
+OWN_PARTS |= {"linear": set(), "difffit": {"backbone", "method"}}
+
+
 @pytest.mark.parametrize("backbone", ["tiny_vit", "tiny_swin"])
 @pytest.mark.parametrize("method", methods.METHODS)
 def test_a_group_holds_the_part_that_it_is_named_after(method, backbone):
@@ -50,7 +54,7 @@ def test_a_group_holds_the_part_that_it_is_named_after(method, backbone):
     trained = {name for name, each in model.named_parameters() if each.requires_grad}
     assert set().union(*parts.values()) == trained
     assert parts["decoder"] == {name for name in trained if name.startswith("decoder.")}
-    own = {"full": {"backbone"}, "linear": set()}.get(method, {"method"})
+    own = OWN_PARTS.get(method, {"method"})
     assert set(parts) - {"decoder"} == own
     if method == "full":
         assert shapes == sorted(tuple(model.get_parameter(n).shape) for n in parts["backbone"])

@@ -1,0 +1,1 @@
+"""Learnt scales and shifts of what the frozen layers give."""

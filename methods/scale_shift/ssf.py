@@ -1,0 +1,120 @@
+"""SSF: what every frozen layer gives is scaled and shifted, channel by channel.
+
+Reference: Lian et al., Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning,
+NeurIPS 2022, arXiv 2210.08823, section 3.2.
+
+    y' = gamma * y + beta,   gamma ~ N(1, 0.02^2),  beta ~ N(0, 0.02^2)
+
+behind the patch embedding, both norms, the layer that makes query, key and value, the attention's
+projection, both layers of the MLP, and the final norm; in Swin also behind the norm of the patch
+embedding and those of the mergings. gamma and beta fold into the layer in front of them.
+
+Our choices: merging, which the paper describes and the authors' code lacks, is explicit and undone
+bit for bit.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import torch
+from torch import nn
+
+from methods import surgery
+from methods.base import Family, Method, MethodInfo
+from methods.settings import at_least, setting
+from methods.sites import HasSites, Role, Site
+
+LAYERS = (Role.NORM1, Role.QKV, Role.PROJ, Role.NORM2, Role.FC1, Role.FC2)
+ENDS = (Role.PATCH_EMBED, Role.PATCH_NORM, Role.MERGE_NORM, Role.FINAL_NORM)
+
+
+@dataclass(frozen=True)
+class Ssf(Method):
+    """A scale and a shift behind every layer."""
+
+    std: float = setting(0.02, "deviation of the first scales and shifts", at_least(0))
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="ssf",
+        title="SSF",
+        paper="Lian et al., Scaling & Shifting Your Features, NeurIPS 2022",
+        url="https://arxiv.org/abs/2210.08823",
+        roles=LAYERS,
+        identity_at_init=False,
+        identity_note="scales and shifts start at random around 1 and 0; the identity with std=0",
+        mergeable=True,
+        family=Family.SCALE_SHIFT,
+        year=2022,
+    )
+
+    def starts_as_identity(self) -> bool:
+        return self.std == 0
+
+    def inject(self, backbone: HasSites) -> None:
+        for site in self.find_sites(backbone, *LAYERS, *ENDS):
+            inserted = ScaleShift(site.module, count_channels(site))
+            nn.init.normal_(inserted.gamma, 1.0, self.std)
+            if inserted.beta is not None:
+                nn.init.normal_(inserted.beta, 0.0, self.std)
+            surgery.replace(site, inserted)
+
+    def expected_tuned(self, backbone: HasSites) -> int:
+        """Return 22 E a block, 2 E for the patch embedding and the final norm, in Swin 2 E and 8 E
+        for the norms of the patch embedding and of each merging.
+        """
+        sites = self.find_sites(backbone, *LAYERS, *ENDS)
+        return sum(2 * count_channels(site) for site in sites)
+
+
+class ScaleShift(surgery.Mergeable):
+    """gamma * y + beta for y of a frozen layer: tokens (..., C), or maps (B*D, C, h, w)."""
+
+    def __init__(self, inner: nn.Module, channels: int, *, shift: bool = True) -> None:
+        super().__init__()
+        self.inner = inner
+        self.gamma = nn.Parameter(torch.ones(channels))
+        self.beta = nn.Parameter(torch.zeros(channels)) if shift else None
+        self.unmerged: dict[str, torch.Tensor] = {}  # the layer's own tensors, while merged
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The weight of the frozen layer, scaled while merged."""
+        return cast(torch.Tensor, self.inner.weight)
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        """The bias of the frozen layer, scaled and shifted while merged."""
+        return cast("torch.Tensor | None", self.inner.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.inner(x)
+        is_map = self.weight.ndim == 4  # the layer is a convolution
+        shape = (-1, 1, 1) if is_map else (-1,)
+        if not self.unmerged:
+            y = y * self.gamma.reshape(shape)
+        if self.beta is None or (self.unmerged and self.bias is not None):
+            return y
+        return y + self.beta.reshape(shape)
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        if self.unmerged:
+            return
+        self.unmerged = {"weight": self.weight.clone()}
+        self.weight.mul_(self.gamma.reshape(-1, *[1] * (self.weight.ndim - 1)))
+        if self.bias is not None:
+            self.unmerged["bias"] = self.bias.clone()
+            self.bias.mul_(self.gamma)
+            if self.beta is not None:
+                self.bias.add_(self.beta)
+
+    @torch.no_grad()
+    def unmerge(self) -> None:
+        for name, value in self.unmerged.items():
+            getattr(self, name).copy_(value)
+        self.unmerged = {}
+
+
+def count_channels(site: Site) -> int:
+    """Return how many channels the layer at a site gives."""
+    return cast(torch.Tensor, site.module.weight).shape[0]

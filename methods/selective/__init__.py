@@ -1,0 +1,1 @@
+"""Some of the backbone's own weights train."""
