@@ -124,7 +124,9 @@ class TuneRequest:
     """How to tune, as it was typed."""
 
     storage: str | None = option(
-        None, "Optuna storage: URL or journal:FILE; default: tuning/optuna.db below --out."
+        None,
+        "Optuna storage: URL, grpc://HOST:PORT, serve (starts one) or journal:FILE; default: "
+        "tuning/optuna.db below --out.",
     )
     search: list[str] | None = option(
         None, "Search this, not what is declared: lora.rank=2..64, train.lr=1e-4,1e-3 (repeatable)."

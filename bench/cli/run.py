@@ -11,16 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cli import terminal
-from bench.cli.jobs.executor import (
-    Executor,
-    ExecutorRequest,
-    LocalExecutor,
-    Watcher,
-    choose_executor,
-)
+from bench.cli.jobs.executor import Executor, ExecutorRequest, Watcher, choose_executor
 from bench.cli.options import ComputeRequest, Request, TuneRequest, flag, option, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
-from bench.cli.tune import check_searches, search_values, with_budget
+from bench.cli.tune import check_searches, check_storage, search_values, with_budget
 from bench.grid.plan import Experiment, Plan, prepare_data
 from bench.grid.runner import Event, promote_finished_attempts, split_finished
 from bench.specs.run import RUNS, RunSpec, run_folder
@@ -69,8 +63,10 @@ def run(
         request = with_budget(request, tuning, {"trials": options.tune})
     experiment = read_request(request)
     check_searches(experiment, tuning)
+    if options.tune:
+        check_storage(tuning.storage, executor.executor)
     threads = experiment.protocol.train.threads
-    chosen = choose_executor(executor, compute, request.out, threads, detach=options.detach)
+    chosen = choose_executor(executor, compute, threads, detach=options.detach)
     raise typer.Exit(carry_out(experiment, chosen, tuning, options, context.obj))
 
 
@@ -106,10 +102,7 @@ def choose_values(
     if options.tuned:
         records = find_studies(specs, experiment.out, tuning.study)
     elif experiment.protocol.tune.trials:
-        if not isinstance(executor, LocalExecutor):
-            hint = "give `tune` first, and then `run --tuned`"
-            raise ValueError(f"run: --tune is for --executor local ({hint})")
-        records = search_values(specs, experiment, executor.slots, tuning)
+        records = search_values(specs, experiment, executor, tuning)
     else:
         return specs
     return apply_tuned(specs, [best_values(record) for record in records])

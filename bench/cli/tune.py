@@ -7,21 +7,25 @@ from pathlib import Path
 
 import typer
 
+from bench.cli.jobs.executor import SLURM, Executor, ExecutorRequest, choose_executor
 from bench.cli.options import ComputeRequest, Request, TuneRequest, option, read_duration, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
 from bench.cli.terminal import EXIT_FAILED, StudyDisplay, print_tables, report_interrupt
 from bench.grid.plan import Experiment
-from bench.grid.slots import Slots, choose_slots
 from bench.specs.addresses import sqlite_address
+from bench.specs.protocol import SpecError
 from bench.specs.run import RunSpec
-from bench.tuning.campaign import run_studies
-from bench.tuning.plan import LOCK, STORAGE, plan_studies
+from bench.tuning.jobs import StudyRequest
+from bench.tuning.plan import LOCK, STORAGE
+from bench.tuning.served import GRPC, SERVE, read_address, serve_storage
 from bench.tuning.space import build_space, check_dimensions, split_values
+from bench.tuning.study import open_storage
 from bench.tuning.tuned_values import best_values, write_toml
 from datasets.locks import hold_lock
 from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import Status
 from reports.records.study import TUNING, StudyRecord
+from reports.records.text import mask_passwords
 
 commands = typer.Typer()
 DEFAULT_TRIALS = 20
@@ -38,6 +42,9 @@ class BudgetOptions:
     objectives: str = option("dice", "dice, or dice,params for a Pareto front.")
     tune_seed: int = option(0, "Seed of the sampler.")
     export_tuned: Path | None = option(None, "Write the best values to this TOML file.")
+    workers: int | None = option(
+        None, "Jobs of Slurm that share the trials; default: one a study.", at_least=1
+    )
 
     @property
     def fields(self) -> dict[str, object]:
@@ -53,9 +60,13 @@ class BudgetOptions:
 
 
 @commands.command()
-@takes(Request, ComputeRequest, TuneRequest, BudgetOptions)
+@takes(Request, ComputeRequest, ExecutorRequest, TuneRequest, BudgetOptions)
 def tune(
-    request: Request, compute: ComputeRequest, tuning: TuneRequest, options: BudgetOptions
+    request: Request,
+    compute: ComputeRequest,
+    executor: ExecutorRequest,
+    tuning: TuneRequest,
+    options: BudgetOptions,
 ) -> None:
     """Search each method's settings and the shared ones under one budget.
 
@@ -72,15 +83,14 @@ def tune(
         raise ValueError("tune: --trials and --budget exclude each other, got both")
     experiment = read_request(with_budget(request, tuning, options.fields))
     check_searches(experiment, tuning)
+    check_storage(tuning.storage, executor.executor)
     threads = experiment.protocol.train.threads
-    slots = choose_slots(
-        compute.device, compute.jobs, compute.execution, threads, compute.timeout_s
-    )
+    chosen = choose_executor(executor, compute, threads, n_workers=options.workers)
     console = SafeConsole()
     warn_about_synthetic_inputs(experiment, console)
     specs = lay_out_runs(experiment, console).runs
     try:
-        records = search_values(specs, experiment, slots, tuning)
+        records = search_values(specs, experiment, chosen, tuning)
     except KeyboardInterrupt:
         code = report_interrupt(console, ": the trials that have ended are kept")
         raise typer.Exit(code) from None
@@ -121,8 +131,29 @@ def check_searches(experiment: Experiment, tuning: TuneRequest) -> None:
         check_methods(ends, protocol.model.backbone, data.patch, data.spacing_mm)
 
 
+def check_storage(storage: str | None, executor: str) -> None:
+    """Raise SpecError if workers on several machines cannot share what was typed."""
+    if storage is not None and storage.startswith(GRPC):
+        read_address(storage)
+    if executor != SLURM:
+        return
+    got = storage or "none"
+    if storage is None or storage.startswith(("sqlite", "journal:")):
+        rule = "workers of Slurm need serve, grpc://HOST:PORT or a database server"
+        raise SpecError(mask_passwords(f"--storage: {rule}, got {got}"))
+
+
+def find_storage(asked: str | None, folder: Path) -> str:
+    """Return the address of the studies; where it is to be served, begin with that."""
+    own = sqlite_address((folder / STORAGE).resolve())
+    if asked is None:
+        return own
+    name, _, host = asked.partition(":")
+    return serve_storage(open_storage(own), host) if name == SERVE else asked
+
+
 def search_values(
-    specs: Sequence[RunSpec], experiment: Experiment, slots: Slots, tuning: TuneRequest
+    specs: Sequence[RunSpec], experiment: Experiment, executor: Executor, tuning: TuneRequest
 ) -> list[StudyRecord]:
     """Carry out the studies of a grid, send them to MLflow and print what they have found."""
     from bench.tracking.publishing import Tracker  # imports pandas
@@ -131,13 +162,15 @@ def search_values(
     console = SafeConsole()
     out = experiment.out
     folder = out / TUNING
-    plans = plan_studies(specs, out, tuning.search or (), tuning.study, tuning.dimensions)
-    storage = tuning.storage or sqlite_address((folder / STORAGE).resolve())
+    searches, only = tuple(tuning.search or ()), tuple(tuning.dimensions)
+    request = StudyRequest(tuple(specs), searches, tuning.study, only)
+    plans = request.plan(out)
+    storage = find_storage(tuning.storage, folder)
     budget = experiment.protocol.tune.budget
     sentence = f"tuning {len(plans)} methods x data sets, {budget} each, in {escape(storage)}"
     console.print(sentence, soft_wrap=True)
     with StudyDisplay(console, plans) as display:
-        records = run_studies(plans, storage, out, slots, display.show)
+        records = executor.search(request, storage, out, display.show)
     with hold_lock(folder / LOCK):  # workers that share the studies end at the same time
         tracker = Tracker(out, console=console)
         for plan, record in zip(plans, records, strict=True):

@@ -21,7 +21,7 @@ from bench.specs.run import RunSpec
 from datasets.files import FileError, make_folder, read_record, sync_folder, write_durably
 from reports.records.run import RESULT_FILE, RunResult, Status
 
-ATTEMPT, PREVIOUS, LOCK = "attempt", "previous", "lock"
+ATTEMPT, PREVIOUS = "attempt", "previous"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _clear(folder: Path) -> None:
     was_done = _read_status(folder / RESULT_FILE) == Status.DONE
     previous = folder / PREVIOUS
     for path in _result_last(folder):
-        if path.name in (ATTEMPT, PREVIOUS, READS_FILE, LOCK, *KEPT):
+        if path.name in (ATTEMPT, PREVIOUS, READS_FILE, *KEPT):
             continue
         if was_done:
             previous.mkdir(exist_ok=True)

@@ -13,8 +13,9 @@ from multiprocessing import active_children
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from bench.grid.attempt import ATTEMPT, LOCK, begin_attempt, end_attempt, record_death
+from bench.grid.attempt import ATTEMPT, begin_attempt, end_attempt, record_death
 from bench.grid.children import LONGEST_WAIT_S, Child, start_child
+from bench.grid.executors.ledger import LOCK
 from bench.grid.slots import Slots
 from bench.run.provenance import describe_run
 from bench.specs.run import Place, RunSpec, run_folder

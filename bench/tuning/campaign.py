@@ -63,7 +63,7 @@ def run_studies(
     Raises: SpecError if the storage cannot be used or a study has changed.
     """
     opened = begin_studies(plans, storage, out)
-    crew = _Crew(storage, out, slots, on_event)
+    crew = Crew(storage, out, slots, on_event)
     for device in slots.devices:
         crew.devices.put(device)
     with ThreadPoolExecutor(len(slots.devices)) as pool:
@@ -75,9 +75,25 @@ def run_studies(
             crew.stop()
             raise
         records = [future.result() for future in futures]
-    for plan in plans:  # here, because pyplot wants a single thread
+    draw_studies(plans, opened)
+    return records
+
+
+def draw_studies(plans: Sequence[StudyPlan], opened: BaseStorage) -> None:
+    """Draw the pictures of studies, from the main thread, because pyplot wants a single one."""
+    for plan in plans:
         with hold_lock(plan.folder / LOCK):
             draw_study(open_study(opened, plan), plan.folder)
+
+
+def record_studies(plans: Sequence[StudyPlan], opened: BaseStorage) -> list[StudyRecord]:
+    """Write the records of studies on which others have worked, and return them."""
+    records = []
+    for plan in plans:
+        records.append(build_record(plan, open_study(opened, plan)))
+        with hold_lock(plan.folder / LOCK):
+            records[-1].write(plan.folder)
+    draw_studies(plans, opened)
     return records
 
 
@@ -98,7 +114,7 @@ def build_record(plan: StudyPlan, study: Study) -> StudyRecord:
 
 
 @dataclass(frozen=True)
-class _Crew:
+class Crew:
     """The threads that work on studies, with their child processes."""
 
     storage: str
@@ -128,6 +144,13 @@ class _Crew:
             return record
         finally:
             self.devices.put(device)
+
+    def work_for_others(self, plan: StudyPlan, device: str) -> None:
+        """Work on a study until no trial is left for this worker; another writes the record."""
+        with storage_errors(self.storage):
+            study = open_study(open_storage(self.storage), plan)
+            evaluate = partial(self._evaluate, plan, device)
+            tune(study, plan, evaluate, stopped=self.stopped, stays=False)
 
     def _report(self, plan: StudyPlan, trial: TrialRecord, validations: int = 0) -> None:
         with self.lock:

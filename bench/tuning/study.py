@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from bench.specs.addresses import find_sqlite_file
 from bench.specs.protocol import SpecError
 from bench.tuning.plan import StudyPlan
 from bench.tuning.samplers import build_pruner, build_sampler, has_two_objectives
+from bench.tuning.served import GRPC, find_rpc_error, open_proxy
 from bench.tuning.space import defaults
 from datasets.files import make_folder
 from reports.records.plain import flatten
@@ -46,7 +47,7 @@ STALE_S = 300.0  # a worker of another machine that was silent for so long is ta
 
 
 def open_storage(uri: str) -> BaseStorage:
-    """Return an Optuna storage: a database URL, or ``journal:FILE`` for a disk of many machines.
+    """Return an Optuna storage: a database URL, ``grpc://HOST:PORT``, or ``journal:FILE``.
 
     Raises: SpecError if it cannot be opened.
     """
@@ -57,6 +58,8 @@ def open_storage(uri: str) -> BaseStorage:
     scheme, _, file = uri.partition(":")
     try:
         with storage_errors(uri):
+            if scheme == "grpc":
+                return open_proxy(uri)
             if scheme == "journal":
                 Path(file).parent.mkdir(parents=True, exist_ok=True)
                 return optuna.storages.JournalStorage(JournalFileBackend(file))
@@ -76,9 +79,12 @@ def storage_errors(uri: str) -> Iterator[None]:
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
+    errors: tuple[type[Exception], ...] = (StorageInternalError, SQLAlchemyError)
+    if uri.startswith(GRPC):
+        errors = (*errors, find_rpc_error())
     try:
         yield
-    except (StorageInternalError, SQLAlchemyError) as error:
+    except errors as error:
         raise _storage_error(uri, error.__cause__ or error) from error
 
 
@@ -163,6 +169,17 @@ def claim(study: Study, plan: StudyPlan, before: Container[int] = ()) -> Trial |
     return trial
 
 
+@contextmanager
+def released_early(trial: Trial) -> Iterator[None]:
+    """Leave a trial to other workers if this one is interrupted in it."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        with suppress(Exception):  # the storage may be what has ended
+            trial.set_user_attr(OWNER, None)
+        raise
+
+
 def is_done(study: Study, plan: StudyPlan, before: Container[int] = ()) -> bool:
     """Return whether the budget is spent, or the study given up, and every trial has ended."""
     trials = study.get_trials(deepcopy=False)
@@ -235,6 +252,8 @@ def _is_orphan(trial: FrozenTrial) -> bool:
     if host != socket.gethostname():
         return time.time() - float(trial.user_attrs.get(BEAT, 0.0)) > STALE_S
     try:  # another process may have its number
-        return bool(abs(psutil.Process(pid).create_time() - born) > 1)
+        owner_process = psutil.Process(pid)
+        is_ended = owner_process.status() == psutil.STATUS_ZOMBIE
+        return is_ended or bool(abs(owner_process.create_time() - born) > 1)
     except psutil.NoSuchProcess:
         return True

@@ -25,7 +25,7 @@ from bench.specs.protocol import TuneSpec
 from bench.tuning import study as studies
 from bench.tuning.plan import LOCK, StudyPlan
 from bench.tuning.samplers import has_two_objectives
-from datasets.locks import hold_lock
+from bench.tuning.served import hold_study
 from reports.records.run import Status
 from reports.records.study import FAILURES, PRUNED, RUNNING, TrialRecord
 
@@ -48,24 +48,27 @@ def tune(
     evaluate: Evaluate,
     on_trial: Callable[[TrialRecord], None] = lambda trial: None,
     stopped: threading.Event | None = None,
+    *,
+    stays: bool = True,
 ) -> None:
     """Work on a study until its budget is spent and the trials of all workers have ended.
 
-    All workers see the plan's folder. ``on_trial`` is called after each trial of this one. Raises:
-    KeyboardInterrupt if ``evaluate`` does (the next worker takes up its trial), or if ``stopped``.
+    All workers see the plan's folder. ``on_trial`` is called after each trial of this one. A worker
+    that does not stay leaves when others have the last trials. Raises: KeyboardInterrupt if
+    ``evaluate`` does (the next worker takes up its trial), or if ``stopped``.
     """
     stopped = stopped or threading.Event()
     plan.folder.mkdir(parents=True, exist_ok=True)
     before = studies.list_ended(study)
     while not stopped.is_set():
-        with hold_lock(plan.folder / LOCK):
+        with hold_study(study, plan.folder / LOCK):
             trial = studies.claim(study, plan, before)
         if trial is not None:
-            with _heartbeat(trial):
+            with _heartbeat(trial), studies.released_early(trial):
                 ended = _carry_out(trial, plan.tune, evaluate)
             _tell(study, trial, plan.tune, ended)
             on_trial(ended)
-        elif studies.is_done(study, plan, before):
+        elif not stays or studies.is_done(study, plan, before):
             return
         else:
             stopped.wait(POLL_S)

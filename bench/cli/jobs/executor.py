@@ -1,4 +1,4 @@
-"""Where runs are carried out: in processes of this command, or as jobs of a cluster."""
+"""Where runs and trials are carried out: in processes of this command, or as jobs of a cluster."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,16 @@ from bench.cli.options import ComputeRequest, option
 from bench.grid.executors.cluster import Cluster, GridOfJobs
 from bench.grid.executors.job import carry_out_run
 from bench.grid.executors.ledger import JOBS
-from bench.grid.executors.options import read_slurm
+from bench.grid.executors.options import SlurmOptions, read_slurm
 from bench.grid.executors.slurm import SlurmQueue, check_slurm
 from bench.grid.runner import Event, run_grid
 from bench.grid.slots import Slots, choose_slots
 from bench.specs.protocol import SpecError
 from bench.specs.run import RunSpec
+from bench.tuning.campaign import run_studies
+from bench.tuning.jobs import StudyRequest, Workers, carry_out_worker
+from bench.tuning.plan import TrialEvent
+from reports.records.study import StudyRecord
 
 LOCAL, SLURM = "local", "slurm"
 
@@ -25,8 +29,7 @@ class ExecutorRequest:
 
     executor: str = option(LOCAL, "local: processes of this command; slurm: a job for each run.")
     slurm: list[str] | None = option(
-        None,
-        "Options of sbatch, or a file of them: site.toml,partition=gpu,time=8:00:00 (repeatable).",
+        None, "Options of sbatch, or a file of them: site.toml,partition=gpu,time=8:00:00."
     )
     max_jobs: int | None = option(
         None, "Jobs that run at once; default: as Slurm decides.", at_least=1
@@ -42,7 +45,7 @@ class Watcher:
 
 
 class Executor(Protocol):
-    """Carries out runs; results so far are on disk at any moment."""
+    """Carries out runs and trials; results so far are on disk at any moment."""
 
     @property
     def goes_on(self) -> bool:
@@ -53,23 +56,10 @@ class Executor(Protocol):
     ) -> None:
         """Carry out the runs, finished ones too if ``force``; each ends with an event."""
 
-
-def check_executor(request: ExecutorRequest, compute: ComputeRequest, *, detach: bool) -> None:
-    """Raise SpecError if the options of executors do not fit together."""
-    if request.executor not in (LOCAL, SLURM):
-        raise SpecError(f"--executor: must be {LOCAL} or {SLURM}, got '{request.executor}'")
-    if request.executor == SLURM:
-        if compute.jobs is not None:
-            rule = "is for --executor local"
-            raise SpecError(f"--jobs: {rule}, got {compute.jobs} (--max-jobs limits jobs of Slurm)")
-        if compute.timeout is not None:
-            rule = f"is for --executor local, got {compute.timeout}"
-            raise SpecError(f"--timeout: {rule} (--slurm time=8:00:00 limits jobs of Slurm)")
-        return
-    given = {"--slurm": request.slurm, "--max-jobs": request.max_jobs, "--detach": detach or None}
-    for name, value in given.items():
-        if value is not None:
-            raise SpecError(f"{name}: is for --executor slurm, got --executor local")
+    def search(
+        self, request: StudyRequest, storage: str, out: Path, on_event: Callable[[TrialEvent], None]
+    ) -> list[StudyRecord]:
+        """Work on the studies until each has spent its budget; return their records."""
 
 
 @dataclass(frozen=True)
@@ -84,47 +74,84 @@ class LocalExecutor:
     ) -> None:
         run_grid(specs, out, self.slots, watcher.on_event, force=force)
 
+    def search(
+        self, request: StudyRequest, storage: str, out: Path, on_event: Callable[[TrialEvent], None]
+    ) -> list[StudyRecord]:
+        return run_studies(request.plan(out), storage, out, self.slots, on_event)
+
 
 @dataclass(frozen=True)
-class ClusterExecutor:
-    """Jobs of a cluster."""
+class SlurmExecutor:
+    """Jobs of Slurm.
 
-    cluster: Cluster
+    Attributes:
+        n_workers: jobs that tune; None: one for each study.
+        is_detached: leave when the jobs are submitted.
+    """
+
+    options: SlurmOptions
+    compute: ComputeRequest
+    max_jobs: int | None = None
+    n_workers: int | None = None
     is_detached: bool = False
     goes_on: bool = True
 
     def carry_out(
         self, specs: Sequence[RunSpec], out: Path, watcher: Watcher, *, force: bool
     ) -> None:
-        grid = GridOfJobs(self.cluster, specs, out, watcher.on_event, watcher.on_note)
+        cluster = self._build_cluster(out, carry_out_run)
+        grid = GridOfJobs(cluster, specs, out, watcher.on_event, watcher.on_note)
         adopted, submitted = grid.submit(force=force)
-        watcher.on_note(describe_jobs(adopted, submitted))
+        counts = f"{submitted} jobs submitted, {adopted} adopted that were queued or running"
+        watcher.on_note(f"Slurm: {counts}")
         if not self.is_detached:
             grid.follow()
+
+    def search(
+        self, request: StudyRequest, storage: str, out: Path, on_event: Callable[[TrialEvent], None]
+    ) -> list[StudyRecord]:
+        cluster = self._build_cluster(out, carry_out_worker)
+        n_workers = self.n_workers or len(request.plan(out))
+        return Workers(cluster, request, storage, out.resolve(), on_event).run(n_workers)
+
+    def _build_cluster(self, out: Path, function: Callable[[str], None]) -> Cluster:
+        queue = SlurmQueue((out / JOBS).resolve(), self.options, function)
+        compute = self.compute
+        wants_gpu = self.options.wants_gpu
+        return Cluster(queue, compute.device, wants_gpu, compute.execution, self.max_jobs)
 
 
 def choose_executor(
     request: ExecutorRequest,
     compute: ComputeRequest,
-    out: Path,
     threads: int,
     *,
     detach: bool = False,
-) -> LocalExecutor | ClusterExecutor:
+    n_workers: int | None = None,
+) -> LocalExecutor | SlurmExecutor:
     """Return the executor that was asked for. Raises: SpecError if it cannot be had here."""
-    check_executor(request, compute, detach=detach)
-    if request.executor == LOCAL:
-        slots = choose_slots(
-            compute.device, compute.jobs, compute.execution, threads, compute.timeout_s
-        )
-        return LocalExecutor(slots)
-    options = read_slurm(request.slurm or ())
-    check_slurm(options)
-    queue = SlurmQueue((out / JOBS).resolve(), options, carry_out_run)
-    cluster = Cluster(queue, compute.device, options.wants_gpu, compute.execution, request.max_jobs)
-    return ClusterExecutor(cluster, is_detached=detach)
-
-
-def describe_jobs(adopted: int, submitted: int) -> str:
-    """Return in words how many jobs a command has found and made."""
-    return f"Slurm: {submitted} jobs submitted, {adopted} adopted that were queued or running"
+    if request.executor not in (LOCAL, SLURM):
+        raise SpecError(f"--executor: must be {LOCAL} or {SLURM}, got '{request.executor}'")
+    if request.executor == SLURM:
+        if compute.jobs is not None:
+            rule = "is for --executor local"
+            raise SpecError(f"--jobs: {rule}, got {compute.jobs} (--max-jobs limits jobs of Slurm)")
+        if compute.timeout is not None:
+            rule = f"is for --executor local, got {compute.timeout}"
+            raise SpecError(f"--timeout: {rule} (--slurm time=8:00:00 limits jobs of Slurm)")
+        options = read_slurm(request.slurm or ())
+        check_slurm(options)
+        return SlurmExecutor(options, compute, request.max_jobs, n_workers, is_detached=detach)
+    given = {
+        "--slurm": request.slurm,
+        "--max-jobs": request.max_jobs,
+        "--detach": detach or None,
+        "--workers": n_workers,
+    }
+    for name, value in given.items():
+        if value is not None:
+            raise SpecError(f"{name}: is for --executor slurm, got --executor local")
+    slots = choose_slots(
+        compute.device, compute.jobs, compute.execution, threads, compute.timeout_s
+    )
+    return LocalExecutor(slots)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -13,7 +13,7 @@ from bench.grid.executors.job import PROBE, RunJob
 from bench.grid.executors.ledger import JOBS
 from bench.grid.executors.node import describe_skew
 from bench.grid.executors.queue import ENDED, QUEUED, RUNNING, Queue
-from bench.grid.runner import FINISHED, Event
+from bench.grid.runner import FINISHED, Event, promote_finished_attempts
 from bench.run.progress import Stand, read_progress
 from bench.specs.run import RunSpec, run_folder
 from datasets.files import make_folder
@@ -36,7 +36,7 @@ class Cluster:
     wants_gpu: bool = False
     execution: Execution = PLAIN
     at_once: int | None = None
-    pace: Pace = field(default_factory=Pace)
+    pace: Pace | None = None
 
 
 class GridOfJobs:
@@ -73,8 +73,13 @@ class GridOfJobs:
             jobs[folder] = RunJob(
                 self.out, cluster.device, cluster.wants_gpu, cluster.execution, run=run
             )
-        adopted = self.dispatch.start(jobs, lambda folder: not force and _is_finished(folder))
+        adopted = self.dispatch.start(jobs, lambda folder: not force and self._is_finished(folder))
         return adopted, len(self.dispatch.live) - adopted
+
+    def _is_finished(self, folder: Path) -> bool:
+        promote_finished_attempts([self.specs[folder]], self.out)
+        result = read_result(folder)
+        return result is not None and result.status in FINISHED
 
     def follow(self) -> None:
         """Follow the jobs until all have ended."""
@@ -130,12 +135,6 @@ class GridOfJobs:
         if sentence and sentence not in self.noted:
             self.noted.add(sentence)
             self.on_note(sentence)
-
-
-def _is_finished(folder: Path) -> bool:
-    end_attempt(folder)
-    result = read_result(folder)
-    return result is not None and result.status in FINISHED
 
 
 def _record_end(change: Change, spec: RunSpec) -> RunResult:

@@ -129,8 +129,9 @@ class Dispatch:
                 job = found.get(submission) if submission is not None else None
                 if is_done(folder):
                     self.on_change(Change(folder, ENDED))
-                elif submission is None or self._has_ended(folder, submission):
-                    write_spec(folder, spec)
+                    continue
+                write_spec(folder, spec)
+                if submission is None or self._has_ended(folder, submission):
                     self.waiting[folder] = Submission()
                 elif job is not None and job.phase != ENDED:
                     self._adopt(folder, replace(submission, job_id=job.id))
@@ -162,6 +163,12 @@ class Dispatch:
             with FileLock(self.jobs / LOCK):
                 self._take_over()
                 self._submit()
+
+    def cancel(self) -> None:
+        """Cancel the jobs that are followed, and follow none."""
+        self.queue.cancel([live.submission.job_id for live in self.live.values()])
+        self.live.clear()
+        self.waiting.clear()
 
     def beat(self) -> None:
         """Show jobs that somebody follows, who submits them again after an interruption."""

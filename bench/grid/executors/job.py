@@ -15,6 +15,7 @@ from typing import TypeVar
 from bench.grid.executors.follow import BEAT
 from bench.grid.executors.ledger import (
     JOBS,
+    LOCK,
     Sign,
     Submission,
     measure_age_s,
@@ -34,6 +35,7 @@ from bench.specs.protocol import SpecError
 from bench.specs.run import Place, RunSpec
 from datasets.locks import hold_lock
 from methods.execution import PLAIN, Execution
+from reports.records.run import RESULT_FILE
 
 PROBE = ".held"  # in the folder of jobs; locked while a command follows
 FOLLOWED_S = 120.0  # a command that was silent for so long follows no more
@@ -70,12 +72,13 @@ def carry_out_run(folder: str) -> None:
 
 
 def work_in(
-    folder: Path, kind: type[T], compute: Callable[[Path, T, str | SpecError], None]
+    folder: Path, kind: type[T], compute: Callable[[Path, T, str | SpecError], str]
 ) -> None:
     """Do the work of a folder, unless another job has it.
 
-    ``compute`` takes the folder, its spec and the device, or why there is none. A signal ends the
-    job with `EXIT_INTERRUPTED`; if no command follows, Slurm is asked to start it again.
+    ``compute`` takes the folder, its spec and the device, or why there is none; it returns what
+    keeps it from working, or nothing. A signal ends the job with `EXIT_INTERRUPTED`; if no command
+    follows, Slurm is asked to start it again.
     """
     spec = read_spec(folder, kind)
     submission = read_submission(folder)
@@ -83,20 +86,19 @@ def work_in(
     if submission is None or not _has_folder(submission, job_id):
         print(f"{folder}: another job has it", flush=True)  # noqa: T201
         return
-    earlier = read_sign(folder, submission)
-    if earlier is not None and earlier.ended:
-        return
     jobs = spec.out / JOBS
-    sign = _begin_sign(folder, submission, job_id, jobs)
-    write_sign(folder, sign)
     try:
-        with interruptible():
-            compute(folder, spec, _find_device(spec))
+        with interruptible(), hold_lock(folder / LOCK):  # a process may have outlived its job
+            if _has_ended(folder, submission):
+                return
+            sign = _begin_sign(folder, submission, job_id, jobs)
+            write_sign(folder, sign)
+            problem = compute(folder, spec, _find_device(spec))
+            write_sign(folder, replace(sign, ended=True, problem=problem))
     except SystemExit as ended:
         if ended.code == EXIT_INTERRUPTED and not is_followed(jobs):
             _requeue(job_id)
         raise
-    write_sign(folder, replace(sign, ended=True))
 
 
 def find_job_id() -> str:
@@ -119,6 +121,11 @@ def _has_folder(submission: Submission, job_id: str) -> bool:
         return submission.job_id == job_id
     own = os.environ.get("SLURM_JOB_NAME", submission.name)
     return own == submission.name
+
+
+def _has_ended(folder: Path, submission: Submission) -> bool:
+    sign = read_sign(folder, submission)
+    return sign is not None and sign.ended
 
 
 def _begin_sign(folder: Path, submission: Submission, job_id: str, jobs: Path) -> Sign:
@@ -147,19 +154,22 @@ def _find_device(spec: JobSpec) -> str | SpecError:
         return error
 
 
-def _compute_run(folder: Path, spec: RunJob, device: str | SpecError) -> None:
-    from bench.grid.attempt import LOCK, begin_attempt, end_attempt
+def _compute_run(folder: Path, spec: RunJob, device: str | SpecError) -> str:
+    from bench.grid.attempt import ATTEMPT, begin_attempt, end_attempt
     from bench.run.execute import execute_run
     from bench.run.provenance import describe_run
 
-    with hold_lock(folder / LOCK):  # a command without jobs may work on the same run
-        attempt = begin_attempt(folder)
-        if isinstance(device, SpecError):
-            replace(describe_run(spec.run), reason=str(device)).write(attempt)
-        else:
-            place = Place(attempt, spec.out / "cache", device, spec.execution)
-            execute_run(spec.run, place, lambda phase, done, total: None)
+    if (folder / ATTEMPT / RESULT_FILE).is_file():  # of a job that died when it had just ended
         end_attempt(folder)
+        return ""
+    attempt = begin_attempt(folder)
+    if isinstance(device, SpecError):
+        replace(describe_run(spec.run), reason=str(device)).write(attempt)
+    else:
+        place = Place(attempt, spec.out / "cache", device, spec.execution)
+        execute_run(spec.run, place, lambda phase, done, total: None)
+    end_attempt(folder)
+    return ""  # the result tells
 
 
 def _requeue(job_id: str) -> None:

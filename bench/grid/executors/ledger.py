@@ -20,7 +20,8 @@ from datasets.files import FileError, adapter_of, read_record, write_durably
 T = TypeVar("T")
 
 SPEC_FILE, JOB_FILE, SIGN_FILE = "spec.json", "job.json", "sign.json"
-KEPT = (SPEC_FILE, JOB_FILE, SIGN_FILE)  # stay in the folder when an attempt takes another's place
+LOCK = "lock"  # held by the process that works in the folder
+KEPT = (SPEC_FILE, JOB_FILE, SIGN_FILE, LOCK)  # are no part of an attempt
 CHECKPOINTS = "checkpoint*"  # files of an attempt that a run goes on from
 JOBS = "jobs"  # folder below ``--out``: what is submitted together has a folder in it
 DAMAGED = "remove it; the run is then submitted again"
@@ -73,6 +74,7 @@ class Sign:
         clock_offset_s: the node's clock less that of the file server; None: not known.
         keeps_locks: whether a lock of the command is seen on the node; None: not tried.
         ended: the job has done its work; False also after a kill or an interruption.
+        problem: why there was nothing that it could do, in one sentence.
     """
 
     round: str
@@ -83,6 +85,7 @@ class Sign:
     clock_offset_s: float | None = None
     keeps_locks: bool | None = None
     ended: bool = False
+    problem: str = ""
 
 
 def write_spec(folder: Path, spec: object) -> None:

@@ -46,5 +46,8 @@ class Queue(Protocol):
     def list_jobs(self, names: Collection[str]) -> list[Job]:
         """Return the jobs of these arrays that the queue still knows."""
 
+    def cancel(self, job_ids: Collection[str]) -> None:
+        """End jobs, also those that wait."""
+
     def find_log(self, name: str, job_id: str) -> Path:
         """Return the file that a job's output goes to."""

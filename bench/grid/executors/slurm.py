@@ -83,6 +83,10 @@ class SlurmQueue:
         text = _run(["squeue", *arguments, f"--name={listed}"])
         return [_read_line(line) for line in text.splitlines() if line.strip()]
 
+    def cancel(self, job_ids: Collection[str]) -> None:
+        if job_ids:
+            _run(["scancel", *sorted(job_ids)])
+
     def find_log(self, name: str, job_id: str) -> Path:
         return self.folder / name / f"{job_id}_0_log.out"
 

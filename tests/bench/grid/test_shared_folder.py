@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.grid import children, runner
-from bench.grid.attempt import ATTEMPT, LOCK
+from bench.grid.attempt import ATTEMPT
+from bench.grid.executors.ledger import LOCK
 from bench.grid.runner import Event, promote_finished_attempts, run_grid
 from bench.grid.slots import Slots
 from bench.specs.run import RunSpec, run_folder
