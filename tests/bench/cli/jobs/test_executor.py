@@ -17,7 +17,12 @@ from bench.grid.executors import slurm
             ["--executor", "slurm", "--jobs", "2"],
             "--jobs: is for --executor local, got 2 (--max-jobs limits jobs of Slurm)",
         ),
+        (["--executor", "slurm", "--timeout", "1h"], "--timeout: is for --executor local, got 1h"),
         (["--executor", "slurm", "--slurm", "nodes=2"], "--slurm: nodes must be 1"),
+        (
+            ["--executor", "slurm", "--tune", "4"],
+            "--storage: workers of Slurm need serve, grpc://HOST:PORT or a database server",
+        ),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(options, sentence, tmp_path, monkeypatch, capsys):
@@ -25,6 +30,27 @@ def test_what_does_not_fit_is_one_sentence(options, sentence, tmp_path, monkeypa
     assert main(["run", "--methods", "linear", *options]) == 2
     assert " ".join(capsys.readouterr().err.split()).startswith(f"error: {sentence}")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--workers", "4"], "--workers: is for --executor slurm, got --executor local"),
+        (["--storage", "grpc://host"], "--storage: must be grpc://HOST:PORT, got 'grpc://host'"),
+        (
+            ["--executor", "slurm"],
+            "--storage: workers of Slurm need serve, grpc://HOST:PORT or a database server, got n",
+        ),
+        (
+            ["--executor", "slurm", "--storage", "sqlite:///x.db"],
+            "--storage: workers of Slurm need serve, grpc://HOST:PORT or a database server, got s",
+        ),
+    ],
+)
+def test_what_does_not_fit_tuning_is_one_sentence(options, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["tune", "--methods", "linear", *options]) == 2
+    assert " ".join(capsys.readouterr().err.split()).startswith(f"error: {sentence}")
 
 
 def test_without_submitit_the_extra_is_named(monkeypatch, tmp_path, capsys):
