@@ -10,12 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datasets.grouping import group_sentences
+
 if TYPE_CHECKING:
     import numpy as np
 
 VolumeShape = tuple[int, int, int]  # (D, H, W)
 SpacingMm = tuple[float, float, float]  # in the order (D, H, W)
 
+FEW = 3  # sentences of one cause that an error lists one by one
 SYNTHETIC_MARKER = "SYNTHETIC.json"
 SYNTHETIC_NOTE = (
     "The lesions of these phantoms and what resembles them differ in their shape over several "
@@ -157,6 +160,7 @@ class Problem:
     case: str  # empty where it concerns the whole root
     message: str
     is_warning: bool = False  # the case can be used all the same
+    is_note: bool = False  # a warning that needs no action: what was taken for granted
 
 
 class NoCasesError(DataError):
@@ -172,8 +176,13 @@ class BadCasesError(DataError):
         self.problems = tuple(problems)
 
     def __str__(self) -> str:
-        messages = [problem.message for problem in self.problems]
-        if len(messages) > 1:
+        messages = []
+        for group in group_sentences((each.case, each.message) for each in self.problems):
+            if len(group.sentences) <= FEW:
+                messages += group.sentences
+            else:
+                messages += [group.sentences[0], f"  {group.others_text}"]
+        if len(self.problems) > 1:
             n_cases = len({problem.case for problem in self.problems})
             rule = f"{n_cases} cases cannot be used (--skip-bad-cases leaves them out):"
             messages.insert(0, f"{self.where}: {rule}")
@@ -188,6 +197,7 @@ class Discovery:
     problems: tuple[Problem, ...]
     release: Release | None = None  # None where a data set has no releases
     runner_up: str = ""  # title of the release that fits second best; empty if no other fits
+    incomplete: tuple[Case, ...] = ()  # with files missing; the others can be read
 
     @property
     def unlabelled(self) -> tuple[Case, ...]:

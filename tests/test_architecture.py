@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # What all rooms may use of files and processes; these import nothing else of ours.
 SYSTEM = {"datasets.files", "datasets.locks", "datasets.processes"}
 TABLE = """\
-datasets.base
+datasets.grouping
+datasets.base datasets.grouping
 datasets.volumes datasets.base
 datasets.prepared datasets.base datasets.volumes
 datasets.splits datasets.base

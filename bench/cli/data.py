@@ -15,7 +15,8 @@ from bench.cli.request import read_releases
 from bench.cli.terminal import EXIT_FAILED, SYNTHETIC, case_progress
 from bench.grid.cells import parse_names
 from bench.grid.sources import check_exclude
-from datasets.base import Dataset, NoCasesError
+from datasets.base import Dataset, NoCasesError, list_first
+from datasets.grouping import Group, group_sentences
 from datasets.layouts.contents import describe_unrecognised
 from datasets.layouts.discovery import list_paths
 from datasets.nnunet.naming import list_folders
@@ -26,6 +27,7 @@ from datasets.volumes.checking import Findings, check_dataset
 from reports.formats.terminal import SafeConsole, escape
 
 MIB = 1 << 20
+LEVELS = {"warning": "[yellow]warning[/]", "error": "[red]error[/]"}
 commands = typer.Typer()
 Root = Annotated[Path | None, Option(help="Folder of the data as downloaded; none for datalists.")]
 Told = Annotated[
@@ -172,23 +174,43 @@ def _print_findings(findings: Findings, console: Console) -> None:
         lines.append(f"without a label, for prediction alone: {escape(names)}")
     for line in lines:
         console.print(line, soft_wrap=True)
+    for group in group_sentences((each.case, each.message) for each in findings.notes):
+        console.print(f"note: {escape(_tell(group))}", soft_wrap=True)
     if findings.problems:
         console.print(_problems_table(findings))
     else:
         console.print("[green]nothing is wrong[/]")
 
 
+def _tell(group: Group) -> str:
+    """Return the first sentence of a group, and how many others are like it."""
+    others = f" ({group.others_text})" if group.others_text else ""
+    return f"{group.sentences[0]}{others}"
+
+
 def _problems_table(findings: Findings) -> Table:
+    """Return a row for each cause: how many cases it has, the range of its figures, an example."""
     n_errors = sum(not problem.is_warning for problem in findings.problems)
     title = f"{n_errors} errors, {len(findings.problems) - n_errors} warnings"
     table = Table(title=title, show_lines=True)
-    table.add_column("case", overflow="fold")
-    table.add_column("what")
-    table.add_column("sentence", overflow="fold")
-    for problem in findings.problems:
-        level = "[yellow]warning[/]" if problem.is_warning else "[red]error[/]"
-        table.add_row(escape(problem.case), level, escape(problem.message))
+    for heading in ("cases", "what", "range", "sentence"):
+        table.add_column(heading, overflow="fold")
+    for level, group in _group(findings):
+        cases = list_first(group.cases)
+        if len(group.sentences) > 1:
+            cases = f"{max(len(group.cases), 1)}: {cases}" if cases else str(len(group.sentences))
+        table.add_row(escape(cases), LEVELS[level], group.range_text, escape(group.sentences[0]))
     return table
+
+
+def _group(findings: Findings) -> list[tuple[str, Group]]:
+    """Return the groups of errors, then of warnings."""
+    found = []
+    for level, is_warning in (("error", False), ("warning", True)):
+        chosen = [each for each in findings.problems if each.is_warning is is_warning]
+        for group in group_sentences((each.case, each.message) for each in chosen):
+            found.append((level, group))
+    return found
 
 
 def _record(findings: Findings) -> dict[str, Any]:
@@ -197,6 +219,10 @@ def _record(findings: Findings) -> dict[str, Any]:
     for each in findings.problems:
         level = "warning" if each.is_warning else "error"
         problems.append({"case": each.case, "level": level, "message": each.message})
+    groups = []
+    for level, group in _group(findings):
+        facts = {"level": level, "cases": group.cases, "ranges": group.ranges}
+        groups.append({**facts, "sentences": len(group.sentences), "first": group.sentences[0]})
     return {
         "dataset": findings.info.name,
         "release": findings.info.release,
@@ -210,4 +236,6 @@ def _record(findings: Findings) -> dict[str, Any]:
         "unlabelled": [case.id for case in found.unlabelled],
         "bytes": findings.n_bytes,
         "problems": problems,
+        "groups": groups,
+        "notes": [each.message for each in findings.notes],
     }

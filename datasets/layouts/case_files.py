@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.base import Case, NoCasesError, Problem, Release
+from datasets.base import Case, NoCasesError, Problem, Release, list_first
 from datasets.files import describe_os_error
 
 LABEL = ""  # stands for the label among the channels
@@ -22,29 +22,43 @@ class Hit:
     role: str
 
 
-def build_cases(
-    name: str, root: Path, release: Release, hits: Sequence[Hit]
-) -> tuple[list[Case], list[Problem]]:
-    """Return the complete cases, sorted by id, and all problems; NoCasesError for labels alone."""
+@dataclass(frozen=True)
+class CaseFiles:
+    """What the files of a release make up; each list is sorted by id."""
+
+    cases: list[Case]  # complete ones
+    incomplete: list[Case]  # without an image or their label, but with files that can be read
+    problems: list[Problem]
+
+
+def build_cases(name: str, root: Path, release: Release, hits: Sequence[Hit]) -> CaseFiles:
+    """Return the cases and all problems; raise NoCasesError for labels alone."""
     groups: dict[str, list[Hit]] = defaultdict(list)
     for hit in hits:
         groups[hit.case].append(hit)
-    cases: list[Case] = []
-    problems: list[Problem] = []
+    built = CaseFiles([], [], [])
+    orphans: list[Path] = []
     for case_id, group in sorted(groups.items()):
         where = f"{name}: case {case_id}"
         files, wrong = _choose_files(where, release, group)
         case = _build_case(release, group[0], files)
         if release.orphan_labels and not case.images:
+            orphans += case.files
             continue
-        wrong += _find_missing(where, release, case, root, group[0].path.parent)
-        problems += wrong
-        if all(each.is_warning for each in wrong):
-            cases.append(case)
-    if not cases and not problems:
+        missing = _find_missing(where, release, case, root, group[0].path.parent)
+        built.problems.extend([*wrong, *missing])
+        if all(each.is_warning for each in (*wrong, *missing)):
+            built.cases.append(case)
+        elif all(each.is_warning for each in wrong):
+            built.incomplete.append(case)
+    if not built.cases and not built.problems:
         text = f"{name}: labels but no volume below {root}"
         raise NoCasesError(f"{text} (looked for {release.layout})")
-    return cases, problems
+    if orphans:
+        listed = list_first([path.name for path in orphans])
+        text = f"{name}: labels without a volume, which are left out: {len(orphans)} ({listed})"
+        built.problems.append(Problem("", text, is_warning=True))
+    return built
 
 
 def stem(path: Path) -> Path:
@@ -96,9 +110,8 @@ def _choose_files(
         for role in roles:
             channel_of.setdefault(role, channel)
     files: dict[str, Path] = {}
-    problems: list[Problem] = []
+    problems = _check_folders(where, release, hits)
     for hit in hits:
-        problems += _check_folder(where, release, hit)
         channel = channel_of[hit.role]
         known = files.setdefault(channel, hit.path)
         if known.resolve() == hit.path.resolve():
@@ -115,14 +128,24 @@ def _choose_files(
     return files, problems
 
 
-def _check_folder(where: str, release: Release, hit: Hit) -> list[Problem]:
-    folder = hit.path.parent.name
-    if not release.case_folder or not re.fullmatch(release.case_folder, folder):
-        return []
-    if re.match(re.escape(folder) + "[_-]", hit.path.name, re.IGNORECASE) or hit.role == "segm":
-        return []
-    text = f"{where} has a file in the folder of case {folder}: {hit.path} (move it to its own)"
-    return [Problem(hit.case, text)]
+def _check_folders(where: str, release: Release, hits: Sequence[Hit]) -> list[Problem]:
+    """Return a problem for each folder of another case that files of this one are in."""
+    strangers: dict[str, list[Path]] = {}
+    for hit in hits:
+        folder = hit.path.parent.name
+        if release.case_folder and re.fullmatch(release.case_folder, folder):
+            starts_alike = re.match(re.escape(folder) + "[_-]", hit.path.name, re.IGNORECASE)
+            if not starts_alike and hit.role != "segm":
+                strangers.setdefault(folder, []).append(hit.path)
+    problems = []
+    for folder, paths in strangers.items():
+        if len(paths) == 1:
+            text = f"a file in the folder of case {folder}: {paths[0]} (move it to its own)"
+        else:
+            rest = f"{len(paths)} files in the folder of case {folder}, such as {paths[0]}"
+            text = f"{rest} (move them to their own)"
+        problems.append(Problem(hits[0].case, f"{where} has {text}"))
+    return problems
 
 
 def _find_missing(

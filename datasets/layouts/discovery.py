@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.base import DataError, Discovery, NoCasesError, Problem, Release
-from datasets.layouts.case_files import Hit, build_cases
+from datasets.layouts.case_files import CaseFiles, Hit, build_cases
 from datasets.layouts.contents import describe_unrecognised, find_format
 
 CLUTTER = (".", "_")  # macOS leaves ._name.nii.gz beside each file of a copied folder
@@ -63,13 +63,36 @@ def discover_release(
     _check_unmixed(name, root, found, releases)
     _check_asked(root, release, releases, asked)
     check_named(name, root, found)
-    cases, problems = build_cases(release.identity, root, release, hits)
+    built = build_cases(release.identity, root, release, hits)
+    problems = [*_find_empty_folders(release, root, built), *built.problems]
     if found.rivals:
         rival = found.rivals[0].title
         text = f"{root} is read as {release.title}, the names would fit {rival} as well"
         hint = f"its labels differ; --release {found.rivals[0].identity} names it"
         problems.insert(0, Problem("", f"{release.identity}: {text} ({hint})", is_warning=True))
-    return Discovery(tuple(cases), tuple(problems), release, found.runner_up)
+    cases, incomplete = tuple(built.cases), tuple(built.incomplete)
+    return Discovery(cases, tuple(problems), release, found.runner_up, incomplete)
+
+
+def _find_empty_folders(release: Release, root: Path, built: CaseFiles) -> list[Problem]:
+    """Return a warning for a folder without files that is named as those of the cases are."""
+    parents = {path.parent for case in (*built.cases, *built.incomplete) for path in case.files}
+    forms = {(folder.parent, _blank_digits(folder.name)) for folder in parents - {root}}
+    known = {each.case for each in built.problems}  # whose files are somewhere else
+    problems = []
+    for above in sorted({place for place, _ in forms}):
+        for folder in sorted(above.iterdir()):
+            is_case = (above, _blank_digits(folder.name)) in forms and folder not in parents
+            is_case = is_case and folder.is_dir() and folder.name not in known
+            if is_case and not any(iter_files(folder)):
+                text = f"{folder} is empty (fetch its files again, or remove the folder)"
+                problem = Problem(folder.name, f"{release.identity}: {text}", is_warning=True)
+                problems.append(problem)
+    return problems
+
+
+def _blank_digits(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
 
 
 def list_paths(name: str, root: Path) -> dict[Path, str]:

@@ -12,11 +12,12 @@ import numpy as np
 from datasets.base import Case, DataError, Dataset, DatasetInfo, Discovery, Problem
 from datasets.volumes.geometry import Geometry, align_images, is_spacing_known
 from datasets.volumes.labels import geometry_of
+from datasets.volumes.plausibility.headers import check_header, check_spacing
+from datasets.volumes.plausibility.intensities import Content
+from datasets.volumes.plausibility.pairs import Overlap, find_copies
 from datasets.volumes.pool import OnCase, ignore_progress, run_jobs
 from datasets.volumes.reading import open_image, open_label
-from datasets.volumes.values import UNKNOWN_CLASS, UnknownValues, ValueRange, classify
-
-LOWEST_HU, HIGHEST_HU = -4096.0, 32767.0  # padding of -2000 and metal are between them
+from datasets.volumes.values import UNKNOWN_CLASS, UnknownValues, classify
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Findings:
     root: Path
     discovery: Discovery
     problems: tuple[Problem, ...]
+    notes: tuple[Problem, ...]  # what was taken for granted; nothing is wrong with it
     n_bytes: int
     synthetic: bool
 
@@ -44,63 +46,85 @@ def check_dataset(dataset: Dataset, jobs: int = 0, on_case: OnCase = ignore_prog
         problems.append(Problem("", f"{text} (good for prediction alone)", is_warning=True))
     orientation = found.release.orientation if found.release else ""
     check = partial(check_case, info=dataset.info, orientation=orientation)
-    workers = min(jobs or os.cpu_count() or 1, max(len(found.cases), 1))
+    cases = (*found.cases, *found.incomplete)
+    workers = min(jobs or os.cpu_count() or 1, max(len(cases), 1))
     of_case: dict[str, list[Problem]] = {}
-    for case, wrong in run_jobs(check, found.cases, workers):
-        of_case[case.id] = wrong
-        on_case(len(of_case), len(found.cases))
+    for case, found_in_case in run_jobs(check, cases, workers):
+        of_case[case.id] = found_in_case
+        on_case(len(of_case), len(cases))
     n_bytes = 0
-    for case in found.cases:
+    for case in cases:
         problems += of_case[case.id]
         n_bytes += sum(path.stat().st_size for path in case.files)
-    return Findings(dataset.info, dataset.root, found, tuple(problems), n_bytes, dataset.synthetic)
+    notes = tuple(each for each in problems if each.is_note)
+    wrong = tuple(each for each in problems if not each.is_note)
+    return Findings(dataset.info, dataset.root, found, wrong, notes, n_bytes, dataset.synthetic)
+
+
+class _Report:
+    """The problems of one case, in the order in which its files are read."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.problems: list[Problem] = []
+
+    def attempt(self, step: Callable[[], list[str]]) -> None:
+        """Add the warnings that a step returns, and the error that it raises."""
+        try:
+            for warning in step():
+                self.problems.append(Problem(self.case.id, warning, is_warning=True))
+        except DataError as error:
+            self.problems.append(Problem(self.case.id, str(error)))
+
+    def note(self, sentences: list[str]) -> None:
+        for sentence in sentences:
+            problem = Problem(self.case.id, sentence, is_warning=True, is_note=True)
+            self.problems.append(problem)
 
 
 def check_case(case: Case, info: DatasetInfo, orientation: str = "") -> list[Problem]:
-    """Return what is wrong with a case; ``orientation`` as in `Release`."""
-    problems: list[Problem] = []
-
-    def attempt(step: Callable[[], list[str]]) -> None:
-        try:
-            for warning in step():
-                problems.append(Problem(case.id, warning, is_warning=True))
-        except DataError as error:
-            problems.append(Problem(case.id, str(error)))
-
+    """Return what is wrong with a case, and notes; ``orientation`` as in `Release`."""
+    report = _Report(case)
     grids: dict[Path, Geometry] = {}
+    contents: dict[Path, Content] = {}
     for path in dict.fromkeys(case.images.values()):
-        attempt(partial(_check_image, case, path, info))
+        report.attempt(partial(_check_image, case, path, info, contents))
         with suppress(DataError):  # which is among the problems
             grids[path] = geometry_of(open_image(case, path))
+        if path in contents:
+            report.note(contents[path].list_notes())
     first = next(iter(grids.values()), None)
     if first is not None:
-        attempt(lambda: align_images(case, grids)[1])
-        attempt(partial(_check_header, case, info, first, orientation))
+        report.attempt(lambda: align_images(case, grids)[1])
+        report.attempt(partial(_check_grid, case, info, first, orientation))
+        report.attempt(lambda: find_copies(list(contents.values())))
     if case.label is not None:
-        attempt(partial(_check_label, case, info, first))
-    return problems
+        content = contents.get(next(iter(grids), Path()))
+        report.attempt(partial(_check_label, case, info, first, content))
+    return report.problems
 
 
-def _check_image(case: Case, path: Path, info: DatasetInfo) -> list[str]:
+def _check_image(
+    case: Case, path: Path, info: DatasetInfo, contents: dict[Path, Content]
+) -> list[str]:
+    """Return warnings of an image; what is kept of its voxels is put into ``contents``."""
     volume = open_image(case, path)
-    geometry_of(volume)
-    found = ValueRange()
+    grid = geometry_of(volume)
+    content = Content(volume, info)
     for _, block in volume.iter_blocks():
-        found.add(block)
-    found.check(path, case.id)
-    where = f"{path}: file of case {case.id}"
-    warnings = []
-    if found.low == found.high:
-        warnings.append(f"{where} is {found.low:g} everywhere (it will carry nothing)")
-    elif info.modality == "CT" and (found.low < LOWEST_HU or found.high > HIGHEST_HU):
-        text = f"{found.low:g} to {found.high:g}, which are no Hounsfield units"
-        warnings.append(f"{where} holds {text} (they will be clipped)")
+        content.add(block)
+    content.found.check(path, case.id)
+    contents[path] = content
+    warnings = [*content.check(), *check_header(volume)]
+    if case.spacing_known:
+        warnings += check_spacing(volume, grid, info)
     if not volume.placement.orientation_stated:
+        where = f"{path}: file of case {case.id}"
         warnings.append(f"{where} does not state its orientation (left-right may be wrong)")
     return warnings
 
 
-def _check_header(case: Case, info: DatasetInfo, grid: Geometry, orientation: str) -> list[str]:
+def _check_grid(case: Case, info: DatasetInfo, grid: Geometry, orientation: str) -> list[str]:
     where = f"{next(iter(case.images.values()))}: file of case {case.id}"
     warnings = []
     if orientation and grid.codes != orientation:
@@ -115,17 +139,33 @@ def _check_header(case: Case, info: DatasetInfo, grid: Geometry, orientation: st
     return warnings
 
 
-def _check_label(case: Case, info: DatasetInfo, image: Geometry | None) -> list[str]:
-    volume, _, warning = open_label(case, image)
+def _check_label(
+    case: Case, info: DatasetInfo, image: Geometry | None, content: Content | None
+) -> list[str]:
+    volume, grid, warning = open_label(case, image)
     unknown = UnknownValues()
+    overlap = None
+    is_released = info.release != "" and not case.stack
+    if image and content and is_released and _is_stored_alike(grid, image):
+        overlap = Overlap(content)
     n_foreground = 0
-    for _, block in volume.iter_blocks():
+    for where, block in volume.iter_blocks():
         classes = classify(block, info)
         unknown.add(block, classes)
-        n_foreground += int(np.count_nonzero((classes > 0) & (classes != UNKNOWN_CLASS)))
+        is_label = (classes > 0) & (classes != UNKNOWN_CLASS)
+        n_foreground += int(np.count_nonzero(is_label))
+        if overlap:
+            overlap.add(where, is_label)
     unknown.check(volume.path, case.id, info)
+    label = f"{volume.path}: label of case {case.id}"
     warnings = [warning] if warning else []
     if n_foreground == 0:
-        text = f"label of case {case.id} is all background"
-        warnings.append(f"{volume.path}: {text} (nothing to learn from)")
-    return warnings
+        warnings.append(f"{label} is all background (nothing to learn from)")
+    if overlap:
+        warnings += overlap.check(label)
+    return warnings + check_header(volume)
+
+
+def _is_stored_alike(label: Geometry, image: Geometry) -> bool:
+    """Return whether voxels of both files come in one order."""
+    return label.shape == image.shape and np.array_equal(label.orientation, image.orientation)

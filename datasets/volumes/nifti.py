@@ -20,7 +20,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from datasets.base import DataError
 from datasets.files import DAMAGE
-from datasets.volumes.header import Placement, read_placement
+from datasets.volumes.header import Placement, RawHeader, read_placement
 
 READ_ERRORS = (*DAMAGE, ImageFileError, HeaderDataError)
 MOST_PACKED = 1100  # bytes that a byte of gzip can stand for, at most
@@ -38,6 +38,7 @@ class VolumeFile:
     case: str
     shape: tuple[int, ...]  # as stored, without trailing axes of one: three axes, or four
     placement: Placement
+    raw: RawHeader
     dtype: np.dtype[Any]
     offset: int  # bytes before the first voxel
     slope: float
@@ -126,12 +127,14 @@ def _open(path: Path, case: str, where: str) -> VolumeFile:
     if len(shape) not in (3, 4) or min(shape) < 1:
         raise DataError(f"{where} must have 3 axes, got shape {shape}")
     with _open_stream(path) as stream:
-        raw = stream.read(int(header["sizeof_hdr"]))
+        head = stream.read(int(header["sizeof_hdr"]))
+    placement, raw = read_placement(header, image.affine, head)
     return VolumeFile(
         path=path,
         case=case,
         shape=shape,
-        placement=read_placement(header, image.affine, raw),
+        placement=placement,
+        raw=raw,
         dtype=dtype,
         offset=int(proxy.offset),
         slope=float(proxy.slope),

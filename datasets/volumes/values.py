@@ -24,25 +24,41 @@ def classify(values: np.ndarray, info: DatasetInfo) -> np.ndarray:
 
 @dataclass
 class UnknownValues:
-    """Label values without a class, a few of each block."""
+    """Label values without a class: how many voxels, their range, and a few of each block."""
 
     seen: set[float] = field(default_factory=set)
+    n_voxels: int = 0
 
     def add(self, values: np.ndarray, classes: np.ndarray) -> None:
         """Add the values of a block; ``classes`` is the result of `classify`."""
-        unknown = np.unique(values[classes == UNKNOWN_CLASS])
-        self.seen.update(unknown[:SAMPLE].astype(float).tolist())
+        is_unknown = classes == UNKNOWN_CLASS
+        n_unknown = int(np.count_nonzero(is_unknown))
+        if n_unknown:
+            self.n_voxels += n_unknown
+            unknown = np.unique(values[is_unknown]).astype(float)
+            ends = [*unknown[:SAMPLE], *unknown[~np.isnan(unknown)][-1:]]
+            self.seen.update(map(float, ends))
+
+    def describe(self) -> str:
+        """Return the number of voxels, and their values or the range of these."""
+        finite = sorted(value for value in self.seen if not np.isnan(value))
+        voxels = "1 voxel" if self.n_voxels == 1 else f"{self.n_voxels} voxels"
+        if len(finite) == len(self.seen) and all(value.is_integer() for value in finite):
+            return f"{', '.join(f'{value:g}' for value in finite[:SAMPLE])} at {voxels}"
+        if not finite:
+            return f"NaN at {voxels}"
+        with_nan = " and NaN" if len(finite) < len(self.seen) else ""
+        span = f"{finite[0]:g}" if len(finite) == 1 else f"{finite[0]:g} to {finite[-1]:g}"
+        return f"{span}{with_nan} at {voxels}, not all of them whole numbers"
 
     def check(self, path: Path, case_id: str, info: DatasetInfo) -> None:
         """Raise DataError if a value had no class."""
         if not self.seen:
             return
-        nan_last = sorted(self.seen, key=lambda value: (np.isnan(value), value))
-        found = ", ".join(f"{value:g}" for value in nan_last[:SAMPLE])
         allowed = ", ".join(map(str, sorted(info.label_values)))
         values = f"these are the values of {info.title}"
         hint = f"{values}; is it another release, or was the label interpolated?"
-        rule = f"label of case {case_id} may hold {allowed}, found {found}"
+        rule = f"label of case {case_id} may hold {allowed}, found {self.describe()}"
         raise DataError(f"{path}: {rule} ({hint})")
 
 

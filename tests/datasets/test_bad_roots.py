@@ -17,14 +17,17 @@ from tests.datasets.roots import (
     geometry,
     headers,
     other_formats,
+    plausibility,
     releases,
     unreadable,
     voxel_values,
     whole_root,
 )
 from tests.datasets.roots.build import (
+    BRAIN_MM,
     SCENARIOS,
     SPACING_MM,
+    brain,
     label_of,
     scan,
     seg_of,
@@ -38,6 +41,7 @@ THEMES = (
     geometry,
     headers,
     other_formats,
+    plausibility,
     releases,
     unreadable,
     voxel_values,
@@ -85,7 +89,7 @@ def test_every_scenario_has_an_outcome() -> None:
     themes = {make.__module__ for _, make in SCENARIOS.values()}
     assert themes == {theme.__name__ for theme in THEMES}
     assert set(OUTCOMES) == set(SCENARIOS)
-    assert len(OUTCOMES) >= 80
+    assert len(OUTCOMES) >= 140
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -153,8 +157,10 @@ def test_what_is_accepted_is_read_as_if_it_were_plain(name: str, tmp_path: Path)
     (case,) = dataset.find_cases()
     image, geometry = read_image(case)
     assert image.dtype == np.float32
-    np.testing.assert_array_equal(image, np.stack([scan()] * len(case.images)))
+    is_brain = dataset_name == "brats"
+    channels = [brain(role) if is_brain else scan() for role in case.images]
+    np.testing.assert_array_equal(image, np.stack(channels))
     wanted = truth(1, 2, 4) if dataset_name == "brats" else truth(1, 2)
     values = np.array(dataset.info.label_values)[read_label(case, dataset.info, geometry)]
     np.testing.assert_array_equal(values, wanted)
-    assert geometry.spacing_mm == SPACING_MM
+    assert geometry.spacing_mm == (BRAIN_MM if is_brain else SPACING_MM)

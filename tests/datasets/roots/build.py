@@ -14,6 +14,8 @@ SHAPE = (4, 5, 6)  # (D, H, W)
 SPACING_MM = (3.0, 2.0, 1.5)
 TRAINING = "BraTS20_Training_001"
 ROLES = ("flair", "t1ce", "t1", "t2")
+NEW_ROLES = {"t2f": "flair", "t1c": "t1ce", "t1n": "t1", "t2w": "t2"}
+BRAIN_MM = (1.0, 1.0, 1.0)
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935\nsize 12345\n"
 Scenario = Callable[[Path], None]
 SCENARIOS: dict[str, tuple[str, Scenario]] = {}  # name -> data set, how the root is made
@@ -30,8 +32,15 @@ def scenario(dataset: str) -> Callable[[Scenario], Scenario]:
 
 
 def scan() -> np.ndarray:
-    """Return intensities, int16 (D, H, W), all different."""
-    return np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
+    """Return Hounsfield units with air, int16 (D, H, W), all different."""
+    return np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE) * 10 - 700
+
+
+def brain(role: str = "flair") -> np.ndarray:
+    """Return a modality without a skull, int16 (D, H, W): 0 outside, and all different inside."""
+    values = scan() + 1000 + NEW_ROLES.get(role, role).encode()[-1]
+    values[:, 3:] = 0
+    return values.astype(np.int16)
 
 
 def truth(*values: float) -> np.ndarray:
@@ -71,9 +80,9 @@ def glioma(
 ) -> None:
     """Write a whole case of BraTS up to 2021."""
     for role in ROLES:
-        save(root / case / f"{case}_{role}.{extension}", scan())
+        save(root / case / f"{case}_{role}.{extension}", brain(role), spacing_mm=BRAIN_MM)
     if values:
-        save(root / case / f"{case}_seg.{extension}", truth(*values))
+        save(root / case / f"{case}_seg.{extension}", truth(*values), spacing_mm=BRAIN_MM)
 
 
 def glioma2023(
@@ -81,8 +90,8 @@ def glioma2023(
 ) -> None:
     """Write a whole case of BraTS 2023 or 2024."""
     for role in ("t2f", "t1c", "t1n", "t2w"):
-        save(root / case / f"{case}-{role}.nii.gz", scan())
-    save(root / case / f"{case}-seg.nii.gz", truth(*values))
+        save(root / case / f"{case}-{role}.nii.gz", brain(role), spacing_mm=BRAIN_MM)
+    save(root / case / f"{case}-seg.nii.gz", truth(*values), spacing_mm=BRAIN_MM)
 
 
 def kidney(root: Path, case: str = "case_00001", codes: str = "IPL") -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.datasets.roots.build import (
+    BRAIN_MM,
     TRAINING,
+    brain,
     glioma,
     kidney,
     liver,
     save,
-    scan,
     scenario,
     t1_of,
     truth,
@@ -57,19 +58,19 @@ def more_labels_than_volumes(root: Path) -> None:
 @scenario("brats")
 def packed_and_unpacked(root: Path) -> None:
     glioma(root)
-    save(t1_of(root).with_suffix(""), scan())
+    save(t1_of(root).with_suffix(""), brain("t1"), spacing_mm=BRAIN_MM)
 
 
 @scenario("brats")
 def two_copies_of_a_volume(root: Path) -> None:
     glioma(root)
-    save(root / "copy" / t1_of(root).name, scan())
+    save(root / "copy" / t1_of(root).name, brain("t1"), spacing_mm=BRAIN_MM)
 
 
 @scenario("brats")
 def old_and_new_name_of_a_modality(root: Path) -> None:
     glioma(root)
-    save(t1_of(root).with_name(f"{TRAINING}_t1c.nii.gz"), scan())
+    save(t1_of(root).with_name(f"{TRAINING}_t1c.nii.gz"), brain("t1"), spacing_mm=BRAIN_MM)
 
 
 @scenario("brats")

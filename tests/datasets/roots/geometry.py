@@ -9,6 +9,8 @@ import nibabel as nib
 import numpy as np
 
 from tests.datasets.roots.build import (
+    BRAIN_MM,
+    brain,
     glioma,
     kidney,
     label_of,
@@ -114,19 +116,19 @@ def label_in_another_order(root: Path) -> None:
 @scenario("brats")
 def modality_of_another_shape(root: Path) -> None:
     glioma(root)
-    save(t1_of(root), scan()[:3])
+    save(t1_of(root), brain("t1")[:3], spacing_mm=BRAIN_MM)
 
 
 @scenario("brats")
 def modality_of_another_spacing(root: Path) -> None:
     glioma(root)
-    save(t1_of(root), scan(), "LPS", (3.0, 2.0, 1.6))
+    save(t1_of(root), brain("t1"), "LPS", (1.0, 1.0, 1.6))
 
 
 @scenario("brats")
 def modality_of_another_orientation(root: Path) -> None:
     glioma(root)
-    save(t1_of(root), scan(), "RAS")
+    save(t1_of(root), brain("t1"), "RAS", BRAIN_MM)
 
 
 @scenario("brats")

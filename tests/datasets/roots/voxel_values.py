@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from tests.datasets.roots.build import (
+    BRAIN_MM,
     SHAPE,
     glioma,
     glioma2023,
@@ -160,7 +161,7 @@ def absurd_hounsfield_units(root: Path) -> None:
 @scenario("brats")
 def constant_modality(root: Path) -> None:
     glioma(root)
-    save(t1_of(root), np.full(SHAPE, 7, dtype=np.int16))
+    save(t1_of(root), np.full(SHAPE, 7, dtype=np.int16), spacing_mm=BRAIN_MM)
 
 
 @scenario("brats")
