@@ -176,7 +176,7 @@ class BadCasesError(DataError):
         self.problems = tuple(problems)
 
     def __str__(self) -> str:
-        messages = []
+        messages: list[str] = []
         for group in group_sentences((each.case, each.message) for each in self.problems):
             if len(group.sentences) <= FEW:
                 messages += group.sentences

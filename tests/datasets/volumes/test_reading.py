@@ -88,7 +88,7 @@ def test_float_labels_are_rounded_and_others_refused(tmp_path: Path, save: Save)
     case = make_case(image_path, save(tmp_path / "bad.nii", label))
     with pytest.raises(
         DataError,
-        match=rf"{tmp_path}/bad.nii: label of case c1 may hold 0, 1, 2, found 1.4 to 7 and NaN at 82 voxels",
+        match=rf"{tmp_path}/bad.nii: label of case c1 .*, found 1.4 to 7 and NaN at 82 voxels",
     ):
         read_label(case, Kits.describe("kits19"), geometry)
 
