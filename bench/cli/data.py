@@ -1,4 +1,7 @@
-"""The commands below `data`: `demo` (example data), `check` (what is wrong), `splits` (folds)."""
+"""The commands below `data`: `demo` (example data), `check` (what is wrong), `splits` (folds).
+
+`export` has a file of its own.
+"""
 
 from functools import partial
 from json import dumps
@@ -11,15 +14,12 @@ from rich.table import Table
 from typer import Option
 
 import datasets as registry
-from bench.cli.request import read_releases
+from bench.cli.export import export
+from bench.cli.opening import Root, Told, open_all
 from bench.cli.terminal import EXIT_FAILED, SYNTHETIC, case_progress
-from bench.grid.cells import parse_names
 from bench.grid.sources import check_exclude
-from datasets.base import Dataset, NoCasesError, list_first
+from datasets.base import list_first
 from datasets.grouping import Group, group_sentences
-from datasets.layouts.contents import describe_unrecognised
-from datasets.layouts.discovery import list_paths
-from datasets.nnunet.naming import list_folders
 from datasets.phantoms.layouts import get_layout
 from datasets.phantoms.write import DEMO_SHAPE, FULL_SHAPE, write_phantoms
 from datasets.splits.file import write_split_file
@@ -29,12 +29,9 @@ from reports.formats.terminal import SafeConsole, escape
 MIB = 1 << 20
 LEVELS = {"warning": "[yellow]warning[/]", "error": "[red]error[/]"}
 commands = typer.Typer()
-Root = Annotated[Path | None, Option(help="Folder of the data as downloaded; none for datalists.")]
-Told = Annotated[
-    str | None, Option(help="brats2020, kits23, ...; default: by the names of the files.")
-]
 data = typer.Typer(help="Check data, write folds and example data.", no_args_is_help=True)
 commands.add_typer(data, name="data")
+data.command()(export)
 
 
 @data.command()
@@ -81,7 +78,7 @@ def check(
     """
     checks = []
     with case_progress(SafeConsole(stderr=True)) as on_case:
-        for dataset in _open_all(data_root, datasets, release):
+        for dataset in open_all(data_root, datasets, release):
             on_read = partial(on_case, f"reading {dataset.info.title}")
             checks.append(check_dataset(dataset, jobs, on_read))
     if json:
@@ -107,7 +104,7 @@ def splits(
     A run takes such a file from the data's folder by itself, or from elsewhere with --set
     data.splits=FILE.
     """
-    opened = _open_all(data_root, datasets, release)
+    opened = open_all(data_root, datasets, release)
     if len(opened) != 1:
         raise ValueError(f"--datasets: must be one data set, got {datasets}")
     check_exclude(exclude, opened)
@@ -116,46 +113,6 @@ def splits(
     SafeConsole().print(
         f"wrote {folds} folds of {len(cases)} cases to {escape(out)}", soft_wrap=True
     )
-
-
-def _open_all(root: Path | None, names: str | None, release: str | None) -> list[Dataset]:
-    """Open the data sets that are named, or all that the root holds.
-
-    Raises: ValueError for an unknown name; DataError if the root holds none, or mixes releases.
-    """
-    told = read_releases(release)
-    listed = parse_names(names, registry.names(), "--datasets") if names else list(told)
-    listed = registry.name_releases(listed, told)
-    if root is None and not (listed and all(map(registry.is_datalist, listed))):
-        raise ValueError("data: give --data-root, or datalists alone as --datasets")
-    if root is not None and not listed:
-        return _recognise(root)
-    opened = []
-    for name in listed:
-        folder = Path(name) if registry.is_datalist(name) else root or Path()
-        opened.append(registry.build(name, folder))
-    return opened
-
-
-def _recognise(root: Path) -> list[Dataset]:
-    folders = list_folders(root)
-    if folders:
-        return [registry.build(name, root) for name in folders]
-    found: list[Dataset] = []
-    labels_alone: list[NoCasesError] = []
-    for name in registry.names():
-        try:
-            found.append(registry.build(name, root))
-        except NoCasesError as error:
-            if "labels but no volume" in str(error):
-                labels_alone.append(error)
-    if labels_alone and not found:
-        raise labels_alone[0]
-    if not found:
-        releases = [each for name in registry.names() for each in registry.get(name).releases]
-        found_instead = describe_unrecognised(root, list_paths("data", root), releases)
-        raise NoCasesError(f"data: no case was recognised: {found_instead}")
-    return found
 
 
 def _print_findings(findings: Findings, console: Console) -> None:

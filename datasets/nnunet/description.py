@@ -59,9 +59,7 @@ class Description(BaseModel):
         numbers = sorted(self.channel_names)
         if not numbers or numbers != sorted(map(str, range(len(numbers)))):
             raise ValueError(f"channel_names: keys must be 0, 1, 2, ..., got {', '.join(numbers)}")
-        names = self.channels
-        if len(set(names)) < len(names):
-            raise ValueError(f"channel_names: must differ, got {', '.join(names)}")
+        names = self.channel_names.values()
         asked = [name for name in names if name.casefold() in OTHER_SCALINGS]
         if asked:
             rule = f"'{asked[0]}' asks for a scaling that is not built in"
@@ -112,11 +110,16 @@ class Description(BaseModel):
 
     @property
     def channels(self) -> tuple[str, ...]:
-        return tuple(self.channel_names[number] for number in sorted(self.channel_names, key=int))
+        """The names in order; a name that an earlier channel has gets its number."""
+        names: list[str] = []
+        for number in sorted(self.channel_names, key=int):
+            name = self.channel_names[number]
+            names.append(f"{name}_{number}" if name in names else name)
+        return tuple(names)
 
     @property
     def is_ct(self) -> bool:
-        return all(name.casefold() == CT for name in self.channels)
+        return all(name.casefold() == CT for name in self.channel_names.values())
 
     @property
     def region_values(self) -> dict[str, list[int]]:

@@ -62,6 +62,7 @@ def test_a_raw_folder_is_a_data_set(make_root: Make, below: bool) -> None:
             {"modality": "CT", "window": Window(-9, 9, 1, 2)},
         ),
         ({"channel_names": {"0": "CT-like"}}, {"modality": "MRI"}),
+        ({"channel_names": {"0": "CT", "1": "CT"}}, {"modality": "CT", "channels": ("CT", "CT_1")}),
         ({"ending": ".nii", "file_ending": ".nii"}, {"modality": "MRI"}),
     ],
 )
@@ -150,10 +151,6 @@ BAD_DESCRIPTIONS = {
     "channels from one": (
         {"channel_names": {"1": "T1", "2": "T2"}},
         "channel_names: keys must be 0, 1, 2, ..., got 1, 2",
-    ),
-    "one name twice": (
-        {"channel_names": {"0": "T1", "1": "T1"}},
-        "channel_names: must differ, got T1, T1",
     ),
     "no background": ({"labels": {"a": 1}}, 'labels: must have "background": 0'),
     "background alone": ({"labels": {"background": 0}}, "labels: must have one beside"),
