@@ -52,7 +52,11 @@ class Friedman:
 
 
 def mean_ranks(scores: pd.DataFrame) -> pd.Series[float]:
-    """Return each method's rank averaged over the complete blocks; the largest score has rank 1."""
+    """Return each method's rank averaged over the complete blocks; the largest score has rank 1.
+
+    A method that no block defines has none.
+    """
+    scores = scores.dropna(axis="columns", how="all")
     ranks = stats.rankdata(-_complete_blocks(scores), axis=1)
     return pd.Series(ranks.mean(axis=0), index=scores.columns)
 
@@ -66,9 +70,11 @@ def nemenyi_difference(n_methods: int, n_blocks: int, alpha: float = ALPHA) -> f
 def friedman_nemenyi(scores: pd.DataFrame, alpha: float = ALPHA) -> Friedman:
     """Return Friedman's test over the blocks (data sets or cases) on which all are defined.
 
+    A method that no block defines is left out.
+
     Raises: TooFewError below three methods, or where no difference of mean ranks could be critical.
     """
-    values = _complete_blocks(scores)
+    values = _complete_blocks(scores.dropna(axis="columns", how="all"))
     n, k = values.shape
     if k < 3:
         raise TooFewError(f"statistics: Friedman's test must have three methods at least, got {k}")

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from reports.analysis.paired.intervals import ALPHA
+from reports.analysis.paired.intervals import ALPHA, root_of_variance, round_noise
 from reports.analysis.paired.trainings import collect_blocks
 
 POWER = 0.8
@@ -76,7 +76,8 @@ def _split(blocks: Sequence[np.ndarray]) -> Spread:
     fold = nan
     if len(blocks) > 1:
         fold = fold_means.var(ddof=1) - within.mean()
-    roots = (_root(value) for value in (case, fold, seed, residual))
+    scale = max(float(np.abs(block).max()) for block in blocks)
+    roots = (_root(value, scale) for value in (case, fold, seed, residual))
     return Spread(int(n_seeds.sum()), *roots)
 
 
@@ -86,8 +87,8 @@ def _pool(parts: Sequence[np.ndarray], df: int) -> np.float64:
     return np.float64(squares / df if df else nan)
 
 
-def _root(variance: float) -> float:
-    return sqrt(max(0.0, variance)) if variance == variance else nan
+def _root(variance: float, scale: float) -> float:
+    return root_of_variance(variance, scale) if variance == variance else nan
 
 
 def measure_differences(runs: pd.DataFrame, method: str) -> Spread | None:
@@ -98,14 +99,17 @@ def measure_differences(runs: pd.DataFrame, method: str) -> Spread | None:
     others = [name for name in runs.columns if name != method]
     if method not in runs or not others:
         return None
-    found = list(measure_spreads(runs[others].sub(runs[method], axis="index")).values())
+    differences = runs[others].sub(runs[method], axis="index")
+    scale = float(np.nanmax(np.abs(runs.to_numpy(float)))) if len(runs) else 0.0
+    differences[:] = round_noise(differences.to_numpy(float), scale)
+    found = list(measure_spreads(differences).values())
     if not found:
         return None
     counts = [spread.n_trainings for spread in found]
     roots = []
     for name in ("case", "fold", "seed", "residual"):
         variances = [getattr(spread, name) ** 2 for spread in found]
-        roots.append(_root(float(np.mean(variances))))
+        roots.append(float(np.sqrt(np.mean(variances))))
     return Spread(min(counts), *roots)
 
 

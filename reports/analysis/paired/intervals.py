@@ -18,6 +18,7 @@ LEAST_FOR_COVERAGE = 16  # cases; below, an interval is marked as rough
 # With none of the skewness intervals of skewed scores cover too rarely at 16 cases, with all of it
 # those of scores in two clusters nearly always; chosen by simulation (benchmarks/statistics.py).
 SKEWNESS_SHARE = 0.4
+LEAST_VARIANCE = 1e-15  # of numbers near 1; what is below is noise of rounding
 SIGNIFICANT_DIGITS = 12  # of float64's 15; what differs beyond is noise of rounding
 
 
@@ -112,6 +113,14 @@ def round_noise(values: np.ndarray, scale: float) -> np.ndarray:
     if scale == 0 or not isfinite(scale):
         return values
     return np.round(values, SIGNIFICANT_DIGITS - 1 - floor(log10(scale))) + 0.0  # no -0
+
+
+def root_of_variance(variance: float, scale: float) -> float:
+    """Return a standard deviation of values as large as ``scale``; 0 where it is noise of rounding.
+
+    Variances are differences of sums of squares, which keep half as many digits.
+    """
+    return sqrt(variance) if variance > LEAST_VARIANCE * scale**2 else 0.0
 
 
 def subtract(first: np.ndarray, second: np.ndarray) -> np.ndarray:

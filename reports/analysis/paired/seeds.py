@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-from reports.analysis.paired.intervals import Estimate, round_noise
+from reports.analysis.paired.intervals import Estimate, root_of_variance, round_noise
 from reports.analysis.paired.resampling import DRAWS
 
 # With few trainings their variance is often underestimated by chance, and the tails of t with it.
@@ -82,10 +82,10 @@ class SeedsDesign:
         total = float(parts.sum()) + case + fold
         third = float(np.mean((self.effects @ contrast) ** 3)) / len(self.effects) ** 2
         scale = float(np.abs(self.means).max())
-        value, error = round_noise(np.array([contrast @ self.means, variance**0.5]), scale)
+        error = root_of_variance(variance, scale)
         return Estimate(
-            value=float(value),
-            standard_error=float(error),
+            value=float(round_noise(contrast @ self.means, scale)),
+            standard_error=error,
             df=total**2 / uncertain if uncertain else self.case_df,
             n_cases=len(self.effects),
             n_trainings=self.n_trainings,

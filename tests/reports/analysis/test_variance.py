@@ -1,13 +1,16 @@
 """Components of variance against a mixed model and by hand."""
 
 import warnings
+from itertools import product
 from math import nan
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 from statsmodels.stats.power import TTestIndPower
 
+from reports.analysis.paired.contrasts import Sample
 from reports.analysis.variance import Spread, count_trainings, measure_differences, measure_spreads
 from tests.reports.analysis.paired.test_trainings import make_runs
 
@@ -65,3 +68,24 @@ def test_what_methods_have_in_common_is_not_in_their_differences() -> None:
         expected = np.mean([getattr(pair, part) ** 2 for pair in pairs])
         assert getattr(found, part) ** 2 == pytest.approx(expected)
     assert measure_differences(runs[["a"]], "a") is None
+
+
+@pytest.mark.parametrize(("seeds", "folds"), [(3, 1), (3, 3)])
+def test_noise_of_rounding_is_no_spread(seeds: int, folds: int) -> None:
+    """One method is 0.05 above the other in each case and training."""
+    rng = np.random.default_rng(0)
+    places = list(product(range(folds), range(seeds), range(8)))
+    level = {(fold, case): rng.uniform(0.3, 0.8) for fold, _, case in places}
+    first = np.array([level[fold, case] for fold, _, case in places])
+    index = pd.MultiIndex.from_tuples(
+        [(fold, seed, f"{fold}-{case}") for fold, seed, case in places],
+        names=("fold", "seed", "case"),
+    )
+    runs = pd.DataFrame({"A": first, "B": first + 0.05}, index)
+    found = measure_differences(runs, "A")
+    assert found is not None
+    assert (found.case, found.seed, found.residual) == (0, 0, 0)
+    assert count_trainings(found, 8, 0.01) == 2
+    sample = Sample.of(runs.groupby("case").mean(), runs)
+    interval = sample.estimate(sample.contrast("B", "A")).interval()
+    assert (interval.low, interval.value, interval.high) == (0.05, 0.05, 0.05)
