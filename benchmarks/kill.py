@@ -36,7 +36,7 @@ from reports.tables.kinds.main import main_tables
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "MEDTUNING_KILL"  # in the environment of every process of a command
 PATIENCE_S = 20.0  # for the processes of a killed command to end
-SHARES = {"run": 0.3, "tune": 0.2, "report": 0.2, "sync": 0.15, "data": 0.15}  # of the kills
+SHARES = {"run": 0.2, "tune": 0.15, "report": 0.2, "sync": 0.2, "data": 0.25}  # of the kills
 TINY = (
     *("--data-root", "../brats", "--preset", "demo", "--epochs", "1", "--max-steps", "2"),
     *("--set", "data.patches_per_epoch=2", "--set", "data.patch=8,32,32", "--jobs", "2"),
@@ -140,7 +140,7 @@ def start(job: Job, folder: Path) -> subprocess.Popen[bytes]:
     """Start a command in a folder."""
     own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     own |= {MARK: str(folder), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-    with (folder / "log").open("wb") as log:
+    with (folder / "log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, *job.arguments], cwd=folder, env=os.environ | own, stdout=log,
             stderr=log,

@@ -46,15 +46,22 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def build_follower() -> Callable[[], None] | None:
-    """Return what makes a program end with its parent: ``preexec_fn`` of `subprocess`.
+def follow_starter() -> None:
+    """Let the kernel kill this process when the thread that has started it ends (Linux)."""
+    prctl = _find_prctl()
+    if prctl is not None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    It is for a parent with one thread that starts programs. None where the system is not Linux.
+
+def build_follower() -> Callable[[], None] | None:
+    """Return what makes a program end with this process: ``preexec_fn`` of `subprocess`.
+
+    It is for a process that starts programs from its main thread. None: the system cannot do it.
     """
-    if not sys.platform.startswith("linux"):
+    prctl = _find_prctl()
+    if prctl is None:
         return None
     parent = os.getpid()
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def follow() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -62,6 +69,13 @@ def build_follower() -> Callable[[], None] | None:
             os._exit(1)
 
     return follow
+
+
+def _find_prctl() -> Callable[[int, int], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    function: Callable[[int, int], int] = ctypes.CDLL(None, use_errno=True).prctl
+    return function
 
 
 def list_started(others: Sequence[BaseProcess]) -> list[BaseProcess]:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # A room, what it may import besides itself. A name stands for all below it; deeper rows come first.
 # What all rooms may use of files and processes; these import nothing else of ours.
-SYSTEM = {"datasets.files", "datasets.locks", "datasets.processes"}
+SYSTEM = {"datasets.files", "datasets.fork_server", "datasets.locks", "datasets.processes"}
 TABLE = """\
 datasets.grouping
 datasets.base datasets.grouping

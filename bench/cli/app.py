@@ -13,8 +13,9 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from bench.cli.terminal import prepare_output, report_bad_input
+from bench.cli.terminal import prepare_output, report_bad_input, report_interrupt
 from datasets.files import describe_os_error
+from reports.formats.terminal import SafeConsole
 from reports.records.text import mask_passwords
 
 COMMANDS = {  # name: the module whose `commands` hold it, and the first line of its help
@@ -69,6 +70,12 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, _, rest = super().resolve_command(ctx, args)
         return name, load_command(str(name)), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # where a command has nothing to say of it
+            ctx.exit(report_interrupt(SafeConsole(), ""))
 
 
 def load_command(name: str) -> Any:

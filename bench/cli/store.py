@@ -20,6 +20,7 @@ from bench.cli.terminal import EXIT_FAILED, NO_RESULT, add_columns
 from bench.tracking import connection, publishing
 from bench.tracking.store import open_store
 from datasets.base import list_first
+from datasets.processes import build_follower
 from reports.analysis.run_pair import compare_regions, count_undefined, list_differences, pair_cases
 from reports.analysis.statistics import LEAST_CASES, PairedTest
 from reports.analysis.tidy import MEAN
@@ -70,7 +71,7 @@ def ui(port: Annotated[int, Option(help="Port on this machine.")] = 5000) -> Non
     # an argument would show a password in the list of processes
     environment = os.environ | {"MLFLOW_BACKEND_STORE_URI": uri}
     command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
-    done = subprocess.run(command, env=environment, check=False)
+    done = subprocess.run(command, env=environment, check=False, preexec_fn=build_follower())
     raise typer.Exit(done.returncode)
 
 

@@ -7,6 +7,7 @@ own, unlike those of the pools for cases and figures: it may be killed without t
 import multiprocessing
 import signal
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pkgutil import resolve_name
@@ -15,7 +16,7 @@ from typing import Any
 from datasets.locks import Lock
 from datasets.processes import follow_parent, stop_processes
 
-PRELOADED = ["bench.run.execute"]
+PRELOADED = ["datasets.fork_server", "bench.run.execute"]
 LONGEST_WAIT_S = 3600.0  # the system's timers take no more than some days
 
 
@@ -39,14 +40,23 @@ class Child:
         return f"was killed by {signal.Signals(-code).name}{hint}"
 
 
+def start_server() -> None:
+    """Start the server that children come from.
+
+    It ends with the thread that starts it: call this before other threads start children.
+    """
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+    forkserver.ensure_running()
+
+
 def start_child(function: str, *arguments: Any, name: str, lock: Lock | None = None) -> Child:
     """Start a function, given as "module:name" and imported in the child only, in a process.
 
     Its last argument is a function that sends its own arguments to ``Child.messages`` as a tuple.
     The child holds the lock until its end, also if this process is killed.
     """
+    start_server()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     receiver, sender = context.Pipe(duplex=False)
     needs = (function, arguments, sender, lock)
     process = context.Process(target=_child_main, args=needs, name=name)

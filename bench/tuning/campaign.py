@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from bench.grid.children import LONGEST_WAIT_S, Child, start_child
+from bench.grid.children import LONGEST_WAIT_S, Child, start_child, start_server
 from bench.grid.slots import Slots
 from bench.run.cases import open_data
 from bench.run.provenance import describe_release
@@ -63,6 +63,7 @@ def run_studies(
     Raises: SpecError if the storage cannot be used or a study has changed.
     """
     opened = begin_studies(plans, storage, out)
+    start_server()
     crew = Crew(storage, out, slots, on_event)
     for device in slots.devices:
         crew.devices.put(device)

@@ -21,7 +21,7 @@ BACKENDS = [f"matplotlib.backends.backend_{name}" for name in ("pdf", "agg", "sv
 def start_renderers() -> Iterator[Executor]:
     """Yield processes for `render_one`; their server imports what drawing needs meanwhile."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, *BACKENDS])
+    context.set_forkserver_preload(["datasets.fork_server", __name__, *BACKENDS])
     forkserver.ensure_running()
     workers = min(os.cpu_count() or 1, MOST_PROCESSES)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=follow_parent)

@@ -31,6 +31,16 @@ if __name__ == "__main__":
     context.Process(target=hold, args=(sys.argv[2],)).start()
     time.sleep(60)
 """
+SERVER = """
+import multiprocessing, time
+from multiprocessing import forkserver
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["datasets.fork_server", "slow_to_import"])
+    forkserver.ensure_running()
+    time.sleep(60)
+"""
 PROGRAM = """
 import subprocess, sys, time
 from datasets.processes import build_follower
@@ -60,8 +70,10 @@ def start_parent(folder: Path, source: str, *arguments: str) -> tuple[subprocess
     script.write_text(source, encoding="utf-8")
     parent = subprocess.Popen(
         [sys.executable, str(script), *arguments],
-        env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, encoding="utf-8",
-    )  # fmt: skip
+        env=os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
     assert parent.stdout is not None
     with parent.stdout as output:
         return parent, int(output.readline())
@@ -79,6 +91,17 @@ def test_a_child_that_runs_no_thread_ends_with_its_parent(
     parent.kill()
     parent.wait()
     assert wait_for_end(child)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
+def test_a_fork_server_that_imports_ends_with_its_parent(tmp_path: Path) -> None:
+    """It looks at nothing else meanwhile."""
+    slow = "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n"
+    (tmp_path / "slow_to_import.py").write_text(slow, encoding="utf-8")
+    parent, server = start_parent(tmp_path, SERVER)
+    parent.kill()
+    parent.wait()
+    assert wait_for_end(server)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")

@@ -1,0 +1,12 @@
+"""Imported first by fork servers, so that they end with the process that has started them.
+
+They would notice its end by themselves, but not while they import the libraries of their children.
+This is the one module whose import does something, and only in a fork server.
+"""
+
+import sys
+
+from datasets.processes import follow_starter
+
+if any("multiprocessing.forkserver" in argument for argument in sys.orig_argv):
+    follow_starter()
