@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datasets.base import unknown_name
+from datasets.base import DataError, NoCasesError, unknown_name
 from datasets.nnunet.naming import is_folder_name
 
 if TYPE_CHECKING:
@@ -108,8 +108,27 @@ def build(name: str, root: Path) -> Dataset:
         rule = f"name: '{known}' is the name of a public data set"
         hint = f'give it another "name", or use --datasets {known} --data-root {root.parent}'
         raise ValueError(f"datalist: {root}: {rule} ({hint})")
-    _ = dataset.discovery
+    try:
+        _ = dataset.discovery
+    except NoCasesError as error:
+        title = _find_elsewhere(family_of(name), root) if family_of(name) in DATASETS else ""
+        if not title:
+            raise
+        raise NoCasesError(f"{name}: {root} must hold a release of {name}, got {title}") from error
     return dataset
+
+
+def _find_elsewhere(name: str, root: Path) -> str:
+    """Return what another data set than ``name`` reads below a root; empty if none does."""
+    for other in names():
+        if other == name:
+            continue
+        try:
+            info = get(other)(root).info
+        except DataError:
+            continue
+        return f"{info.title} (--datasets {info.name} reads it)"
+    return ""
 
 
 def open_root(name: str, root: Path) -> Dataset:

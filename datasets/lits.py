@@ -3,6 +3,7 @@
 The data as published, and as task 3 of the Medical Segmentation Decathlon (MSD).
 Volumes are paired with labels by number, in any folder; ``test-volume-0.nii`` has no label. Volumes
 28 to 47 come from another collection and carry no spacing: their headers say 1 mm and the identity.
+Of 3D-IRCADb, which that collection is, reports name two sets: the preset leaves out all of both.
 Intensities are clipped and scaled with foreground constants that circulate for this data set.
 """
 
@@ -12,6 +13,8 @@ from datasets.base import Region, Release, Window
 from datasets.layouts.released import ReleasedDataset
 
 UNSCALED = range(28, 48)
+# JunMa11/AbdomenCT-1K#27 names 28 to 47, assassint2017/MICCAI-LITS2017#33 28 to 44 and 46 to 48:
+IRCADB = range(28, 49)
 UNSCALED_LITS = frozenset(f"volume-{number}" for number in UNSCALED)
 UNSCALED_MSD = frozenset(f"liver_{number}" for number in UNSCALED)
 
@@ -29,7 +32,7 @@ LITS = Release(
     expects_label=r"^volume-\d+ ",
     orphan_labels=True,
     spacing_unknown=UNSCALED_LITS,
-    exclude={"3dircadb": UNSCALED_LITS},
+    exclude={"3dircadb": frozenset(f"volume-{number}" for number in IRCADB)},
 )
 LITS_KAGGLE = replace(
     LITS,
@@ -51,7 +54,7 @@ MSD03 = replace(
     expects_label="imagesTr/",
     orphan_labels=False,
     spacing_unknown=UNSCALED_MSD,
-    exclude={"3dircadb": UNSCALED_MSD},
+    exclude={"3dircadb": frozenset(f"liver_{number}" for number in IRCADB)},
 )
 
 

@@ -107,16 +107,23 @@ def _search_folder(info: DatasetInfo, folder: Path, release: str) -> Case:
     return _take_only(cases, wrong, where)
 
 
-def _open(info: DatasetInfo, root: Path, where: str, release: str) -> Dataset:
-    """Return the data set of a root; where its files do not tell, it is of the run's release."""
+def open_like(info: DatasetInfo, root: Path, release: str = "") -> Dataset:
+    """Return the data set of a root, of the release that is named, or as its files tell.
+
+    Where they tell nothing, it is of the release of ``info``. Raises: as `datasets.build`.
+    """
     try:
-        dataset = datasets.build(release or info.name, root)
+        return datasets.build(release or info.name, root)
     except NoCasesError:
         raise
     except DataError:
         if release:
             raise
-        dataset = datasets.build(datasets.family_of(info.name), root)
+        return datasets.build(datasets.family_of(info.name), root)
+
+
+def _open(info: DatasetInfo, root: Path, where: str, release: str) -> Dataset:
+    dataset = open_like(info, root, release)
     if dataset.info.channels != info.channels:
         raise DataError(f"input: must be of {info.title}, got {dataset.info.title} {where}")
     return dataset

@@ -46,7 +46,9 @@ def _recognise(root: Path) -> list[Dataset]:
     labels_alone: list[NoCasesError] = []
     for name in registry.names():
         try:
-            found.append(registry.build(name, root))
+            dataset = registry.open_root(name, root)
+            _ = dataset.discovery
+            found.append(dataset)
         except NoCasesError as error:
             if "labels but no volume" in str(error):
                 labels_alone.append(error)

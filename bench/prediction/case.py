@@ -32,7 +32,7 @@ def predict_case(
     if probabilities:
         _check_new(name_probabilities(output))
     root = place.root or runs[0].header.spec.root
-    case = replace(find_single_case(runs[0].info, root, inputs), label=None)
+    case = replace(find_single_case(runs[0].info, root, inputs, place.release), label=None)
     networks = load_networks(runs, place, et_min_vox)
     with tempfile.TemporaryDirectory() as scratch:
         found = segment_case(networks, case, Path(scratch), probabilities=probabilities)

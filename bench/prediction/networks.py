@@ -29,6 +29,7 @@ class Place:
     device: str
     root: Path | None = None
     weights: str | None = None
+    release: str = ""  # of the input, where its names do not tell
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import psutil
 from nibabel.affines import voxel_sizes
 
 from datasets.base import Case, DataError, SpacingMm
-from datasets.volumes.nifti import READ_ERRORS
+from datasets.volumes.nifti import READ_ERRORS, open_volume
 
 PEAK_FACTOR = 4  # bytes that a worker holds at its peak, over the float32 size of the case
 WORTH_A_POOL = 256 << 20  # bytes below which starting processes takes longer than the work
@@ -35,10 +34,10 @@ class Need:
 def estimate(case: Case, spacing_mm: SpacingMm | None) -> Need:
     """Return the needs of a case by its first header; none if it is unreadable (reported later)."""
     try:
-        image = nib.load(next(iter(case.images.values())))
-        n_vox = prod(image.shape[:3])
+        volume = open_volume(next(iter(case.images.values())), case.id)
+        n_vox = prod(volume.shape[:3])
         with np.errstate(all="ignore"):
-            volume_mm3 = n_vox * float(np.prod(voxel_sizes(image.affine)))
+            volume_mm3 = n_vox * float(np.prod(voxel_sizes(volume.placement.affine)))
         n_new = n_vox if spacing_mm is None else round(volume_mm3 / prod(spacing_mm))
     except READ_ERRORS:
         return Need(0, 0)

@@ -24,15 +24,6 @@ class Placement:
         """Return whether no orientation is stated, or nothing but zeros."""
         return not self.orientation_stated or not self.affine[:3].any()
 
-    @property
-    def has_default_axes(self) -> bool:
-        """Return whether the voxels are of 1 mm along the axes of NIfTI or of ITK.
-
-        Tools write this of an array of which they know no more.
-        """
-        axes = self.affine[:3, :3]
-        return bool(np.array_equal(axes, np.eye(3)) or np.array_equal(axes, np.diag([-1, -1, 1])))
-
 
 @dataclass(frozen=True)
 class RawHeader:
@@ -45,6 +36,15 @@ class RawHeader:
     qfac: float  # pixdim[0]
     slope: float
     intercept: float
+
+
+def has_default_axes(affine: np.ndarray) -> bool:
+    """Return whether the voxels are of 1 mm along the axes of NIfTI or of ITK.
+
+    Tools write this of an array of which they know no more.
+    """
+    axes = affine[:3, :3]
+    return bool(np.array_equal(axes, np.eye(3)) or np.array_equal(axes, np.diag([-1, -1, 1])))
 
 
 def read_placement(header: Any, affine: np.ndarray, raw: bytes) -> tuple[Placement, RawHeader]:

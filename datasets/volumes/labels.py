@@ -13,6 +13,7 @@ from datasets.volumes.geometry import (
     is_same_grid,
     read_geometry,
 )
+from datasets.volumes.header import has_default_axes
 from datasets.volumes.nifti import VolumeFile
 
 
@@ -67,7 +68,7 @@ def _states_nothing(label: VolumeFile, image: Geometry) -> bool:
         return True
     is_at_origin = not placement.affine[:3, 3].any()
     is_unit = np.allclose(image.spacing_mm, 1, atol=SPACING_TOLERANCE_MM)
-    return placement.has_default_axes and (is_at_origin or not is_unit)
+    return has_default_axes(placement.affine) and (is_at_origin or not is_unit)
 
 
 def _turn(where: str, own: Geometry, image: Geometry) -> tuple[Geometry, str]:
@@ -81,8 +82,7 @@ def _turn(where: str, own: Geometry, image: Geometry) -> tuple[Geometry, str]:
         raise DataError(f"{where} {codes}, {found} (fetch both again)")
     if not np.allclose(own.spacing_mm, image.spacing_mm, atol=SPACING_TOLERANCE_MM):
         d_h_w = f"{_format(own.spacing_mm)} beside {_format(image.spacing_mm)} mm"
-        hint = "resample the label to its image, or fetch both again"
-        raise DataError(f"{where} {codes}, and has spacing (D, H, W) {d_h_w} ({hint})")
+        raise DataError(f"{where} {codes}, and has spacing (D, H, W) {d_h_w} ({_advise(image)})")
     distance = distance_mm(own, image)
     if distance > min(own.spacing_mm):
         hint = "if both arrays are in one order, give the label its image's header"
@@ -109,7 +109,15 @@ def _check_spacing(where: str, own: Geometry, image: Geometry) -> None:
     is_unset = not image.spacing_stated or np.allclose(sizes, 1, atol=SPACING_TOLERANCE_MM)
     if not is_unset and not np.allclose(sizes, image_sizes, atol=SPACING_TOLERANCE_MM):
         found = f"has spacing {_format(sizes)} mm, its image {_format(image_sizes)} mm"
-        raise DataError(f"{where} {found} (resample the label to its image, or fetch both again)")
+        raise DataError(f"{where} {found} ({_advise(image)})")
+
+
+def _advise(image: Geometry) -> str:
+    """Return what to do about two spacings, by whose header says something."""
+    if has_default_axes(image.affine) and not image.affine[:3, 3].any():
+        rule = "if both arrays are in one order, give the image the label's"
+        return f"the header of the image states nothing: {rule}"
+    return "resample the label to its image, or fetch both again"
 
 
 def _format(sizes: np.ndarray | tuple[float, ...]) -> str:

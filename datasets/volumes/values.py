@@ -14,6 +14,10 @@ SAMPLE = 5  # values that a message lists
 
 def classify(values: np.ndarray, info: DatasetInfo) -> np.ndarray:
     """Return the training class of each label value, uint8; `UNKNOWN_CLASS` where it has none."""
+    if values.dtype == np.uint8:  # as most labels are: a table is ten times as fast
+        table = classify(np.arange(256, dtype=np.int16), info).tobytes()
+        classes = np.frombuffer(values.tobytes().translate(table), dtype=np.uint8)
+        return classes.reshape(values.shape)
     classes = np.full(values.shape, UNKNOWN_CLASS, dtype=np.uint8)
     is_float = values.dtype.kind == "f"
     for index, value in enumerate(info.label_values):
@@ -44,7 +48,9 @@ class UnknownValues:
         finite = sorted(value for value in self.seen if not np.isnan(value))
         voxels = "1 voxel" if self.n_voxels == 1 else f"{self.n_voxels} voxels"
         if len(finite) == len(self.seen) and all(value.is_integer() for value in finite):
-            return f"{', '.join(f'{value:g}' for value in finite[:SAMPLE])} at {voxels}"
+            listed = ", ".join(f"{value:g}" for value in finite[:SAMPLE])
+            more = f" and more up to {finite[-1]:g}" if len(finite) > SAMPLE else ""
+            return f"{listed}{more} at {voxels}"
         if not finite:
             return f"NaN at {voxels}"
         with_nan = " and NaN" if len(finite) < len(self.seen) else ""

@@ -8,6 +8,7 @@ import pytest
 
 import datasets
 from datasets.base import DataError
+from datasets.many_cases import find_many_cases
 from datasets.single_case import find_single_case
 from tests.datasets.roots.build import glioma2023, kidney
 
@@ -64,3 +65,14 @@ def test_a_run_of_another_year_predicts_a_case(tmp_path: Path) -> None:
     assert find_single_case(info, tmp_path, ["BraTS-GLI-00001-000"]).id == "BraTS-GLI-00001-000"
     with pytest.raises(DataError, match=r"brats2021: .* must hold BraTS 2021, got BraTS 2023 GLI"):
         find_single_case(info, tmp_path, ["BraTS-GLI-00001-000"], release="brats2021")
+
+
+def test_a_folder_of_cases_is_of_the_release_that_is_named(tmp_path: Path) -> None:
+    for number in (1, 2):
+        glioma2023(tmp_path, f"BraTS-PED-0000{number}-000")
+    info = datasets.get("brats2020").describe("brats2020")
+    with pytest.raises(DataError, match=r"give --release ped2023 or --release ped2024"):
+        find_many_cases(info, NOWHERE, [str(tmp_path)])
+    cases, problems = find_many_cases(info, NOWHERE, [str(tmp_path)], "ped2024")
+    assert [case.id for case in cases] == ["BraTS-PED-00001-000", "BraTS-PED-00002-000"]
+    assert problems == []

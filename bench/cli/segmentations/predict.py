@@ -46,6 +46,7 @@ class PredictOptions:
     device: str = option("auto", "auto, cpu, cuda, cuda:1 or mps.")
     data_root: Path | None = option(None, "Where the run's data are now, if they were moved.")
     weights: str | None = option(None, "Where its pre-trained weights are now, if they were moved.")
+    release: str | None = option(None, "Release of --input, where its names do not tell.")
 
 
 @commands.command()
@@ -64,7 +65,8 @@ def predict(options: PredictOptions) -> None:
         raise ValueError("predict: give --run or --ensemble, one of them")
     names = [options.run] if options.run else split_list(options.ensemble or "", "--ensemble")
     runs = find_runs(names, options.out)
-    place = Place(choose_slots(options.device, 1).devices[0], options.data_root, options.weights)
+    device = choose_slots(options.device, 1).devices[0]
+    place = Place(device, options.data_root, options.weights, options.release or "")
     if is_folder(options.output):
         raise typer.Exit(_predict_many(options, runs, place))
     _predict_one(options, runs, place)
@@ -103,7 +105,7 @@ def _predict_many(options: PredictOptions, runs: "Sequence[Chosen]", place: "Pla
     from datasets.many_cases import find_many_cases
 
     root = place.root or runs[0].header.spec.root
-    cases, problems = find_many_cases(runs[0].info, root, options.input)
+    cases, problems = find_many_cases(runs[0].info, root, options.input, place.release)
     networks = load_networks(runs, place, options.et_min_vox)
     console = SafeConsole()
     with OutcomeDisplay(console, len(cases) + len(problems)) as display:

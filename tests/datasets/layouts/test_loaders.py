@@ -8,7 +8,7 @@ import pytest
 from datasets.base import DataError
 from datasets.brats import BRATS2020, Brats
 from datasets.kits import Kits
-from datasets.lits import Lits
+from datasets.lits import LITS, MSD03, Lits
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -123,3 +123,9 @@ def test_lits_says_when_only_labels_are_there(tmp_path: Path) -> None:
     touch(tmp_path, "segmentations/segmentation-2.nii")
     with pytest.raises(DataError, match="lits17: labels but no volume below"):
         Lits(tmp_path).find_cases()
+
+
+def test_the_preset_leaves_out_all_cases_that_a_report_counts_to_3dircadb() -> None:
+    numbers = [*range(28, 45), *range(46, 49), *range(28, 48)]  # of two reports
+    for release, name in ((LITS, "volume-{}"), (MSD03, "liver_{}")):
+        assert release.exclude["3dircadb"] == {name.format(number) for number in numbers}

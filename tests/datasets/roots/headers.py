@@ -134,3 +134,9 @@ def voxel_sizes_of_zero(root: Path) -> None:
 def voxel_sizes_of_zero_beside_a_good_label(root: Path) -> None:
     liver(root)
     _forget_sizes(volume_of(root))
+
+
+@scenario("lits")
+def image_that_states_nothing_beside_a_good_label(root: Path) -> None:
+    liver(root)
+    _set_affine(volume_of(root), np.eye(4))

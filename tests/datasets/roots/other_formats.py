@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.datasets.roots.build import save, scan, scenario, truth
+from tests.datasets.roots.build import kidney, save, scan, scenario, truth
 
 
 def put(root: Path, *names: str, content: bytes = b"x") -> None:
@@ -79,3 +79,8 @@ def names_of_no_layout(root: Path) -> None:
 @scenario("brats")
 def preprocessed_arrays_of_nnunet(root: Path) -> None:
     put(root, "nnUNetPlans_3d_fullres/BRATS_001.b2nd", "nnUNetPlans_3d_fullres/BRATS_001.pkl")
+
+
+@scenario("brats")
+def kidneys_instead_of_brains(root: Path) -> None:
+    kidney(root)

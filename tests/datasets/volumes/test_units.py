@@ -11,6 +11,7 @@ import pytest
 
 import datasets
 from bench.cli.app import main
+from datasets.prepared.capacity import estimate
 from datasets.prepared.prepare import prepare
 from datasets.volumes.labels import geometry_of
 from datasets.volumes.nifti import open_volume
@@ -53,6 +54,17 @@ def test_preparation_and_scores_are_in_mm(
         records.append(json.loads(capsys.readouterr().out)["cases"])
     assert records[0] == records[1]
     assert records[0][0]["reference_ml"] == pytest.approx(2 * np.prod(SPACING_MM) / 1000)
+
+
+def test_the_needs_of_resampling_are_estimated_in_mm(tmp_path: Path) -> None:
+    needs = []
+    for name, make in (("mm", liver), ("um", micrometres)):
+        (tmp_path / name).mkdir()
+        make(tmp_path / name)
+        (case,) = datasets.build("lits", tmp_path / name).find_cases()
+        needs.append(estimate(case, (1.0, 1.0, 1.0)))
+    assert needs[0] == needs[1]
+    assert needs[0].disk < 10_000
 
 
 def test_a_prediction_is_scored_across_units(
