@@ -83,6 +83,7 @@ class Ours(nn.Module):
     def __init__(self, depth: int) -> None:
         super().__init__()
         self.name, self.patch_size, self.width, self.frozen_modules = "empty", 16, WIDTH, ()
+        self.selection = None
         self.volume = VolumeShape(1, depth, GRID, GRID)
         self.blocks = nn.Sequential(*(nn.Identity() for _ in range(N_BLOCKS)))
         layout = TokenLayout(self.volume)

@@ -4,7 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
 
 from methods import surgery
 from methods.blocks import BLOCKS, EXAMPLES, choose_blocks
@@ -133,6 +135,38 @@ class Method(Contender):
     def rare_gradient(self) -> Mapping[str, str]:
         """Return the tensors (`fnmatch`) that some batches give no gradient, with the reason."""
         return {}
+
+
+@runtime_checkable
+class HasLoss(Protocol):
+    """An inserted module with a loss of its own."""
+
+    def extra_loss(self) -> torch.Tensor | None:
+        """Return what is added to the task's loss after a forward pass; None: nothing."""
+
+
+@runtime_checkable
+class FollowsSteps(Protocol):
+    """An inserted module that acts after each step of the optimiser."""
+
+    def after_step(self, lr: float) -> None:
+        """Act; ``lr`` is the method's learning rate at this step."""
+
+
+@runtime_checkable
+class ShapedByDelta(Protocol):
+    """An inserted module whose tensors depend on the training data."""
+
+    def shape_like(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Have tensors of the names and shapes of a stored network's."""
+
+
+@runtime_checkable
+class Described(Protocol):
+    """An inserted module with something to tell about what training has made of it."""
+
+    def describe(self) -> dict[str, float]:
+        """Return numbers by name, for the record of the run."""
 
 
 def apply(method: Method, backbone: HasSites) -> None:

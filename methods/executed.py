@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from methods.execution import Execution
 
 Function = Callable[[torch.Tensor], torch.Tensor]
+_IS_REPEATING: ContextVar[bool] = ContextVar("computing a second time", default=False)
 _IS_WITHIN: ContextVar[bool] = ContextVar("within a function that is computed twice", default=False)
 
 
@@ -38,12 +39,17 @@ class Executed(nn.Module):
         if not self.execution.checkpointing or _IS_WITHIN.get() or not self._needs_graph(x):
             return function(x)
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
-        contexts = (_computing(), _computing(again=norms))
+        contexts = (_computing(), _computing(again=norms, repeating=True))
         return checkpoint(function, x, use_reentrant=False, context_fn=lambda: contexts)
 
     def _needs_graph(self, x: torch.Tensor) -> bool:
         tensors = [x, *self.parameters()]
         return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+def is_repeating() -> bool:
+    """Return whether a forward pass is computed again for the backward pass."""
+    return _IS_REPEATING.get()
 
 
 def set_execution(model: nn.Module, execution: Execution) -> None:
@@ -54,9 +60,9 @@ def set_execution(model: nn.Module, execution: Execution) -> None:
 
 
 @contextmanager
-def _computing(again: Sequence[nn.BatchNorm2d] = ()) -> Iterator[None]:
+def _computing(again: Sequence[nn.BatchNorm2d] = (), *, repeating: bool = False) -> Iterator[None]:
     """Mark a function computed twice; the second time, batch norms ``again`` move nothing."""
-    token = _IS_WITHIN.set(True)
+    token, repeated = _IS_WITHIN.set(True), _IS_REPEATING.set(repeating)
     before = [(norm.momentum, norm.num_batches_tracked) for norm in again]
     for norm in again:
         norm.momentum, norm.num_batches_tracked = 0.0, None  # the batch is normalised as before
@@ -65,4 +71,5 @@ def _computing(again: Sequence[nn.BatchNorm2d] = ()) -> Iterator[None]:
     finally:
         for norm, (momentum, n_batches) in zip(again, before, strict=True):
             norm.momentum, norm.num_batches_tracked = momentum, n_batches
+        _IS_REPEATING.reset(repeated)
         _IS_WITHIN.reset(token)

@@ -7,13 +7,15 @@ tokens of a ViT), then N = h*w patch tokens in row-major order. Positions are in
 order of the prefix tokens has no influence.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 import torch
 from torch import nn
+
+from methods.selection import Selection
 
 
 class Role(StrEnum):
@@ -66,6 +68,18 @@ class TokenLayout:
         n_prefix = x.shape[1] - height * width
         return x[:, :n_prefix], x[:, n_prefix:]
 
+    def to_maps(self, patches: torch.Tensor) -> torch.Tensor:
+        """Return patches (B*D, N, E) as maps (B*D, E, h, w)."""
+        return patches.transpose(1, 2).reshape(len(patches), patches.shape[2], *self.grid)
+
+    def change_patches(
+        self, x: torch.Tensor, change: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        """Return ``change`` of the patches of (B*D, P+N, E), and zeros for the P prefix tokens."""
+        prefix, patches = self.split(x)
+        changed = change(patches)
+        return torch.cat([torch.zeros_like(prefix), changed], dim=1) if prefix.shape[1] else changed
+
 
 @dataclass(frozen=True)
 class WindowLayout(TokenLayout):
@@ -107,6 +121,7 @@ class HasSites(Protocol):
     sites: tuple[Site, ...]
     volume: VolumeShape
     frozen_modules: tuple[nn.Module, ...]  # `train` leaves them in evaluation mode
+    selection: Selection | None  # what has to see gradients before training
     training: bool
 
     def modules(self) -> Iterator[nn.Module]: ...

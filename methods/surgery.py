@@ -6,7 +6,9 @@ something around it was wrapped: two methods, or one method at two roles of a bl
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from typing import cast
 
+import torch
 from torch import nn
 
 from methods.sites import HasSites, Site
@@ -22,6 +24,48 @@ class Mergeable(nn.Module, ABC):
     @abstractmethod
     def unmerge(self) -> None:
         """Restore the frozen weights bit for bit; does nothing if not merged."""
+
+
+class Folding(Mergeable):
+    """A frozen layer ``base`` with a change that its own weight and bias can take up."""
+
+    def __init__(self, base: nn.Module) -> None:
+        super().__init__()
+        self.base = base
+        self.unmerged: dict[str, torch.Tensor] = {}  # the layer's own tensors, while merged
+
+    @abstractmethod
+    def fold(self) -> dict[str, torch.Tensor]:
+        """Return the weight of the layer, and its bias if that changes, with the change in them."""
+
+    @property
+    def is_merged(self) -> bool:
+        return bool(self.unmerged)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The weight of the frozen layer, with the change in it while merged."""
+        return cast(torch.Tensor, self.base.weight)
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        """The bias of the frozen layer, with the change in it while merged."""
+        return cast("torch.Tensor | None", self.base.bias)
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        if self.is_merged:
+            return
+        for name, folded in self.fold().items():
+            own = getattr(self, name)
+            self.unmerged[name] = own.clone()
+            own.copy_(folded)
+
+    @torch.no_grad()
+    def unmerge(self) -> None:
+        for name, value in self.unmerged.items():
+            getattr(self, name).copy_(value)
+        self.unmerged = {}
 
 
 def freeze(backbone: HasSites) -> None:

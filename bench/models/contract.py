@@ -5,9 +5,10 @@
 
 import copy
 import fnmatch
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 
 import torch
 from torch import nn
@@ -19,7 +20,9 @@ from bench.models.backbones.info import Blueprint
 from bench.models.build import Patch, build_segmenter
 from bench.models.delta import copy_tensors, delta_state, load_delta
 from bench.models.finite import is_finite, shorten_names
-from bench.models.segmenter import Segmenter, apply_method
+from bench.models.hooks import Hooks
+from bench.models.segmenter import Segmenter, apply_method, random_stream
+from bench.models.selection import run_selection
 from methods import surgery
 from methods.base import Method, find_sites
 from methods.settings import SpecError
@@ -27,6 +30,7 @@ from methods.sites import Role, locate_parameters
 
 DEPTH, CHANNELS, CLASSES = 3, 2, 3
 LAST_BLOCK = "last_1"
+SELECTION_BATCHES = 2  # for methods that choose by gradients
 LEARNING_RATE, WEIGHT_DECAY = 1e-2, 0.1  # large, so that everything that may move does
 Tensors = Mapping[str, torch.Tensor]
 Gradients = dict[str, torch.Tensor | None]  # by trained tensor; None: autograd gave none
@@ -54,8 +58,11 @@ class Subject:
         return model
 
     def apply_to(self, model: Segmenter, seed: int = 0) -> None:
-        """Put the method into a network that `build_plain` has made."""
+        """Put the method into a network that `build_plain` has made, and let it choose."""
         apply_method(model, self.method, seed)
+        with random_stream(seed, "selection"):
+            losses = islice(iter_losses(model.train(), self.make_volume()), SELECTION_BATCHES)
+            run_selection(model, losses)
 
     def make_volume(self) -> torch.Tensor:
         """Return two volumes (B, C, D, H, W), always the same."""
@@ -79,21 +86,29 @@ def predict(model: Segmenter, volume: torch.Tensor) -> torch.Tensor:
 
 def train(model: Segmenter, volume: torch.Tensor, n_steps: int) -> list[Gradients]:
     """Take steps on random labels; return the gradients of what is tuned, step by step."""
-    generator = torch.Generator().manual_seed(1)
-    target = torch.randint(CLASSES, (len(volume), *volume.shape[2:]), generator=generator)
+    losses, hooks = iter_losses(model, volume), Hooks(model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     model.train()
     history: list[Gradients] = []
     for _ in range(n_steps):
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(volume), target)
+        loss = hooks.add_losses(next(losses))
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
         tuned = model.tuned_parameters()
         # the next step makes new gradients, so these need no copy
         history.append({name: parameter.grad for name, parameter in tuned.items()})
         optimizer.step()
+        hooks.after_step(LEARNING_RATE)
     return history
+
+
+def iter_losses(model: Segmenter, volume: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield the loss on random labels again and again, each of the model as it then is."""
+    generator = torch.Generator().manual_seed(1)
+    target = torch.randint(CLASSES, (len(volume), *volume.shape[2:]), generator=generator)
+    while True:
+        yield F.cross_entropy(model(volume), target)
 
 
 def check_identity(subject: Subject) -> str | None:
@@ -152,7 +167,7 @@ def check_gradients(subject: Subject) -> str | None:
     method, model = subject.method, subject.build_tuned()
     start = copy_tensors(model.tuned_parameters())
     history = train(model, subject.make_volume(), 3)
-    declared = [*method.no_gradient(), *method.late_gradient(), *method.rare_gradient()]
+    declared = [*method.no_gradient(), *method.late_gradient()]
     unused = [pattern for pattern in declared if not fnmatch.filter(start, pattern)]
     if unused:
         return _say("declared exceptions match nothing:", unused)
@@ -180,7 +195,7 @@ def check_placement(subject: Subject) -> str | None:
     try:
         placed = replace(subject.method, blocks=LAST_BLOCK)
     except SpecError:
-        return None  # what has no place in a block says so
+        return None  # nothing of it has a place in a block
     model = subject.build_plain()
     expected = placed.expected_tuned(model.backbone)
     n_blocks = len(find_sites(model.backbone, Role.BLOCK))

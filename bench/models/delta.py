@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 
+from bench.models.hooks import shape_like
 from bench.models.segmenter import Segmenter
 
 
@@ -25,6 +26,7 @@ def load_delta(model: Segmenter, state: Mapping[str, torch.Tensor]) -> None:
     Raises: ValueError naming the tensors that are missing, unexpected or of another shape; nothing
     is changed then.
     """
+    shape_like(model, state)
     present = _find_delta(model)
     _refuse("missing", present.keys() - state.keys())
     _refuse("unexpected", state.keys() - present.keys())

@@ -10,6 +10,7 @@ from bench.cost.flops import PassCount, counted_passes
 from bench.cost.memory import peak_memory_mib
 from bench.cost.timing import metered
 from bench.cost.usage import record_usage
+from bench.models.hooks import describe_modules
 from bench.models.segmenter import Segmenter
 from bench.run.delta_file import DELTA_FILE, write_delta
 from bench.run.firewall import READS_FILE, count_reads, write_selection
@@ -105,6 +106,9 @@ def _train_and_score(draft: Draft, place: Place, on_progress: Progress) -> None:
     counts = measure.count_parameters(setup.model)
     with metered(setup.fabric.device) as energy:
         fitted = _fit(setup, place, draft, on_progress)
+    found = describe_modules(setup.model)
+    if found:
+        draft.keep_provenance(found_by_method=found)
     _choose(setup, place, fitted, draft)
     _check_delta(setup, place, draft)
     score_s, passes = _score(setup, place, draft, on_progress)

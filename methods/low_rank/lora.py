@@ -87,7 +87,7 @@ class Lora(Method):
         return self.find_sites(backbone, *PLACEMENTS[self.placement])
 
 
-class LowRankUpdate(surgery.Mergeable):
+class LowRankUpdate(surgery.Folding):
     """A frozen linear layer (..., E) -> (..., outputs) with low-rank updates of some output rows.
 
     The rows are ``n_parts`` equal parts, of which those numbered in ``adapted`` get an update.
@@ -96,8 +96,7 @@ class LowRankUpdate(surgery.Mergeable):
     def __init__(
         self, base: nn.Linear, n_parts: int, adapted: Parts, rank: int, scale: float, dropout: float
     ) -> None:
-        super().__init__()
-        self.base = base
+        super().__init__(base)
         self.n_parts = n_parts
         self.adapted = adapted
         self.scale = scale
@@ -108,39 +107,30 @@ class LowRankUpdate(surgery.Mergeable):
         self.lora_b = nn.Parameter(torch.zeros(len(adapted), base.out_features // n_parts, rank))
         for part in self.lora_a:
             nn.init.kaiming_uniform_(part, a=math.sqrt(5))
-        self.unmerged: torch.Tensor | None  # the frozen weight, while an update is folded into it
-        self.register_buffer("unmerged", None, persistent=False)
+
+    def find_up(self) -> torch.Tensor:
+        """Return what stands for B, (adapted parts, outputs of a part, R)."""
+        return self.lora_b
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.base(x)
-        if self.unmerged is not None:
+        if self.is_merged:
             return y
+        up = self.find_up()
         hidden = F.linear(self.dropout(x), self.lora_a.flatten(0, 1))
         hidden_parts = hidden.chunk(len(self.adapted), dim=-1)
         parts = list(y.chunk(self.n_parts, dim=-1))
         for number, part in enumerate(self.adapted):
-            update = F.linear(hidden_parts[number], self.lora_b[number])
+            update = F.linear(hidden_parts[number], up[number])
             parts[part] = parts[part] + self.scale * update
         return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
-    @property
-    def weight(self) -> torch.Tensor:
-        """The weight of the frozen layer, with the update in it while merged."""
-        return self.base.weight
-
-    @torch.no_grad()
-    def merge(self) -> None:
-        if self.unmerged is None:
-            self.unmerged = self.weight.clone()
-            parts = self.weight.chunk(self.n_parts)
-            for number, part in enumerate(self.adapted):
-                parts[part].add_(self.scale * self.lora_b[number] @ self.lora_a[number])
-
-    @torch.no_grad()
-    def unmerge(self) -> None:
-        if self.unmerged is not None:
-            self.weight.copy_(self.unmerged)
-            self.unmerged = None
+    def fold(self) -> dict[str, torch.Tensor]:
+        up = self.find_up()
+        rows = list(self.weight.chunk(self.n_parts))
+        for number, part in enumerate(self.adapted):
+            rows[part] = rows[part] + self.scale * up[number] @ self.lora_a[number]
+        return {"weight": torch.cat(rows)}
 
 
 def _layer(site: Site) -> nn.Linear:

@@ -66,53 +66,31 @@ class Ssf(Method):
         return sum(2 * count_channels(site) for site in sites)
 
 
-class ScaleShift(surgery.Mergeable):
+class ScaleShift(surgery.Folding):
     """gamma * y + beta for y of a frozen layer: tokens (..., C), or maps (B*D, C, h, w)."""
 
-    def __init__(self, inner: nn.Module, channels: int, *, shift: bool = True) -> None:
-        super().__init__()
-        self.inner = inner
+    def __init__(self, base: nn.Module, channels: int, *, shift: bool = True) -> None:
+        super().__init__(base)
         self.gamma = nn.Parameter(torch.ones(channels))
         self.beta = nn.Parameter(torch.zeros(channels)) if shift else None
-        self.unmerged: dict[str, torch.Tensor] = {}  # the layer's own tensors, while merged
-
-    @property
-    def weight(self) -> torch.Tensor:
-        """The weight of the frozen layer, scaled while merged."""
-        return cast(torch.Tensor, self.inner.weight)
-
-    @property
-    def bias(self) -> torch.Tensor | None:
-        """The bias of the frozen layer, scaled and shifted while merged."""
-        return cast("torch.Tensor | None", self.inner.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.inner(x)
+        y = self.base(x)
         is_map = self.weight.ndim == 4  # the layer is a convolution
         shape = (-1, 1, 1) if is_map else (-1,)
-        if not self.unmerged:
+        if not self.is_merged:
             y = y * self.gamma.reshape(shape)
-        if self.beta is None or (self.unmerged and self.bias is not None):
+        if self.beta is None or (self.is_merged and self.bias is not None):
             return y
         return y + self.beta.reshape(shape)
 
-    @torch.no_grad()
-    def merge(self) -> None:
-        if self.unmerged:
-            return
-        self.unmerged = {"weight": self.weight.clone()}
-        self.weight.mul_(self.gamma.reshape(-1, *[1] * (self.weight.ndim - 1)))
+    def fold(self) -> dict[str, torch.Tensor]:
+        rows = self.gamma.reshape(-1, *[1] * (self.weight.ndim - 1))
+        folded = {"weight": self.weight * rows}
         if self.bias is not None:
-            self.unmerged["bias"] = self.bias.clone()
-            self.bias.mul_(self.gamma)
-            if self.beta is not None:
-                self.bias.add_(self.beta)
-
-    @torch.no_grad()
-    def unmerge(self) -> None:
-        for name, value in self.unmerged.items():
-            getattr(self, name).copy_(value)
-        self.unmerged = {}
+            beta = 0 if self.beta is None else self.beta
+            folded["bias"] = self.bias * self.gamma + beta
+        return folded
 
 
 def count_channels(site: Site) -> int:

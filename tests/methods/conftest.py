@@ -104,8 +104,29 @@ class Pair:
                 torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.3
             )
 
+    def attend(self, block: Any, x: torch.Tensor) -> torch.Tensor:
+        return self.attend_to(block, block.norm1(x))
+
     def tuned(self) -> list[torch.nn.Parameter]:
         return [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]
+
+    def on_maps(
+        self, x: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        """Apply a function of maps (B*D, E, h, w) to timm's tokens."""
+        grid = x.reshape(10, 4, 6, -1) if x.ndim == 3 else x
+        return function(grid.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
+
+    def on_volumes(
+        self, x: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        """Apply a function of volumes (B, E, D, h, w) to timm's tokens."""
+
+        def on_slices(maps: torch.Tensor) -> torch.Tensor:
+            volume = maps.reshape(self.batch, self.depth, *maps.shape[1:]).transpose(1, 2)
+            return function(volume).transpose(1, 2).flatten(0, 1)
+
+        return self.on_maps(x, on_slices)
 
     def name_in_timm(self, name: str) -> str:
         """Return timm's name of a parameter of our backbone; a method's wrappers are left out."""
@@ -159,6 +180,7 @@ OUR_NAMES = {
     "merging.": "downsample.",
     "stages.": "layers.",
     ".inner.": ".",
+    ".base.": ".",
 }
 
 
@@ -185,17 +207,19 @@ class ViTPair(Pair):
         return taps
 
     @staticmethod
-    def attend(block: Any, x: torch.Tensor) -> torch.Tensor:
-        return block.attn(block.norm1(x))
+    def attend_to(block: Any, z: torch.Tensor) -> torch.Tensor:
+        return block.attn(z)
 
 
 class SwinPair(Pair):
     """Stages of 2, 2, 1, 2 blocks, 16x8 to 2x1 patches, windows of 4x2; tokens (B*D, h, w, E)."""
 
-    def run(self, step: Step) -> list[torch.Tensor]:
+    def run(
+        self, step: Step, start: Callable[[torch.Tensor], torch.Tensor] = lambda x: x
+    ) -> list[torch.Tensor]:
         """Run the reference block by block and return its taps."""
         swin, taps, index = self.reference, [], 0
-        x = swin.patch_embed(self.slices)
+        x = start(swin.patch_embed(self.slices))
         for number, stage in enumerate(swin.layers):
             x = stage.downsample(x)
             for block in stage.blocks:
@@ -205,8 +229,8 @@ class SwinPair(Pair):
         return taps
 
     @staticmethod
-    def attend(block: Any, x: torch.Tensor) -> torch.Tensor:
-        return block._attn(block.norm1(x))
+    def attend_to(block: Any, z: torch.Tensor) -> torch.Tensor:
+        return block._attn(z)
 
 
 @pytest.fixture

@@ -65,6 +65,38 @@ def count(backbone, name, settings):
         ("pfeiffer", {"bottleneck": 64}, 1_189_632, 570_432),
         ("adapter_plus", {}, 165_984, 79_584),
         ("ssf", {}, 205_824, 104_448),
+        ("convpass", {}, 327_552, 164_352),
+        ("convpass", {"placement": "attn"}, 163_776, 82_176),
+        ("repadapter", {}, 239_808, 115_008),
+        ("repadapter", {"placement": "attn"}, 119_904, 57_504),
+        # 2 (2 E h + 5 E + h^2 + 88 h) a block, h = 64
+        ("mona", {}, 2_684_928, 1_408_128),
+        # (2 E + 2626) * 64 a block
+        ("dka", {}, 64 * (2 * 9_216 + 12 * 2_626), 64 * (2 * 4_416 + 12 * 2_626)),
+        ("dka", {"weighted": True, "blocks": "last_1"}, 64 * 4_162 + 2, 64 * 4_162 + 2),
+        ("fact_tt", {"rank": 4}, 8_448, 2 * 4 * 1_440 + 16 * 144),
+        ("fact_tt", {"rank": 8}, 21_504, 2 * 8 * 1_440 + 64 * 144),
+        ("fact_tt", {}, 61_440, 2 * 16 * 1_440 + 256 * 144),
+        ("fact_tk", {"rank": 8}, 13_952, 2 * 8 * 1_440 + 4 * 8**3 + 8 * 144),
+        ("fact_tk", {"rank": 16}, 30_976, 2 * 16 * 1_440 + 4 * 16**3 + 16 * 144),
+        ("fact_tk", {}, 86_528, 2 * 32 * 1_440 + 4 * 32**3 + 32 * 144),
+        ("conv_lora", {}, 119_232, 4 * 4_416 * 3 + 12 * 8 * 90),
+        # r (E + E) + r for each of query and value, r = 8
+        ("arena", {"rank": 8}, 294_912 + 12 * 16, 141_312 + 12 * 16),
+        ("st_adapter", {}, 7_110_144, 2_172_000),
+        ("st_adapter", {"placement": "both"}, 14_220_288, 4_344_000),
+        ("aim", {"embedding": False, "final_norm": False}, 10_651_392, 2_709_480),
+        # 2 (2 E h + 3 h^2 + h + 2 E) + 2 r^2 a block with h = E / 2, and 2 E r for each width
+        (
+            "ma_sam",
+            {},
+            24_892_416,
+            2 * (7 * 2_156_544 // 4 + 5 * 4_416 // 2) + 2 * 12 * 32**2 + 2 * 32 * 1_440,
+        ),
+        # rows: 9 E a block and E of the patch embedding; in Swin 2 E for each merging, without bias
+        ("gps", {}, 167_424, 2 * (9 * 4_416 + 96) + 192 + 384 + 768),
+        ("gps", {"per_neuron": 5}, 6 * 83_712, 6 * (9 * 4_416 + 96) + 5 * (192 + 384 + 768)),
+        ("spt", {}, round(0.005 * 85_798_656), round(0.005 * 27_519_354)),
         # biases, one weight a channel of every norm, and two scales a block
         ("difffit", {}, 140_544, 52_224 + 24_768 // 2 + 2 * 4_416),
     ],
@@ -79,6 +111,12 @@ def test_med_adapter_has_the_authors_number_of_parameters(name, n_tuned):
     backbone = build(name)
     backbone.volume.depth = 128
     assert count(backbone, "med_adapter", {}) == n_tuned
+
+
+def test_aim_has_an_embedding_of_the_depth_and_trains_the_final_norm():
+    backbone = build("vit_b16")
+    backbone.volume.depth = 8
+    assert count(backbone, "aim", {}) == 10_659_072
 
 
 def test_a_dropped_class_token_takes_its_position_along():

@@ -15,6 +15,7 @@ from torch import nn
 
 from bench.models.backbones.info import DROP, KEEP, LoadedWeights
 from methods.executed import Executed
+from methods.selection import Selection
 from methods.sites import Role, Site, TokenLayout, VolumeShape
 
 PLACES = {  # of the sites in a block
@@ -103,6 +104,7 @@ class Backbone(nn.Module, ABC):
         self.volume = VolumeShape()
         self.frozen_modules: tuple[nn.Module, ...] = ()
         self.frozen_in_train_mode = False
+        self.selection: Selection | None = None
         self.loaded: LoadedWeights | None = None  # None: random weights
         self.prefix_tokens = KEEP
         self.taps_stage_inputs = False  # the last tap is what leaves its stage in any case

@@ -14,6 +14,7 @@ from bench.models.delta import delta_state, load_delta
 from bench.models.finite import find_not_finite, shorten_names
 from bench.models.segmenter import Segmenter
 from bench.run.training.schedule import Schedule
+from bench.run.training.selection import select_by_gradient
 from bench.run.training.step import Batch, TrainingStep, build_step
 from bench.specs.protocol import LAST, TrainSpec
 from reports.records.run import EpochRecord
@@ -87,11 +88,13 @@ def fit(
     gradient, a weight or a logit is not finite; the model is left at the epoch that was chosen
     before, or as it was at the start.
     """
+    started = time.perf_counter()
+    select_by_gradient(model, data.draw_epoch, spec, fabric)
     schedule = Schedule(spec, data.batches_per_epoch)
     step = build_step(model, spec, fabric)
     rates = LambdaLR(step.optimizer.optimizer, schedule.factor)
     unusual = find_not_finite(_list_changing(model))  # a mask, for instance
-    reached = Reached(delta_state(model))
+    reached = Reached(delta_state(model), started)
     for epoch in range(schedule.epochs):
         try:
             batches = _iter_timed(data.draw_epoch(epoch), fabric, reached.waits_s)

@@ -8,7 +8,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from bench.models.segmenter import Segmenter
+from bench.models.hooks import Hooks
+from bench.models.segmenter import Part, Segmenter
 from bench.run.training.loss import build_loss
 from bench.run.training.optimiser import build_optimizer
 from bench.specs.protocol import TrainSpec
@@ -25,11 +26,12 @@ class TrainingStep:
     fabric: Fabric
     spec: TrainSpec
     loss_function: nn.Module
+    hooks: Hooks
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Return the loss of a batch that is on the device."""
         logits = self.model(batch["image"]).float()
-        return self.loss_function(logits, batch["label"][:, None])
+        return self.hooks.add_losses(self.loss_function(logits, batch["label"][:, None]))
 
     def backward(self, loss: torch.Tensor) -> None:
         self.fabric.backward(loss)
@@ -46,6 +48,7 @@ class TrainingStep:
         is_finite = math.isfinite(self._clip())
         if is_finite:
             self.optimizer.step()
+            self._after_step()
         return is_finite
 
     def _move_scaled(self, scaler: torch.amp.GradScaler) -> bool:
@@ -54,7 +57,13 @@ class TrainingStep:
         self.optimizer.step()
         if scaler.get_scale() < scale:  # the step was left out
             return scale > 1
+        self._after_step()
         return math.isfinite(norm)
+
+    def _after_step(self) -> None:
+        groups = self.optimizer.param_groups
+        rates = [group["lr"] for group in groups if group["name"].startswith(Part.METHOD)]
+        self.hooks.after_step(rates[0] if rates else self.spec.lr)
 
     def _clip(self) -> float:
         """Clip the gradients to the protocol's norm, if it has one; return the norm before."""
@@ -84,4 +93,4 @@ class TrainingStep:
 def build_step(model: Segmenter, spec: TrainSpec, fabric: Fabric) -> TrainingStep:
     """Return the protocol's step on everything that requires a gradient, with a fresh optimiser."""
     wrapped, optimizer = fabric.setup(model, build_optimizer(model, spec))
-    return TrainingStep(wrapped, optimizer, fabric, spec, build_loss(spec.loss))
+    return TrainingStep(wrapped, optimizer, fabric, spec, build_loss(spec.loss), Hooks(model))

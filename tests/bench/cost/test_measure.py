@@ -127,7 +127,7 @@ def test_a_method_that_merges_is_timed_merged_and_compared():
 def test_a_wrong_merge_shows(monkeypatch):
     def merge_twice(self):
         fold(self)
-        self.weight.data += self.weight - self.unmerged
+        self.weight.data += self.weight - self.unmerged["weight"]
 
     fold = LowRankUpdate.merge
     monkeypatch.setattr(LowRankUpdate, "merge", merge_twice)

@@ -433,6 +433,7 @@ def test_only_the_named_dimensions_are_searched():
 
 # whatever they train is a bias, a norm, a scale or a prompt
 UNDECAYED = ["linear", "vpt_shallow", "vpt_deep", "ssf", "difffit", "bitfit", "norm"]
+UNDECAYED += ["gps", "spt"]
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -38,7 +38,8 @@ def groups_of(model, spec=RATES):
 
 
 OWN_PARTS = {name: {"backbone"} for name in ("full", "bitfit", "norm", "partial")}
-OWN_PARTS |= {"linear": set(), "difffit": {"backbone", "method"}}
+OWN_PARTS |= {name: {"backbone", "method"} for name in ("difffit", "gps", "aim")}
+OWN_PARTS["linear"] = set()
 
 
 @pytest.mark.parametrize("backbone", ["tiny_vit", "tiny_swin"])
