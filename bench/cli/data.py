@@ -145,6 +145,12 @@ def _tell(group: Group) -> str:
     return f"{group.sentences[0]}{others}"
 
 
+def _count(group: Group) -> str:
+    """Return the number of cases of a group, and of sentences if a case has several."""
+    n_cases, n_sentences = len(group.cases), len(group.sentences)
+    return f"{n_cases}" if n_sentences == n_cases else f"{n_cases} ({n_sentences} files)"
+
+
 def _problems_table(findings: Findings) -> Table:
     """Return a row for each cause: how many cases it has, the range of its figures, an example."""
     n_errors = sum(not problem.is_warning for problem in findings.problems)
@@ -155,7 +161,7 @@ def _problems_table(findings: Findings) -> Table:
     for level, group in _group(findings):
         cases = list_first(group.cases)
         if len(group.sentences) > 1:
-            cases = f"{max(len(group.cases), 1)}: {cases}" if cases else str(len(group.sentences))
+            cases = f"{_count(group)}: {cases}" if cases else f"{len(group.sentences)} times"
         table.add_row(escape(cases), LEVELS[level], group.range_text, escape(group.sentences[0]))
     return table
 

@@ -88,9 +88,10 @@ def find_nearest(paths: Iterable[str], releases: Sequence[Release]) -> list[Rele
     A word counts the more, the fewer releases have it.
     """
     releases = [each for each in releases if not each.copy_of]
-    words = {
-        release.name: _split_words(f"{release.layout} {release.title}") for release in releases
-    }
+    words = {}
+    for release in releases:
+        layout = re.sub(r"\(.*?\)", "", release.layout)  # explanations
+        words[release.name] = _split_words(f"{layout} {release.title}")
     spread = Counter(word for each in words.values() for word in each)
     seen: set[str] = set()
     for path in paths:

@@ -22,41 +22,38 @@ class Content:
         self.volume = volume
         self.info = info
         self.found = ValueRange()
-        self.n_zero = 0
+        self.n_background = 0  # voxels of air, or that are 0
         self.n_repeats = 0  # slices equal to the one before, which are not constant
         self.checksum = 0
         self.is_background: list[np.ndarray] = []  # packed bits, in the order of the file
         self._slice_size = int(np.prod(volume.shape[:2]))
-        self._in_slice = 0
+        self._n_in_slice = 0
         self._slice_checksum = 0
-        self._last_slice: int | None = None
-        self._low, self._high = np.inf, -np.inf
+        self._last_checksum: int | None = None
 
     def add(self, block: np.ndarray) -> None:
         """Add the next values of the file."""
         self.found.add(block)
-        self.n_zero += block.size - int(np.count_nonzero(block))
-        self.checksum = crc32(block.data, self.checksum)
         background = block < AIR_HU if self.info.modality == "CT" else block == 0
+        self.n_background += int(np.count_nonzero(background))
         self.is_background.append(np.packbits(background))
         start = 0
         while start < block.size:
-            stop = min(start + self._slice_size - self._in_slice, block.size)
+            stop = min(start + self._slice_size - self._n_in_slice, block.size)
             self._add_to_slice(block[start:stop])
             start = stop
 
     def _add_to_slice(self, part: np.ndarray) -> None:
         self._slice_checksum = crc32(part.data, self._slice_checksum)
-        self._low = min(self._low, part.min())
-        self._high = max(self._high, part.max())
-        self._in_slice += part.size
-        if self._in_slice < self._slice_size:
+        self._n_in_slice += part.size
+        if self._n_in_slice < self._slice_size:
             return
-        is_repeat = self._slice_checksum == self._last_slice and self._low != self._high
-        self.n_repeats += is_repeat
-        self._last_slice = self._slice_checksum
-        self._in_slice = self._slice_checksum = 0
-        self._low, self._high = np.inf, -np.inf
+        if self._slice_checksum == self._last_checksum:
+            constant = np.full(self._slice_size, part[0], dtype=part.dtype)
+            self.n_repeats += crc32(constant.data) != self._slice_checksum
+        self.checksum = crc32(self._slice_checksum.to_bytes(4, "little"), self.checksum)
+        self._last_checksum = self._slice_checksum
+        self._n_in_slice = self._slice_checksum = 0
 
     def check(self) -> list[str]:
         """Return a sentence for each way in which the values are odd."""
@@ -86,7 +83,7 @@ class Content:
         return notes
 
     def _check_skull(self) -> str:
-        share = self.n_zero / self.found.n_added
+        share = self.n_background / self.found.n_added
         if share >= LEAST_BACKGROUND_FRAC:
             return ""
         found = f"is 0 in {100 * share:.1f} % of its voxels"
