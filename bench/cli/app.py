@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from bench.cli.terminal import prepare_output, report_bad_input, report_interrupt
+from bench.cli.terminal import prepare_output, report_bad_input, report_failure, report_interrupt
 from datasets.files import describe_os_error
 from reports.formats.terminal import SafeConsole
 from reports.records.text import mask_passwords
@@ -64,6 +64,10 @@ COMMANDS = {  # name: the module whose `commands` hold it, and the first line of
 }
 
 
+class ForeignExitError(RuntimeError):
+    """Code that a command has called, such as a user's method, has asked to end the process."""
+
+
 class LazyGroup(TyperGroup):
     """Lists stand-ins with the lines of `COMMANDS`, and loads the command that is used."""
 
@@ -72,8 +76,11 @@ class LazyGroup(TyperGroup):
         return name, load_command(str(name)), rest
 
     def invoke(self, ctx: Any) -> Any:
+        """Raises: ForeignExitError for a SystemExit, for commands end by typer's Exit."""
         try:
             return super().invoke(ctx)
+        except SystemExit as ended:
+            raise ForeignExitError(f"sys.exit({ended.code!r:.80})") from ended
         except KeyboardInterrupt:  # where a command has nothing to say of it
             ctx.exit(report_interrupt(SafeConsole(), ""))
 
@@ -109,7 +116,10 @@ def check_utf8(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code; bad input is one sentence on stderr and 2."""
+    """Run the command line and return the exit code; bad input is one sentence on stderr and 2.
+
+    A command whose work was cut off by code that it has called ends with 1.
+    """
     prepare_output()
     typed = sys.argv[1:] if arguments is None else arguments
     try:
@@ -122,4 +132,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return report_bad_input(str(error))
     except OSError as error:  # a full disk, no permission, a file in the place of a folder
         return report_bad_input(describe_os_error(error))
+    except ForeignExitError as error:
+        return report_failure(f"code that the command has called has asked to end it ({error})")
     raise AssertionError("unreachable: typer ends with SystemExit")

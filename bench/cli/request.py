@@ -113,11 +113,10 @@ def _choose_preset(name: str | None, *, has_data: bool) -> Preset:
 
 def _check_methods(asked: Sequence[MethodSpec], protocol: Protocol) -> tuple[MethodSpec, ...]:
     """Return the methods, each once and with the settings that differ from its defaults alone."""
-    from bench.models.build import check_methods  # the first step that imports torch
+    from bench.grid.feasibility import check_methods  # the first step that imports torch
 
+    check_methods(asked, protocol)
     built = [spec.build() for spec in asked]
-    data = protocol.data
-    check_methods(built, protocol.model.backbone, data.patch, data.spacing_mm)
     changed = [
         MethodSpec(spec.name, methods.changed_settings(method))
         for spec, method in zip(asked, built, strict=True)

@@ -1,9 +1,7 @@
 """The commands `list`, `check` and `schema`: the registries, a method's promises, result.json."""
 
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from typing import Annotated, Literal
 
 import typer
@@ -14,21 +12,18 @@ from typer import Argument, Option
 import datasets
 import methods
 from bench.cli.options import flag, option, takes
+from bench.cli.promises import Outcomes, check_promises
 from bench.cli.terminal import EXIT_FAILED, add_columns
 from bench.cost.inventory import MethodCount, NetworkShape, count_methods, read_network_shape
-from bench.grid.cells import parse_methods, parse_names
+from bench.grid.cells import parse_methods
 from bench.models import registry
-from bench.models.contract import PROMISES, Subject
 from bench.models.references import registry as references
-from bench.models.references.base import Reference
-from bench.models.references.contract import PROMISES as REFERENCE_PROMISES
-from methods.base import Contender, Method, MissingRole
+from methods.base import Contender, MissingRole
 from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import describe_schema
 
 commands = typer.Typer()
 SHAPE_FIELDS = ("channels", "classes", "also_train", "decoder", "prefix_tokens")
-Outcomes = dict[str, dict[str, str | MissingRole | None]]  # by promise, then by backbone
 STARTS = {True: "starts as the frozen network", False: "changes the output from the start"}
 
 
@@ -184,73 +179,41 @@ def check(
 
     Exit code: 0 everything holds, 1 something does not, 2 bad input.
     """
-    built = [spec.build() for spec in parse_methods(method)]
-    names = parse_names(backbone, registry.names(), "--backbone")
-    for name in names:
-        registry.check_name(name)
     hosted = failed = False
-    for each in built:
-        outcomes = _check_reference(each) if isinstance(each, Reference) else _check(each, names)
+    specs = parse_methods(method)
+    for label, outcomes in check_promises(specs, backbone):
         found = [outcome for row in outcomes.values() for outcome in row.values()]
         hosted |= None in found
         failed |= any(isinstance(outcome, str) for outcome in found)
-        if len(built) == 1:
-            SafeConsole().print(_outcomes_table(each, outcomes))
+        if len(specs) == 1:
+            SafeConsole().print(_outcomes_table(label, outcomes))
         else:
-            _say_outcomes(each, outcomes)
+            _say_outcomes(label, outcomes)
     if failed or not hosted:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _outcomes_table(method: Contender, outcomes: Outcomes) -> Table:
+def _outcomes_table(label: str, outcomes: Outcomes) -> Table:
     first = next(iter(outcomes.values()))
-    title = f"{escape(methods.label(method))}: what it declares and what it does"
+    title = f"{escape(label)}: what it declares and what it does"
     table = add_columns(Table(title=title, title_justify="left"), ("check", *first))
     for heading, row in outcomes.items():
         table.add_row(heading, *map(_describe_outcome, row.values()))
     return table
 
 
-def _say_outcomes(method: Contender, outcomes: Outcomes) -> None:
+def _say_outcomes(label: str, outcomes: Outcomes) -> None:
     """Print a line for each backbone: how many checks hold, and each that does not."""
     for name in next(iter(outcomes.values())):
         found = {heading: row[name] for heading, row in outcomes.items()}
         n_holding = sum(outcome is None for outcome in found.values())
-        line = f"{escape(methods.label(method))} on {name}: [green]{n_holding} hold[/]"
+        line = f"{escape(label)} on {name}: [green]{n_holding} hold[/]"
         others = {heading: outcome for heading, outcome in found.items() if outcome is not None}
         if len(set(map(str, others.values()))) == 1:
             others = dict([next(iter(others.items()))])  # no place for it: one reason for all
         for heading, outcome in others.items():
             line += f"; {heading}: {_describe_outcome(outcome)}"
         SafeConsole().print(line)
-
-
-def _check(method: Contender, backbones: Sequence[str]) -> Outcomes:
-    """Return how a method keeps its promises on each of some backbones."""
-    assert isinstance(method, Method)
-    outcomes: Outcomes = {}
-    for heading, promise in PROMISES.items():
-        outcomes[heading] = {
-            name: _find_breach(partial(promise, Subject(method, name))) for name in backbones
-        }
-    return outcomes
-
-
-def _check_reference(reference: Reference) -> Outcomes:
-    outcomes: Outcomes = {}
-    for heading, promise in REFERENCE_PROMISES.items():
-        outcomes[heading] = {"3-D network": _find_breach(partial(promise, reference))}
-    return outcomes
-
-
-def _find_breach(keep: Callable[[], str | None]) -> str | MissingRole | None:
-    """Return how a promise is broken; None: it holds; MissingRole: the method has no place."""
-    try:
-        return keep()
-    except MissingRole as missing:
-        return missing
-    except ValueError as error:  # of the method itself, or of what was made of the backbone
-        return str(error)
 
 
 def _describe_outcome(outcome: str | MissingRole | None) -> str:

@@ -14,7 +14,7 @@ from bench.cli.terminal import EXIT_FAILED, StudyDisplay, print_tables, report_i
 from bench.grid.plan import Experiment
 from bench.specs.addresses import sqlite_address
 from bench.specs.protocol import SpecError
-from bench.specs.run import RunSpec
+from bench.specs.run import MethodSpec, RunSpec
 from bench.tuning.jobs import StudyRequest
 from bench.tuning.plan import LOCK, STORAGE
 from bench.tuning.served import GRPC, SERVE, read_address, serve_storage
@@ -22,6 +22,7 @@ from bench.tuning.space import build_space, check_dimensions, split_values
 from bench.tuning.study import open_storage
 from bench.tuning.tuned_values import best_values, write_toml
 from datasets.locks import hold_lock
+from methods import changed_settings
 from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import Status
 from reports.records.study import TUNING, StudyRecord
@@ -113,22 +114,22 @@ def with_budget(request: Request, tuning: TuneRequest, budget: Mapping[str, obje
 
 def check_searches(experiment: Experiment, tuning: TuneRequest) -> None:
     """Raise ValueError for a dimension that does not exist or does not fit the backbone."""
-    from bench.models.build import check_methods  # imports torch
+    from bench.grid.feasibility import check_methods  # imports torch
 
     searches = tuning.search or ()
     protocol = experiment.protocol
     built = [spec.build() for spec in experiment.methods]
     check_dimensions(searches, tuning.dimensions, built, protocol)
-    for method in built:
+    ends: list[MethodSpec] = []
+    for spec, method in zip(experiment.methods, built, strict=True):
         asked = set(build_space(method, protocol, searches)) - set(build_space(method, protocol))
-        ends = []
         for dimension in asked:
             for end in dimension.ends:
                 own, _ = split_values({dimension.key: end})
                 if own:
-                    ends.append(replace(method, **own))
-        data = protocol.data
-        check_methods(ends, protocol.model.backbone, data.patch, data.spacing_mm)
+                    settings = changed_settings(replace(method, **own))
+                    ends.append(MethodSpec(spec.name, settings))
+    check_methods(ends, protocol)
 
 
 def check_storage(storage: str | None, executor: str) -> None:

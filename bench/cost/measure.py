@@ -74,7 +74,14 @@ def measure(
         merged = _measure_merged(model, batch["image"], predict_volume)
         step = build_step()
         model.train()
-        compute = count_compute(model, first["image"], lambda _: step.backward(step.loss(first)))
+
+        def train_on_first(_: torch.Tensor) -> None:
+            if first["image"].shape[2] == 1:  # one slice has one value for a batch norm
+                _rest_batch_norms(model)
+            step.backward(step.loss(first))
+
+        compute = count_compute(model, first["image"], train_on_first)
+        model.train()
         train_step = time_repeats(lambda: step.repeat(batch), device)
         memory = measure_memory(model, step, batch)
     return Measured(compute, memory, train_step, inference, merged)
@@ -98,6 +105,13 @@ def preserved(model: nn.Module, device: torch.device) -> Iterator[None]:
                 tensor.copy_(value)
         for module, training in modes.items():
             module.training = training
+
+
+def _rest_batch_norms(model: nn.Module) -> None:
+    """Let batch norms use their statistics; they have no multiply-accumulates either way."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 def _measure_merged(

@@ -1,7 +1,5 @@
 """From names to networks: a backbone with its weights, its decoder, and the segmenter of both."""
 
-from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
 
 import torch
@@ -10,11 +8,9 @@ from torch import nn
 from bench.models import registry
 from bench.models.backbones.base import Backbone
 from bench.models.backbones.info import DROP, KEEP, NONE, OWN, Blueprint
-from bench.models.references.base import Reference, Task
 from bench.models.segmenter import Segmenter, random_stream
 from bench.models.weights import catalogue
 from bench.models.weights.load import load_weights
-from methods.base import Contender, Method, MissingRole, apply
 
 Patch = tuple[int, int, int]  # (D, H, W) in voxels
 Size = tuple[int, int]  # (H, W) of a slice in voxels
@@ -85,29 +81,3 @@ def check_weights(name: str, weights: str, image_size: Size, prefix_tokens: str 
     with torch.device("meta"):
         backbone = build_random(name, 3, image_size, weights, prefix_tokens)
     return load_weights(backbone, weights).sha256
-
-
-def check_methods(
-    built: Iterable[Contender],
-    backbone: str,
-    patch: Patch,
-    spacing_mm: tuple[float, float, float] | None = None,
-) -> None:
-    """Put every method into the backbone once, on torch's meta device: no computing, no memory.
-
-    A backbone without a place for a method is no error: that run ends as skipped, with the reason.
-    Of a reference network it is checked whether it takes the patch.
-    Raises: ValueError with the method's own sentence if a setting does not fit the backbone.
-    """
-    for each in built:
-        if isinstance(each, Reference):
-            each.find_input(Task(in_channels=3, n_classes=2, patch=patch, spacing_mm=spacing_mm))
-        elif isinstance(each, Method):
-            _check_method(each, backbone, patch)
-
-
-def _check_method(method: Method, backbone: str, patch: Patch) -> None:
-    with torch.device("meta"), suppress(MissingRole):
-        network = build_backbone(backbone, 3, patch[1:], NONE)
-        network.volume.depth = patch[0]
-        apply(method, network)

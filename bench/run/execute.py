@@ -15,6 +15,7 @@ from bench.models.segmenter import Segmenter
 from bench.run.delta_file import DELTA_FILE, write_delta
 from bench.run.firewall import READS_FILE, count_reads, write_selection
 from bench.run.fold import Fold
+from bench.run.interruption import Interrupted
 from bench.run.progress import forget_progress, recording_progress
 from bench.run.provenance import describe_arithmetic, describe_end, describe_run, describe_start
 from bench.run.restore import check_reloaded, compare_reloaded
@@ -69,7 +70,9 @@ def execute_run(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult
     try:
         with record_usage(place.folder, place.device):
             _train_and_score(draft, place, on_progress)
-    except Exception as error:  # the run's failure is its result; the grid goes on
+    except Interrupted:
+        raise
+    except (Exception, SystemExit) as error:  # the run's failure is its result; the grid goes on
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(place.folder)
         ending = ending_of(error, place.device)

@@ -4,13 +4,16 @@ Slurm sends SIGUSR2 (submitit's) or SIGUSR1 before a time limit, and SIGTERM whe
 """
 
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: not done, to be continued
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class Interrupted(SystemExit):
+    """The run is asked to end early."""
 
 
 @contextmanager
@@ -25,4 +28,4 @@ def interruptible() -> Iterator[None]:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    sys.exit(EXIT_INTERRUPTED)
+    raise Interrupted(EXIT_INTERRUPTED)

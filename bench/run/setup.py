@@ -75,7 +75,7 @@ class Ending:
 DONE = Ending(Status.DONE)
 
 
-def ending_of(error: Exception, device: str) -> Ending:
+def ending_of(error: Exception | SystemExit, device: str) -> Ending:
     """Return the ending that an exception stands for; call it where the exception is caught."""
     if isinstance(error, MissingRole):
         return Ending(Status.SKIPPED, str(error))
@@ -87,4 +87,6 @@ def ending_of(error: Exception, device: str) -> Ending:
     reason = f"{type(error).__name__}: {shorten_text(str(error), LONGEST_KEPT)}"
     if isinstance(error, OSError):
         reason = describe_os_error(error)
+    if isinstance(error, SystemExit):
+        reason = f"code of the method has asked to end the process (sys.exit({error.code!r:.80}))"
     return Ending(Status.FAILED, reason, traceback.format_exc())

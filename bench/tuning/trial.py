@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.cost.measure import count_parameters
+from bench.run.interruption import Interrupted
 from bench.run.setup import DONE, ending_of, set_up
 from bench.specs.run import Place, RunSpec
 
@@ -29,6 +30,11 @@ def carry_out_trial(spec: RunSpec, place: Place, send: Callable[..., None]) -> N
         n_tuned = count_parameters(setup.model).tuned
         started = time.perf_counter()
         dice = setup.fit(lambda phase, done, total: None).best_val_dice
-    except Exception as error:  # the trial's failure is its outcome; the study goes on
+    except Interrupted:
+        raise
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # the trial's failure is its outcome; the study goes on
         ending = ending_of(error, place.device)
     send(None, known() | {"status": ending.status, "dice": dice, "reason": ending.reason})
