@@ -61,7 +61,7 @@ def _split(case: str, sentence: str) -> tuple[str, list[float]]:
 
 def _find_ranges(rows: Sequence[list[float]]) -> tuple[tuple[float, float], ...]:
     ranges = []
-    for column in zip(*rows, strict=True):
+    for column in zip(*rows, strict=False):  # a sentence may hold the sign for a figure itself
         if min(column) != max(column):
             ranges.append((min(column), max(column)))
     return tuple(ranges)

@@ -32,9 +32,9 @@ FORMATS = (
     Format("NRRD", r"\.(nrrd|nhdr)$", SITK),
     Format("MetaImage", r"\.(mha|mhd)$", SITK),
     Format(
-        "Analyze",
+        "Analyze or two-file NIfTI",
         r"\.(img|hdr)(\.gz)?$",
-        "convert with the tool that wrote it: the format states no left and right",
+        "write one .nii file with the tool that made them; Analyze states no left and right",
     ),
     Format("MINC", r"\.mnc2?(\.gz)?$", "convert with mnc2nii"),
     Format("FreeSurfer", r"\.(mgh|mgz)$", "convert with mri_convert"),

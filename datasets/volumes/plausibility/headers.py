@@ -8,7 +8,7 @@ from datasets.volumes.geometry import POSITION_TOLERANCE_VOX, SPACING_TOLERANCE_
 from datasets.volumes.header import RawHeader
 from datasets.volumes.nifti import VolumeFile
 
-SKEW_TOLERANCE_DEG = 0.01
+SKEW_TOLERANCE_DEG = 0.005  # SimpleITK 2.5 reads 0.005 and refuses 0.01
 SIZE_TOLERANCE = 1e-3  # of pixdim, relative to the affine's voxel size
 SMALLEST_MM, LARGEST_MM = 0.1, 12.0  # a voxel's edge in a clinical CT or MRI
 
@@ -52,20 +52,23 @@ def _compare_forms(volume: VolumeFile) -> str:
     distance = max(np.abs((qform - sform) @ corner).max() for corner in (first, last))
     if not distance > POSITION_TOLERANCE_VOX * voxel_sizes(sform).min():
         return ""
-    hint = "nibabel takes the sform, some tools the qform: make them equal"
+    hint = "the sform is taken, ITK may take the qform: make them equal"
     return f"has its voxels {distance:.3g} mm apart by qform and sform ({hint})"
 
 
 def _compare_sizes(raw: RawHeader) -> str:
     if (raw.sizes < 0).any():
         return f"states voxel sizes of {_format(raw.sizes)} mm (their signs are not used)"
-    if raw.sform is None or not raw.sizes.all():
+    if raw.sform is None:
         return ""
+    if not raw.sizes.all():
+        found = f"states voxel sizes of {_format(raw.sizes)} mm by pixdim"
+        return f"{found} (those of the affine are taken, ITK takes 1 mm)"
     sizes = voxel_sizes(raw.sform)
     if not sizes.all() or np.allclose(raw.sizes, sizes, rtol=SIZE_TOLERANCE, atol=0):
         return ""
     found = f"has voxels of {_format(sizes)} mm by its affine, {_format(raw.sizes)} mm by pixdim"
-    return f"{found} (the affine is taken)"
+    return f"{found} (the affine is taken, ITK takes pixdim)"
 
 
 def _measure_skew(affine: np.ndarray) -> str:

@@ -71,6 +71,12 @@ def voxel_sizes_unlike_the_affine(root: Path) -> None:
 
 
 @scenario("lits")
+def voxel_size_of_zero_beside_an_affine(root: Path) -> None:
+    liver(root)
+    _set_floats(volume_of(root), 80, 1.5, 2.0, 0.0)
+
+
+@scenario("lits")
 def negative_voxel_size(root: Path) -> None:
     liver(root)
     _set_floats(volume_of(root), 80, 1.5, -2.0, 3.0)
