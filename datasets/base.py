@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.grouping import group_sentences
+from datasets.grouping import list_first as list_first
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,13 +37,6 @@ def unknown_name(kind: str, name: str, known: Collection[str]) -> ValueError:
     close = get_close_matches(name, known, n=1)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
     return ValueError(f"unknown {kind} '{name}'{hint}; available: {', '.join(sorted(known))}")
-
-
-def list_first(names: Sequence[str]) -> str:
-    """Return the first three names, and how many more there are."""
-    n_more = len(names) - 3
-    more = f" and {n_more} more" if n_more > 0 else ""
-    return ", ".join(names[:3]) + more
 
 
 @dataclass(frozen=True)

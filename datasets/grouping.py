@@ -30,10 +30,17 @@ class Group:
         if not n_more:
             return ""
         if len(self.cases) > 1:
-            text = f"the same in {len(self.cases) - 1} other cases: {_list_first(self.cases[1:])}"
+            text = f"the same in {len(self.cases) - 1} other cases: {list_first(self.cases[1:])}"
         else:
             text = f"the same of {n_more} other files"
         return f"{text}; figures from {self.range_text}" if self.ranges else text
+
+
+def list_first(names: Sequence[str]) -> str:
+    """Return the first three names, and how many more there are."""
+    n_more = len(names) - 3
+    more = f" and {n_more} more" if n_more > 0 else ""
+    return ", ".join(names[:3]) + more
 
 
 def group_sentences(items: Iterable[tuple[str, str]]) -> list[Group]:
@@ -65,9 +72,3 @@ def _find_ranges(rows: Sequence[list[float]]) -> tuple[tuple[float, float], ...]
         if min(column) != max(column):
             ranges.append((min(column), max(column)))
     return tuple(ranges)
-
-
-def _list_first(names: Sequence[str]) -> str:
-    n_more = len(names) - 3
-    more = f" and {n_more} more" if n_more > 0 else ""
-    return ", ".join(names[:3]) + more

@@ -34,11 +34,11 @@ def find_single_case(
         rule = "must be one case, or CHANNEL=FILE for each channel"
         raise DataError(f"input: {rule}, got {', '.join(inputs)}")
     path = Path(inputs[0])
+    if is_volume(path) and not path.is_dir():
+        return _take_volume(info, path)
     _check_format(path)
     if path.is_dir():
         return _search_folder(info, path, release)
-    if is_volume(path):
-        return _take_volume(info, path)
     dataset = _open(info, root, f"with the id {inputs[0]} below {root}", release)
     cases = [case for case in dataset.discovery.cases if case.id == inputs[0]]
     wrong = [each.message for each in dataset.discovery.errors if each.case == inputs[0]]
@@ -75,6 +75,7 @@ def _take_volume(info: DatasetInfo, path: Path) -> Case:
             f"input: a case of {info.title} has {len(info.channels)} volumes, got the file {path} "
             f"(give its folder, or --input CHANNEL=FILE for each of {', '.join(info.channels)})"
         )
+    _check_format(path)
     case_id = stem(path).name
     return Case(case_id, case_id, dict.fromkeys(info.channels, path), None, stack)
 
