@@ -181,7 +181,7 @@ OTHER_TASKS = (
     ),
     OtherTask(
         "a task of BraTS that is not known here",
-        r"(?:^|/)BraTS-(?!(?:GLI|SSA|MEN|MET|PED|GoAT)-)[A-Za-z0-9]+-[^/]*\.(?i:nii)",
+        r"(?:^|/)BraTS-(?!(?:GLI|SSA|MEN|MET|PED|GoAT)-\d)(?:\w+-)+\d{4,5}[^/]*\.(?i:nii)",
         "what its label values mean is not known (describe it by a datalist)",
     ),
 )

@@ -11,7 +11,7 @@ import datasets
 from bench.cli.app import main
 from bench.cli.options import Request
 from bench.cli.request import read_request
-from tests.datasets.roots.build import kidney
+from tests.datasets.roots.build import glioma, kidney, save, truth
 
 
 def test_the_list_has_every_release_by_the_name_that_is_typed(
@@ -115,3 +115,29 @@ def test_plan_and_splits_take_the_release(
     capsys.readouterr()
     assert main(["plan", *words, *small, "--out", str(tmp_path / "out")]) == 0
     assert "kits23" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("BraTS-PED-00001-000-seg.nii.gz", "give --release ped2023 or --release ped2024"),
+        ("BraTS-MEN-RT-0005-1_gtv.nii.gz", "BraTS-MEN-RT, meningiomas before radiotherapy"),
+        ("BraTS-NEW-00001-000-seg.nii.gz", "a task of BraTS that is not known here"),
+    ],
+)
+def test_labels_are_never_scored_by_another_releases_meaning(
+    name: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(save(tmp_path / name, truth(1, 2, 3)))
+    words = ["score", "--dataset", "brats", "--reference", file, "--prediction", file, "--json"]
+    assert main(words) == 2
+    assert sentence in capsys.readouterr().err
+    if "PED" in name:
+        assert main([*words, "--release", "ped2024"]) == 0
+        assert json.loads(capsys.readouterr().out)["release"] == "ped2024"
+
+
+def test_a_file_of_the_users_own_beside_the_cases_is_no_task(tmp_path: Path) -> None:
+    glioma(tmp_path)
+    save(tmp_path / "BraTS-ensemble-mean.nii.gz", truth(1))
+    assert datasets.build("brats", tmp_path).info.name == "brats2020"
