@@ -112,6 +112,7 @@ class Release:
     no_image_hint: str = ""
     stack: tuple[int, ...] = ()  # see `Case.stack`
     orientation: str = ""  # axis codes of every volume, if they are always the same
+    spacing_mm: float | None = None  # of every volume along each axis, if it is always the same
     spacing_unknown: frozenset[str] = frozenset()  # see `Case.spacing_known`
     exclude: Mapping[str, frozenset[str]] = field(default_factory=dict)  # preset -> cases left out
     copy_of: str = ""  # the release that this is a copy of, with other names of folders

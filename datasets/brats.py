@@ -35,6 +35,7 @@ def _build_release(name: str, title: str, case: str, case_id: str, example: str)
         layout=f"{example}_{{flair,t1ce,t1,t2,seg}}.nii[.gz] at any depth",
         case_folder=case,
         expects_label=TRAINING_FOLDER,
+        spacing_mm=1.0,
     )
 
 
@@ -116,7 +117,10 @@ BRATS2025 = _add_cavity(
 SSA2023 = _build_new_release("ssa2023", "BraTS-Africa (SSA)", "SSA")
 MEN2023 = _build_new_release("men2023", "BraTS 2023 MEN", "MEN")
 MET2023 = _build_new_release("met2023", "BraTS 2023 MET", "MET")
-MET2025 = _add_cavity(_build_new_release("met2025", "BraTS 2025 MET", "MET"))
+MET2025 = replace(
+    _add_cavity(_build_new_release("met2025", "BraTS 2025 MET", "MET")),
+    spacing_mm=None,  # most of its cases are in their native space
+)
 PED2023 = replace(
     _build_new_release("ped2023", "BraTS 2023 PED", "PED"),
     must_be_named=True,  # 1 is the non-enhancing part, cysts included
@@ -159,6 +163,7 @@ MSD01 = Release(
     regions=REGIONS,
     layout="imagesTr/BRATS_001.nii.gz (one 4-D file a case) and labelsTr/BRATS_001.nii.gz",
     expects_label="imagesTr/",
+    spacing_mm=1.0,
 )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.base import Case, DataError, Dataset, DatasetInfo, Discovery, Problem
+from datasets.base import Case, DataError, Dataset, DatasetInfo, Discovery, Problem, Release
 from datasets.volumes.geometry import Geometry, align_images, is_spacing_known
 from datasets.volumes.labels import geometry_of
 from datasets.volumes.plausibility.headers import check_header, check_spacing
@@ -44,8 +44,7 @@ def check_dataset(dataset: Dataset, jobs: int = 0, on_case: OnCase = ignore_prog
     if found.cases and len(found.unlabelled) == len(found.cases):
         text = f"{dataset.info.name}: {dataset.root} has no labelled case"
         problems.append(Problem("", f"{text} (good for prediction alone)", is_warning=True))
-    orientation = found.release.orientation if found.release else ""
-    check = partial(check_case, info=dataset.info, orientation=orientation)
+    check = partial(check_case, info=dataset.info, release=found.release)
     cases = (*found.cases, *found.incomplete)
     workers = min(jobs or os.cpu_count() or 1, max(len(cases), 1))
     of_case: dict[str, list[Problem]] = {}
@@ -82,13 +81,14 @@ class _Report:
             self.problems.append(problem)
 
 
-def check_case(case: Case, info: DatasetInfo, orientation: str = "") -> list[Problem]:
-    """Return what is wrong with a case, and notes; ``orientation`` as in `Release`."""
+def check_case(case: Case, info: DatasetInfo, release: Release | None = None) -> list[Problem]:
+    """Return what is wrong with a case or not as the release promises, and notes."""
     report = _Report(case)
     grids: dict[Path, Geometry] = {}
     contents: dict[Path, Content] = {}
     for path in dict.fromkeys(case.images.values()):
         report.attempt(partial(_check_image, case, path, info, contents))
+        report.attempt(partial(_check_spacing, case, path, release))
         with suppress(DataError):  # which is among the problems
             grids[path] = geometry_of(open_image(case, path))
         if path in contents:
@@ -96,7 +96,7 @@ def check_case(case: Case, info: DatasetInfo, orientation: str = "") -> list[Pro
     first = next(iter(grids.values()), None)
     if first is not None:
         report.attempt(lambda: align_images(case, grids)[1])
-        report.attempt(partial(_check_grid, case, info, first, orientation))
+        report.attempt(partial(_check_grid, case, first, release))
         report.attempt(lambda: find_copies(list(contents.values())))
     if case.label is not None:
         content = contents.get(next(iter(grids), Path()))
@@ -109,26 +109,33 @@ def _check_image(
 ) -> list[str]:
     """Return warnings of an image; what is kept of its voxels is put into ``contents``."""
     volume = open_image(case, path)
-    grid = geometry_of(volume)
+    geometry_of(volume)
     content = Content(volume, info)
     for _, block in volume.iter_blocks():
         content.add(block)
     content.found.check(path, case.id)
     contents[path] = content
     warnings = [*content.check(), *check_header(volume)]
-    if case.spacing_known:
-        warnings += check_spacing(volume, grid, info)
     if not volume.placement.orientation_stated:
         where = f"{path}: file of case {case.id}"
         warnings.append(f"{where} does not state its orientation (left-right may be wrong)")
     return warnings
 
 
-def _check_grid(case: Case, info: DatasetInfo, grid: Geometry, orientation: str) -> list[str]:
+def _check_spacing(case: Case, path: Path, release: Release | None) -> list[str]:
+    if not case.spacing_known:
+        return []
+    with suppress(DataError):  # which reading the voxels has raised
+        volume = open_image(case, path)
+        return check_spacing(volume, geometry_of(volume), release)
+    return []
+
+
+def _check_grid(case: Case, grid: Geometry, release: Release | None) -> list[str]:
     where = f"{next(iter(case.images.values()))}: file of case {case.id}"
     warnings = []
-    if orientation and grid.codes != orientation:
-        text = f"is stored {grid.codes}, {info.title} is {orientation}"
+    if release and release.orientation and grid.codes != release.orientation:
+        text = f"is stored {grid.codes}, {release.title} is {release.orientation}"
         warnings.append(f"{where} {text} (an old or a converted copy)")
     if not grid.spacing_stated:
         text = "states a voxel size of 0, so that its spacing is unknown"

@@ -3,7 +3,7 @@
 import numpy as np
 from nibabel.affines import voxel_sizes
 
-from datasets.base import DatasetInfo
+from datasets.base import Release
 from datasets.volumes.geometry import POSITION_TOLERANCE_VOX, SPACING_TOLERANCE_MM, Geometry
 from datasets.volumes.header import RawHeader
 from datasets.volumes.nifti import VolumeFile
@@ -16,18 +16,19 @@ SMALLEST_MM, LARGEST_MM = 0.1, 12.0  # a voxel's edge in a clinical CT or MRI
 def check_header(volume: VolumeFile) -> list[str]:
     """Return a sentence for each way in which the header of a file can be read otherwise."""
     where = f"{volume.path}: file of case {volume.case}"
-    sentences = [
-        _compare_forms(volume),
-        _compare_sizes(volume.raw),
-        _measure_skew(volume.placement.affine),
-        _check_scaling(volume.raw),
-        _check_handedness(volume.raw),
-    ]
+    with np.errstate(all="ignore"):  # a damaged header may hold any number
+        sentences = [
+            _compare_forms(volume),
+            _compare_sizes(volume.raw),
+            _measure_skew(volume.placement.affine),
+            _check_scaling(volume.raw),
+            _check_handedness(volume.raw),
+        ]
     return [f"{where} {sentence}" for sentence in sentences if sentence]
 
 
-def check_spacing(volume: VolumeFile, grid: Geometry, info: DatasetInfo) -> list[str]:
-    """Return a sentence if voxels have sizes that no scan of this release has."""
+def check_spacing(volume: VolumeFile, grid: Geometry, release: Release | None) -> list[str]:
+    """Return a sentence if voxels have sizes that no scan has, or none of the release."""
     where = f"{volume.path}: file of case {volume.case}"
     if not grid.spacing_stated:
         return []
@@ -36,9 +37,10 @@ def check_spacing(volume: VolumeFile, grid: Geometry, info: DatasetInfo) -> list
     if min(sizes) < SMALLEST_MM or max(sizes) > LARGEST_MM:
         hint = f"expected {SMALLEST_MM:g} to {LARGEST_MM:g} mm; is the unit of the header right?"
         return [f"{where} has voxels of {shown} mm ({hint})"]
-    is_brain = info.release != "" and info.modality == "MRI"
-    if is_brain and not np.allclose(sizes, 1, atol=SPACING_TOLERANCE_MM):
-        return [f"{where} has voxels of {shown} mm, {info.title} has 1 mm (a native copy?)"]
+    promised = release.spacing_mm if release else None
+    if release and promised and not np.allclose(sizes, promised, atol=SPACING_TOLERANCE_MM):
+        expected = f"{release.title} has {promised:g} mm (a native copy?)"
+        return [f"{where} has voxels of {shown} mm, {expected}"]
     return []
 
 

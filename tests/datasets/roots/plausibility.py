@@ -12,6 +12,7 @@ from tests.datasets.roots.build import (
     TRAINING,
     brain,
     glioma,
+    glioma2023,
     label_of,
     liver,
     save,
@@ -108,6 +109,14 @@ def millimetres_that_were_metres(root: Path) -> None:
 @scenario("brats")
 def brain_at_its_native_spacing(root: Path) -> None:
     glioma(root)
+    for path in sorted(root.rglob("*.nii.gz")):
+        image = nib.load(path)
+        save_stored(path, np.array(image.dataobj), image.affine @ np.diag([1, 1, 5, 1]))
+
+
+@scenario("met2025")
+def metastases_in_their_native_space(root: Path) -> None:
+    glioma2023(root, "BraTS-MET-00001-000")
     for path in sorted(root.rglob("*.nii.gz")):
         image = nib.load(path)
         save_stored(path, np.array(image.dataobj), image.affine @ np.diag([1, 1, 5, 1]))
