@@ -28,7 +28,7 @@ COMMANDS = {  # name: the module whose `commands` hold it, and the first line of
         "Search each method's settings and the shared ones under one budget.",
     ),
     "plan": (
-        "bench.cli.run",
+        "bench.cli.planning.plan",
         "List the runs that `run` would make with the same arguments, done and to do.",
     ),
     "status": (

@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 import typer
 
+from bench.cli.display.cases import CaseDisplay
+from bench.cli.display.options import OutputRequest
 from bench.cli.options import option, takes
-from bench.cli.terminal import case_progress, report_failure
+from bench.cli.terminal import report_failure
 from bench.pretrain import train
 from bench.pretrain.recipe import Recipe
 from bench.run.training.loop import DivergedError
@@ -40,8 +42,8 @@ class PretrainOptions:
 
 
 @commands.command()
-@takes(PretrainOptions)
-def pretrain(options: PretrainOptions) -> None:
+@takes(PretrainOptions, OutputRequest)
+def pretrain(options: PretrainOptions, output: OutputRequest) -> None:
     """Pre-train a tiny ViT on images drawn from formulas.
 
     No download, no photograph, no medical volume. Without options it makes the weights that
@@ -49,6 +51,7 @@ def pretrain(options: PretrainOptions) -> None:
 
     Exit code: 0 written, 1 the training has diverged and nothing is written, 2 bad input.
     """
+    output.check()
     given = asdict(options)
     out = given.pop("out")
     recipe = Recipe(**given)
@@ -57,11 +60,11 @@ def pretrain(options: PretrainOptions) -> None:
     torch.set_num_threads(1)  # the bits must not depend on the number of cores
     started = time.process_time()
     losses = []
-    with case_progress(SafeConsole()) as on_progress:
+    with CaseDisplay(SafeConsole(), output) as display:
 
         def on_step(done: int, loss: float) -> None:
             losses.append(loss)
-            on_progress("pre-training", done, recipe.steps)
+            display.on_case("pre-training", done, recipe.steps, f", loss {loss:.4f}")
 
         try:
             backbone = train.pretrain(recipe, on_step)

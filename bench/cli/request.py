@@ -8,8 +8,9 @@ from rich.console import Console
 
 import datasets
 import methods
+from bench.cli.display.cases import case_progress
+from bench.cli.display.options import OutputRequest
 from bench.cli.options import Request
-from bench.cli.terminal import case_progress
 from bench.grid.cells import parse_methods, parse_names, parse_numbers
 from bench.grid.plan import Experiment, Plan, lay_out
 from bench.models import registry
@@ -79,13 +80,15 @@ def warn_about_synthetic_inputs(experiment: Experiment, console: Console) -> Non
         console.print(f"[yellow]weights: formula-vit {origin}[/]")
 
 
-def lay_out_runs(experiment: Experiment, console: Console) -> Plan:
+def lay_out_runs(
+    experiment: Experiment, console: Console, output: OutputRequest | None = None
+) -> Plan:
     """Return the plan of an experiment, with the values that the preset ships where they hold.
 
     A root whose release the names of its files do not tell is warned of.
     Raises: as `lay_out`.
     """
-    with case_progress(console) as on_case:
+    with case_progress(console, output) as on_case:
         plan = lay_out(experiment, on_case)
     for source in plan.sources:
         for problem in source.dataset.discovery.problems:

@@ -1,4 +1,4 @@
-"""The commands `run` (a grid of runs) and `plan` (its state)."""
+"""The command `run`: a grid of runs, from the data to the table."""
 
 import time
 from collections.abc import Sequence
@@ -8,24 +8,29 @@ from pathlib import Path
 import psutil
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from bench.cli import terminal
+from bench.cli.display.cases import case_progress
+from bench.cli.display.options import OutputRequest
+from bench.cli.display.runs import GridDisplay
+from bench.cli.display.session import Session
+from bench.cli.display.words import FAILURES
 from bench.cli.jobs.executor import Executor, ExecutorRequest, Watcher, choose_executor
 from bench.cli.options import ComputeRequest, Request, TuneRequest, flag, option, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
 from bench.cli.tune import check_searches, check_storage, search_values, with_budget
-from bench.grid.plan import Experiment, Plan, prepare_data
+from bench.grid.forecast import Forecast
+from bench.grid.plan import Experiment, Plan, count_work, prepare_data
 from bench.grid.runner import Event, promote_finished_attempts, split_finished
+from bench.run.log_file import LOG_FILE
 from bench.specs.run import RUNS, RunSpec, run_folder
 from bench.tracking.connection import default_uri, describe_browsing
 from bench.tracking.groups import begin_group
 from bench.tuning.tuned_values import apply_file, apply_tuned, best_values, find_studies
-from reports.formats.terminal import SafeConsole, escape
-from reports.records.run import RESULT_FILE, RunResult, Status
+from reports.formats.terminal import escape
+from reports.records.run import RESULT_FILE, RunResult
 
 commands = typer.Typer()
-FAILURES = (Status.FAILED, Status.DIVERGED, Status.OOM, Status.TIMEOUT)
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,14 @@ class RunOptions:
 
 
 @commands.command()
-@takes(Request, ComputeRequest, ExecutorRequest, TuneRequest, RunOptions)
-def run(
+@takes(Request, ComputeRequest, ExecutorRequest, TuneRequest, RunOptions, OutputRequest)
+def run(  # noqa: PLR0913 - a parameter for each group of options
     request: Request,
     compute: ComputeRequest,
     executor: ExecutorRequest,
     tuning: TuneRequest,
     options: RunOptions,
+    output: OutputRequest,
     context: typer.Context,
 ) -> None:
     """Train and score every method on every data set, and print the table.
@@ -57,17 +63,25 @@ def run(
 
     Exit code: 0 all done, 1 some run failed, 2 bad input, 130 interrupted.
     """
+    output.check()
+    experiment = read_run(request, tuning, options)
+    if options.tune:
+        check_storage(tuning.storage, executor.executor)
+    threads = experiment.protocol.train.threads
+    chosen = choose_executor(executor, compute, threads, detach=options.detach)
+    session = Session(context.obj, output)
+    raise typer.Exit(carry_out(experiment, chosen, tuning, options, session))
+
+
+def read_run(request: Request, tuning: TuneRequest, options: RunOptions) -> Experiment:
+    """Check what was typed, without touching the data. Raises: ValueError for the user."""
     if (options.tune > 0) + options.tuned + (options.settings is not None) > 1:
         raise ValueError("run: --tune, --tuned and --settings exclude each other, got several")
     if options.tune:
         request = with_budget(request, tuning, {"trials": options.tune})
     experiment = read_request(request)
     check_searches(experiment, tuning)
-    if options.tune:
-        check_storage(tuning.storage, executor.executor)
-    threads = experiment.protocol.train.threads
-    chosen = choose_executor(executor, compute, threads, detach=options.detach)
-    raise typer.Exit(carry_out(experiment, chosen, tuning, options, context.obj))
+    return experiment
 
 
 def carry_out(
@@ -75,25 +89,30 @@ def carry_out(
     executor: Executor,
     tuning: TuneRequest,
     options: RunOptions,
-    command: str,
+    session: Session,
 ) -> int:
-    """Carry out the grid of ``command``, from the data to the table, and return the exit code."""
-    console = SafeConsole()
+    """Carry out a grid, from the data to the table, and return the exit code."""
+    console = session.console
     warn_about_synthetic_inputs(experiment, console)
-    plan = lay_out_runs(experiment, console)
+    plan = lay_out_runs(experiment, console, session.output)
     try:
-        specs = choose_values(plan, experiment, executor, tuning, options)
+        specs = choose_values(plan, experiment, executor, tuning, options, session)
     except KeyboardInterrupt:
         return terminal.report_interrupt(
             console, " while tuning: the trials that have ended are kept"
         )
-    console.print(f"settings: {describe_tuning(specs)}")
+    console.print(f"settings: {describe_tuning(specs)}", soft_wrap=True)
     plan = replace(plan, runs=tuple(specs))
-    return run_plan(plan, experiment.out, executor, options, command, console)
+    return run_plan(plan, experiment.out, executor, options, session)
 
 
 def choose_values(
-    plan: Plan, experiment: Experiment, executor: Executor, tuning: TuneRequest, options: RunOptions
+    plan: Plan,
+    experiment: Experiment,
+    executor: Executor,
+    tuning: TuneRequest,
+    options: RunOptions,
+    session: Session,
 ) -> Sequence[RunSpec]:
     """Return the runs with tuned values, if asked for: from a file, from studies, or tuned now."""
     specs = plan.runs
@@ -102,7 +121,7 @@ def choose_values(
     if options.tuned:
         records = find_studies(specs, experiment.out, tuning.study)
     elif experiment.protocol.tune.trials:
-        records = search_values(specs, experiment, executor, tuning)
+        records = search_values(specs, experiment, executor, tuning, session.output)
     else:
         return specs
     return apply_tuned(specs, [best_values(record) for record in records])
@@ -117,20 +136,21 @@ def describe_tuning(specs: Sequence[RunSpec]) -> str:
 
 
 def run_plan(
-    plan: Plan, out: Path, executor: Executor, options: RunOptions, command: str, console: Console
+    plan: Plan, out: Path, executor: Executor, options: RunOptions, session: Session
 ) -> int:
     """Carry out the runs that are not done yet, send all to MLflow, print the table."""
     from bench.tracking.publishing import Tracker  # imports pandas
 
     specs = plan.runs
-    with terminal.case_progress(console) as on_case:
+    console = session.console
+    with case_progress(console, session.output) as on_case:
         promote_finished_attempts(specs, out)
         if not options.force:
             finished, to_do = split_finished(specs, out)
         else:
             finished, to_do = [], list(specs)
         prepare_data(to_do, plan.sources, out, on_case)
-    group = begin_group(specs, command, out)
+    group = begin_group(specs, session.command, out)
     to_do = [replace(spec, group=group.id) for spec in to_do]
     tracker = Tracker(out, console=console)
     results = {spec.run_id: result for spec, result in finished}
@@ -140,7 +160,8 @@ def run_plan(
     try:
         for spec, result in finished:
             tracker.send(result, run_folder(out, spec))
-        with terminal.GridDisplay(console, len(to_do)) as display:
+        forecast = build_forecast(replace(plan, runs=tuple(to_do)), finished, executor)
+        with GridDisplay(console, session.output, forecast, out) as display:
 
             def on_event(event: Event) -> None:
                 display.show(event)
@@ -164,6 +185,17 @@ def run_plan(
     return print_outcome([results[spec.run_id] for spec in specs], len(to_do), out, console)
 
 
+def build_forecast(
+    plan: Plan, finished: Sequence[tuple[RunSpec, RunResult]], executor: Executor
+) -> Forecast:
+    """Return the forecast of the plan's runs, with what the finished ones tell."""
+    forecast = Forecast(plan.runs, count_work(plan.runs, plan.sources), executor.n_slots)
+    for spec, result in finished:
+        if result.cost is not None:
+            forecast.learn(spec, result.cost.phases)
+    return forecast
+
+
 def print_outcome(results: Sequence[RunResult], n_new: int, out: Path, console: Console) -> int:
     """Print the table of the runs and where to read on; return the exit code."""
     from reports.analysis.comparison import compare_methods  # imports pandas
@@ -178,27 +210,10 @@ def print_outcome(results: Sequence[RunResult], n_new: int, out: Path, console: 
     console.print(f"browse:  [bold]{address}[/]", soft_wrap=True)
     failed = [result for result in results if result.status in FAILURES]
     for result in failed:
-        record = escape(str(out / RUNS / result.run_id / RESULT_FILE))
-        sentence = f"[red]not done:[/] the reason, and the traceback if any, are in {record}"
+        run = out / RUNS / result.run_id
+        where = f"the reason, and the traceback if any, are in {escape(run / RESULT_FILE)}"
+        sentence = f"[red]not done:[/] {where}, what its process printed in {LOG_FILE} beside it"
         console.print(sentence, soft_wrap=True)
     if failed:
         return terminal.EXIT_FAILED
     return terminal.EXIT_DONE
-
-
-@commands.command()
-@takes(Request)
-def plan(request: Request) -> None:
-    """List the runs that `run` would make with the same arguments, done and to do."""
-    console = SafeConsole()
-    experiment = read_request(request)
-    specs = lay_out_runs(experiment, console).runs
-    finished, to_do = split_finished(specs, experiment.out)
-    states = {spec.run_id: result.status.value for spec, result in finished}
-    folder = experiment.out / RUNS
-    title = f"{len(specs)} runs in {escape(folder)}: {len(finished)} done, {len(to_do)} to do"
-    table = terminal.add_columns(Table(title=title), ("run", "state", "folder"))
-    for spec in specs:
-        name = terminal.describe_spec(spec)
-        table.add_row(name, states.get(spec.run_id, "to do"), escape(spec.run_id))
-    console.print(table)

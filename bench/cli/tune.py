@@ -7,10 +7,12 @@ from pathlib import Path
 
 import typer
 
+from bench.cli.display.options import OutputRequest
+from bench.cli.display.studies import StudyDisplay
 from bench.cli.jobs.executor import SLURM, Executor, ExecutorRequest, choose_executor
 from bench.cli.options import ComputeRequest, Request, TuneRequest, option, read_duration, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
-from bench.cli.terminal import EXIT_FAILED, StudyDisplay, print_tables, report_interrupt
+from bench.cli.terminal import EXIT_FAILED, print_tables, report_interrupt
 from bench.grid.plan import Experiment
 from bench.specs.addresses import sqlite_address
 from bench.specs.protocol import SpecError
@@ -61,13 +63,14 @@ class BudgetOptions:
 
 
 @commands.command()
-@takes(Request, ComputeRequest, ExecutorRequest, TuneRequest, BudgetOptions)
+@takes(Request, ComputeRequest, ExecutorRequest, TuneRequest, BudgetOptions, OutputRequest)
 def tune(
     request: Request,
     compute: ComputeRequest,
     executor: ExecutorRequest,
     tuning: TuneRequest,
     options: BudgetOptions,
+    output: OutputRequest,
 ) -> None:
     """Search each method's settings and the shared ones under one budget.
 
@@ -82,6 +85,7 @@ def tune(
     """
     if options.trials is not None and options.budget is not None:
         raise ValueError("tune: --trials and --budget exclude each other, got both")
+    output.check()
     experiment = read_request(with_budget(request, tuning, options.fields))
     check_searches(experiment, tuning)
     check_storage(tuning.storage, executor.executor)
@@ -89,9 +93,9 @@ def tune(
     chosen = choose_executor(executor, compute, threads, n_workers=options.workers)
     console = SafeConsole()
     warn_about_synthetic_inputs(experiment, console)
-    specs = lay_out_runs(experiment, console).runs
+    specs = lay_out_runs(experiment, console, output).runs
     try:
-        records = search_values(specs, experiment, chosen, tuning)
+        records = search_values(specs, experiment, chosen, tuning, output)
     except KeyboardInterrupt:
         code = report_interrupt(console, ": the trials that have ended are kept")
         raise typer.Exit(code) from None
@@ -154,7 +158,11 @@ def find_storage(asked: str | None, folder: Path) -> str:
 
 
 def search_values(
-    specs: Sequence[RunSpec], experiment: Experiment, executor: Executor, tuning: TuneRequest
+    specs: Sequence[RunSpec],
+    experiment: Experiment,
+    executor: Executor,
+    tuning: TuneRequest,
+    output: OutputRequest,
 ) -> list[StudyRecord]:
     """Carry out the studies of a grid, send them to MLflow and print what they have found."""
     from bench.tracking.publishing import Tracker  # imports pandas
@@ -170,7 +178,7 @@ def search_values(
     budget = experiment.protocol.tune.budget
     sentence = f"tuning {len(plans)} methods x data sets, {budget} each, in {escape(storage)}"
     console.print(sentence, soft_wrap=True)
-    with StudyDisplay(console, plans) as display:
+    with StudyDisplay(console, output, plans, executor.n_slots) as display:
         records = executor.search(request, storage, out, display.show)
     with hold_lock(folder / LOCK):  # workers that share the studies end at the same time
         tracker = Tracker(out, console=console)

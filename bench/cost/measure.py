@@ -13,10 +13,14 @@ from torch import nn
 
 from bench.cost.flops import count_compute
 from bench.cost.memory import MeasuredStep, measure_memory
-from bench.cost.timing import time_repeats
+from bench.cost.timing import Repeats, time_repeats
 from bench.models.segmenter import Segmenter
 from methods import surgery
 from reports.records.cost import Compute, Memory, Merged, Timing
+
+SHARE_OF_RUN = 0.1  # for measuring
+N_TIMED = 4
+PLAIN = Repeats()
 
 
 @dataclass(frozen=True)
@@ -60,18 +64,23 @@ def measure(
     build_step: Callable[[], MeasuredStep],
     batch: dict[str, torch.Tensor],
     predict_volume: Callable[[], object],
+    repeats: Repeats = PLAIN,
 ) -> Measured:
     """Measure a trained network on its device; restore weights, buffers, modes and random state.
 
-    ``build_step`` returns the protocol's training step with a fresh optimiser, ``batch`` has
-    training patches, and ``predict_volume`` predicts one whole volume with the current weights.
+    Args:
+        model: has just been trained and has segmented volumes.
+        build_step: returns the protocol's training step with a fresh optimiser.
+        batch: training patches.
+        predict_volume: predicts one whole volume with the current weights.
+        repeats: of each of the timed calls.
     """
     device = next(model.parameters()).device
     batch = {"image": batch["image"].to(device), "label": batch["label"].to(device)}
     first = {"image": batch["image"][:1], "label": batch["label"][:1]}
     with preserved(model, device):
-        inference = time_repeats(predict_volume, device)
-        merged = _measure_merged(model, batch["image"], predict_volume)
+        inference = time_repeats(predict_volume, device, repeats, is_warm=True)
+        merged = _measure_merged(model, batch["image"], predict_volume, repeats)
         step = build_step()
         model.train()
 
@@ -82,7 +91,7 @@ def measure(
 
         compute = count_compute(model, first["image"], train_on_first)
         model.train()
-        train_step = time_repeats(lambda: step.repeat(batch), device)
+        train_step = time_repeats(lambda: step.repeat(batch), device, repeats, is_warm=True)
         memory = measure_memory(model, step, batch)
     return Measured(compute, memory, train_step, inference, merged)
 
@@ -114,8 +123,16 @@ def _rest_batch_norms(model: nn.Module) -> None:
             module.eval()
 
 
+def limit_repeats(run_s: float) -> Repeats:
+    """Return repeats that take about a tenth of a run of so many seconds, if the calls are short.
+
+    Inference, merged inference and training step are timed, and a step is counted and measured.
+    """
+    return Repeats(budget_s=min(Repeats.budget_s, SHARE_OF_RUN * run_s / N_TIMED))
+
+
 def _measure_merged(
-    model: Segmenter, image: torch.Tensor, predict_volume: Callable[[], object]
+    model: Segmenter, image: torch.Tensor, predict_volume: Callable[[], object], repeats: Repeats
 ) -> Merged | None:
     """Time inference with the method merged, compare a batch's logits; None if nothing merges."""
     if not any(isinstance(module, surgery.Mergeable) for module in model.backbone.modules()):
@@ -129,6 +146,7 @@ def _measure_merged(
     surgery.merge(model.backbone)
     try:
         difference = float((compute_logits() - unmerged).abs().max())
-        return Merged(time_repeats(predict_volume, image.device), difference)
+        timing = time_repeats(predict_volume, image.device, repeats, is_warm=True)
+        return Merged(timing, difference)
     finally:
         surgery.unmerge(model.backbone)

@@ -32,7 +32,7 @@ class MeasuredStep(Protocol):
 
 
 def measure_memory(model: nn.Module, step: MeasuredStep, batch: dict[str, torch.Tensor]) -> Memory:
-    """Return what a step holds; the weights move. The optimiser must have its state already."""
+    """Return what a step holds; the weights move. A step must have been carried out before."""
     saved = count_saved_bytes(model, lambda: step.loss(batch))
     peak, reserved = _find_peak(batch["image"].device, lambda: step.repeat(batch))
     gradients = [p.grad for p in model.parameters() if p.requires_grad and p.grad is not None]
@@ -94,8 +94,7 @@ def describe_out_of_memory(error: BaseException, device: str) -> str:
 
 def _find_peak(device: torch.device, step: Callable[[], None]) -> tuple[float | None, float | None]:
     """Return a GPU's peaks over a step in MiB, allocated and reserved; None on other devices."""
-    if device.type != "cuda":
-        step()
+    if device.type != "cuda":  # gradients are those of the step before
         return None, None
     torch.cuda.empty_cache()  # earlier work has reserved memory that is not this step's
     torch.cuda.reset_peak_memory_stats(device)

@@ -3,6 +3,7 @@
     <run>/             result.json, delta.safetensors, ... of the attempt that ended last
     <run>/attempt/     what is being computed
     <run>/previous/    what was done before it was repeated
+    <run>/run.log      what the processes of all attempts have printed
     <run>/*.json       of `bench.grid.executors.ledger`, if a cluster works on the run
     <run>/lock         held by the command that works on the run; all below needs it
 
@@ -16,6 +17,7 @@ from typing import Any
 
 from bench.grid.executors.ledger import KEPT
 from bench.run.firewall import READS_FILE, count_reads, read_selection
+from bench.run.log_file import LOG_FILE
 from bench.run.provenance import describe_run
 from bench.specs.run import RunSpec
 from datasets.files import FileError, make_folder, read_record, sync_folder, write_durably
@@ -74,7 +76,7 @@ def _clear(folder: Path) -> None:
     was_done = _read_status(folder / RESULT_FILE) == Status.DONE
     previous = folder / PREVIOUS
     for path in _result_last(folder):
-        if path.name in (ATTEMPT, PREVIOUS, READS_FILE, *KEPT):
+        if path.name in (ATTEMPT, PREVIOUS, READS_FILE, LOG_FILE, *KEPT):
             continue
         if was_done:
             previous.mkdir(exist_ok=True)

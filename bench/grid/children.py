@@ -6,13 +6,16 @@ own, unlike those of the pools for cases and figures: it may be killed without t
 
 import multiprocessing
 import signal
+from contextlib import nullcontext
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+from bench.run.log_file import output_in
 from datasets.locks import Lock
 from datasets.processes import follow_parent, stop_processes
 
@@ -49,16 +52,23 @@ def start_server() -> None:
     forkserver.ensure_running()
 
 
-def start_child(function: str, *arguments: Any, name: str, lock: Lock | None = None) -> Child:
+def start_child(
+    function: str,
+    *arguments: Any,
+    name: str,
+    lock: Lock | None = None,
+    log_file: Path | None = None,
+) -> Child:
     """Start a function, given as "module:name" and imported in the child only, in a process.
 
     Its last argument is a function that sends its own arguments to ``Child.messages`` as a tuple.
-    The child holds the lock until its end, also if this process is killed.
+    The child holds the lock until its end, also if this process is killed. What it prints is
+    appended to the log.
     """
     start_server()
     context = multiprocessing.get_context("forkserver")
     receiver, sender = context.Pipe(duplex=False)
-    needs = (function, arguments, sender, lock)
+    needs = (function, arguments, sender, lock, log_file)
     process = context.Process(target=_child_main, args=needs, name=name)
     process.start()
     sender.close()  # now only the child holds the sending end, and its death closes it
@@ -66,8 +76,13 @@ def start_child(function: str, *arguments: Any, name: str, lock: Lock | None = N
 
 
 def _child_main(
-    function: str, arguments: tuple[Any, ...], messages: Connection, lock: Lock | None
+    function: str,
+    arguments: tuple[Any, ...],
+    messages: Connection,
+    lock: Lock | None,
+    log_file: Path | None,
 ) -> None:
     follow_parent()
-    target = resolve_name(function)
-    target(*arguments, lambda *message: messages.send(message))
+    with output_in(log_file) if log_file is not None else nullcontext():
+        target = resolve_name(function)
+        target(*arguments, lambda *message: messages.send(message))

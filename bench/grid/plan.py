@@ -9,10 +9,12 @@ from pathlib import Path
 
 from bench.grid.sources import DataSource, check_distinct, check_exclude, inspect_source
 from bench.models.weights.catalogue import is_path
-from bench.run.cases import preparation_of
+from bench.run.cases import preparation_of, split_of
+from bench.run.work import count_run
 from bench.specs.presets import PhantomSpec
 from bench.specs.protocol import Protocol, SpecError
 from bench.specs.run import EMBEDDED_WEIGHTS, MethodSpec, RunSpec
+from datasets.splits.rule import Split
 
 MOST_RUNS = 100_000
 OnCase = Callable[[str, int, int], None]  # what is going on, cases done, cases in all
@@ -94,6 +96,20 @@ def expand(
         run = replace(run, left_out=source.left_out, splits_sha256=source.splits_sha256)
         runs.append(replace(run, scaling=source.dataset.scaling))
     return tuple(runs)
+
+
+def count_work(runs: Sequence[RunSpec], sources: Sequence[DataSource]) -> dict[str, dict[str, int]]:
+    """Return how much each run has to do, by its id, in the units of `bench.cost.phases`."""
+    by_name = {source.name: source for source in sources}
+    splits: dict[tuple[object, ...], Split] = {}  # many runs share one
+    work = {}
+    for run in runs:
+        key = (run.dataset, run.fold, run.protocol.data.shots)
+        if key not in splits:
+            source = by_name[run.dataset]
+            splits[key] = split_of(source.dataset, source.cases, run)
+        work[run.run_id] = count_run(run, splits[key])
+    return work
 
 
 def prepare_data(

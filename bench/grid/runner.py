@@ -17,6 +17,8 @@ from bench.grid.attempt import ATTEMPT, begin_attempt, end_attempt, record_death
 from bench.grid.children import LONGEST_WAIT_S, Child, start_child
 from bench.grid.executors.ledger import LOCK
 from bench.grid.slots import Slots
+from bench.run.log_file import LOG_FILE
+from bench.run.progress import Stand
 from bench.run.provenance import describe_run
 from bench.specs.run import Place, RunSpec, run_folder
 from datasets.files import describe_os_error
@@ -26,6 +28,7 @@ from reports.records.run import RESULT_FILE, RunResult, Status, read_result
 
 # repeating these would give the same again
 FINISHED = (Status.DONE, Status.DIVERGED, Status.OOM, Status.SKIPPED)
+EXECUTE = "bench.run.execute:execute_run"
 POLL_S = 1.0  # how often to look whether another command has ended a run
 
 log = logging.getLogger(__name__)
@@ -37,9 +40,8 @@ class Event:
     """A run began, went on, waits for another command, or (with ``result``) ended."""
 
     spec: RunSpec
-    phase: str  # "start", "fit", "score", "wait" or "end"
-    done: int = 0
-    total: int = 0
+    phase: str  # "start", one of `bench.cost.phases`, "wait" or "end"
+    stand: Stand | None = None  # how far it is
     result: RunResult | None = None
 
 
@@ -83,6 +85,7 @@ def run_grid(
     on_event: Callable[[Event], None],
     *,
     force: bool = False,
+    function: str = EXECUTE,
 ) -> None:
     """Carry out the runs, each in a process of its own. Results so far are on disk at any moment.
 
@@ -93,8 +96,9 @@ def run_grid(
         slots: a run that takes longer than their timeout is ended.
         on_event: called in this process; a run's last event brings its result.
         force: repeat runs that were finished before.
+        function: carries out a run, as `start_child` takes it.
     """
-    grid = _Grid(out, slots, on_event, force=force)
+    grid = _Grid(out, slots, on_event, function, force=force)
     grid.add(specs)
     try:
         grid.start_runs()
@@ -109,12 +113,19 @@ class _Grid:
     """The runs that wait, and those that go on in this command."""
 
     def __init__(
-        self, out: Path, slots: Slots, on_event: Callable[[Event], None], *, force: bool
+        self,
+        out: Path,
+        slots: Slots,
+        on_event: Callable[[Event], None],
+        function: str,
+        *,
+        force: bool,
     ) -> None:
         self.out = out
         self.execution = slots.execution
         self.free = list(reversed(slots.devices))
         self.on_event = on_event
+        self.function = function
         self.timeout_s = slots.timeout_s
         self.force = force
         self.others = active_children()  # that were started before
@@ -171,8 +182,9 @@ class _Grid:
     def _start(self, spec: RunSpec, lock: Lock) -> None:
         attempt = begin_attempt(run_folder(self.out, spec))
         place = Place(attempt, self.out / "cache", self.free[-1], self.execution)
-        function = "bench.run.execute:execute_run"
-        child = start_child(function, spec, place, name=spec.run_id, lock=lock)
+        function = self.function
+        log_file = attempt.parent / LOG_FILE
+        child = start_child(function, spec, place, name=spec.run_id, lock=lock, log_file=log_file)
         self.on_event(Event(spec, "start"))
         self.free.pop()
         deadline = time.monotonic() + self.timeout_s

@@ -10,14 +10,13 @@ import psutil
 
 from bench.grid.attempt import ATTEMPT
 from bench.grid.executors.ledger import read_sign, read_submission
-from bench.run.progress import Stand, read_progress
+from bench.run.progress import Stand, describe_phase, format_time, read_progress
 from bench.specs.run import RUNS
 from reports.records.run import RunResult, Status, read_result
 from reports.records.text import shorten_text
 
 TO_DO, QUEUED, RUNNING, SILENT, DAMAGED = "to do", "queued", "running", "silent", "damaged"
 SILENT_S = 900.0  # after which a run on another machine is taken for dead
-STEPS = {"fit": "epoch", "score": "case"}
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,11 @@ def read_state(folder: Path) -> RunState:
 
 
 def _describe_attempt(folder: Path, stand: Stand) -> RunState:
-    where = f"on {stand.node}"
-    if stand.total:
-        where = f"{STEPS.get(stand.phase, stand.phase)} {stand.done}/{stand.total} {where}"
+    where = f"{describe_phase(stand)} on {stand.node}"
     if not _is_alive(folder / ATTEMPT, stand):
         return RunState(folder.name, SILENT, f"ended early at {where}: it is repeated or goes on")
     if stand.left_s is not None:
-        where += f", {stand.phase} ends in {format_time(stand.left_s)}"
+        where += f", ETA {format_time(stand.left_s)}"
     return RunState(folder.name, RUNNING, where)
 
 
@@ -89,10 +86,3 @@ def _describe_result(result: RunResult) -> str:
     if result.status is Status.DONE:
         return ""
     return shorten_text(result.reason)
-
-
-def format_time(seconds: float) -> str:
-    """Return a length of time as h:mm:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"

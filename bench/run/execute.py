@@ -1,13 +1,16 @@
 """One run, from its spec to its result. A child process executes it; it does not know the grid."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any
+
+import numpy as np
 
 from bench.cost import measure
 from bench.cost.flops import PassCount, counted_passes
 from bench.cost.memory import peak_memory_mib
+from bench.cost.phases import MEASURE, SCORE, VALIDATE, WRITE, Advance
 from bench.cost.timing import metered
 from bench.cost.usage import record_usage
 from bench.models.hooks import describe_modules
@@ -16,12 +19,13 @@ from bench.run.delta_file import DELTA_FILE, write_delta
 from bench.run.firewall import READS_FILE, count_reads, write_selection
 from bench.run.fold import Fold
 from bench.run.interruption import Interrupted
-from bench.run.progress import forget_progress, recording_progress
+from bench.run.progress import Recorder, Stand, forget_progress
 from bench.run.provenance import describe_arithmetic, describe_end, describe_run, describe_start
 from bench.run.restore import check_reloaded, compare_reloaded
-from bench.run.setup import DONE, Setup, ending_of, set_up
-from bench.run.training.loop import DivergedError, Fit, Progress
+from bench.run.setup import DONE, Hooks, Setup, ending_of, set_up
+from bench.run.training.loop import DivergedError, Fit
 from bench.run.training.step import build_step
+from bench.run.work import count_run
 from bench.scoring.cases import score_cases
 from bench.scoring.held_out import score_held_out
 from bench.scoring.metrics import Scoring
@@ -30,7 +34,7 @@ from bench.specs.run import Place, RunSpec
 from datasets.files import make_folder
 from reports.records.cost import Cost
 from reports.records.plain import to_plain
-from reports.records.run import RunResult
+from reports.records.run import CaseScore, RunResult
 
 
 class Draft:
@@ -51,7 +55,7 @@ class Draft:
 
     def keep_fold(self, fold: Fold) -> None:
         window = fold.info.window
-        self.keep(split_hash=fold.split_hash, data_fingerprint=self.spec.fingerprint)
+        self.keep(split_hash=fold.split.hash, data_fingerprint=self.spec.fingerprint)
         self.keep_provenance(ct_window=asdict(window) if window else None)
 
     def keep_weights(self, model: Segmenter) -> None:
@@ -60,16 +64,26 @@ class Draft:
         self.keep_provenance(weights=asdict(loaded) if loaded else None)
 
 
-def execute_run(spec: RunSpec, place: Place, on_progress: Progress) -> RunResult:
-    """Carry out a run, write ``result.json`` into its folder and return it, however it ends."""
+def execute_run(
+    spec: RunSpec,
+    place: Place,
+    send: Callable[[str, Stand], None],
+    prepare: Callable[[RunSpec, Place, Hooks], Setup] = set_up,
+) -> RunResult:
+    """Carry out a run, write ``result.json`` into its folder and return it, however it ends.
+
+    ``send`` is called as ``send(phase, stand)`` to tell how far the run is.
+    """
     started = time.perf_counter()
     make_folder(place.folder)
     draft = Draft(spec)
-    on_progress = recording_progress(place.folder, on_progress)
+    recorder = Recorder(place.folder, place.device, send)
     ending = DONE
     try:
         with record_usage(place.folder, place.device):
-            _train_and_score(draft, place, on_progress)
+            hooks = Hooks(draft.keep_fold, draft.keep_weights, on_progress=recorder.advance)
+            draft.keep(provenance=describe_start(spec, place))
+            _train_and_score(prepare(spec, place, hooks), draft, place, recorder)
     except Interrupted:
         raise
     except (Exception, SystemExit) as error:  # the run's failure is its result; the grid goes on
@@ -100,21 +114,21 @@ def _write_result(result: RunResult, place: Place) -> RunResult:
         return failed
 
 
-def _train_and_score(draft: Draft, place: Place, on_progress: Progress) -> None:
-    spec = draft.spec
-    draft.keep(provenance=describe_start(spec, place))
-    setup = set_up(spec, place, on_fold=draft.keep_fold, on_plain=draft.keep_weights)
+def _train_and_score(setup: Setup, draft: Draft, place: Place, recorder: Recorder) -> None:
+    spec = setup.spec
+    recorder.expect(count_run(spec, setup.fold.split), spec.own_protocol.train.batch)
     precision = spec.own_protocol.train.precision
     draft.keep_provenance(**describe_arithmetic(setup.fabric.device, precision))
     counts = measure.count_parameters(setup.model)
     with metered(setup.fabric.device) as energy:
-        fitted = _fit(setup, place, draft, on_progress)
+        fitted = _fit(setup, place, draft)
     found = describe_modules(setup.model)
     if found:
         draft.keep_provenance(found_by_method=found)
     _choose(setup, place, fitted, draft)
     _check_delta(setup, place, draft)
-    score_s, passes = _score(setup, place, draft, on_progress)
+    recorder.clock.tick(WRITE)
+    score_s, passes = _score(setup, place, draft, recorder)
     costs = Cost(
         params_total=counts.total,
         params_tuned=counts.tuned,
@@ -130,21 +144,25 @@ def _train_and_score(draft: Draft, place: Place, on_progress: Progress) -> None:
         delta_mib=(place.folder / DELTA_FILE).stat().st_size / 2**20,
     )
     draft.keep(cost=costs)
+    recorder.begin(MEASURE)
     measured = measure.measure(
         setup.model,
         lambda: build_step(setup.model, spec.own_protocol.train, setup.fabric),
         next(iter(setup.data.draw_epoch(0))),
         lambda: setup.predict(setup.fold.val[0].image()),
+        measure.limit_repeats(fitted.fit_s + fitted.data_wait_s + score_s),
     )
     n_volumes = len({row.case for row in draft.record.cases})
     compute = passes.add_volumes(measured.compute, n_volumes)
-    draft.keep(cost=replace(costs, **(vars(measured) | {"compute": compute})))
+    recorder.clock.tick(MEASURE)
+    complete = replace(costs, **(vars(measured) | {"compute": compute}))
+    draft.keep(cost=replace(complete, phases=recorder.clock.recorded))
 
 
-def _fit(setup: Setup, place: Place, draft: Draft, on_progress: Progress) -> Fit:
+def _fit(setup: Setup, place: Place, draft: Draft) -> Fit:
     """Train; where that diverges, keep the network of the epoch chosen before, and do not score."""
     try:
-        return setup.fit(on_progress)
+        return setup.fit()
     except DivergedError as error:
         if error.reached is not None:
             _choose(setup, place, error.reached, draft)
@@ -168,20 +186,32 @@ def _check_delta(setup: Setup, place: Place, draft: Draft) -> None:
     check_reloaded(difference, largest, setup.fabric.device)
 
 
-def _score(
-    setup: Setup, place: Place, draft: Draft, on_progress: Progress
-) -> tuple[float, PassCount]:
+def _score(setup: Setup, place: Place, draft: Draft, recorder: Recorder) -> tuple[float, PassCount]:
     """Open the held-out cases and score them; return the seconds, and the network's passes."""
     fold = setup.fold
     scoring = Scoring(fold.info, setup.spec.own_protocol.eval)
     predict = setup.predict
-    cutoff = choose_cutoff(scoring, lambda: score_cases(predict, fold.val, scoring, in_mm=False))
+    cutoff = choose_cutoff(scoring, lambda: _score_inner(setup, scoring, recorder))
     draft.keep(empty_policy=scoring.policy_name)
     title = draft.record.label + (" (SYNTHETIC)" if fold.dataset.synthetic else "")
-    on_case = partial(on_progress, "score")
     cases = fold.held_out.open(draft.record.chosen_sha256)
+    recorder.begin(SCORE, len(cases))
+
+    def on_case(done: int, total: int) -> None:
+        recorder.advance(Advance(SCORE, done, total))
+
     with counted_passes(setup.model) as passes:
         scored = score_held_out(predict, cases, scoring, place.folder, title, on_case)
     processed = cutoff.apply(scored.cases) if cutoff else None
     draft.keep(cases=scored.cases, postprocessing=processed)
     return scored.score_s, passes
+
+
+def _score_inner(setup: Setup, scoring: Scoring, recorder: Recorder) -> list[CaseScore]:
+    """Return the scores of the inner validation cases that need no millimetres."""
+    cases = setup.fold.val
+
+    def on_case(done: int, prediction: np.ndarray) -> None:
+        recorder.advance(Advance(VALIDATE, done, len(cases)))
+
+    return score_cases(setup.predict, cases, scoring, on_case, in_mm=False)

@@ -19,6 +19,7 @@ from datasets.prepared.case import PreparedCase
 from datasets.prepared.intensity import fit_window
 from datasets.prepared.patches import PatchDataset
 from datasets.prepared.prepare import prepare
+from datasets.splits.rule import Split
 
 OnValidation = Callable[[tuple[float, ...]], None]  # takes the Dice of each case, every time
 
@@ -32,15 +33,20 @@ class Fold:
     train: tuple[PreparedCase, ...]
     val: tuple[PreparedCase, ...]
     held_out: HeldOut[PreparedCase]
-    split_hash: str
+    split: Split
 
 
-def load_fold(spec: RunSpec, cache: Path, folder: Path) -> Fold:
-    """Return the fold of a run that writes into ``folder``; cases without a label are left out."""
+def load_fold(
+    spec: RunSpec, cache: Path, folder: Path, cut: Callable[[Split], Split] = lambda split: split
+) -> Fold:
+    """Return the fold of a run that writes into ``folder``; cases without a label are left out.
+
+    ``cut`` returns the part of the fold's cases that is used.
+    """
     dataset = datasets.build(spec.dataset, spec.root)
     labelled = find_used(dataset, spec)
     by_id = {case.id: case for case in labelled}
-    split, info = split_of(dataset, labelled, spec), dataset.info
+    split, info = cut(split_of(dataset, labelled, spec)), dataset.info
     settings = preparation_of(spec.protocol.data)
 
     def load(ids: Sequence[str]) -> list[PreparedCase]:
@@ -54,13 +60,20 @@ def load_fold(spec: RunSpec, cache: Path, folder: Path) -> Fold:
         return tuple(replace(case, window=info.window) for case in cases)
 
     held_out = HeldOut(folder, lambda: scale(load(split.test)))
-    return Fold(dataset, info, scale(train), scale(load(split.val)), held_out, split.hash)
+    return Fold(dataset, info, scale(train), scale(load(split.val)), held_out, split)
 
 
 def build_training_data(
-    spec: RunSpec, fold: Fold, predict: Predict, on_validation: OnValidation
+    spec: RunSpec,
+    fold: Fold,
+    predict: Predict,
+    on_validation: OnValidation,
+    on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> TrainingData:
-    """Return the patches to train on, and the mean Dice that selects the epoch."""
+    """Return the patches to train on, and the mean Dice that selects the epoch.
+
+    ``on_case`` is called as ``on_case(n_done, n_cases)`` after each case of a validation.
+    """
     data = spec.protocol.data
     seed = spec.seeds["data"]
     patches = PatchDataset(
@@ -74,7 +87,7 @@ def build_training_data(
 
     def validate() -> float:
         try:
-            dices = mean_dices(predict, fold.val, fold.info)
+            dices = mean_dices(predict, fold.val, fold.info, on_case)
         except NotFiniteError as error:
             raise DivergedError(str(error)) from None
         on_validation(dices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 import time
@@ -44,7 +45,7 @@ def describe_start(spec: RunSpec, place: Place) -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: version(name) for name in _list_packages(spec)},
         "device": place.device,
-        "device_name": _name_device(place.device),
+        "device_name": name_device(place.device),
         "checkpointing": execution.checkpointing,
         "slices_per_chunk": execution.slices_per_chunk,
         "started_at": read_clock(),
@@ -125,6 +126,15 @@ def _name_regions(dataset: Dataset) -> tuple[str, ...]:
         return ()
 
 
+def hash_code() -> str:
+    """Return a hash of the source files that runs are made of."""
+    found = hashlib.sha256()
+    for room in ("bench", "datasets", "methods"):
+        for file in sorted((ROOT / room).rglob("*.py")):
+            found.update(file.read_bytes())
+    return found.hexdigest()
+
+
 def _git(*arguments: str) -> str | None:
     """Return what git prints, or None where the code is not in a git checkout."""
     command = ["git", "-C", str(ROOT), *arguments]
@@ -135,7 +145,7 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.decode(errors="replace").strip()
 
 
-def _name_device(device: str) -> str:
+def name_device(device: str) -> str:
     """Return the product name of a GPU or, for any other device, of the processor."""
     if device.startswith("cuda"):
         import torch

@@ -3,11 +3,13 @@
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 
 from bench.cost.memory import describe_out_of_memory, is_out_of_memory
+from bench.cost.phases import VALIDATE, Advance
 from bench.models.segmenter import Segmenter
 from bench.run.fold import Fold, OnValidation, build_training_data, load_fold
 from bench.run.network import build, build_fabric, build_predictor
@@ -33,34 +35,55 @@ class Setup:
     model: Segmenter
     predict: Predict  # by the model as it then is
     data: TrainingData
+    on_progress: Progress
 
-    def fit(self, on_progress: Progress) -> Fit:
-        return fit(self.model, self.data, self.spec.own_protocol.train, self.fabric, on_progress)
+    def fit(self) -> Fit:
+        train = self.spec.own_protocol.train
+        return fit(self.model, self.data, train, self.fabric, self.on_progress)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What is called while a run is prepared and trained.
+
+    Attributes:
+        on_fold: with the fold, as soon as it is loaded.
+        on_plain: with the network, before the method goes into it.
+        on_validation: with the Dice of each case, after each validation.
+        on_progress: after each batch, and each case of a validation.
+    """
+
+    on_fold: Callable[[Fold], None] = lambda fold: None
+    on_plain: Callable[[Segmenter], None] = lambda model: None
+    on_validation: OnValidation = lambda dices: None
+    on_progress: Progress = lambda step: None
 
 
 def set_up(
     spec: RunSpec,
     place: Place,
-    on_fold: Callable[[Fold], None] = lambda fold: None,
-    on_plain: Callable[[Segmenter], None] = lambda model: None,
-    on_validation: OnValidation = lambda dices: None,
+    hooks: Hooks = Hooks(),
+    load: Callable[[RunSpec, Path, Path], Fold] | None = None,
 ) -> Setup:
     """Load a run's fold and build its network; torch's random numbers are at the run's start.
 
-    ``on_fold`` is called with the fold as soon as it is loaded, ``on_plain`` with the network
-    before the method goes into it. Raises: as `load_fold` and `build`.
+    ``load`` stands for `load_fold`. Raises: as `load_fold` and `build`.
     """
     protocol = spec.own_protocol
     torch.set_num_threads(protocol.train.threads)
     fabric = build_fabric(place.device, protocol.train.precision)
-    fold = load_fold(spec, place.cache, place.folder)
-    on_fold(fold)
-    model = build(spec, fold.info, on_plain)
+    fold = (load or load_fold)(spec, place.cache, place.folder)
+    hooks.on_fold(fold)
+    model = build(spec, fold.info, hooks.on_plain)
     set_execution(model, place.execution)
     torch.manual_seed(spec.seeds["train"])
     predict = build_predictor(model, protocol.data.patch, protocol.eval, fabric)
-    data = build_training_data(spec, fold, predict, on_validation)
-    return Setup(spec, fold, fabric, model, predict, data)
+
+    def on_case(done: int, total: int) -> None:
+        hooks.on_progress(Advance(VALIDATE, done, total))
+
+    data = build_training_data(spec, fold, predict, hooks.on_validation, on_case)
+    return Setup(spec, fold, fabric, model, predict, data, hooks.on_progress)
 
 
 @dataclass(frozen=True)

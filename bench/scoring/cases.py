@@ -49,11 +49,15 @@ def score_cases(
 
 
 def mean_dices(
-    predict: Predict, cases: Sequence[PreparedCase], info: DatasetInfo
+    predict: Predict,
+    cases: Sequence[PreparedCase],
+    info: DatasetInfo,
+    on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[float, ...]:
     """Return each case's Dice on the prepared grid, averaged over the regions, for selection.
 
     Two empty masks agree (1) under every policy: selection needs a number for every case.
+    ``on_case`` is called as ``on_case(n_done, n_cases)`` after each case.
     Raises: NotFiniteError if the logits of a case are not finite.
     """
     means = []
@@ -64,4 +68,5 @@ def mean_dices(
             for region in info.regions
         ]
         means.append(float(np.mean(dices)))
+        on_case(len(means), len(cases))
     return tuple(means)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING
 from bench.grid.children import LONGEST_WAIT_S, Child, start_child, start_server
 from bench.grid.slots import Slots
 from bench.run.cases import open_data
+from bench.run.log_file import LOG_FILE
+from bench.run.progress import Stand
 from bench.run.provenance import describe_release
 from bench.specs.addresses import find_sqlite_file
 from bench.specs.run import Place
@@ -153,20 +154,22 @@ class Crew:
             evaluate = partial(self._evaluate, plan, device)
             tune(study, plan, evaluate, stopped=self.stopped, stays=False)
 
-    def _report(self, plan: StudyPlan, trial: TrialRecord, validations: int = 0) -> None:
+    def _report(
+        self, plan: StudyPlan, trial: TrialRecord, validations: int = 0, stand: Stand | None = None
+    ) -> None:
         with self.lock:
-            self.on_event(TrialEvent(plan, trial, validations))
+            self.on_event(TrialEvent(plan, trial, validations, stand))
 
     def _evaluate(
         self, plan: StudyPlan, device: str, trial: TrialRecord, report: Report
     ) -> TrialRecord:
         """Carry out a trial in a child process on the device; return it ended."""
-        name = f"trial-{trial.number:04d}"
-        folder, cache = plan.folder / name, self.out / "cache"
+        folder, cache = plan.trial_folder(trial.number), self.out / "cache"
         place = Place(folder, cache, device, self.slots.execution)
         self._report(plan, trial)
         run = plan.trial_run(trial.values)
-        child = start_child("bench.tuning.trial:carry_out_trial", run, place, name=name)
+        function = "bench.tuning.trial:carry_out_trial"
+        child = start_child(function, run, place, name=folder.name, log_file=folder / LOG_FILE)
         self.active.add(child)
         if self.stopped.is_set():  # since the trial was claimed
             child.stop()
@@ -182,22 +185,26 @@ class Crew:
         """Pass on what a child sends until its trial ends, is pruned, or the child dies."""
         started = time.perf_counter()
         timeout_s = self.slots.timeout_s
+        validations = 0
         try:
-            for validation in count():
-                if not _is_heard(child, started + timeout_s):
-                    child.stop()
-                    reason = f"the trial has not ended within {timeout_s:g} s (--timeout)"
-                    return replace(
-                        trial, status=Status.TIMEOUT, params_tuned=0, fit_s=timeout_s, reason=reason
-                    )
+            while _is_heard(child, started + timeout_s):
                 dices, known = child.messages.recv()
+                if isinstance(known, Stand):
+                    self._report(plan, trial, validations, known)
+                    continue
                 current = replace(trial, **known)
                 if dices is None:
                     return current
-                self._report(plan, trial, validation + 1)
-                if report(validation, dices):
+                validations += 1
+                self._report(plan, trial, validations)
+                if report(validations - 1, dices):
                     child.stop()
                     return replace(current, status=PRUNED, dice=sum(dices) / len(dices))
+            child.stop()
+            reason = f"the trial has not ended within {timeout_s:g} s (--timeout)"
+            return replace(
+                trial, status=Status.TIMEOUT, params_tuned=0, fit_s=timeout_s, reason=reason
+            )
         except EOFError:
             reason = f"the trial's process {child.describe_end()}"
             if self.stopped.is_set():

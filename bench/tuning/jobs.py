@@ -12,13 +12,14 @@ from bench.grid.executors.follow import LOST, Change, Dispatch
 from bench.grid.executors.job import JobSpec, work_in
 from bench.grid.executors.queue import ENDED
 from bench.grid.slots import Slots
+from bench.run.progress import Stand, read_progress
 from bench.specs.protocol import SpecError
 from bench.specs.run import RunSpec
 from bench.tuning.campaign import Crew, begin_studies, record_studies
 from bench.tuning.plan import StudyPlan, TrialEvent, plan_studies
 from bench.tuning.served import is_shared
 from bench.tuning.study import is_done, list_ended, open_study, read_trials, storage_errors
-from reports.records.study import TUNING, StudyRecord
+from reports.records.study import RUNNING, TUNING, StudyRecord
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -106,7 +107,8 @@ class Workers:
     storage: str
     out: Path
     on_event: Callable[[TrialEvent], None]
-    told: dict[tuple[str, int], str] = field(default_factory=dict)  # status of a study's trial
+    # What was passed on of a study's trial.
+    told: dict[tuple[str, int], tuple[str, Stand | None]] = field(default_factory=dict)
     obstacles: list[str] = field(default_factory=list)  # why workers could not work
 
     def run(self, n_workers: int) -> list[StudyRecord]:
@@ -137,9 +139,12 @@ class Workers:
         for each in watched:
             for trial in read_trials(each.study):
                 key = (each.plan.name, trial.number)
-                if self.told.get(key) != trial.status:
-                    self.told[key] = trial.status
-                    self.on_event(TrialEvent(each.plan, trial))
+                stand = None
+                if trial.status == RUNNING:
+                    stand = read_progress(each.plan.trial_folder(trial.number))
+                if self.told.get(key) != (trial.status, stand):
+                    self.told[key] = (trial.status, stand)
+                    self.on_event(TrialEvent(each.plan, trial, stand=stand))
         return not all(each.is_done() for each in watched)
 
     def _hire(self, dispatch: Dispatch, n_workers: int) -> None:

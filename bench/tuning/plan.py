@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import methods
+from bench.run.progress import Stand
 from bench.specs import lookup
 from bench.specs.protocol import TuneSpec
 from bench.specs.run import MethodSpec, RunSpec
@@ -37,6 +38,10 @@ class StudyPlan:
         """Return, as plain data, what must not change while the study lasts."""
         return {"space": describe_space(self.space), "protocol": describe_protocol(self.run)}
 
+    def trial_folder(self, number: int) -> Path:
+        """Return the folder of a trial."""
+        return self.folder / f"trial-{number:04d}"
+
     def trial_run(self, values: Mapping[str, Value]) -> RunSpec:
         """Return the run of a trial, with as many epochs as the budget gives it."""
         run = vary(self.run, values)
@@ -47,11 +52,12 @@ class StudyPlan:
 
 @dataclass(frozen=True)
 class TrialEvent:
-    """A trial began, was validated (``validations`` times so far), or ended."""
+    """A trial began, was validated (``validations`` times so far), went on, or ended."""
 
     plan: StudyPlan
     trial: TrialRecord
     validations: int = 0
+    stand: Stand | None = None  # how far it is
 
 
 def plan_studies(

@@ -9,15 +9,19 @@ from typing import Any
 
 from bench.cost.measure import count_parameters
 from bench.run.interruption import Interrupted
-from bench.run.setup import DONE, ending_of, set_up
+from bench.run.progress import Recorder, forget_progress
+from bench.run.setup import DONE, Hooks, ending_of, set_up
+from bench.run.work import count_trial
 from bench.specs.run import Place, RunSpec
+from datasets.files import make_folder
 
 
 def carry_out_trial(spec: RunSpec, place: Place, send: Callable[..., None]) -> None:
     """Carry out a trial in this process.
 
     Calls ``send(Dice of each inner validation case, known fields of the TrialRecord)`` after every
-    validation, and last ``send(None, all of its fields)``.
+    validation, and last ``send(None, all of its fields)``. In between, ``send(phase, stand)`` tells
+    how far it is.
     """
     n_tuned, started = 0, time.perf_counter()
 
@@ -25,16 +29,19 @@ def carry_out_trial(spec: RunSpec, place: Place, send: Callable[..., None]) -> N
         return {"params_tuned": n_tuned, "fit_s": time.perf_counter() - started}
 
     dice, ending = None, DONE
+    make_folder(place.folder)
+    recorder = Recorder(place.folder, place.device, send)
+    hooks = Hooks(on_validation=lambda dices: send(dices, known()), on_progress=recorder.advance)
     try:
-        setup = set_up(spec, place, on_validation=lambda dices: send(dices, known()))
+        setup = set_up(spec, place, hooks)
+        own = spec.own_protocol
+        recorder.expect(count_trial(own, len(setup.fold.val)), own.train.batch)
         n_tuned = count_parameters(setup.model).tuned
         started = time.perf_counter()
-        dice = setup.fit(lambda phase, done, total: None).best_val_dice
+        dice = setup.fit().best_val_dice
     except Interrupted:
         raise
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # the trial's failure is its outcome; the study goes on
+    except (Exception, SystemExit) as error:  # the trial's failure is its outcome
         ending = ending_of(error, place.device)
+    forget_progress(place.folder)
     send(None, known() | {"status": ending.status, "dice": dice, "reason": ending.reason})

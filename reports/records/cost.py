@@ -70,6 +70,16 @@ class Merged:
 
 
 @dataclass(frozen=True)
+class PhaseTime:
+    """What a phase of a run took, as `bench.cost.phases` names it and counts its units."""
+
+    phase: str
+    units: int
+    seconds: float
+    first_s: float  # of the seconds, those of the first unit
+
+
+@dataclass(frozen=True)
 class Cost:
     """What the run needed; counts are exact."""
 
@@ -90,6 +100,8 @@ class Cost:
     energy_j: float | None = None  # of the device over the fit, where it tells
     delta_mib: float | None = None  # the file of what was trained
     params_backbone: int | None = None  # before the method was put in; None in older records
+    # As the process that ended the run saw them; empty in older records.
+    phases: tuple[PhaseTime, ...] = ()
 
     @property
     def params_trained(self) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.app import main
-from bench.cli.terminal import describe_result
+from bench.cli.display.words import describe_result
 from bench.grid.cells import parse_methods, parse_numbers
 from bench.specs.protocol import SpecError
 from bench.tuning.study import open_storage

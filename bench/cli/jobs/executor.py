@@ -51,6 +51,10 @@ class Executor(Protocol):
     def goes_on(self) -> bool:
         """Whether runs go on when the command ends."""
 
+    @property
+    def n_slots(self) -> int | None:
+        """How many runs go on at once; None: as the cluster decides."""
+
     def carry_out(
         self, specs: Sequence[RunSpec], out: Path, watcher: Watcher, *, force: bool
     ) -> None:
@@ -68,6 +72,10 @@ class LocalExecutor:
 
     slots: Slots
     goes_on: bool = False
+
+    @property
+    def n_slots(self) -> int | None:
+        return len(self.slots.devices)
 
     def carry_out(
         self, specs: Sequence[RunSpec], out: Path, watcher: Watcher, *, force: bool
@@ -95,6 +103,10 @@ class SlurmExecutor:
     n_workers: int | None = None
     is_detached: bool = False
     goes_on: bool = True
+
+    @property
+    def n_slots(self) -> int | None:
+        return self.max_jobs
 
     def carry_out(
         self, specs: Sequence[RunSpec], out: Path, watcher: Watcher, *, force: bool

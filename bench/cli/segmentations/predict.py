@@ -1,6 +1,5 @@
 """The command `predict`: one case or many, by the network of a run or by an ensemble."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,12 @@ import typer
 from rich.console import Console
 
 from bench.cli import terminal
+from bench.cli.display.board import Board
+from bench.cli.display.options import OutputRequest
 from bench.cli.options import flag, option, takes
 from bench.grid.cells import split_list
 from bench.grid.slots import choose_slots
+from bench.run.progress import format_time
 from reports.formats.terminal import SafeConsole, escape
 
 if TYPE_CHECKING:  # it imports MONAI
@@ -125,34 +127,35 @@ def _predict_many(options: PredictOptions, runs: "Sequence[Chosen]", place: "Pla
     return display.summarise(options.output)
 
 
-class OutcomeDisplay(terminal.Bars):
+class OutcomeDisplay(Board):
     """Shows a bar with the time left, and a line for each case that has ended."""
 
     def __init__(self, console: Console, n_cases: int) -> None:
-        super().__init__(console)
+        super().__init__(console, OutputRequest())
         self.outcomes: list[Outcome] = []
         self.n_new = 0
-        self.started = time.monotonic()
-        self.bar = self.add_task("cases", total=n_cases, state=f"0/{n_cases}")
+        self.started = self.now()
+        self.move("cases", "cases", 0.0, f"0/{n_cases}", None)
 
     def show(self, outcome: "Outcome", done: int, total: int) -> None:
         """Print how a case ended, and how long the rest will take."""
         self.outcomes.append(outcome)
         self.n_new += outcome.status == "written"
-        self.update(self.bar, completed=done, state=f"{done}/{total}")
-        place = f"({done}/{total}{self._estimate(total - done)})"
+        left_s = self._estimate(total - done)
+        self.move("cases", "cases", done / total, f"{done}/{total}", left_s)
+        left = "" if left_s is None else f", ETA {format_time(left_s)}"
+        place = f"({done}/{total}{left})"
         if outcome.status == "failed":
             what = f"[red]failed[/]  {escape(outcome.case)}: {escape(outcome.reason)}"
         else:
             volumes = escape(describe_volumes(outcome.volumes_ml))
             what = f"[green]{outcome.status:<7}[/] {escape(outcome.case)}, {volumes}"
-        self.console.print(f"{what} {place}", highlight=False, soft_wrap=True)
+        self.print(f"{what} {place}")
 
-    def _estimate(self, n_left: int) -> str:
+    def _estimate(self, n_left: int) -> float | None:
         if not self.n_new or not n_left:
-            return ""
-        left_s = (time.monotonic() - self.started) * n_left / self.n_new
-        return f", ETA {left_s:.0f} s"
+            return None
+        return (self.now() - self.started) * n_left / self.n_new
 
     def summarise(self, folder: Path) -> int:
         """Print how many cases ended in which way, and return the exit code."""

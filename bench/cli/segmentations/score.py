@@ -11,8 +11,9 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from bench.cli.display.cases import case_progress
 from bench.cli.options import flag, option, takes
-from bench.cli.terminal import SYNTHETIC, add_columns, case_progress
+from bench.cli.terminal import SYNTHETIC, add_columns
 from bench.scoring.label_files import Pairing, pair_files, read_pair, read_reference
 from bench.scoring.metrics import Scoring, score_case, score_missing
 from bench.scoring.postprocessing import AUTO, REGION, choose_cutoff

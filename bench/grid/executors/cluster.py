@@ -116,9 +116,9 @@ class GridOfJobs:
         if stand is None:
             return
         self._begin(folder, spec)
-        if stand.total and stand != self.told.get(folder):
+        if stand != self.told.get(folder):
             self.told[folder] = stand
-            self.on_event(Event(spec, stand.phase, stand.done, stand.total))
+            self.on_event(Event(spec, stand.phase, stand))
 
     def _note_oddities(self, change: Change) -> None:
         """Say once what is wrong with a node, its disk or a job that waits for ever."""

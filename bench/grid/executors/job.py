@@ -157,6 +157,7 @@ def _find_device(spec: JobSpec) -> str | SpecError:
 def _compute_run(folder: Path, spec: RunJob, device: str | SpecError) -> str:
     from bench.grid.attempt import ATTEMPT, begin_attempt, end_attempt
     from bench.run.execute import execute_run
+    from bench.run.log_file import LOG_FILE, output_in
     from bench.run.provenance import describe_run
 
     if (folder / ATTEMPT / RESULT_FILE).is_file():  # of a job that died when it had just ended
@@ -167,7 +168,8 @@ def _compute_run(folder: Path, spec: RunJob, device: str | SpecError) -> str:
         replace(describe_run(spec.run), reason=str(device)).write(attempt)
     else:
         place = Place(attempt, spec.out / "cache", device, spec.execution)
-        execute_run(spec.run, place, lambda phase, done, total: None)
+        with output_in(folder / LOG_FILE):
+            execute_run(spec.run, place, lambda phase, stand: None)
     end_attempt(folder)
     return ""  # the result tells
 

@@ -9,6 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch.optim.lr_scheduler import LambdaLR
 
+from bench.cost.phases import FIT, Advance
 from bench.cost.timing import synchronize
 from bench.models.delta import delta_state, load_delta
 from bench.models.finite import find_not_finite, shorten_names
@@ -19,7 +20,7 @@ from bench.run.training.step import Batch, TrainingStep, build_step
 from bench.specs.protocol import LAST, TrainSpec
 from reports.records.run import EpochRecord
 
-Progress = Callable[[str, int, int], None]  # takes a phase ("fit" or "score"), done, total
+Progress = Callable[[Advance], None]
 HINT = "try a smaller train.lr or train.decoder_lr"
 
 
@@ -96,9 +97,13 @@ def fit(
     unusual = find_not_finite(_list_changing(model))  # a mask, for instance
     reached = Reached(delta_state(model), started)
     for epoch in range(schedule.epochs):
+
+        def on_batch(loss: float, epoch: int = epoch) -> None:
+            on_progress(Advance(FIT, epoch, schedule.epochs, loss=loss))
+
         try:
             batches = _iter_timed(data.draw_epoch(epoch), fabric, reached.waits_s)
-            losses = _train_epoch(step, batches, schedule, rates)
+            losses = _train_epoch(step, batches, schedule, rates, on_batch)
             val_dice = None
             if (epoch + 1) % spec.val_every == 0 or epoch == schedule.epochs - 1:
                 _check_state(model, unusual)
@@ -114,7 +119,7 @@ def fit(
         reached.curve.append(
             EpochRecord(epoch, mean_loss, spec.lr * share, val_dice, spec.decoder_lr * share)
         )
-        on_progress("fit", epoch + 1, schedule.epochs)
+        on_progress(Advance(FIT, epoch + 1, schedule.epochs, 0, mean_loss, val_dice))
     load_delta(model, reached.best_state)
     synchronize(fabric.device)
     fitted = reached.conclude()
@@ -123,11 +128,16 @@ def fit(
 
 
 def _train_epoch(
-    step: TrainingStep, batches: Iterable[Batch], schedule: Schedule, rates: LambdaLR
+    step: TrainingStep,
+    batches: Iterable[Batch],
+    schedule: Schedule,
+    rates: LambdaLR,
+    on_batch: Callable[[float], None],
 ) -> list[float]:
     """Carry out the steps of an epoch, or those that are left; return the loss of each batch.
 
     The gradient of a step is the mean over its batches, as data-parallel devices average theirs.
+    ``on_batch`` is called after each batch with the mean loss so far.
     """
     step.model.train()
     losses = []
@@ -143,8 +153,9 @@ def _train_epoch(
             if not step.move():
                 raise DivergedError(_describe_gradient(step.model))
             rates.step()
-            if rates.last_epoch == schedule.n_steps:
-                break
+        on_batch(sum(losses) / len(losses))
+        if rates.last_epoch == schedule.n_steps:
+            break
     return losses
 
 

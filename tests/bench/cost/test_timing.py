@@ -32,19 +32,24 @@ class Clock:
 def test_the_median_and_the_quartiles_leave_the_warm_up_out(monkeypatch):
     clock = Clock(monkeypatch)
     found = time_repeats(
-        clock.work(100.0, 1.0, 2.0, 3.0, 4.0, 50.0), CPU, Repeats(at_least=5, budget_s=0)
+        clock.work(100.0, 1.0, 2.0, 3.0, 4.0, 50.0), CPU, Repeats(at_least=5, budget_s=55)
     )
     assert (found.median_s, found.iqr_s, found.n) == (3.0, 2.0, 5)
     assert clock.calls == 6
 
 
-@pytest.mark.parametrize(("seconds", "n"), [(10.0, 3), (0.125, 4), (0.001, 20)])
-def test_repeats_fit_the_budget_within_their_bounds(monkeypatch, seconds, n):
-    clock = Clock(monkeypatch)
-    assert (
-        time_repeats(clock.work(seconds), CPU, Repeats(at_least=3, at_most=20, budget_s=0.5)).n == n
-    )
-    assert clock.calls == n + 1
+@pytest.mark.parametrize(
+    ("seconds", "n_cold", "n_warm"),
+    [(10.0, (1, 2), (1, 1)), (0.25, (3, 4), (3, 4)), (0.001, (20, 21), (20, 21))],
+)
+def test_repeats_fit_the_budget_within_their_bounds(monkeypatch, seconds, n_cold, n_warm):
+    """A single call that is longer than the budget is enough; a CPU that is warm needs no other."""
+    repeats = Repeats(at_least=3, at_most=20, budget_s=0.5)
+    for is_warm, expected in ((False, n_cold), (True, n_warm)):
+        clock = Clock(monkeypatch)
+        found = time_repeats(clock.work(seconds), CPU, repeats, is_warm=is_warm)
+        assert (found.n, clock.calls) == expected
+        assert found.median_s == pytest.approx(seconds)
 
 
 def test_a_cpu_tells_no_energy():

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from bench.cost.phases import FIT, Advance
 from bench.grid import status
 from bench.grid.attempt import begin_attempt
 from bench.grid.executors.ledger import Sign, Submission, write_sign, write_submission
-from bench.grid.status import format_time, read_state, read_states
-from bench.run.progress import recording_progress
+from bench.grid.status import read_state, read_states
+from bench.run.progress import Recorder, format_time
 from bench.specs.run import RUNS
 from reports.records.run import RunResult, Status
 
@@ -31,9 +32,9 @@ def folder(tmp_path):
 
 
 def begin(folder, *, epoch=0):
-    record = recording_progress(begin_attempt(folder), lambda *told: None)
+    recorder = Recorder(begin_attempt(folder), "cpu", lambda *told: None)
     if epoch:
-        record("fit", epoch, 20)
+        recorder.advance(Advance(FIT, epoch, 20))
 
 
 def end_process():

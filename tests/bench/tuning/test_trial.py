@@ -10,6 +10,7 @@ from optuna.storages import InMemoryStorage
 import datasets
 from bench.run import network, setup
 from bench.run.cases import split_of
+from bench.run.progress import Stand
 from bench.run.provenance import describe_run
 from bench.specs.protocol import override
 from bench.specs.run import MethodSpec, Place
@@ -64,7 +65,7 @@ def try_once(tmp_path):
         messages = []
         place = Place(tmp_path / "trial", cache, "cpu")
         carry_out_trial(spec, place, lambda *message: messages.append(message))
-        *said, end = messages
+        *said, end = [message for message in messages if not isinstance(message[1], Stand)]
         return replace(trial, **end[1]), said
 
     return run

@@ -84,7 +84,10 @@ def test_validation_happens_when_the_protocol_says_and_at_the_end():
         True,
         True,
     ]
-    assert heard == [("fit", epoch, 5) for epoch in range(1, 6)]
+    epochs = [(step.phase, step.done, step.total) for (step,) in heard if not step.units]
+    assert epochs == [("fit", epoch, 5) for epoch in range(1, 6)]
+    batches = [step.done for (step,) in heard if step.units]
+    assert batches == [epoch for epoch in range(5) for _ in range(3)]
     assert all(math.isfinite(record.train_loss) for record in fitted.curve)
 
 

@@ -1,0 +1,22 @@
+"""Where and how much a command tells."""
+
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+from bench.cli.display.options import OutputRequest
+from reports.formats.terminal import SafeConsole
+
+
+@dataclass(frozen=True)
+class Session:
+    """A command at work.
+
+    Attributes:
+        command: as it was typed.
+        output: how much to tell.
+    """
+
+    command: str
+    output: OutputRequest = field(default_factory=OutputRequest)
+    console: Console = field(default_factory=SafeConsole)

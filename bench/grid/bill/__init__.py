@@ -1,0 +1,1 @@
+"""What a grid will cost: by runs that are done, and by a probe of the others."""
