@@ -34,8 +34,8 @@ commands = typer.Typer()
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """Which runs to repeat, and where their settings come from, as it was typed."""
+class RunOptions(OutputRequest):
+    """Which runs to repeat, where their settings come from, what to tell, as it was typed."""
 
     force: bool = flag("Repeat runs that are done.")
     tune: int = option(
@@ -47,14 +47,13 @@ class RunOptions:
 
 
 @commands.command()
-@takes(Request, ComputeRequest, ExecutorRequest, TuneRequest, RunOptions, OutputRequest)
-def run(  # noqa: PLR0913 - a parameter for each group of options
+@takes(Request, ComputeRequest, ExecutorRequest, TuneRequest, RunOptions)
+def run(
     request: Request,
     compute: ComputeRequest,
     executor: ExecutorRequest,
     tuning: TuneRequest,
     options: RunOptions,
-    output: OutputRequest,
     context: typer.Context,
 ) -> None:
     """Train and score every method on every data set, and print the table.
@@ -63,13 +62,13 @@ def run(  # noqa: PLR0913 - a parameter for each group of options
 
     Exit code: 0 all done, 1 some run failed, 2 bad input, 130 interrupted.
     """
-    output.check()
+    options.check()
     experiment = read_run(request, tuning, options)
     if options.tune:
         check_storage(tuning.storage, executor.executor)
     threads = experiment.protocol.train.threads
     chosen = choose_executor(executor, compute, threads, detach=options.detach)
-    session = Session(context.obj, output)
+    session = Session(context.obj, options)
     raise typer.Exit(carry_out(experiment, chosen, tuning, options, session))
 
 

@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.cli.display.options import OutputRequest
 from bench.cli.display.session import Session
 from bench.cli.display.words import describe_spec
 from bench.cli.jobs.executor import LOCAL, SLURM, ExecutorRequest
@@ -32,7 +31,7 @@ SIZES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 
 
 @dataclass(frozen=True)
-class PlanOptions:
+class PlanOptions(RunOptions):
     """What to tell of a plan, as it was typed."""
 
     cost: bool = flag("Predict time, memory and disk of every run; what is not known is probed.")
@@ -42,17 +41,13 @@ class PlanOptions:
 
 
 @commands.command()
-@takes(
-    Request, ComputeRequest, ExecutorRequest, TuneRequest, RunOptions, OutputRequest, PlanOptions
-)
-def plan(  # noqa: PLR0913 - a parameter for each group of options
+@takes(Request, ComputeRequest, ExecutorRequest, TuneRequest, PlanOptions)
+def plan(
     request: Request,
     compute: ComputeRequest,
     executor: ExecutorRequest,
     tuning: TuneRequest,
-    options: RunOptions,
-    output: OutputRequest,
-    asked: PlanOptions,
+    options: PlanOptions,
 ) -> None:
     """List the runs that `run` would make with the same arguments, done and to do.
 
@@ -61,12 +56,12 @@ def plan(  # noqa: PLR0913 - a parameter for each group of options
     --cost predicts from runs that are done. A run that none of them is like is probed on this
     machine: a few training steps and one validation case.
     """
-    output.check()
-    limit = read_memory(asked.largest_patch) if asked.largest_patch is not None else None
+    options.check()
+    limit = read_memory(options.largest_patch) if options.largest_patch is not None else None
     console = SafeConsole()
     experiment = read_run(request, tuning, options)
     n_slots = _count_slots(experiment, compute, executor)
-    laid_out = lay_out_runs(_without_writing(experiment), console, output)
+    laid_out = lay_out_runs(_without_writing(experiment), console, options)
     specs = _choose_values(laid_out, experiment, tuning, options)
     finished, to_do = split_finished(specs, experiment.out)
     if options.force:
@@ -76,7 +71,7 @@ def plan(  # noqa: PLR0913 - a parameter for each group of options
         from bench.cli.planning.largest import print_largest  # imports torch
 
         print_largest(plan, compute.execution, limit, console)
-    if asked.cost:
+    if options.cost:
         from bench.cli.planning.bill import print_bill  # imports torch
 
         jobs = compute.jobs if executor.executor == LOCAL else 1
@@ -84,8 +79,8 @@ def plan(  # noqa: PLR0913 - a parameter for each group of options
         slots = choose_slots(compute.device, jobs, compute.execution, threads, compute.timeout_s)
         ready = Ready(plan, finished, to_do, experiment.out, slots)
         searches = tuning if options.tune else None
-        print_bill(ready, n_slots, searches, Session("plan", output, console))
-    if limit is None and not asked.cost:
+        print_bill(ready, n_slots, searches, Session("plan", options, console))
+    if limit is None and not options.cost:
         ended = [] if options.force else finished
         states = {spec.run_id: result.status.value for spec, result in ended}
         _print_states(specs, states, experiment.out, console)
