@@ -20,6 +20,7 @@ VolumeShape = tuple[int, int, int]  # (D, H, W)
 SpacingMm = tuple[float, float, float]  # in the order (D, H, W)
 
 FEW = 3  # sentences of one cause that an error lists one by one
+IGNORED_CLASS = 254  # in class maps: voxels that are neither trained on nor scored
 SYNTHETIC_MARKER = "SYNTHETIC.json"
 SYNTHETIC_NOTE = (
     "The lesions of these phantoms and what resembles them differ in their shape over several "
@@ -83,6 +84,7 @@ class DatasetInfo:
     layout: str  # one line: the files that are looked for
     release: str = ""  # the name of the `Release`; empty for a datalist
     window: Window | None = None  # CT only: known constants, or what a run fitted
+    ignored_value: int | None = None  # in label files, of voxels with `IGNORED_CLASS`
 
 
 @dataclass(frozen=True)

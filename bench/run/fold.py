@@ -77,7 +77,13 @@ def build_training_data(
     data = spec.protocol.data
     seed = spec.seeds["data"]
     patches = PatchDataset(
-        fold.train, data.patch, data.patches_per_epoch, seed, data.foreground_frac, augment=True
+        cases=fold.train,
+        patch=data.patch,
+        n_patches=data.patches_per_epoch,
+        seed=seed,
+        foreground_frac=data.foreground_frac,
+        augment=True,
+        has_ignored=fold.info.ignored_value is not None,
     )
     loader = DataLoader(patches, batch_size=spec.own_protocol.train.batch)
 

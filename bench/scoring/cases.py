@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bench.scoring.metrics import Scoring, dice, region_mask, score_case
+from bench.scoring.metrics import Scoring, dice, leave_out_ignored, region_mask, score_case
 from datasets.base import DatasetInfo
 from datasets.prepared.case import PreparedCase
 from reports.records.run import CaseScore
@@ -62,7 +62,8 @@ def mean_dices(
     """
     means = []
     for case in cases:
-        prediction, reference = segment(predict, case), np.asarray(case.label())
+        found, wanted = segment(predict, case), np.asarray(case.label())
+        prediction, reference = leave_out_ignored(found, wanted, info)
         dices = [
             dice(region_mask(prediction, region), region_mask(reference, region))
             for region in info.regions

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.scoring.cases import Predict, score_cases
-from bench.scoring.metrics import Scoring
+from bench.scoring.metrics import Scoring, leave_out_ignored
 from datasets.base import DatasetInfo
 from datasets.files import describe_os_error, new_file
 from datasets.prepared.case import PreparedCase
@@ -49,7 +49,7 @@ def score_held_out(
     def keep_slices(done: int, prediction: np.ndarray) -> None:
         on_case(done, len(cases))
         case = cases[done - 1]
-        reference = np.asarray(case.label())
+        reference = leave_out_ignored(prediction, np.asarray(case.label()), scoring.info)[1]
         slices[case.id] = cut_slices(case.image()[0], reference, prediction, len(cases))
         if done == 1:
             with _optional("overlay"):
@@ -64,7 +64,7 @@ def score_held_out(
 def _save_overlay(
     target: Path, case: PreparedCase, prediction: np.ndarray, info: DatasetInfo, name: str
 ) -> None:
-    reference = np.asarray(case.label())
+    reference = leave_out_ignored(prediction, np.asarray(case.label()), info)[1]
     depth = int((reference > 0).sum(axis=(1, 2)).argmax())  # the slice with most foreground
     image = np.asarray(case.image()[0, depth], dtype=np.float32)
     title = f"{name}: {case.id}, slice {depth}"

@@ -13,7 +13,7 @@ import numpy as np
 from bench.scoring.policies import choose_policy, choose_tolerance_mm, score_empty
 from bench.scoring.surfaces import Spacing, bounding_box, hausdorff_95, surface_dice
 from bench.specs.protocol import EvalSpec
-from datasets.base import DatasetInfo, Region
+from datasets.base import IGNORED_CLASS, DatasetInfo, Region
 from reports.records.metrics import METRICS
 from reports.records.run import CaseScore
 
@@ -70,6 +70,7 @@ def score_case(
     Raises: ValueError if the shapes differ or a spacing is not positive.
     """
     _check_shapes(prediction, reference)
+    prediction, reference = leave_out_ignored(prediction, reference, scoring.info)
     spacing_mm = UNKNOWN_SPACING if spacing_mm is None else _check_spacing(spacing_mm)
     box = bounding_box((prediction != 0) | (reference != 0))
     prediction, reference = prediction[box], reference[box]
@@ -81,6 +82,16 @@ def score_case(
         pair = MaskPair(masks[0][own], masks[1][own], spacing_mm, tolerance_mm, scoring.spec)
         scores.append(_score_pair(case_id, region.name, pair, scoring.policy_name))
     return scores
+
+
+def leave_out_ignored(
+    prediction: np.ndarray, reference: np.ndarray, info: DatasetInfo
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return two class maps that are background where the reference is to be ignored."""
+    if info.ignored_value is None:
+        return prediction, reference
+    ignored = reference == IGNORED_CLASS
+    return np.where(ignored, 0, prediction), np.where(ignored, 0, reference)
 
 
 def score_missing(

@@ -38,7 +38,9 @@ def write_case(
             _copy(path, target)
     if case.label is not None:
         classes = read_label(case, info, geometry)
-        consecutive = replace(info, label_values=tuple(range(len(info.classes))))
+        n_classes = len(info.classes)
+        ignored = None if info.ignored_value is None else n_classes
+        consecutive = replace(info, label_values=tuple(range(n_classes)), ignored_value=ignored)
         write_classes(classes, consecutive, geometry, targets[0], label)
 
 

@@ -43,6 +43,8 @@ def describe_labels(info: DatasetInfo) -> dict[str, Any]:
     if IGNORE in labels or len(labels) != n_expected:
         rule = f"labels must have names of their own, other than '{BACKGROUND}' and '{IGNORE}'"
         raise DataError(f"{info.name}: for nnU-Net, {rule}, got {', '.join(labels)}")
+    if info.ignored_value is not None:
+        labels[IGNORE] = len(info.classes)
     if ordered is None or all(len(region.classes) == 1 for region, _ in ordered):
         return {"labels": labels}
     return {"labels": labels, "regions_class_order": [label for _, label in ordered]}

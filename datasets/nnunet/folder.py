@@ -58,13 +58,15 @@ class NnunetFolder(Dataset):
             regions=content.regions,
             layout=LAYOUT,
             window=content.window,
+            ignored_value=content.ignored_value,
         )
 
     @property
     def meaning(self) -> str:
         info = self.info
         regions = [[region.name, *region.classes] for region in info.regions]
-        facts = [info.modality, info.channels, info.classes, info.label_values, regions]
+        values = [info.label_values, info.ignored_value]
+        facts = [info.modality, info.channels, info.classes, *values, regions]
         return hashlib.sha1(json.dumps(facts).encode(), usedforsecurity=False).hexdigest()
 
     @property

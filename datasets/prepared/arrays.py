@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.base import Case, DataError, DatasetInfo
+from datasets.base import IGNORED_CLASS, Case, DataError, DatasetInfo
 from datasets.files import write_durably
 from datasets.prepared.case import FOREGROUND, IMAGE, LABEL, RECORD, REFERENCE, SAMPLE
 from datasets.prepared.frame import SLICES_AT_ONCE, Frame, place_frame
@@ -122,7 +122,7 @@ def write_label(
 def _write_sample(folder: ArrayFolder) -> None:
     """Write the Hounsfield units of foreground voxels, to which a window can be fitted."""
     image, label = (np.load(folder.path / name, mmap_mode="r") for name in (IMAGE, LABEL))
-    d, h, w = _sample_voxels(label > 0).T
+    d, h, w = _sample_voxels((label > 0) & (label != IGNORED_CLASS)).T
     folder.save(SAMPLE, image[:, d, h, w])
 
 

@@ -46,6 +46,8 @@ def key_of(dataset: Dataset, case: Case, settings: Preparation) -> str:
         case.spacing_known,
         [path.stat().st_mtime_ns for path in case.files],
     ]
+    if info.ignored_value is not None:
+        facts.append(info.ignored_value)
     return _hash(facts)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from datasets.base import VolumeShape
+from datasets.base import IGNORED_CLASS, VolumeShape
 from datasets.prepared.case import PreparedCase
 
 MIRROR_PROBABILITY = 0.5  # of each axis by itself
@@ -32,6 +32,7 @@ class PatchDataset(Dataset[dict[str, torch.Tensor]]):
     seed: int
     foreground_frac: float  # in [0, 1]
     augment: bool  # mirror at random, scale and shift each channel
+    has_ignored: bool = False  # the data set has voxels that are not trained on
     epoch: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -52,7 +53,10 @@ class PatchDataset(Dataset[dict[str, torch.Tensor]]):
         return self.n_patches
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """Return ``image`` float32 (C, D, H, W) and ``label`` int64 (D, H, W)."""
+        """Return ``image`` float32 (C, D, H, W) and ``label`` int64 (D, H, W).
+
+        With ``has_ignored`` also ``ignored``, bool (D, H, W), where the label is background.
+        """
         if not 0 <= index < self.n_patches:
             raise IndexError(f"patches: item must be in 0..{self.n_patches - 1}, got {index}")
         rng = np.random.default_rng((self.seed, self.epoch, index))
@@ -62,7 +66,10 @@ class PatchDataset(Dataset[dict[str, torch.Tensor]]):
         image, label = torch.from_numpy(voxels), torch.from_numpy(classes)[None].long()
         if self.augment:
             image, label = augment_patch(image, label, rng)
-        return {"image": image, "label": label[0]}
+        if not self.has_ignored:
+            return {"image": image, "label": label[0]}
+        ignored = label[0] == IGNORED_CLASS
+        return {"image": image, "label": label[0].masked_fill(ignored, 0), "ignored": ignored}
 
 
 def augment_patch(

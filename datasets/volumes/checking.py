@@ -9,7 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.base import Case, DataError, Dataset, DatasetInfo, Discovery, Problem, Release
+from datasets.base import (
+    IGNORED_CLASS,
+    Case,
+    DataError,
+    Dataset,
+    DatasetInfo,
+    Discovery,
+    Problem,
+    Release,
+)
 from datasets.volumes.geometry import Geometry, align_images, is_spacing_known
 from datasets.volumes.labels import geometry_of
 from datasets.volumes.plausibility.headers import check_header, check_spacing
@@ -17,7 +26,7 @@ from datasets.volumes.plausibility.intensities import Content
 from datasets.volumes.plausibility.pairs import Overlap, find_copies
 from datasets.volumes.pool import OnCase, ignore_progress, run_jobs
 from datasets.volumes.reading import open_image, open_label
-from datasets.volumes.values import UNKNOWN_CLASS, UnknownValues, classify
+from datasets.volumes.values import UnknownValues, classify
 
 
 @dataclass(frozen=True)
@@ -159,7 +168,7 @@ def _check_label(
     for where, block in volume.iter_blocks():
         classes = classify(block, info)
         unknown.add(block, classes)
-        is_label = (classes > 0) & (classes != UNKNOWN_CLASS)
+        is_label = (classes > 0) & (classes < IGNORED_CLASS)  # no unknown one
         n_foreground += int(np.count_nonzero(is_label))
         if overlap:
             overlap.add(where, is_label)

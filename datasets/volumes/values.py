@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.base import DataError, DatasetInfo
+from datasets.base import IGNORED_CLASS, DataError, DatasetInfo
 
 LABEL_TOLERANCE = 1e-3  # noise of tools that resample or scale; beyond it a value is another
 UNKNOWN_CLASS = 255
@@ -20,7 +20,10 @@ def classify(values: np.ndarray, info: DatasetInfo) -> np.ndarray:
         return classes.reshape(values.shape)
     classes = np.full(values.shape, UNKNOWN_CLASS, dtype=np.uint8)
     is_float = values.dtype.kind == "f"
-    for index, value in enumerate(info.label_values):
+    class_of = {value: index for index, value in enumerate(info.label_values)}
+    if info.ignored_value is not None:
+        class_of[info.ignored_value] = IGNORED_CLASS
+    for value, index in class_of.items():
         hit = np.abs(values - np.float32(value)) < LABEL_TOLERANCE if is_float else values == value
         classes[hit] = index
     return classes
@@ -61,7 +64,10 @@ class UnknownValues:
         """Raise DataError if a value had no class."""
         if not self.seen:
             return
-        allowed = ", ".join(map(str, sorted(info.label_values)))
+        known = set(info.label_values)
+        if info.ignored_value is not None:
+            known.add(info.ignored_value)
+        allowed = ", ".join(map(str, sorted(known)))
         values = f"these are the values of {info.title}"
         hint = f"{values}; is it another release, or was the label interpolated?"
         rule = f"label of case {case_id} may hold {allowed}, found {self.describe()}"

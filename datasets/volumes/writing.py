@@ -5,7 +5,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from datasets.base import DatasetInfo
+from datasets.base import IGNORED_CLASS, DatasetInfo
 from datasets.files import new_file
 from datasets.volumes.geometry import Geometry
 
@@ -21,7 +21,10 @@ def write_classes(
     header.set_data_dtype(dtype)
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["cal_max"] = header["cal_min"] = 0  # they are about intensities
-    stored = geometry.to_stored(values.astype(dtype)[classes])
+    table = np.zeros(IGNORED_CLASS + 1, dtype=dtype)
+    table[: len(values)] = values
+    table[IGNORED_CLASS] = info.ignored_value or 0
+    stored = geometry.to_stored(table[classes])
     # nibabel leaves sform, qform and their codes alone as long as the affine is the header's own
     image = type(source)(stored, source.affine, header)
     with new_file(output) as unfinished:

@@ -14,7 +14,10 @@ from bench.run.training.loss import build_loss
 from bench.run.training.optimiser import build_optimizer
 from bench.specs.protocol import TrainSpec
 
-Batch = dict[str, torch.Tensor]  # "image" (B, C, D, H, W) float32, "label" (B, D, H, W) int64
+# "image" (B, C, D, H, W) float32, "label" (B, D, H, W) int64, and in some data sets "ignored"
+# (B, D, H, W) bool
+Batch = dict[str, torch.Tensor]
+CERTAIN = 1e4  # a logit: the softmax of the others is 0
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class TrainingStep:
     def loss(self, batch: Batch) -> torch.Tensor:
         """Return the loss of a batch that is on the device."""
         logits = self.model(batch["image"]).float()
+        if "ignored" in batch:
+            logits = silence(logits, batch["ignored"])
         return self.hooks.add_losses(self.loss_function(logits, batch["label"][:, None]))
 
     def backward(self, loss: torch.Tensor) -> None:
@@ -88,6 +93,18 @@ class TrainingStep:
         for _ in range(self.spec.accumulate):
             self.backward(self.loss(batch) / self.spec.accumulate)
         self.move()
+
+
+def silence(logits: torch.Tensor, ignored: torch.Tensor) -> torch.Tensor:
+    """Return logits (B, K, D, H, W) that are certain of the background at ignored voxels.
+
+    The label is background there, so that these voxels add nothing to either loss and have no
+    gradient; cross-entropy is still divided by the number of all voxels. ``ignored`` is bool
+    (B, D, H, W).
+    """
+    certain = torch.zeros(logits.shape[1], device=logits.device)
+    certain[0] = CERTAIN
+    return torch.where(ignored[:, None], certain.view(1, -1, 1, 1, 1), logits)
 
 
 def build_step(model: Segmenter, spec: TrainSpec, fabric: Fabric) -> TrainingStep:

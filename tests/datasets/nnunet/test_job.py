@@ -31,7 +31,8 @@ def test_a_run_on_a_raw_folder(
     assert main(["plan", *words]) == 0
     assert "1 runs in results/runs: 0 done, 1 to do" in capsys.readouterr().out
     assert main(["run", *words, "--device", "cpu"]) == 0
-    assert all(region in capsys.readouterr().out for region in ("whole", "core", "rim"))
+    printed = capsys.readouterr().out
+    assert all(region in printed for region in ("whole", "core", "rim"))
     (result,) = (tmp_path / "results" / "runs").glob("*/result.json")
     record = json.loads(result.read_text())
     assert record["dataset"] == name
