@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -123,12 +124,13 @@ def snapshot_store(folder: Path) -> object:
 
 
 def snapshot_data(folder: Path) -> object:
-    """Return the hash of every file of data but of records, which name the folder."""
+    """Return the hash of every file of data but of records, which name the folder and times."""
     found = {}
     for name in ("made", "cache"):
         for file in sorted((folder / name).rglob("*")):
             if file.is_file() and ".locks" not in file.parts and file.suffix != ".json":
-                found[str(file.relative_to(folder))] = hash_file(file)
+                place = re.sub(r"-[0-9a-f]{12}/", "/", str(file.relative_to(folder)))
+                found[place] = hash_file(file)
     return found
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -27,6 +28,7 @@ SYNTHETIC_NOTE = (
     "slices, which favours a method that sees more than one slice at once."
 )
 SYNTHETIC_PLAN = "SYNTHETIC.partial.json"  # until the last volume is written
+SYNTHETIC_SIGNS = (SYNTHETIC_MARKER, SYNTHETIC_PLAN)
 
 
 class DataError(ValueError):
@@ -205,16 +207,29 @@ class Discovery:
         return tuple(problem for problem in self.problems if not problem.is_warning)
 
 
+def are_synthetic(paths: Iterable[Path]) -> bool:
+    """Return whether any of the files and folders is, behind its links, in a root of phantoms."""
+    folders: set[Path] = set()
+    for path in paths:
+        resolved = path.resolve()
+        folders |= {resolved, *resolved.parents}
+    return any((folder / name).is_file() for folder in folders for name in SYNTHETIC_SIGNS)
+
+
 class Dataset(ABC):
     """A data set below one root folder; subclasses know its layout."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    @property
+    @cached_property
     def synthetic(self) -> bool:
-        """Whether the volumes below the root were made by `datasets.phantoms.write`."""
-        return (self.root / SYNTHETIC_MARKER).is_file() or (self.root / SYNTHETIC_PLAN).is_file()
+        """Whether any volume was made by `datasets.phantoms.write`, wherever the root is."""
+        places = [self.root]
+        with suppress(DataError):  # the root is gone, or holds no case
+            for case in (*self.discovery.cases, *self.discovery.incomplete):
+                places += case.files
+        return are_synthetic(places)
 
     @property
     def note(self) -> str:

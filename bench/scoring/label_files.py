@@ -15,7 +15,7 @@ from bench.scoring.grids import describe_difference
 from bench.scoring.own_labels import find_own_references, is_own, name_own_predictions, open_own
 from bench.scoring.surfaces import Spacing
 from bench.specs.protocol import suggest
-from datasets.base import SYNTHETIC_MARKER, Case, DataError, DatasetInfo, Release, list_first
+from datasets.base import Case, DataError, DatasetInfo, Release, are_synthetic, list_first
 from datasets.layouts.case_files import stem
 from datasets.layouts.discovery import (
     check_named,
@@ -67,8 +67,7 @@ def pair_files(
     entry, assumed = _choose_release(known.releases, reference, references, release)
     info = known.describe(entry.name)
     cases = _find_references(entry, references)
-    folders = (reference, *reference.absolute().parents)
-    synthetic = any((folder / SYNTHETIC_MARKER).is_file() for folder in folders)
+    synthetic = are_synthetic([reference, *references])
     if reference.is_file():
         pairs = [(case, prediction) for case in cases.values()]
         return Pairing(info, assumed, synthetic, tuple(pairs), ())

@@ -11,12 +11,13 @@ import methods
 from bench.run.progress import Stand
 from bench.specs import lookup
 from bench.specs.protocol import TuneSpec
-from bench.specs.run import MethodSpec, RunSpec
+from bench.specs.run import MethodSpec, RunSpec, digest
 from bench.tuning.space import Space, build_space, describe_space, split_values
 from datasets.files import file_name_of
 from methods.settings import Value
 from reports.records.study import TUNING, Cell, TrialRecord
 
+LOST = re.compile(r"=-|[^\w.\[\],=:-]")  # of a method: signs that make a difference, as in alpha=-1
 STORAGE = "optuna.db"  # beside the studies' folders, unless --storage names another
 LOCK = "lock"  # file in a study's folder, held while a trial is handed out or a file is written
 
@@ -85,9 +86,12 @@ def plan_studies(
 
 
 def name_study(cell: Cell, prefix: str = "") -> str:
-    """Return a study's name, which is also that of its folder."""
+    """Return a study's name, which is also that of its folder; other methods have other names."""
     shots = f"-shots{cell.shots}" if cell.shots else ""
-    name = f"{prefix}{cell.dataset}-{cell.method}-{cell.backbone}-f{cell.fold}{shots}"
+    method = re.sub(r"[^\w.]+", "-", cell.method).strip(".-")
+    if LOST.search(cell.method):
+        method += f"-{digest(cell.method)}"
+    name = f"{prefix}{cell.dataset}-{method}-{cell.backbone}-f{cell.fold}{shots}"
     return file_name_of(re.sub(r"[^\w.]+", "-", name).strip(".-"))
 
 

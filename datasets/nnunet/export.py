@@ -155,9 +155,10 @@ def _write_files(
     write_durably(part / DESCRIPTION, json.dumps(content, indent=1))
     folds = _list_folds(dataset, cases, options.n_folds)
     write_durably(part / SPLITS_FILE, json.dumps(folds, indent=4))
-    marker = dataset.root / SYNTHETIC_MARKER
-    if marker.is_file():
-        shutil.copyfile(marker, part / SYNTHETIC_MARKER)
+    if dataset.synthetic:
+        marker = dataset.root / SYNTHETIC_MARKER
+        known = marker.read_bytes() if marker.is_file() else "{}\n"
+        write_durably(part / SYNTHETIC_MARKER, known)
 
 
 def _list_folds(

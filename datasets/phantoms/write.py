@@ -106,8 +106,9 @@ def _open_root(root: Path, plan: dict[str, Any]) -> bool:
         raise DataError(f"phantom: {rule} (give an empty or a new folder)")
     if known is not None:
         found = read_record(known, dict[str, Any], OTHER_FOLDER)
-        has_more = int(found.get("n_cases", 0)) > plan["n_cases"]
-        if {**found, "n_cases": 0} != {**plan, "n_cases": 0} or has_more:
+        n_found = found.get("n_cases")
+        fits = isinstance(n_found, int) and n_found <= plan["n_cases"]
+        if {**found, "n_cases": 0} != {**plan, "n_cases": 0} or not fits:
             rule = f"{root} holds {found}, asked for {plan}"
             raise DataError(f"phantom: {rule} ({OTHER_FOLDER})")
         if known == marker and found == plan:

@@ -17,10 +17,16 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import datasets
 from bench.cost.usage import USAGE_FILE, read_usage
+from bench.grid.executors.ledger import JOB_FILE, Submission, read_submission, write_submission
+from bench.grid.executors.options import read_slurm
+from bench.models.delta import hash_tensors
 from bench.models.weights.checkpoints import read_checkpoint
+from bench.run.delta_file import DELTA_FILE, FORMAT, FORMAT_VERSION, DeltaHeader, read_delta
 from bench.run.firewall import SELECTION_FILE, Selection, read_selection
 from bench.specs.protocol import Protocol
 from bench.specs.run import MethodSpec, RunSpec
@@ -28,7 +34,9 @@ from bench.tracking.groups import Group, read_group
 from bench.tracking.results import describe_result
 from bench.tracking.studies import describe_study
 from bench.tuning.tuned_values import TunedValues, apply_file, write_toml
-from datasets.base import Case, DatasetInfo, Region
+from datasets.base import SYNTHETIC_MARKER, Case, DataError, DatasetInfo, Region
+from datasets.files import adapter_of
+from datasets.phantoms.write import write_phantoms
 from datasets.splits.file import find_split_file, split_by_file
 from datasets.volumes.checking import check_case
 from datasets.volumes.reading import read_image
@@ -90,8 +98,11 @@ class Room:
         self.spec = RunSpec(MethodSpec("lora"), "brats", "f", 0, 0, Protocol(), folder)
         self.cases = [Case(f"c{n}", f"c{n}", {}, None) for n in range(6)]
         self.kinds: dict[str, tuple[Path, Callable[[], object]]] = {}
-        for make in (self.add_records, self.add_data, self.add_weights):
-            make()
+        self.add_records()
+        self.add_data()
+        self.add_weights()
+        self.add_delta()
+        self.add_rest()
 
     def add_records(self) -> None:
         folder = self.folder
@@ -173,6 +184,37 @@ class Room:
         np.savez(file, **{name: each.astype(np.float16) for name, each in arrays.items()})
         self.kinds[".npz weights"] = file, lambda: read_checkpoint(file)
 
+    def add_delta(self) -> None:
+        file = self.folder / DELTA_FILE
+        state = {"lora": torch.arange(4.0)}
+        regions = (Region("a", (1,)),)
+        info = DatasetInfo("one", "One", "", "CT", ("ct",), ("b", "a"), (0, 1), regions, "")
+        sha256 = hash_tensors(state)
+        header = DeltaHeader(self.spec.run_id, self.spec, info, "", "", sha256)
+        metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION)}
+        metadata["header"] = adapter_of(DeltaHeader).dump_json(header).decode()
+        save_file(state, file, metadata)
+        self.kinds["delta"] = file, lambda: read_delta(self.folder)
+
+    def add_rest(self) -> None:
+        root = self.folder / "phantoms"
+        write_phantoms("brats", root, 1, shape=(16, 16, 16))
+        marker = root / SYNTHETIC_MARKER
+
+        def write_again() -> None:
+            try:
+                write_phantoms("brats", root, 1, shape=(16, 16, 16))
+            except DataError as error:  # it names the root
+                raise DataError(f"{marker}: {error}") from None
+
+        self.kinds["marker"] = marker, write_again
+        job = self.folder / JOB_FILE
+        write_submission(self.folder, Submission("a", 1, "2", past=("3",)))
+        self.kinds["job"] = job, lambda: read_submission(self.folder)
+        site = self.folder / "site.toml"
+        site.write_text('partition = "gpu"\nexclusive = true\nsetup = ["module load cuda"]\n')
+        self.kinds["site of Slurm"] = site, lambda: read_slurm([str(site)])
+
 
 def list_vit_arrays() -> dict[str, tuple[int, ...]]:
     """Return names and shapes of the original layout of a ViT of one block."""
@@ -199,7 +241,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
 
 KINDS = (
     "result", "study", "selection", "command", "settings", "usage", "NIfTI", "NIfTI, packed",
-    "splits", "datalist", ".npz weights",
+    "splits", "datalist", ".npz weights", "delta", "marker", "job", "site of Slurm",
 )  # fmt: skip
 
 

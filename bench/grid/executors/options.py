@@ -47,11 +47,11 @@ def read_slurm(items: Iterable[str]) -> SlurmOptions:
     """
     flags: dict[str, str | bool] = {}
     setup: tuple[str, ...] = ()
-    for name, value in _iter_options(items):
+    for source, name, value in _iter_options(items):
         if name == SETUP:
-            setup = _read_setup(value)
+            setup = _read_setup(source, value)
             continue
-        _check(name, value)
+        _check(source, name, value)
         if value is False:
             flags.pop(name, None)
         else:
@@ -59,7 +59,8 @@ def read_slurm(items: Iterable[str]) -> SlurmOptions:
     return SlurmOptions(tuple(flags.items()), setup)
 
 
-def _iter_options(items: Iterable[str]) -> Iterator[tuple[str, object]]:
+def _iter_options(items: Iterable[str]) -> Iterator[tuple[str, str, object]]:
+    """Yield where each option is from, its name and its value."""
     for item in items:
         for part in NEXT.split(item):
             if part.strip().endswith(".toml") and "=" not in part:
@@ -69,42 +70,42 @@ def _iter_options(items: Iterable[str]) -> Iterator[tuple[str, object]]:
             if NAME.fullmatch(name) is None or (equals and not value):
                 rule = "must be NAME=VALUE,NAME=VALUE or a site's FILE.toml"
                 raise SpecError(f"--slurm: {rule}, got '{part:.60}'")
-            yield _normalise(name), value if equals else True
+            yield "--slurm", _normalise(name), value if equals else True
 
 
-def _read_site(file: Path) -> Iterator[tuple[str, object]]:
+def _read_site(file: Path) -> Iterator[tuple[str, str, object]]:
     hint = 'a TOML file with lines such as partition = "gpu"'
     if not file.is_file():
         raise SpecError(f"--slurm: {file} must be a file, found none ({hint})")
     try:
         table = tomllib.loads(read_text(file, hint))
-    except tomllib.TOMLDecodeError as error:
+    except (RecursionError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"--slurm: {file}: must be TOML, got {error} ({hint})") from None
     for name, value in table.items():
-        yield _normalise(name), value
+        yield f"--slurm: {file}", _normalise(name), value
 
 
 def _normalise(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _read_setup(value: object) -> tuple[str, ...]:
+def _read_setup(source: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(line, str) for line in value):
         rule = f"{SETUP} must be a list of lines of shell"
-        raise SpecError(f'--slurm: {rule}, got {value!r:.60} (setup = ["module load cuda"])')
+        raise SpecError(f'{source}: {rule}, got {value!r:.60} (setup = ["module load cuda"])')
     return tuple(value)
 
 
-def _check(name: str, value: object) -> None:
+def _check(source: str, name: str, value: object) -> None:
     """Raise SpecError for an option that is not the user's to set, or a value of no kind."""
     if not isinstance(value, str | int | float | bool):
-        raise SpecError(f"--slurm: {name} must be a text, a number or true, got {value!r:.60}")
+        raise SpecError(f"{source}: {name} must be a text, a number or true, got {value!r:.60}")
     if name in OWN:
-        raise SpecError(f"--slurm: {name} is set by the benchmark, got {name}={value}")
+        raise SpecError(f"{source}: {name} is set by the benchmark, got {name}={value}")
     if name in SINGLE and str(value) != "1":
-        raise SpecError(f"--slurm: {name} must be 1, as a job is one run, got {value}")
+        raise SpecError(f"{source}: {name} must be 1, as a job is one run, got {value}")
     if name in GPUS and _counts_gpus(name, value) > 1:
-        raise SpecError(f"--slurm: {name} must be one GPU, as a job is one run, got {value}")
+        raise SpecError(f"{source}: {name} must be one GPU, as a job is one run, got {value}")
 
 
 def _counts_gpus(name: str, value: object) -> int:

@@ -112,6 +112,26 @@ def test_tumour_is_nested_and_the_brain_stripped() -> None:
         assert (patient.image[:, whole] > 0).all()
 
 
+@pytest.mark.parametrize("place", [".", "kits23", "kits23/dataset", "linked", "datalist.json"])
+def test_a_case_is_synthetic_wherever_the_root_is(place: str, tmp_path: Path) -> None:
+    write_phantoms("kits23", tmp_path / "kits23", 3, shape=SMALL)
+    (tmp_path / "else" / "linked").mkdir(parents=True)
+    for folder in (tmp_path / "kits23" / "dataset").iterdir():
+        if folder.is_dir():
+            (tmp_path / "else" / "linked" / folder.name).symlink_to(folder)
+    if place == "datalist.json":
+        image, label = sorted((tmp_path / "kits23").rglob("case_00000/*.nii.gz"))[:2]
+        listed = {
+            "name": "own", "modality": "CT", "labels": {"background": 0, "organ": 1},
+            "training": [{"image": str(image), "label": str(label)}],
+        }  # fmt: skip
+        (tmp_path / "else" / place).write_text(json.dumps(listed), encoding="utf-8")
+    root = next(each for each in (tmp_path / "else" / place, tmp_path / place) if each.exists())
+    kind = str(root) if place == "datalist.json" else "kits23"
+    assert datasets.open_root(kind, root).discovery.cases
+    assert datasets.open_root(kind, root).synthetic
+
+
 def test_interrupted_root_is_synthetic_and_completed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
