@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.base import Release
+from datasets.base import Release, list_first
 
 UNPACK = "unpack"
 SITK = "convert to NIfTI, with SimpleITK for example"
@@ -65,7 +65,9 @@ def describe_unrecognised(
     ``paths`` are the files with their paths below the root.
     """
     if not paths:
-        return f"{root}: the folder is empty (is it the right one, or not filled yet?)"
+        names = sorted(path.name for path in root.iterdir())
+        what = f"holds no file, only {list_first(names)}" if names else "is empty"
+        return f"{root} {what} (is it the right folder, or not filled yet?)"
     parts = _list_formats(paths)
     volumes = [text for text in paths.values() if re.search(NIFTI, text, re.IGNORECASE)]
     if volumes:

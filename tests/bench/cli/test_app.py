@@ -72,7 +72,7 @@ ROOT = Path(__file__).resolve().parents[3]
         (["run", "--folds", "3"], "--folds: must be below 3, got '3'"),
         (["run", "--device", "cuda:99"], "--device: 'cuda:99' is not on this machine"),
         (["plan", "--preset", "demo", "--data-root", "/no/such/folder"], "/no/such/folder"),
-        (["plan", "--preset", "demo", "--data-root", "."], "the folder is empty"),
+        (["plan", "--preset", "demo", "--data-root", "."], "is empty (is it the right folder"),
         (
             ["data", "demo", "--dataset", "ktis", "--out", "x"],
             "unknown data set 'ktis' (did you mean 'kits'?)",

@@ -84,3 +84,9 @@ def preprocessed_arrays_of_nnunet(root: Path) -> None:
 @scenario("brats")
 def kidneys_instead_of_brains(root: Path) -> None:
     kidney(root)
+
+
+@scenario("kits")
+def empty_folders_alone(root: Path) -> None:
+    for number in range(5):
+        (root / f"case_{number:05d}").mkdir()
