@@ -144,6 +144,8 @@ def _begin_sign(folder: Path, submission: Submission, job_id: str, jobs: Path) -
 
 def _find_device(spec: JobSpec) -> str | SpecError:
     """Return the device of the job, or why there is none."""
+    if spec.device == "cpu":
+        return "cpu"
     os.environ.update(show_given_gpus(os.environ))
     import torch  # looks at the environment when it counts
 
