@@ -136,6 +136,8 @@ class Dispatch:
                 elif job is not None and job.phase != ENDED:
                     self._adopt(folder, replace(submission, job_id=job.id))
                 else:
+                    if job is not None:
+                        submission = replace(submission, job_id=job.id)
                     draft = submission.after_early_end(stamp_checkpoint(folder / ATTEMPT))
                     self.waiting[folder] = replace(draft, ends=0)
             n_adopted = len(self.live)
