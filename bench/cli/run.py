@@ -23,6 +23,7 @@ from bench.grid.forecast import Forecast
 from bench.grid.plan import Experiment, Plan, count_work, prepare_data
 from bench.grid.runner import Event, promote_finished_attempts, split_finished
 from bench.run.log_file import LOG_FILE
+from bench.specs.disks import describe_network_disk
 from bench.specs.run import RUNS, RunSpec, run_folder
 from bench.tracking.connection import default_uri, describe_browsing
 from bench.tracking.groups import begin_group
@@ -151,6 +152,7 @@ def run_plan(
         prepare_data(to_do, plan.sources, out, on_case)
     group = begin_group(specs, session.command, out)
     to_do = [replace(spec, group=group.id) for spec in to_do]
+    terminal.print_warning(describe_network_disk(default_uri()), console)
     tracker = Tracker(out, console=console)
     results = {spec.run_id: result for spec, result in finished}
     if finished:

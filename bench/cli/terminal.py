@@ -65,6 +65,12 @@ def _print_error(sentence: str) -> None:
     console.print(f"[red]error:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
 
 
+def print_warning(sentence: str, console: Console) -> None:
+    """Print a sentence in yellow; an empty one is not printed."""
+    if sentence:
+        console.print(f"[yellow]{escape(sentence)}[/]", soft_wrap=True)
+
+
 def add_columns(table: Table, words: Sequence[str] = (), numbers: Sequence[str] = ()) -> Table:
     """Add columns of words, which fold, and then columns of numbers, which keep to the right."""
     for heading in words:

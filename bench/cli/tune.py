@@ -12,9 +12,10 @@ from bench.cli.display.studies import StudyDisplay
 from bench.cli.jobs.executor import SLURM, Executor, ExecutorRequest, choose_executor
 from bench.cli.options import ComputeRequest, Request, TuneRequest, option, read_duration, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
-from bench.cli.terminal import EXIT_FAILED, print_tables, report_interrupt
+from bench.cli.terminal import EXIT_FAILED, print_tables, print_warning, report_interrupt
 from bench.grid.plan import Experiment
 from bench.specs.addresses import sqlite_address
+from bench.specs.disks import describe_network_disk
 from bench.specs.protocol import SpecError
 from bench.specs.run import MethodSpec, RunSpec
 from bench.tuning.jobs import StudyRequest
@@ -178,6 +179,7 @@ def search_values(
     budget = experiment.protocol.tune.budget
     sentence = f"tuning {len(plans)} methods x data sets, {budget} each, in {escape(storage)}"
     console.print(sentence, soft_wrap=True)
+    print_warning(describe_network_disk(storage), console)
     with StudyDisplay(console, output, plans, executor.n_slots) as display:
         records = executor.search(request, storage, out, display.show)
     with hold_lock(folder / LOCK):  # workers that share the studies end at the same time

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -10,7 +11,7 @@ from filelock import FileLock, Timeout
 from bench.grid.attempt import ATTEMPT, begin_attempt, end_attempt, record_death
 from bench.grid.executors.follow import LOST, Change, Dispatch, Pace
 from bench.grid.executors.job import PROBE, RunJob
-from bench.grid.executors.ledger import JOBS
+from bench.grid.executors.ledger import JOBS, SIGN_FILE
 from bench.grid.executors.node import describe_skew
 from bench.grid.executors.queue import ENDED, QUEUED, RUNNING, Queue
 from bench.grid.runner import FINISHED, Event, promote_finished_attempts
@@ -58,6 +59,7 @@ class GridOfJobs:
         self.begun: set[Path] = set()
         self.told: dict[Path, Stand] = {}
         self.noted: set[str] = set()
+        self.held_since = inf  # by the clock of the disk
         at_once, pace = cluster.at_once, cluster.pace
         self.dispatch = Dispatch(cluster.queue, self.out, at_once, self._on_change, pace)
 
@@ -83,10 +85,13 @@ class GridOfJobs:
 
     def follow(self) -> None:
         """Follow the jobs until all have ended."""
-        make_folder(self.out / JOBS)
-        probe = FileLock(self.out / JOBS / PROBE, blocking=False)
+        file = self.out / JOBS / PROBE
+        make_folder(file.parent)
+        probe = FileLock(file, blocking=False)
         with suppress(Timeout, NotImplementedError, OSError):
             probe.acquire()
+            file.touch()
+            self.held_since = file.stat().st_mtime
         try:
             self.dispatch.follow()
         finally:
@@ -125,11 +130,17 @@ class GridOfJobs:
         sign, job = change.sign, change.job
         if sign is not None:
             self._note(describe_skew(sign.node, sign.clock_offset_s))
-            if sign.keeps_locks is False:
+            if sign.keeps_locks is False and self._began_under_probe(change):
                 rule = "keeps no locks between machines: start one command at a time"
                 self._note(f"{sign.node}: the disk with {self.out} {rule}")
         if job is not None and change.phase == QUEUED and "held" in job.reason.lower():
             self._note(f"job {job.id} is held by Slurm: {job.reason} (scontrol release {job.id})")
+
+    def _began_under_probe(self, change: Change) -> bool:
+        """Whether a job that goes on has begun while this command held its lock."""
+        if change.phase != RUNNING:
+            return False
+        return (change.folder / SIGN_FILE).stat().st_mtime > self.held_since
 
     def _note(self, sentence: str) -> None:
         if sentence and sentence not in self.noted:

@@ -36,6 +36,7 @@ MpiDefault=none
 SwitchType=switch/none
 SchedulerParameters=sched_interval=2,batch_sched_delay=0
 ReturnToService=2
+MinJobAge=86400
 KillWait=5
 JobRequeue=1
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory=4000

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,24 @@ def list_tracked(folder):
     return sorted(run_id for (run_id,) in rows)
 
 
+def list_jobs_of(node, folder):
+    """Return the ids of all jobs that Slurm ever got for a folder."""
+    names = ",".join(each.name for each in (folder / "results" / "jobs").glob("medtuning-*"))
+    listed = ["--noheader", "--array", "--states=all", "--format=%F_%K", f"--name={names}"]
+    return sorted(line.removesuffix("_N/A") for line in node.ask("squeue", *listed).split())
+
+
+def check_ledgers(folder, disturbed):
+    """Return the ids of all jobs that runs name, of which each has one and one a disturbance."""
+    ids = []
+    for run in (folder / "results" / RUNS).iterdir():
+        job = json.loads((run / "job.json").read_text())
+        own = [*job["past"], job["job_id"]]
+        assert len(own) <= 1 + disturbed[run.name]
+        ids += own
+    return ids
+
+
 def is_alive(pid):
     return Path(f"/proc/{pid}/cmdline").is_file()
 
@@ -103,6 +122,7 @@ class Killer:
     arguments: list[str]
     random: Random = field(default_factory=lambda: Random(SEED))
     cut: set[str] = field(default_factory=set)
+    disturbed: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
 
     def start(self):
@@ -135,6 +155,7 @@ class Killer:
         for folder, sign in self.find_signs():
             if folder.name not in self.cut:
                 self.cut.add(folder.name)
+                self.disturbed[folder.name] += 1
                 self.note(f"time limit of {folder.name}")
                 signal_ = "--signal=USR2"
                 self.node.ask("scancel", signal_, sign["job_id"], check=False)
@@ -153,6 +174,7 @@ class Killer:
         if not victims:
             return False
         folder, sign = self.random.choice(victims)
+        self.disturbed[folder.name] += 1
         self.note(f"kill -9 of the job of {folder.name}")
         with suppress(ProcessLookupError):
             os.kill(sign["pid"], signal.SIGKILL)
@@ -192,9 +214,7 @@ def test_random_kills_cost_no_run_and_change_no_score(slurm, brats, undisturbed,
     assert len(killer.cut) == N_CELLS, story
     assert read_scores(tmp_path) == undisturbed
     assert list_tracked(tmp_path) == sorted(undisturbed)
-    for folder in (tmp_path / "results" / RUNS).iterdir():
-        job = json.loads((folder / "job.json").read_text())
-        assert len({*job["past"], job["job_id"]}) == len(job["past"]) + 1
+    assert list_jobs_of(slurm, tmp_path) == sorted(check_ledgers(tmp_path, killer.disturbed))
     sys.stdout.write("\n".join(killer.lines))
 
     again = run_bench(tmp_path, *arguments, environment=slurm.environment)
@@ -224,3 +244,33 @@ def test_detached_jobs_are_shown_and_then_collected(slurm, brats, tmp_path):
     assert len(list_tracked(tmp_path)) == 1
     job = json.loads(next((tmp_path / "results" / RUNS).glob("*/job.json")).read_text())
     assert job["past"] == []
+
+
+def test_workers_of_slurm_share_studies_and_meet_the_budget_though_one_is_killed(
+    slurm, brats, tmp_path
+):
+    search = ["--methods", "linear,lora", "--only", "train.decoder_lr", "--trials", "2"]
+    arguments = ["tune", *search, "--trial-epochs", "1", *GRID[4:], "--data-root", str(brats)]
+    shared = ["--workers", "2", "--storage", "serve"]
+    killer = Killer(slurm, tmp_path, [*arguments, *JOBS, *shared])
+    killer.start()
+    folder = tmp_path / "results" / "tuning" / "workers" / "0"
+    wait_until(lambda: (folder / "sign.json").is_file(), killer)
+    os.kill(json.loads((folder / "sign.json").read_text())["pid"], signal.SIGKILL)
+    code = killer.command.wait(timeout=PATIENCE_S)
+    printed = (tmp_path / "bench.log").read_text()
+    assert code == 0, printed
+    for file in (tmp_path / "results" / "tuning").glob("*/study.json"):
+        trials = json.loads(file.read_text())["trials"]
+        assert [trial["number"] for trial in trials] == [0, 1]
+        assert {trial["status"] for trial in trials} <= {"done", "pruned"}
+    assert printed.count("trial 2/2") == 2
+    assert slurm.ask("squeue", "--noheader") == ""
+
+
+def wait_until(condition, killer):
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        assert killer.command.poll() is None, (killer.folder / "bench.log").read_text()
+        time.sleep(0.2)
