@@ -1,12 +1,9 @@
 """A grid of runs as jobs of a cluster."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from bench.grid.attempt import ATTEMPT, begin_attempt, end_attempt, record_death
 from bench.grid.executors.follow import LOST, Change, Dispatch, Pace
@@ -17,7 +14,7 @@ from bench.grid.executors.queue import ENDED, QUEUED, RUNNING, Queue
 from bench.grid.runner import FINISHED, Event, promote_finished_attempts
 from bench.run.progress import Stand, read_progress
 from bench.specs.run import RunSpec, run_folder
-from datasets.files import make_folder
+from datasets.locks import try_lock
 from methods.execution import PLAIN, Execution
 from reports.records.run import RunResult, Status, read_result
 
@@ -86,16 +83,15 @@ class GridOfJobs:
     def follow(self) -> None:
         """Follow the jobs until all have ended."""
         file = self.out / JOBS / PROBE
-        make_folder(file.parent)
-        probe = FileLock(file, blocking=False)
-        with suppress(Timeout, NotImplementedError, OSError):
-            probe.acquire()
+        probe = try_lock(file)
+        if probe is not None:
             file.touch()
             self.held_since = file.stat().st_mtime
         try:
             self.dispatch.follow()
         finally:
-            probe.release()
+            if probe is not None:
+                probe.release()
 
     def _on_change(self, change: Change) -> None:
         spec = self.specs[change.folder]

@@ -10,11 +10,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from filelock import FileLock
 
 from bench.grid.attempt import ATTEMPT
 from bench.grid.executors.ledger import (
@@ -40,6 +38,7 @@ from bench.grid.executors.queue import (
     QueueError,
 )
 from datasets.files import make_folder
+from datasets.locks import hold_lock
 
 LOST = "lost"  # an end without a result that is not tried again
 LOCK, BEAT = ".lock", "followed"  # files in the folder of jobs
@@ -108,6 +107,7 @@ class Dispatch:
         self.live: dict[Path, _Live] = {}
         self.waiting: dict[Path, Submission] = {}  # drafts of what is not submitted yet
         self.not_before = 0.0  # when a refused submission may be tried again
+        self.is_away = False  # the queue did not answer
         make_folder(self.jobs)
 
     def start(self, specs: Mapping[Path, object], is_done: Callable[[Path], bool]) -> int:
@@ -120,7 +120,7 @@ class Dispatch:
         Raises: QueueError, QueueAwayError.
         """
         self.beat()
-        with FileLock(self.jobs / LOCK):
+        with hold_lock(self.jobs / LOCK):
             known = {folder: read_submission(folder) for folder in specs}
             begun = {folder: each for folder, each in known.items() if each is not None}
             found = self._find_jobs(begun)
@@ -157,14 +157,20 @@ class Dispatch:
         try:
             found = self._list([live.submission for live in self.live.values()])
         except QueueAwayError as error:
-            log.warning("%s; jobs go on, and it is asked again", error)
+            if not self.is_away:
+                log.warning("%s; jobs go on, and it is asked again", error)
+            self.is_away = True
             return
+        self.is_away = False
         for folder, live in list(self.live.items()):
             self._look(folder, live, found.get(live.submission))
         if self.waiting and time.monotonic() >= self.not_before:
-            with FileLock(self.jobs / LOCK):
-                self._take_over()
-                self._submit()
+            try:
+                with hold_lock(self.jobs / LOCK):
+                    self._take_over()
+                    self._submit()
+            except QueueAwayError as error:
+                self._postpone(error)
 
     def cancel(self) -> None:
         """Cancel the jobs that are followed, and follow none."""
@@ -218,12 +224,21 @@ class Dispatch:
             self.waiting[folder] = draft
 
     def _take_over(self) -> None:
-        """Adopt what another command has submitted meanwhile. Needs the lock."""
+        """Adopt what has a job after all. Needs the lock.
+
+        Another command has submitted it meanwhile, or Slurm has taken a submission to which it did
+        not answer.
+        """
+        found = self._list(self.waiting.values())
         for folder, draft in list(self.waiting.items()):
             current = read_submission(folder)
-            if current is not None and current.name != draft.name:
-                del self.waiting[folder]
-                self._adopt(folder, current)
+            job = found.get(draft)
+            if job is not None and job.phase != ENDED:
+                current = replace(draft, job_id=job.id)
+            elif current is None or current.name == draft.name:
+                continue
+            del self.waiting[folder]
+            self._adopt(folder, current)
 
     def _submit(self) -> None:
         """Submit the drafts for which there is room. Needs the lock."""
@@ -236,13 +251,15 @@ class Dispatch:
             for index, folder in enumerate(folders):
                 drafts.append(replace(self.waiting[folder], name=name, index=index))
                 write_submission(folder, drafts[-1])
+            self.waiting |= dict(zip(folders, drafts, strict=True))
             try:
                 ids = self.queue.submit(folders, name, self.at_once)
-            except (QueueError, QueueAwayError) as error:
+            except QueueError as error:
                 if not self.live:
+                    for folder, draft in zip(folders, drafts, strict=True):
+                        write_submission(folder, replace(draft, is_given_up=True))
                     raise
-                log.warning("%s; it is tried again in %g s", error, self.pace.again_s)
-                self._postpone(folders, drafts)
+                self._postpone(error)
                 return
             for folder, draft, job_id in zip(folders, drafts, ids, strict=True):
                 submission = replace(draft, job_id=job_id)
@@ -250,9 +267,9 @@ class Dispatch:
                 del self.waiting[folder]
                 self._adopt(folder, submission)
 
-    def _postpone(self, folders: Sequence[Path], drafts: Sequence[Submission]) -> None:
+    def _postpone(self, error: ValueError) -> None:
+        log.warning("%s; it is tried again in %g s", error, self.pace.again_s)
         self.not_before = time.monotonic() + self.pace.again_s
-        self.waiting |= dict(zip(folders, drafts, strict=True))
 
     def _count_room(self) -> int:
         """Return how many more may be submitted, so that no more than asked run at once."""
@@ -274,6 +291,8 @@ class Dispatch:
         found = self._list(submissions.values())
         for folder, submission in submissions.items():
             if submission.job_id or submission in found:
+                continue
+            if submission.is_given_up:
                 continue
             left_s = self.pace.submit_s - measure_age_s(folder / JOB_FILE)
             if left_s > 0:  # its command was killed, and may have left it on its way

@@ -5,9 +5,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from bench.specs.protocol import SpecError
+from datasets.locks import try_lock
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 GIVEN = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS")  # numbers of the GPUs of a job
@@ -74,10 +73,8 @@ def describe_skew(node: str, offset_s: float | None) -> str:
 
 def sees_lock(file: Path) -> bool:
     """Return whether a lock that another machine holds is seen here."""
-    try:
-        with FileLock(file, blocking=False):
-            return False
-    except Timeout:
+    lock = try_lock(file)
+    if lock is None:
         return True
-    except (OSError, NotImplementedError):
-        return False
+    lock.release()
+    return False

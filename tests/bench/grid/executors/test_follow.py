@@ -277,3 +277,38 @@ def test_a_queue_that_does_not_answer_at_the_start_is_an_error(queue, tmp_path):
     second, _ = make_dispatch(queue, tmp_path)
     with pytest.raises(QueueAwayError):
         second.start(specs, never)
+
+
+def test_a_submission_that_slurm_took_without_an_answer_is_found(queue, tmp_path, monkeypatch):
+    dispatch, _ = make_dispatch(queue, tmp_path)
+    specs = make_specs(tmp_path, 2)
+    dispatch.start(specs, never)
+    queue.start("1_0")
+    queue.end("1_0", "FAILED", by_itself=False)
+    answer = queue.submit
+
+    def take_and_hang(*arguments):
+        answer(*arguments)
+        raise QueueAwayError("sbatch did not answer within 60 s")
+
+    monkeypatch.setattr(queue, "submit", take_and_hang)
+    dispatch.poll()
+    dispatch.poll()
+    monkeypatch.setattr(queue, "submit", answer)
+    dispatch.poll()
+    assert len(queue.arrays) == 2
+    assert not dispatch.waiting
+    assert {live.submission.job_id for live in dispatch.live.values()} == {"1_1", "2_0"}
+
+
+def test_a_refused_submission_is_not_waited_for_by_the_next_command(queue, tmp_path, monkeypatch):
+    queue.refusal = "Slurm refuses the job: x"
+    specs = make_specs(tmp_path, 1)
+    dispatch = Dispatch(queue, tmp_path, None, [].append, follow.Pace(submit_s=30.0))
+    with pytest.raises(QueueError):
+        dispatch.start(specs, never)
+    queue.refusal = ""
+    monkeypatch.setattr(follow.time, "sleep", lambda seconds: pytest.fail("it waits"))
+    again = Dispatch(queue, tmp_path, None, [].append, follow.Pace(submit_s=30.0))
+    assert again.start(specs, never) == 0
+    assert len(queue.arrays) == 1
