@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from bench.cost.phases import FIT, PREPARE, Advance
 from bench.grid.executors import cluster as clusters
 from bench.grid.executors import ledger
 from bench.grid.executors.cluster import Cluster, GridOfJobs
 from bench.grid.executors.job import RunJob
-from bench.run.progress import recording_progress
+from bench.run.progress import Recorder
 from bench.specs.protocol import Protocol
 from bench.specs.run import MethodSpec, RunSpec, run_folder
 from reports.records.run import RunResult, Status, read_result
@@ -53,15 +54,16 @@ def test_the_events_of_a_job_are_those_of_a_run(queue, specs, make_grid, tmp_pat
     queue.start("1_0")
     attempt = run_folder(tmp_path, specs[0]) / "attempt"
     attempt.mkdir()
-    record = recording_progress(attempt, lambda *told: None)
+    recorder = Recorder(attempt, "cpu", lambda *told: None)
     grid.dispatch.poll()
-    record("fit", 20, 20)
+    recorder.advance(Advance(FIT, 20, 20))
     grid.dispatch.poll()
     for job_id in ("1_0", "1_1"):
         finish(queue, job_id)
     grid.follow()
-    first = [(event.phase, event.done) for event in events if event.spec is specs[0]]
-    assert first == [("start", 0), ("fit", 20), ("end", 0)]
+    first = [event for event in events if event.spec is specs[0]]
+    assert [event.phase for event in first] == ["start", PREPARE, FIT, "end"]
+    assert first[2].stand.done == 20
     assert [event.phase for event in events if event.spec is specs[1]] == ["start", "end"]
 
 
