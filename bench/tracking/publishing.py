@@ -186,6 +186,8 @@ def _send(
     for file in files:
         try:
             record = read(file)
+        except FileNotFoundError:  # a command replaces it, and sends what it has written
+            continue
         except UNREADABLE as error:
             cause = one_line(str(error)).removeprefix(f"{file}: ")
             problems.append(f"{file}: must be a {kind} of this version, got {cause}")

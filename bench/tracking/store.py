@@ -6,12 +6,11 @@ from. A run is sent whole when it has ended. Sending it again repairs an interru
 
 from __future__ import annotations
 
-import gc
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -23,6 +22,7 @@ from bench.tracking.connection import (
     artifact_place,
     database_file,
     default_uri,
+    gc_paused,
     make_database,
     open_lock,
     reaching,
@@ -181,7 +181,8 @@ class Store:
             for name, text in entry.texts.items():
                 Path(scratch, name).write_text(text, encoding="utf-8")
             for file in entry.files:
-                shutil.copy(file, scratch)
+                with suppress(FileNotFoundError):  # replaced by a command that sends it then
+                    shutil.copy(file, scratch)
             self.client.log_artifacts(run_id, scratch)
 
     def open_group(self, group: Group, dataset: str) -> str:
@@ -297,13 +298,3 @@ class Store:
 
 def _read_artifact(file: Path) -> RunResult:
     return RunResult.from_json(read_text(file, SEND_AGAIN), str(file))
-
-
-@contextmanager
-def gc_paused() -> Iterator[None]:
-    """Pause the search for cyclic garbage, which takes half of the time of reading many results."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
