@@ -27,7 +27,13 @@ class Forecast:
     def __init__(
         self, specs: Sequence[RunSpec], units: Mapping[str, Units], n_slots: int | None = None
     ) -> None:
-        """``units``: of each run, by its id. ``n_slots``: None: as many as go on at once."""
+        """Begin with no run at work.
+
+        Args:
+            specs: the runs, in their order.
+            units: of each run, by its id, as far as they are known.
+            n_slots: None: as many as go on at once.
+        """
         self.kinds = {spec.run_id: kind_of(spec) for spec in specs}
         self.units = units
         self.n_slots = n_slots
@@ -97,7 +103,10 @@ class Forecast:
     ) -> float | None:
         known = paces[""] | paces.get(self.kinds[run_id], {}) | pace_of(done)  # type: ignore[operator]
         extra_s = fmean(self.extra_s) if self.extra_s else 0.0
-        left_s = predict_s(self.units[run_id], known, done)
+        units = self.units.get(run_id)
+        if units is None:
+            return None
+        left_s = predict_s(units, known, done)
         return None if left_s is None else left_s + extra_s
 
     def _mean_paces(self) -> dict[str, dict[str, float]]:

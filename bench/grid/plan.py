@@ -14,6 +14,7 @@ from bench.run.work import count_run
 from bench.specs.presets import PhantomSpec
 from bench.specs.protocol import Protocol, SpecError
 from bench.specs.run import EMBEDDED_WEIGHTS, MethodSpec, RunSpec
+from datasets.base import DataError
 from datasets.splits.rule import Split
 
 MOST_RUNS = 100_000
@@ -99,17 +100,28 @@ def expand(
 
 
 def count_work(runs: Sequence[RunSpec], sources: Sequence[DataSource]) -> dict[str, dict[str, int]]:
-    """Return how much each run has to do, by its id, in the units of `bench.cost.phases`."""
+    """Return how much each run has to do, by its id, in the units of `bench.cost.phases`.
+
+    A run is left out whose fold cannot be made, for instance for lack of cases: it will fail.
+    """
     by_name = {source.name: source for source in sources}
-    splits: dict[tuple[object, ...], Split] = {}  # many runs share one
+    splits: dict[tuple[object, ...], Split | None] = {}  # many runs share one
     work = {}
     for run in runs:
         key = (run.dataset, run.fold, run.protocol.data.shots)
         if key not in splits:
-            source = by_name[run.dataset]
-            splits[key] = split_of(source.dataset, source.cases, run)
-        work[run.run_id] = count_run(run, splits[key])
+            splits[key] = _find_split(by_name[run.dataset], run)
+        split = splits[key]
+        if split is not None:
+            work[run.run_id] = count_run(run, split)
     return work
+
+
+def _find_split(source: DataSource, run: RunSpec) -> Split | None:
+    try:
+        return split_of(source.dataset, source.cases, run)
+    except DataError:
+        return None
 
 
 def prepare_data(

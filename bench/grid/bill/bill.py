@@ -78,12 +78,14 @@ class Bill:
         prices = [item.price for item in self.items if item.price is not None]
         seconds = [price.seconds for price in prices]
         n_places = n_slots or max(1, len(seconds))
-        n_cases = {source.name: len(source.cases) for source in ready.plan.sources}
         prepared_mib = 0.0
         prepare_s = 0.0
-        for name, each in self.prepared.items():
-            prepared_mib += each.case_mib * n_cases[name]
-            prepare_s += (each.case_s or 0.0) * n_cases[name]
+        for source in ready.plan.sources:
+            each = self.prepared.get(source.name)
+            if each is not None:
+                n_ready = sum(1 for _ in (ready.out / "cache" / source.name).glob("*"))
+                prepared_mib += each.case_mib * len(source.cases)
+                prepare_s += each.case_s * max(0, len(source.cases) - n_ready)
         checkpoints = sorted((price.checkpoint_mib for price in prices), reverse=True)
         searches_s = schedule_s([], extra_s, n_places) if extra_s else 0.0
         return Total(
@@ -119,7 +121,8 @@ def make_bill(
     """
     units = count_work([*ready.to_do, *(spec for spec, _ in ready.finished)], ready.plan.sources)
     prices = _price_by_runs(ready, units)
-    unknown = [spec for spec in ready.to_do if spec.run_id not in prices]
+    possible = [spec for spec in ready.to_do if spec.run_id in units]
+    unknown = [spec for spec in possible if spec.run_id not in prices]
     probes = find_probes(unknown)
     distinct = list({probe.run_id: probe for probe in probes.values()}.values())
     folder = probe_folder(ready.out, ready.slots)
@@ -129,6 +132,9 @@ def make_bill(
     for spec in ready.to_do:
         if spec.run_id in prices:
             items.append(Item(spec, prices[spec.run_id]))
+            continue
+        if spec.run_id not in units:
+            items.append(Item(spec, None, "its fold cannot be made of these cases"))
             continue
         probe = probes[spec.run_id]
         place = run_folder(folder, probe)
@@ -145,9 +151,12 @@ def _price_by_runs(ready: Ready, units: Mapping[str, Units]) -> dict[str, Price]
     """Return the prices that are known from runs, by the ids of the runs that are to do."""
     known: dict[str, list[tuple[RunResult, Units]]] = {}
     for spec, result in ready.finished:
-        known.setdefault(_name_kind(spec), []).append((result, units[spec.run_id]))
+        if spec.run_id in units:
+            known.setdefault(_name_kind(spec), []).append((result, units[spec.run_id]))
     prices = {}
     for spec in ready.to_do:
+        if spec.run_id not in units:
+            continue
         price = price_by_runs(units[spec.run_id], known.get(_name_kind(spec), []))
         if price is not None:
             prices[spec.run_id] = price

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,23 +15,27 @@ from bench.run.cases import preparation_of, split_of
 from bench.run.probe import cut_split, make_probe
 from bench.run.provenance import hash_code, name_device
 from bench.specs.run import RunSpec, digest
+from datasets.files import FileError, adapter_of, make_folder, read_record, write_durably
 from reports.records.run import RunResult
 
-PROBES = "probes"  # folder in the cache
+PROBES, PREPARED = "probes", "prepared.json"  # folder in the cache, and file in it
 FUNCTION = "bench.run.probe:probe_run"
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the preparation of the probes' cases of a data set took.
+    """What the preparation of a data set takes.
 
     Attributes:
-        case_s: seconds of a case; None: all were prepared already.
+        case_s: seconds of a case.
         case_mib: size of a case.
     """
 
-    case_s: float | None
+    case_s: float
     case_mib: float
+
+
+KINDS = dict[str, Prepared]
 
 
 def find_probes(specs: Sequence[RunSpec]) -> dict[str, RunSpec]:
@@ -54,30 +59,37 @@ def probe_folder(out: Path, slots: Slots) -> Path:
 def prepare_probes(
     probes: Sequence[RunSpec], sources: Sequence[DataSource], folder: Path, on_case: OnCase
 ) -> dict[str, Prepared]:
-    """Prepare the cases of the probes; return what that took, by data set."""
+    """Prepare the cases of the probes; return what that took the first time, by data set."""
     from datasets.prepared.prepare import prepare
+
+    known = _read_prepared(folder)
 
     by_name = {source.name: source for source in sources}
     found = {}
     for probe in {probe.dataset: probe for probe in probes}.values():
         source = by_name[probe.dataset]
+        key = f"{source.name} {source.fingerprint} {probe.protocol_id}"
         split = cut_split(split_of(source.dataset, source.cases, probe))
         ids = {*split.train, *split.val}
         cases = [case for case in source.cases if case.id in ids]
-        n_new = 0
-
-        def on_new(done: int, total: int, name: str = source.name) -> None:
-            nonlocal n_new
-            n_new += 1
-            on_case(f"preparing {name}", done, total)
-
+        on_new = partial(on_case, f"preparing {source.name}")
         started = time.perf_counter()
         settings = preparation_of(probe.protocol.data)
         ready = prepare(source.dataset, cases, folder / "cache", on_new, settings, 1)
         took_s = time.perf_counter() - started
         size = sum(count_bytes(each.folder) for each in ready) / len(ready)
-        found[source.name] = Prepared(took_s / n_new if n_new else None, size / 2**20)
+        known.setdefault(key, Prepared(took_s / len(ready), size / 2**20))
+        found[source.name] = known[key]
+    make_folder(folder)
+    write_durably(folder / PREPARED, adapter_of(KINDS).dump_json(known))
     return found
+
+
+def _read_prepared(folder: Path) -> dict[str, Prepared]:
+    try:
+        return read_record(folder / PREPARED, KINDS, "it is written anew")
+    except (FileError, FileNotFoundError):
+        return {}
 
 
 def carry_out_probes(

@@ -7,7 +7,6 @@ import pytest
 from bench.cost.phases import FIT, MEASURE, PREPARE, SCORE, VALIDATE, WRITE
 from bench.grid.bill.bill import Bill, Item
 from bench.grid.bill.prices import Price, price_by_runs, probe_seconds
-from bench.grid.bill.probes import Prepared
 from bench.grid.bill.ready import Ready
 from bench.grid.plan import Plan
 from bench.grid.slots import Slots
@@ -134,4 +133,3 @@ def test_prices_by_runs_are_wrong_one_by_one(make_run):
     items = tuple(Item(spec, price_of(100.0, "runs")) for spec in specs)
     ready = Ready(Plan(tuple(specs), ()), (), specs, specs[0].root, Slots(("cpu",)))
     assert Bill(items, {}).total(ready, 1).spread == pytest.approx(0.1)
-    assert Prepared(None, 1.0).case_s is None
