@@ -142,6 +142,25 @@ def choose_executor(
     n_workers: int | None = None,
 ) -> LocalExecutor | SlurmExecutor:
     """Return the executor that was asked for. Raises: SpecError if it cannot be had here."""
+    check_executor(request, compute, detach=detach, n_workers=n_workers)
+    if request.executor == SLURM:
+        options = read_slurm(request.slurm or ())
+        check_slurm(options)
+        return SlurmExecutor(options, compute, request.max_jobs, n_workers, is_detached=detach)
+    slots = choose_slots(
+        compute.device, compute.jobs, compute.execution, threads, compute.timeout_s
+    )
+    return LocalExecutor(slots)
+
+
+def check_executor(
+    request: ExecutorRequest,
+    compute: ComputeRequest,
+    *,
+    detach: bool = False,
+    n_workers: int | None = None,
+) -> None:
+    """Raise SpecError if the options do not fit together."""
     if request.executor not in (LOCAL, SLURM):
         raise SpecError(f"--executor: must be {LOCAL} or {SLURM}, got '{request.executor}'")
     if request.executor == SLURM:
@@ -151,9 +170,8 @@ def choose_executor(
         if compute.timeout is not None:
             rule = f"is for --executor local, got {compute.timeout}"
             raise SpecError(f"--timeout: {rule} (--slurm time=8:00:00 limits jobs of Slurm)")
-        options = read_slurm(request.slurm or ())
-        check_slurm(options)
-        return SlurmExecutor(options, compute, request.max_jobs, n_workers, is_detached=detach)
+        read_slurm(request.slurm or ())
+        return
     given = {
         "--slurm": request.slurm,
         "--max-jobs": request.max_jobs,
@@ -163,7 +181,3 @@ def choose_executor(
     for name, value in given.items():
         if value is not None:
             raise SpecError(f"{name}: is for --executor slurm, got --executor local")
-    slots = choose_slots(
-        compute.device, compute.jobs, compute.execution, threads, compute.timeout_s
-    )
-    return LocalExecutor(slots)

@@ -11,13 +11,12 @@ from rich.table import Table
 
 from bench.cli.display.session import Session
 from bench.cli.display.words import describe_spec
-from bench.cli.jobs.executor import LOCAL, SLURM, ExecutorRequest
+from bench.cli.jobs.executor import LOCAL, SLURM, ExecutorRequest, check_executor
 from bench.cli.options import ComputeRequest, Request, TuneRequest, flag, option, takes
 from bench.cli.request import lay_out_runs
 from bench.cli.run import RunOptions, read_run
 from bench.cli.terminal import add_columns
 from bench.grid.bill.ready import Ready
-from bench.grid.executors.options import read_slurm
 from bench.grid.plan import Experiment, Plan
 from bench.grid.runner import split_finished
 from bench.grid.slots import choose_slots
@@ -60,6 +59,7 @@ def plan(
     limit = read_memory(options.largest_patch) if options.largest_patch is not None else None
     console = SafeConsole()
     experiment = read_run(request, tuning, options)
+    check_executor(executor, compute, detach=options.detach)
     n_slots = _count_slots(experiment, compute, executor)
     laid_out = lay_out_runs(_without_writing(experiment), console, options)
     specs = _choose_values(laid_out, experiment, tuning, options)
@@ -98,12 +98,8 @@ def read_memory(text: str) -> int:
 def _count_slots(
     experiment: Experiment, compute: ComputeRequest, executor: ExecutorRequest
 ) -> int | None:
-    """Return how many runs would go on at once; None: as Slurm decides. Raises: SpecError."""
-    if executor.executor not in (LOCAL, SLURM):
-        rule = f"must be {LOCAL} or {SLURM}, got '{executor.executor}'"
-        raise SpecError(f"--executor: {rule}")
+    """Return how many runs would go on at once; None: as Slurm decides."""
     if executor.executor == SLURM:
-        read_slurm(executor.slurm or ())
         return executor.max_jobs
     threads = experiment.protocol.train.threads
     return len(choose_slots(compute.device, compute.jobs, compute.execution, threads).devices)

@@ -7,7 +7,7 @@ import pytest
 from bench.cli.app import main
 
 TINY = [
-    *("--methods", "linear,lora", "--weights", "none", "--epochs", "2", "--jobs", "2"),
+    *("--methods", "linear,lora", "--weights", "none", "--jobs", "2", "--epochs", "1"),
     *("--set", "data.patch=4,32,32", "--device", "cpu"),
 ]
 
@@ -25,7 +25,8 @@ def list_outside_cache(out):
         (["--executor", "pbs"], "--executor: must be local or slurm, got 'pbs'"),
         (["--tune", "2", "--tuned"], "--tune, --tuned and --settings exclude each other"),
         (["--verbose", "--quiet"], "--verbose: excludes --quiet"),
-        (["--executor", "slurm", "--slurm", "time"], "--slurm"),
+        (["--executor", "slurm"], "--jobs: is for --executor local, got 2"),
+        (["--max-jobs", "2"], "--max-jobs: is for --executor slurm, got --executor local"),
     ],
 )
 def test_bad_input_is_a_sentence(arguments, sentence, tmp_path, capsys):
@@ -48,6 +49,8 @@ def test_a_plan_writes_its_cache_alone_and_probes_once(tmp_path, capsys):
     assert re.search(r"^wall-clock: +\d:\d\d:\d\d \(.*\), 2 at once$", told, re.M)
     assert len(re.findall(r"^before: .*: 3 trials, at most \d:\d\d:\d\d$", told, re.M)) == 2
     probes = {file: file.stat().st_mtime_ns for file in out.glob("cache/probes/*/runs/*/*.json")}
+    arguments.remove("--jobs")
+    arguments.remove("2")
     assert main([*arguments, "--cost", "--executor", "slurm", "--max-jobs", "4"]) == 0
     assert "4 at once" in capsys.readouterr().out
     again = [file for file in out.glob("cache/probes/*/runs/*/*.json") if file in probes]
