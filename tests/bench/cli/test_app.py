@@ -70,6 +70,11 @@ ROOT = Path(__file__).resolve().parents[3]
             "model.prefix_tokens: must be keep or drop, got 'none'",
         ),
         (["run", "--folds", "3"], "--folds: must be below 3, got '3'"),
+        (
+            ["run", "--timeout", "8"],
+            "--timeout: must be a length of time such as 90s, 30m or 2h, got '8'",
+        ),
+        (["tune", "--timeout", "0h"], "--timeout: must be a length of time such as 90s"),
         (["run", "--device", "cuda:99"], "--device: 'cuda:99' is not on this machine"),
         (["plan", "--preset", "demo", "--data-root", "/no/such/folder"], "/no/such/folder"),
         (["plan", "--preset", "demo", "--data-root", "."], "is empty (is it the right folder"),
