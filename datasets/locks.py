@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from multiprocessing import reduction
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,7 @@ def try_lock(file: Path) -> Lock | None:
             if error.errno not in UNKNOWN:
                 os.close(handle)
                 raise
-            rule = "%s: this disk has no locks (%s): start no other command on the same folder"
-            log.warning(rule, file, error.strerror)
+            _warn_once(file.parent.parent, error.strerror)
             return Lock(file, handle)
         if _is_named(handle, file):
             return Lock(file, handle)
@@ -83,6 +83,12 @@ def hold_lock(file: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@cache
+def _warn_once(folder: Path, reason: str) -> None:
+    rule = "%s: this disk has no locks (%s): start no other command on the same folder"
+    log.warning(rule, folder, reason)
 
 
 def _is_named(handle: int, file: Path) -> bool:

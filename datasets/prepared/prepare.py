@@ -15,10 +15,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock
-
 from datasets.base import BadCasesError, Case, DataError, Dataset, DatasetInfo, Problem
 from datasets.files import DAMAGE, FileError, file_name_of, sync_folder
+from datasets.locks import hold_lock
 from datasets.prepared.arrays import write_case
 from datasets.prepared.capacity import check_room, choose_workers, estimate
 from datasets.prepared.case import RECORD, PreparedCase, load_prepared, read_case_record
@@ -90,7 +89,7 @@ def prepare_case(
     """
     locks = folder.parent / LOCKS
     locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{folder.name}.lock"):  # the system frees it when its holder dies
+    with hold_lock(locks / f"{folder.name}.lock"):
         if not folder.is_dir():
             log.info("preparing %s %s", info.name, case.id)
             with _new_folder(folder) as part:
