@@ -19,7 +19,7 @@ from bench.specs.protocol import Protocol, TuneSpec
 from bench.specs.run import Place, RunSpec
 from datasets.splits.rule import Split
 
-N_STEPS = 6
+N_STEPS = 10
 RATE = 1e-6  # nothing has to be learned, and nothing may diverge
 
 

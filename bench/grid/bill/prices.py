@@ -74,12 +74,17 @@ def probe_seconds(spec: RunSpec, units: Units, probe: RunResult) -> float:
 
 
 def _pace_of_probe(cost: Cost) -> dict[str, float]:
-    """Return the pace of a run; the first batches and the only validation of a probe are slow."""
+    """Return the pace of a run; the first batch and the only validation of a probe are slow.
+
+    The steps that were measured by themselves count beside those of the training.
+    """
     assert cost.train_step is not None
     assert cost.inference is not None
-    n_batches = next(each.units for each in cost.phases if each.phase == FIT)
+    step = cost.train_step
+    fit = next(each for each in cost.phases if each.phase == FIT)
+    steps_s = fit.seconds - fit.first_s + step.n * step.median_s
     pace = pace_of(cost.phases)
-    pace[FIT] = cost.train_step.median_s + cost.data_wait_s / n_batches
+    pace[FIT] = steps_s / (fit.units - 1 + step.n)
     pace[VALIDATE] = cost.inference.median_s
     return pace
 
