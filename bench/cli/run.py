@@ -22,7 +22,7 @@ from bench.cli.tune import check_searches, check_storage, search_values, with_bu
 from bench.grid.forecast import Forecast
 from bench.grid.plan import Experiment, Plan, count_work, prepare_data
 from bench.grid.runner import Event, promote_finished_attempts, split_finished
-from bench.run.log_file import LOG_FILE
+from bench.run.watch.log_file import LOG_FILE
 from bench.specs.disks import describe_network_disk
 from bench.specs.run import RUNS, RunSpec, run_folder
 from bench.tracking.connection import default_uri, describe_browsing

@@ -15,7 +15,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from bench.run.log_file import output_in
+from bench.run.watch.log_file import output_in
 from datasets.locks import Lock
 from datasets.processes import follow_parent, stop_processes
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from bench.cost.phases import Pace, Units, mean_pace, pace_of, predict_s, schedule_s
-from bench.run.progress import Stand
+from bench.run.watch.progress import Stand
 from bench.specs.run import RunSpec
 from reports.records.cost import PhaseTime
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.grid.sources import DataSource, check_distinct, check_exclude, inspect_source
 from bench.models.weights.catalogue import is_path
 from bench.run.cases import preparation_of, split_of
-from bench.run.work import count_run
+from bench.run.watch.work import count_run
 from bench.specs.presets import PhantomSpec
 from bench.specs.protocol import Protocol, SpecError
 from bench.specs.run import EMBEDDED_WEIGHTS, MethodSpec, RunSpec

@@ -17,9 +17,9 @@ from bench.grid.attempt import ATTEMPT, begin_attempt, end_attempt, record_death
 from bench.grid.children import LONGEST_WAIT_S, Child, start_child
 from bench.grid.executors.ledger import LOCK
 from bench.grid.slots import Slots
-from bench.run.log_file import LOG_FILE
-from bench.run.progress import Stand
 from bench.run.provenance import describe_run
+from bench.run.watch.log_file import LOG_FILE
+from bench.run.watch.progress import Stand
 from bench.specs.run import Place, RunSpec, run_folder
 from datasets.files import describe_os_error
 from datasets.locks import Lock, try_lock

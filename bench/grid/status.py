@@ -10,7 +10,7 @@ import psutil
 
 from bench.grid.attempt import ATTEMPT
 from bench.grid.executors.ledger import read_sign, read_submission
-from bench.run.progress import Stand, describe_phase, format_time, read_progress
+from bench.run.watch.progress import Stand, describe_phase, format_time, read_progress
 from bench.specs.run import RUNS
 from reports.records.run import RunResult, Status, read_result
 from reports.records.text import shorten_text

@@ -19,13 +19,13 @@ from bench.run.delta_file import DELTA_FILE, write_delta
 from bench.run.firewall import READS_FILE, count_reads, write_selection
 from bench.run.fold import Fold
 from bench.run.interruption import Interrupted
-from bench.run.progress import Recorder, Stand, forget_progress
 from bench.run.provenance import describe_arithmetic, describe_end, describe_run, describe_start
 from bench.run.restore import check_reloaded, compare_reloaded
 from bench.run.setup import DONE, Hooks, Setup, ending_of, set_up
 from bench.run.training.loop import DivergedError, Fit
 from bench.run.training.step import build_step
-from bench.run.work import count_run
+from bench.run.watch.progress import Recorder, Stand, forget_progress
+from bench.run.watch.work import count_run
 from bench.scoring.cases import score_cases
 from bench.scoring.held_out import score_held_out
 from bench.scoring.metrics import Scoring

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from bench.grid.children import LONGEST_WAIT_S, Child, start_child, start_server
 from bench.grid.slots import Slots
 from bench.run.cases import open_data
-from bench.run.log_file import LOG_FILE
-from bench.run.progress import Stand
 from bench.run.provenance import describe_release
+from bench.run.watch.log_file import LOG_FILE
+from bench.run.watch.progress import Stand
 from bench.specs.addresses import find_sqlite_file
 from bench.specs.run import Place
 from bench.tuning.pictures import draw_study

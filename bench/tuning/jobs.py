@@ -12,7 +12,7 @@ from bench.grid.executors.follow import LOST, Change, Dispatch
 from bench.grid.executors.job import JobSpec, work_in
 from bench.grid.executors.queue import ENDED
 from bench.grid.slots import Slots
-from bench.run.progress import Stand, read_progress
+from bench.run.watch.progress import Stand, read_progress
 from bench.specs.protocol import SpecError
 from bench.specs.run import RunSpec
 from bench.tuning.campaign import Crew, begin_studies, record_studies

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import methods
-from bench.run.progress import Stand
+from bench.run.watch.progress import Stand
 from bench.specs import lookup
 from bench.specs.protocol import TuneSpec
 from bench.specs.run import MethodSpec, RunSpec, digest

@@ -9,9 +9,9 @@ from typing import Any
 
 from bench.cost.measure import count_parameters
 from bench.run.interruption import Interrupted
-from bench.run.progress import Recorder, forget_progress
 from bench.run.setup import DONE, Hooks, ending_of, set_up
-from bench.run.work import count_trial
+from bench.run.watch.progress import Recorder, forget_progress
+from bench.run.watch.work import count_trial
 from bench.specs.run import Place, RunSpec
 from datasets.files import make_folder
 

@@ -21,9 +21,9 @@ from bench.pretrain import train as pretraining
 from bench.run.delta_file import read_delta
 from bench.run.firewall import count_reads, read_selection
 from bench.run.network import build_fabric, build_predictor
-from bench.run.progress import Stand
 from bench.run.training.loop import DivergedError, TrainingData, fit
 from bench.run.training.step import TrainingStep, build_step
+from bench.run.watch.progress import Stand
 from bench.scoring.cases import NotFiniteError
 from bench.specs.protocol import EvalSpec, TrainSpec
 from bench.specs.run import Place

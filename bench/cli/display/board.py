@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from bench.cli.display.options import OutputRequest
-from bench.run.progress import format_time
+from bench.run.watch.progress import format_time
 
 LOOK_S = 1.0  # how often to look whether a line is due
 UNKNOWN = "-:--:--"

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench.cli.display.board import Board
 from bench.cli.display.options import OutputRequest
-from bench.run.progress import format_time
+from bench.run.watch.progress import format_time
 from reports.formats.terminal import escape
 
 OnCase = Callable[[str, int, int], None]

@@ -11,8 +11,8 @@ from bench.cli.display.options import OutputRequest
 from bench.cli.display.words import FAILURES, describe_result, describe_spec
 from bench.grid.forecast import Forecast
 from bench.grid.runner import Event
-from bench.run.log_file import LOG_FILE
-from bench.run.progress import describe_phase, describe_stand, format_time
+from bench.run.watch.log_file import LOG_FILE
+from bench.run.watch.progress import describe_phase, describe_stand, format_time
 from bench.specs.run import run_folder
 from reports.formats.terminal import escape
 from reports.records.run import RunResult

@@ -11,8 +11,8 @@ from bench.cli.display.board import Board
 from bench.cli.display.options import OutputRequest
 from bench.cli.display.words import FAILURES, describe_trial, name_trial
 from bench.cost.phases import schedule_s
-from bench.run.log_file import LOG_FILE
-from bench.run.progress import Stand, describe_phase, describe_stand, format_time
+from bench.run.watch.log_file import LOG_FILE
+from bench.run.watch.progress import Stand, describe_phase, describe_stand, format_time
 from bench.tuning.plan import StudyPlan, TrialEvent
 from reports.formats.terminal import escape
 from reports.records.run import Status

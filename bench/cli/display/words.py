@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.run.log_file import LOG_FILE
+from bench.run.watch.log_file import LOG_FILE
 from reports.analysis.aggregates import mean_defined, share_defined
 from reports.formats.terminal import escape
 from reports.records.run import RunResult, Status

@@ -14,8 +14,8 @@ from bench.cli.terminal import add_columns
 from bench.grid.bill.bill import Bill, Item, Total, make_bill, prepare_bill
 from bench.grid.bill.ready import Ready
 from bench.grid.runner import Event
-from bench.run.progress import format_time
 from bench.run.provenance import name_device
+from bench.run.watch.progress import format_time
 from bench.specs.run import RunSpec
 from reports.formats.terminal import escape
 

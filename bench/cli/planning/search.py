@@ -8,8 +8,8 @@ from bench.cost.phases import predict_s
 from bench.grid.bill.bill import Bill
 from bench.grid.bill.ready import Ready
 from bench.run.cases import split_of
-from bench.run.progress import format_time
-from bench.run.work import count_trial
+from bench.run.watch.progress import format_time
+from bench.run.watch.work import count_trial
 from bench.specs.run import RunSpec
 from bench.tuning.plan import StudyPlan, plan_studies
 from reports.formats.terminal import escape

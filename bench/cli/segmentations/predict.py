@@ -14,7 +14,7 @@ from bench.cli.display.options import OutputRequest
 from bench.cli.options import flag, option, takes
 from bench.grid.cells import split_list
 from bench.grid.slots import choose_slots
-from bench.run.progress import format_time
+from bench.run.watch.progress import format_time
 from reports.formats.terminal import SafeConsole, escape
 
 if TYPE_CHECKING:  # it imports MONAI

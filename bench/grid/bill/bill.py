@@ -17,7 +17,7 @@ from bench.grid.bill.ready import Ready
 from bench.grid.forecast import kind_of
 from bench.grid.plan import OnCase, count_work
 from bench.grid.runner import Event
-from bench.run.log_file import LOG_FILE
+from bench.run.watch.log_file import LOG_FILE
 from bench.specs.run import RunSpec, run_folder
 from reports.records.run import RunResult
 

@@ -7,19 +7,19 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from bench.grid.bill.miniature import cut_split, make_probe
 from bench.grid.plan import OnCase
 from bench.grid.runner import Event, run_grid, split_finished
 from bench.grid.slots import Slots
 from bench.grid.sources import DataSource
 from bench.run.cases import preparation_of, split_of
-from bench.run.probe import cut_split, make_probe
 from bench.run.provenance import hash_code, name_device
 from bench.specs.run import RunSpec, digest
 from datasets.files import FileError, adapter_of, make_folder, read_record, write_durably
 from reports.records.run import RunResult
 
 PROBES, PREPARED = "probes", "prepared.json"  # folder in the cache, and file in it
-FUNCTION = "bench.run.probe:probe_run"
+FUNCTION = "bench.grid.bill.miniature:probe_run"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from bench.grid.executors.ledger import JOBS, SIGN_FILE
 from bench.grid.executors.node import describe_skew
 from bench.grid.executors.queue import ENDED, QUEUED, RUNNING, Queue
 from bench.grid.runner import FINISHED, Event, promote_finished_attempts
-from bench.run.progress import Stand, read_progress
+from bench.run.watch.progress import Stand, read_progress
 from bench.specs.run import RunSpec, run_folder
 from datasets.locks import try_lock
 from methods.execution import PLAIN, Execution

@@ -159,8 +159,8 @@ def _find_device(spec: JobSpec) -> str | SpecError:
 def _compute_run(folder: Path, spec: RunJob, device: str | SpecError) -> str:
     from bench.grid.attempt import ATTEMPT, begin_attempt, end_attempt
     from bench.run.execute import execute_run
-    from bench.run.log_file import LOG_FILE, output_in
     from bench.run.provenance import describe_run
+    from bench.run.watch.log_file import LOG_FILE, output_in
 
     if (folder / ATTEMPT / RESULT_FILE).is_file():  # of a job that died when it had just ended
         end_attempt(folder)

@@ -8,7 +8,7 @@ import pytest
 
 from bench.cost.phases import FIT, MEASURE, PREPARE, SCORE, VALIDATE, WRITE, PhaseClock
 from bench.grid.forecast import Forecast
-from bench.run.progress import Stand
+from bench.run.watch.progress import Stand
 from bench.specs.protocol import Protocol
 from bench.specs.run import MethodSpec, RunSpec
 from reports.records.cost import PhaseTime

@@ -12,7 +12,7 @@ from bench.grid import status
 from bench.grid.attempt import begin_attempt
 from bench.grid.executors.ledger import Sign, Submission, write_sign, write_submission
 from bench.grid.status import read_state, read_states
-from bench.run.progress import Recorder, format_time
+from bench.run.watch.progress import Recorder, format_time
 from bench.specs.run import RUNS
 from reports.records.run import RunResult, Status
 
@@ -72,13 +72,13 @@ def test_a_repetition_that_goes_on_hides_the_result_before(folder):
 
 def test_a_run_whose_process_has_died_is_silent(folder, monkeypatch):
     pid = end_process()
-    monkeypatch.setattr("bench.run.progress.os.getpid", lambda: pid)
+    monkeypatch.setattr("bench.run.watch.progress.os.getpid", lambda: pid)
     begin(folder, epoch=3)
     assert read_state(folder).state == "silent"
 
 
 def test_a_run_on_another_machine_is_silent_after_a_while(folder, monkeypatch):
-    monkeypatch.setattr("bench.run.progress.socket.gethostname", lambda: "gpu07")
+    monkeypatch.setattr("bench.run.watch.progress.socket.gethostname", lambda: "gpu07")
     begin(folder, epoch=3)
     monkeypatch.setattr(status.socket, "gethostname", lambda: "login")
     assert read_state(folder).detail.startswith("epoch 3/20 on gpu07")

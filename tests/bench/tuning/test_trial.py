@@ -10,8 +10,8 @@ from optuna.storages import InMemoryStorage
 import datasets
 from bench.run import network, setup
 from bench.run.cases import split_of
-from bench.run.progress import Stand
 from bench.run.provenance import describe_run
+from bench.run.watch.progress import Stand
 from bench.specs.protocol import override
 from bench.specs.run import MethodSpec, Place
 from bench.tuning.campaign import begin_studies

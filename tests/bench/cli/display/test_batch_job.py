@@ -6,7 +6,7 @@ import pytest
 
 from bench.cli.app import main
 from bench.cost.phases import PHASES
-from bench.run.log_file import LOG_FILE
+from bench.run.watch.log_file import LOG_FILE
 from reports.records.run import read_result
 
 SMALL = [
@@ -37,7 +37,7 @@ def test_a_grid_tells_in_lines_and_each_run_has_a_log(tmp_path, capfd):
     for folder in folders:
         text = (folder / LOG_FILE).read_text()
         assert text.startswith("--- ")
-        assert "INFO bench.run.progress: preparing" in text
+        assert "INFO bench.run.watch.progress: preparing" in text
         result = read_result(folder)
         assert [each.phase for each in result.cost.phases] == list(PHASES)
         assert not (folder / "attempt").exists()

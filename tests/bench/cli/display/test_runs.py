@@ -13,7 +13,7 @@ from bench.cli.display.runs import GridDisplay
 from bench.cost.phases import FIT, MEASURE, PREPARE, SCORE, VALIDATE, WRITE
 from bench.grid.forecast import Forecast
 from bench.grid.runner import Event
-from bench.run.progress import Stand
+from bench.run.watch.progress import Stand
 from bench.specs.protocol import Protocol, SpecError
 from bench.specs.run import MethodSpec, RunSpec
 from reports.formats.terminal import SafeConsole

@@ -6,11 +6,11 @@ import pytest
 
 from bench.cost.phases import FIT, MEASURE, PREPARE, SCORE, VALIDATE, WRITE
 from bench.grid.bill.bill import Bill, Item
+from bench.grid.bill.miniature import N_STEPS, cut_split, make_probe
 from bench.grid.bill.prices import Price, price_by_runs, probe_seconds
 from bench.grid.bill.ready import Ready
 from bench.grid.plan import Plan
 from bench.grid.slots import Slots
-from bench.run.probe import N_STEPS, cut_split, make_probe
 from bench.specs.protocol import override
 from datasets.splits.rule import Split
 from reports.records.cost import Cost, Memory, PhaseTime, Timing

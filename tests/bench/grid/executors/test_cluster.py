@@ -9,7 +9,7 @@ from bench.grid.executors import cluster as clusters
 from bench.grid.executors import ledger
 from bench.grid.executors.cluster import Cluster, GridOfJobs
 from bench.grid.executors.job import RunJob
-from bench.run.progress import Recorder
+from bench.run.watch.progress import Recorder
 from bench.specs.protocol import Protocol
 from bench.specs.run import MethodSpec, RunSpec, run_folder
 from reports.records.run import RunResult, Status, read_result

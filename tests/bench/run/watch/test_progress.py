@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from bench.cost.phases import FIT, MEASURE, PREPARE, SCORE, VALIDATE, WRITE, Advance
-from bench.run import progress
-from bench.run.progress import (
+from bench.run.watch import progress
+from bench.run.watch.progress import (
     Recorder,
     describe_phase,
     describe_stand,

@@ -6,12 +6,12 @@ import sys
 import pytest
 
 from bench.grid.children import start_child
-from bench.run.log_file import LOG_FILE
+from bench.run.watch.log_file import LOG_FILE
 
 PRINTING = """
 import ctypes, logging, sys, warnings
 from pathlib import Path
-from bench.run.log_file import output_in
+from bench.run.watch.log_file import output_in
 with output_in(Path(sys.argv[1])):
     print("printed")
     warnings.warn("warned", stacklevel=1)

@@ -13,8 +13,8 @@ import numpy as np
 
 from bench.run.execute import execute_run
 from bench.run.fold import load_fold
-from bench.run.progress import Stand
 from bench.run.setup import Hooks, Setup, set_up
+from bench.run.watch.progress import Stand
 from bench.specs.protocol import Protocol, TuneSpec
 from bench.specs.run import Place, RunSpec
 from datasets.splits.rule import Split
