@@ -26,10 +26,11 @@ datasets.overlaps
 datasets datasets.base datasets.layouts datasets.nnunet datasets.prepared datasets.volumes
 methods
 reports.records
-reports.analysis reports.records
-reports.tables reports.records reports.analysis
+reports.names
+reports.analysis reports.names reports.records
+reports.tables reports.names reports.records reports.analysis
 reports.formats reports.records reports.tables
-reports.figures reports.records reports.analysis reports.tables
+reports.figures reports.names reports.records reports.analysis reports.tables
 reports.page reports
 bench.specs datasets methods reports.records bench.models.references.registry
 bench.models methods

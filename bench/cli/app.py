@@ -39,7 +39,7 @@ COMMANDS = {  # name: the module whose `commands` hold it, and the first line of
         "bench.cli.segmentations.predict",
         "Segment a case with the network of a run; or many cases, or with several runs.",
     ),
-    "report": ("bench.cli.report", "Print the tables of everything that MLflow holds."),
+    "report": ("bench.cli.reporting.report", "Print the tables of everything that MLflow holds."),
     "compare": (
         "bench.cli.store",
         "Print in what two runs differ, and their difference of Dice by case.",

@@ -21,7 +21,8 @@ from reports.analysis.quantities import COSTS, score_keys
 from reports.analysis.references import place_references
 from reports.analysis.scopes import Scope, find_scopes
 from reports.analysis.statistics import Verdict, find_ties
-from reports.analysis.tidy import MEAN, Setting
+from reports.analysis.tidy import MEAN, Setting, describe_setting, name_dataset
+from reports.names import BUILT_IN_NAMES, Names
 from reports.records.metrics import METRICS
 from reports.records.run import RunResult, Status
 
@@ -57,10 +58,31 @@ class MethodComparison:
     runs: pd.DataFrame  # the same by training: (fold, seed, case) x methods
     penalty_mm: float | None = None  # the distance of a miss where the policy leaves it undefined
     intersection: bool = False  # only the cases that all methods have
+    names: Names = BUILT_IN_NAMES
 
     @property
     def mixed(self) -> bool:
         return bool(self.difference)
+
+    @property
+    def heading(self) -> str:
+        """How the data set is printed."""
+        return name_dataset(self.setting.dataset, self.setting.title, self.names)
+
+    @property
+    def backbone(self) -> str:
+        """How the backbone is printed."""
+        return self.names.find(self.setting.backbone)
+
+    @property
+    def weights(self) -> str:
+        """How the pre-training is printed."""
+        return self.names.find(self.setting.weights)
+
+    @property
+    def title(self) -> str:
+        """How the setting is printed."""
+        return describe_setting(self.setting, self.names)
 
 
 def compare_methods(
@@ -70,6 +92,7 @@ def compare_methods(
     intersection: bool = False,
     spread: str = "auto",
     penalty_mm: float | None = None,
+    names: Names = BUILT_IN_NAMES,
 ) -> list[MethodComparison]:
     """Return one comparison per setting, in the given order of the results.
 
@@ -82,6 +105,7 @@ def compare_methods(
             ``auto`` means runs where every finished method has more than one, else cases.
         penalty_mm: the distance of a missed region where the policy leaves it undefined; None: it
             stays undefined, and methods are compared on the cases that all ranked ones have.
+        names: how methods, data sets and more are printed.
 
     Raises: ValueError if a comparison would mix protocols and ``allow_mixed`` is not set (it names
     the fields that differ), if runs of a fold have other cases, or if a score is impossible.
@@ -91,12 +115,13 @@ def compare_methods(
     for setting, group in tidy.group_by_setting(checked).items():
         difference = describe_difference(group)
         if difference and not allow_mixed:
-            rule = f"{setting.heading} on {setting.backbone} must have one protocol"
+            rule = f"{setting} must have one protocol"
             hint = "--allow-mixed puts them in one table"
             raise ValueError(f"report: {rule}, got {difference} ({hint})")
         table = _tabulate(group, penalty_mm)
         found = _compare(setting, group, table, spread, difference, intersection)
-        comparisons.append(replace(found, penalty_mm=penalty_mm))
+        notes = tuple(_explain_ends(group, names))
+        comparisons.append(replace(found, penalty_mm=penalty_mm, notes=notes, names=names))
     return comparisons
 
 
@@ -149,7 +174,7 @@ def _compare(
         ranked=tuple(ranked),
         verdicts=_find_verdicts(of_group, regions),
         difference=difference,
-        notes=tuple(_explain_ends(group)),
+        notes=(),
         results=tuple(group),
         cases=cases,
         scopes=of_group,
@@ -268,7 +293,7 @@ def _find_verdicts(scopes: dict[str, Scope], regions: tuple[str, ...]) -> dict[s
     return verdicts
 
 
-def _explain_ends(group: Sequence[RunResult]) -> Iterator[str]:
+def _explain_ends(group: Sequence[RunResult], names: Names) -> Iterator[str]:
     """Yield a sentence for the runs without numbers, one for those that ended alike."""
     ends: dict[tuple[str, str, str], list[RunResult]] = {}
     for run in group:
@@ -277,4 +302,6 @@ def _explain_ends(group: Sequence[RunResult]) -> Iterator[str]:
     for (label, status, reason), runs in ends.items():
         first = runs[0]
         which = f"fold {first.fold}, seed {first.seed}" if len(runs) == 1 else f"{len(runs)} runs"
-        yield f"{label} on {first.dataset_title}, {which}: {status} ({shorten(reason, 160)})."
+        title = first.release.title if first.release else ""
+        where = f"{names.label(label)} on {name_dataset(first.dataset, title, names)}"
+        yield f"{where}, {which}: {status} ({shorten(reason, 160)})."

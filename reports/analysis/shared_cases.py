@@ -1,6 +1,6 @@
 """Which data sets of a comparison have cases in common, by what their runs recorded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from reports.analysis.comparison import MethodComparison
@@ -14,9 +14,10 @@ def describe_shared_cases(comparisons: Sequence[MethodComparison]) -> list[str]:
         found = [run.release for run in comparison.results if run.release is not None]
         releases.setdefault(comparison.setting.dataset, found[0] if found else None)
     relations = []
+    titles = {each.setting.dataset: each.heading for each in comparisons}
     for first, second in combinations(releases, 2):
-        relation = _relate(first, releases[first], second, releases[second])
-        relation = relation or _relate(second, releases[second], first, releases[first])
+        relation = _relate(first, second, releases, titles)
+        relation = relation or _relate(second, first, releases, titles)
         if relation:
             relations.append(relation)
     if not relations:
@@ -25,13 +26,13 @@ def describe_shared_cases(comparisons: Sequence[MethodComparison]) -> list[str]:
 
 
 def _relate(
-    first: str, release: ReleaseRecord | None, second: str, other: ReleaseRecord | None
+    first: str, second: str, releases: Mapping[str, ReleaseRecord | None], titles: Mapping[str, str]
 ) -> str:
     """Return in words which cases of the second data set the first one has; empty: none."""
-    title = other.title if other else second
+    release, other = releases[first], releases[second]
     if release is None:
         of_family = other is not None and other.family == first
-        unknown = f"{first} is of an unrecorded release and may share cases with {title}"
-        return unknown if of_family else ""
+        rule = "is of an unrecorded release and may share cases with"
+        return f"{titles[first]} {rule} {titles[second]}" if of_family else ""
     relation = release.overlaps.get(second, "")
-    return f"{release.title} {relation} {title}" if relation else ""
+    return f"{titles[first]} {relation} {titles[second]}" if relation else ""

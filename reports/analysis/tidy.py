@@ -13,6 +13,7 @@ from math import inf
 import numpy as np
 import pandas as pd
 
+from reports.names import BUILT_IN_NAMES, Names
 from reports.records.metrics import METRICS
 from reports.records.run import SCORE_FIELDS, RunResult, Status, list_further
 from reports.records.study import describe_budget
@@ -34,20 +35,26 @@ class Setting:
     title: str = field(default="", compare=False)  # how tables name the data set
     tuned: str = ""  # the budget that found the methods' settings, in words; empty: not tuned
 
-    @property
-    def heading(self) -> str:
-        """How tables name the data set; its own name where the record has no title."""
-        return self.title or self.dataset
-
     def __str__(self) -> str:
-        facts = [] if self.backbone == NO_BACKBONE else [self.weights]
-        if self.shots is not None:
-            facts.append(f"{self.shots} training cases")
-        if self.tuned:
-            facts.append(name_tuning(self.tuned))
-        if self.backbone == NO_BACKBONE:
-            return ", ".join([self.heading, "reference networks", *facts])
-        return f"{self.heading} on {self.backbone} ({', '.join(facts)})"
+        return describe_setting(self, BUILT_IN_NAMES)
+
+
+def describe_setting(setting: Setting, names: Names) -> str:
+    """Return a setting in words."""
+    heading = name_dataset(setting.dataset, setting.title, names)
+    facts = [] if setting.backbone == NO_BACKBONE else [names.find(setting.weights)]
+    if setting.shots is not None:
+        facts.append(f"{setting.shots} training cases")
+    if setting.tuned:
+        facts.append(name_tuning(setting.tuned))
+    if setting.backbone == NO_BACKBONE:
+        return ", ".join([heading, "reference networks", *facts])
+    return f"{heading} on {names.find(setting.backbone)} ({', '.join(facts)})"
+
+
+def name_dataset(dataset: str, title: str, names: Names) -> str:
+    """Return how a data set is printed; ``title`` is that of its record, which may be empty."""
+    return names.find(dataset, "" if title == dataset else title)
 
 
 def name_tuning(tuned: str) -> str:

@@ -41,7 +41,7 @@ def draw_learning(runs: Sequence[RunResult], looks: Looks) -> Figure:
     upper, lower = figure.subplots(2, 1, sharex=True)
     for axes, curves in ((upper, losses), (lower, dices)):
         for label, mine in curves.items():
-            _draw_band(axes, label, mine, looks[label])
+            _draw_band(axes, mine, looks[label])
         add_grid(axes)
     upper.set_ylabel("training loss")
     lower.set(ylabel="inner validation Dice (%)", xlabel="epoch")
@@ -50,14 +50,14 @@ def draw_learning(runs: Sequence[RunResult], looks: Looks) -> Figure:
     return figure
 
 
-def _draw_band(axes: Axes, label: str, curves: Sequence[dict[int, float]], look: Look) -> None:
+def _draw_band(axes: Axes, curves: Sequence[dict[int, float]], look: Look) -> None:
     frame = pd.DataFrame(curves).sort_index(axis="columns").dropna(axis="columns", how="all")
     if frame.empty:
         return
     epochs = frame.columns.to_numpy(int)
     values = frame.to_numpy(float)
     mean = np.nanmean(values, axis=0)
-    axes.plot(epochs, mean, linewidth=1.1, label=legend_label(label), **look.line)
+    axes.plot(epochs, mean, linewidth=1.1, label=legend_label(look.name), **look.line)
     if len(curves) > 1:
         low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
         axes.fill_between(epochs, low, high, color=look.colour, alpha=0.15, linewidth=0)
@@ -75,7 +75,7 @@ def draw_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Figure:
         look = looks[study.method]
         line = 100 * np.array(study.best_so_far())
         trials = range(1, len(line) + 1)
-        axes.step(trials, line, where="post", label=legend_label(study.method), **look.line)
+        axes.step(trials, line, where="post", label=legend_label(look.name), **look.line)
         axes.plot(trials[:1], line[:1], linestyle="none", markersize=5, **look.point)
     axes.set(xlabel="trial (the first is the default)", ylabel="best inner Dice so far (%)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -113,7 +113,7 @@ def draw_kshot(comparisons: Sequence[MethodComparison], looks: Looks) -> Figure:
         shift = 0.3 * (number - (len(means) - 1) / 2) / max(len(means) - 1, 1)
         look = {**looks[label].line, **looks[label].point, "markersize": 4, "linewidth": 1}
         at = places + shift
-        name = legend_label(label)
+        name = legend_label(looks[label].name)
         axes.errorbar(at, mean, spreads[label], elinewidth=0.6, capsize=1.5, label=name, **look)
     axes.set_xticks(places, labels=ticks)
     axes.set(xlabel="training cases", ylabel="mean Dice (%)")

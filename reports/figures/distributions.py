@@ -36,7 +36,7 @@ def draw_cases(scores: pd.DataFrame, looks: Looks) -> Figure:
             part.set(color=colour, linewidth=0.9)
         heights = row + 0.26 + rng.uniform(-0.09, 0.09, size=values.size)
         axes.plot(values, heights, "o", color=colour, markersize=2, alpha=0.6, mew=0)
-    _name_rows(axes, names)
+    _name_rows(axes, [looks[name].name for name in names])
     axes.set_xlabel(f"Dice of a case, mean over regions (%), n = {len(scores)}")
     add_grid(axes, "x")
     return figure
@@ -51,7 +51,7 @@ def draw_ranks(ranks: Mapping[str, Interval], looks: Looks) -> Figure:
         ends = (rank.low, rank.high)
         axes.plot(ends, (row, row), color=look.colour, linewidth=2, solid_capstyle="butt")
         axes.plot([rank.value], [row], linestyle="none", markersize=6, **look.point)
-    _name_rows(axes, order)
+    _name_rows(axes, [looks[name].name for name in order])
     axes.set_xticks(range(1, len(order) + 1))
     axes.set(xlim=(0.6, len(order) + 0.4), xlabel="rank by mean Dice, 95 % interval")
     add_grid(axes, "x")
@@ -77,12 +77,13 @@ def draw_critical_difference(test: Friedman, blocks: str, looks: Looks) -> Figur
         axes.text(rank, -0.25, str(rank), ha="center", va="bottom", fontsize=7)
     for place, name in enumerate(order):
         mean = test.mean_ranks[name]
+        shown = looks[name].name
         if place < half:
             height = first_name + 0.5 * place
-            end, side, words = 1 - 0.12 * k, "right", f" {name} {mean:.2f} "
+            end, side, words = 1 - 0.12 * k, "right", f" {shown} {mean:.2f} "
         else:
             height = first_name + 0.5 * (k - 1 - place)
-            end, side, words = k + 0.12 * k, "left", f" {mean:.2f} {name} "
+            end, side, words = k + 0.12 * k, "left", f" {mean:.2f} {shown} "
         axes.plot([mean, mean, end], [0, height, height], color=looks[name].colour, linewidth=0.9)
         axes.text(end, height, words, ha=side, va="center", fontsize=7)
     for number, clique in enumerate(test.cliques):

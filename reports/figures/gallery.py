@@ -11,11 +11,13 @@ from reports.analysis.comparison import MethodComparison
 from reports.analysis.ranks import Friedman, friedman_nemenyi, rank_intervals
 from reports.analysis.shared_cases import describe_shared_cases
 from reports.analysis.statistics import TooFewError
+from reports.analysis.tidy import name_dataset
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
 from reports.figures.distributions import draw_cases, draw_critical_difference, draw_ranks
 from reports.figures.panels import ShownCase, draw_panels, pick_cases, pick_failing
 from reports.figures.style import Looks
 from reports.figures.tradeoff import AXES, Axis, draw_tradeoff, finished_with
+from reports.names import BUILT_IN_NAMES, Names
 from reports.records.run import REFERENCE, RunResult, Status
 from reports.records.slices import CaseSlices
 from reports.records.study import StudyRecord
@@ -59,7 +61,7 @@ class Words:
         sentences += warn_of_differences(comparisons, field)
         caption = " ".join(sentences)
         slug = make_slug(self.name, *name_setting(setting))
-        return Picture(slug, str(setting), self.title, caption, draw)
+        return Picture(slug, comparisons[0].title, self.title, caption, draw)
 
 
 FRONT = "The line is the Pareto front: no other method is better and cheaper."
@@ -103,8 +105,8 @@ def _prepare_cases(comparison: MethodComparison, looks: Looks) -> Draw | None:
 def _prepare_ranks(comparison: MethodComparison, looks: Looks) -> Draw | None:
     names = list(map(str, comparison.scores.columns))
     if len(names) < 2:
-        got = ", ".join(names) or "none"
-        where = f"rank intervals on {comparison.setting}"
+        got = ", ".join(map(comparison.names.label, names)) or "none"
+        where = f"rank intervals on {comparison.title}"
         raise TooFewError(f"{where} must have two methods, got {got}")
     return partial(draw_ranks, rank_intervals(comparison.scores, comparison.runs), looks)
 
@@ -139,7 +141,11 @@ NOTES = {"cases": _describe_points, "learning": _describe_band}  # which depend 
 
 
 def list_pictures(
-    comparisons: Compared, studies: Sequence[StudyRecord], read_slices: ReadSlices, looks: Looks
+    comparisons: Compared,
+    studies: Sequence[StudyRecord],
+    read_slices: ReadSlices,
+    looks: Looks,
+    names: Names = BUILT_IN_NAMES,
 ) -> tuple[list[Picture], list[str]]:
     """Return the pictures of all settings, and a sentence for each that has too few data."""
     plans: list[Plan] = []
@@ -151,7 +157,7 @@ def list_pictures(
         plans.append(_plan_differences(group, looks))
     for group in group_comparisons(comparisons, "shots"):
         plans.append(_plan_kshot(group, looks))
-    plans.append(_plan_tuning(studies, looks))
+    plans.append(_plan_tuning(studies, looks, names))
     pictures: list[Picture] = []
     absent: dict[str, None] = {}
     for plan in plans:
@@ -193,9 +199,11 @@ def _plan_panels(comparison: MethodComparison, read_slices: ReadSlices, looks: L
         return
     titles = (f"median case: {median}", f"failing case: {failing}")
     both = [replace(each, title=title) for each, title in zip(pair, titles, strict=True) if each]
+    by = comparison.names.label(method)
     note = (
         f"Case {median}, the median by the mean over methods, and case {failing}, with the lowest "
-        f"Dice of all methods and cases (of {method}); {_describe_panels(comparison)}"
+        f"Dice of all methods and cases (of {by}); "
+        f"{_describe_panels(comparison)}"
     )
     words = Words("panels", "A median and a failing case", "Contours of methods", note)
     yield words.put_on(partial(draw_panels, both, looks), [comparison])
@@ -240,7 +248,7 @@ def _plan_differences(comparisons: Compared, looks: Looks) -> Plan:
         for comparison in comparisons:
             if comparison.scores.shape[1] > 1:
                 test = friedman_nemenyi(comparison.scores)
-                blocks = f"{test.n_blocks} cases of {comparison.setting.heading}"
+                blocks = f"{test.n_blocks} cases of {comparison.heading}"
                 yield _label_diagram([comparison], test, blocks, looks)
         return
     picture = _label_diagram(comparisons, test, f"{test.n_blocks} data sets", looks)
@@ -270,7 +278,7 @@ def _plan_kshot(comparisons: Compared, looks: Looks) -> Plan:
     yield replace(picture, slug=slug, setting="few training cases")
 
 
-def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Plan:
+def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks, names: Names) -> Plan:
     groups: dict[tuple[object, ...], list[StudyRecord]] = {}
     for study in studies:
         cell = study.cell
@@ -280,10 +288,12 @@ def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Plan:
         if all(study.best is None for study in group):
             continue
         first = group[0]
-        where = f"Tuning on {first.heading}, fold {first.fold}; backbone {first.backbone}"
+        heading = name_dataset(first.dataset, first.dataset_title, names)
+        backbone, weights = names.find(first.backbone), names.find(first.weights)
+        where = f"Tuning on {heading}, fold {first.fold}; backbone {backbone}"
         few = f" Trained on {first.shots} cases." if first.shots else ""
         budget = f" Budget: {first.budget} a method." if first.budget else ""
-        sentences = [f"{where}, weights: {first.weights}.{few}{budget}"]
+        sentences = [f"{where}, weights: {weights}.{few}{budget}"]
         if first.synthetic:
             sentences.append("Data: SYNTHETIC phantoms, not patient data.")
         sentences.append(INNER)
@@ -291,4 +301,4 @@ def _plan_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Plan:
         parts = (first.dataset, first.backbone, first.weights, f"fold{first.fold}", shots)
         slug = make_slug("tuning", *parts, first.budget)
         draw = partial(draw_tuning, group, looks)
-        yield Picture(slug, "tuning", f"Tuning on {first.heading}", " ".join(sentences), draw)
+        yield Picture(slug, "tuning", f"Tuning on {heading}", " ".join(sentences), draw)

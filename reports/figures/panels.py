@@ -112,7 +112,8 @@ class _Drawing:
             _show(axes, self.image, self.window)
             _draw_classes(axes, prediction, looks[label].colour)
             draw_outline(axes, self.reference > 0, OUTLINE, 0.7, "dashed")
-            name = label if len(label) < 15 else label.replace("[", "\n[")
+            name = looks[label].name
+            name = name if len(name) < 15 else name.replace(" [", "\n[")
             axes.set_title(f"{name}\n{100 * self.case.dices[label]:.1f}", fontsize=6.5, pad=2)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reports.names import BUILT_IN_NAMES, Names
+
 COLUMN_IN = 3.4  # width of one column of a two-column paper, in inches
 INK, FAINT = "#262626", "#b5b5b5"  # text and lines; helper lines
 # Okabe & Ito's palette, for the colour-blind, without its yellow, which is too faint for lines.
@@ -49,6 +51,7 @@ class Look:
     marker: str
     dash: Any
     filled: bool  # False: another setting of a method, in the method's own colour
+    name: str  # as printed
 
     @property
     def line(self) -> dict[str, Any]:
@@ -63,7 +66,9 @@ class Look:
 Looks = Mapping[str, Look]  # by label
 
 
-def assign_looks(methods: Iterable[tuple[str, str]], order: Sequence[str]) -> Looks:
+def assign_looks(
+    methods: Iterable[tuple[str, str]], order: Sequence[str], names: Names = BUILT_IN_NAMES
+) -> Looks:
     """Return the look of each label of the pairs (method, label).
 
     It follows from the method's place in ``order``, all known methods, and is so the same in every
@@ -79,7 +84,8 @@ def assign_looks(methods: Iterable[tuple[str, str]], order: Sequence[str]) -> Lo
         for number, label in enumerate(sorted(mine, key=lambda label: (len(label), label))):
             marker = MARKERS[(place + rounds + number) % len(MARKERS)]
             dash = DASHES[(rounds + number) % len(DASHES)]
-            looks[label] = Look(COLOURS[place], marker, dash, filled=number == 0)
+            shown = names.label(label)
+            looks[label] = Look(COLOURS[place], marker, dash, filled=number == 0, name=shown)
     return looks
 
 

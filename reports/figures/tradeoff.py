@@ -74,7 +74,8 @@ def draw_tradeoff(comparison: MethodComparison, axis: Axis, looks: Looks) -> Fig
     axes.margins(0.16)
     axes.set(xlabel=label, ylabel="mean Dice (%)")
     add_grid(axes)
-    _label_points(figure, axes, names, np.stack([places, dices], axis=1))
+    shown = [looks[name].name for name in names]
+    _label_points(figure, axes, shown, np.stack([places, dices], axis=1))
     return figure
 
 

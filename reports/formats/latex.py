@@ -1,183 +1,132 @@
-"""Tables in LaTeX: ``table*`` with booktabs and siunitx, shrunk to the text where it is wider."""
+"""Tables in LaTeX as they go to print: booktabs, numbers of siunitx, a caption of three lines."""
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
+from reports.formats.tex.captions import format_notes, make_label, write_caption
+from reports.formats.tex.cells import list_heads, list_rows, specify_columns
+from reports.formats.tex.layout import Form, Sheet, plan_sheets
+from reports.formats.tex.signs import find_foreign
+from reports.formats.tex.venues import VENUES, Printing
+from reports.formats.tex.widths import LEAD
 from reports.records.text import one_line
-from reports.tables.table import BEST, MISSING, SECOND, Cell, Column, Table, span_heads
+from reports.tables.build import ReportRequest
+from reports.tables.table import Table
 
-PACKAGES = "% needs \\usepackage{booktabs,siunitx,graphicx}"
-HYPHENS = re.compile(r"-(?=-)")
-ARGUMENT = re.compile(r"^[\[*]")
-DAGGER = r"$^{\dagger}$"
-ESCAPES = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": "$<$",
-        ">": "$>$",
-        "|": "$|$",
-        "±": r"$\pm$",
-        "·": r"$\cdot$",
-        "×": r"$\times$",
-        "†": DAGGER,
-        "‡": r"$^{\ddagger}$",
-        "Δ": r"$\Delta$",
-        "`": r"\textasciigrave{}",
-        MISSING: "--",
-    }
-    | {special: f"\\{special}" for special in "&%$#_{}"}
+DEFAULT = Printing()
+NOTES = "notes.tex"  # end of the name of a file
+ENVIRONMENTS = {Form.COLUMN: "table", Form.FULL: "table*", Form.TURNED: "sidewaystable*"}
+PACKAGES = {Form.TURNED: ",rotating", Form.LONG: ",longtable"}
+SETTINGS = (
+    r"\sisetup{separate-uncertainty, table-align-uncertainty, detect-weight, mode=text, "
+    r"retain-explicit-plus}"
+)
+SHRUNK = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+
+ONE_COLUMN = (
+    r"\makeatletter\if@twocolumn\onecolumn\def\benchback{\twocolumn}"
+    r"\else\let\benchback\relax\fi\makeatother"
 )
 
-WRAPS = {0: "{}", BEST: r"\textbf{{{}}}", SECOND: r"\underline{{{}}}"}
+
+def read_printing(request: ReportRequest) -> Printing:
+    """Return how the tables of a request are printed."""
+    return Printing(VENUES[request.venue], request.caption, request.label)
 
 
-def format_latex(table: Table) -> str:
-    """Return a table environment with caption and label, escaped; ASCII where the data are."""
-    lines = [
-        PACKAGES,
-        *map(comment, table.comments),
-        r"\begin{table*}",
+def format_latex(table: Table, how: Printing = DEFAULT) -> str:
+    """Return the table for a venue: one environment, or one for each part of a wide table."""
+    sheets = plan_sheets(table, how.venue)
+    lines = []
+    for number, sheet in enumerate(sheets):
+        lines += _format_sheet(sheet, how, make_label(sheet, how, number))
+    return "\n".join([*_list_needs(table, sheets, how), *map(comment, table.comments), *lines, ""])
+
+
+def format_all(tables: Sequence[Table], how: Printing = DEFAULT) -> tuple[str, str, list[str]]:
+    """Return the tables, their notes for a file of its own, and how layouts differ from tables."""
+    noted = []
+    remarks: list[str] = []
+    for table in tables:
+        sheets = plan_sheets(table, how.venue)
+        labels = [make_label(sheet, how, number) for number, sheet in enumerate(sheets)]
+        noted.append((table, labels, sheets))
+        for sheet in sheets:
+            remarks += sheet.remarks
+    texts = [format_latex(table, how) for table in tables]
+    return "\n".join(texts), format_notes(noted), remarks
+
+
+def _list_needs(table: Table, sheets: Sequence[Sheet], how: Printing) -> Iterator[str]:
+    """Yield comments: which program and packages it needs, and in what it is not the table."""
+    foreign = find_foreign(" ".join(_list_texts(table)))
+    if foreign:
+        signs = ", ".join(f"U+{ord(sign):04X}" for sign in foreign)
+        yield f"% needs lualatex and a font with {signs}; pdflatex prints these numbers"
+    packages = "".join(sorted({PACKAGES.get(sheet.form, "") for sheet in sheets}))
+    yield rf"% needs \usepackage{{booktabs,siunitx,graphicx{packages}}}; for {how.venue.document}"
+    for sheet in sheets:
+        yield from map(comment, sheet.remarks)
+
+
+def _list_texts(table: Table) -> Iterator[str]:
+    yield from (*table.caption, *table.notes, *table.sections.values())
+    for column in table.columns:
+        yield from column.heads
+        yield from (cell.text for cell in column.cells)
+
+
+def _format_sheet(sheet: Sheet, how: Printing, label: str) -> list[str]:
+    if sheet.form is Form.LONG:
+        return _format_long(sheet, how, label)
+    environment = ENVIRONMENTS[sheet.form]
+    return [
+        rf"\begin{{{environment}}}[tp]",
         r"  \centering",
-        rf"  \caption{{{escape(' '.join(table.caption))}}}",
-        rf"  \label{{tab:{table.slug}}}",
-        r"  \sisetup{separate-uncertainty, table-align-uncertainty, detect-weight, mode=text}",
-        r"  \setlength{\tabcolsep}{3pt}\smallskip",
-        r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"  \begin{{tabular}}{{{' '.join(map(_alignment, table.columns))}}}",
+        rf"  \caption{{{write_caption(sheet, how)}}}",
+        rf"  \label{{{label}}}",
+        f"  {_set_style(sheet)}",
+        f"  {SETTINGS}",
+        r"  \smallskip",
+        f"  {SHRUNK}",
+        rf"  \begin{{tabular}}{{@{{}}{' '.join(specify_columns(sheet))}@{{}}}}",
         r"    \toprule",
-        *_heads(table.columns),
+        *list_heads(sheet),
         r"    \midrule",
-        *_body(table),
+        *list_rows(sheet),
         r"    \bottomrule",
         r"  \end{tabular}}",
+        rf"\end{{{environment}}}",
     ]
-    if table.notes:
-        lines.append(rf"  \par\smallskip\footnotesize {escape(' '.join(table.notes))}")
-    return "\n".join([*lines, r"\end{table*}", ""])
 
 
-def escape(text: str) -> str:
-    """Return text on one line in which no letter has a meaning for LaTeX.
+def _format_long(sheet: Sheet, how: Printing, label: str) -> list[str]:
+    """Return a table over several pages; two columns become one for as long."""
+    count = len(sheet.table.columns)
+    heads = [r"    \toprule", *list_heads(sheet), r"    \midrule"]
+    return [
+        ONE_COLUMN,
+        rf"\begingroup{_set_style(sheet)}\setlength{{\LTcapwidth}}{{\linewidth}}",
+        f"  {SETTINGS}",
+        rf"  \begin{{longtable}}{{@{{}}{' '.join(specify_columns(sheet))}@{{}}}}",
+        rf"    \caption{{{write_caption(sheet, how)}}}\label{{{label}}} \\",
+        *heads,
+        r"    \endfirsthead",
+        rf"    \multicolumn{{{count}}}{{@{{}}l}}{{\textit{{continued}}}} \\",
+        *heads,
+        r"    \endhead",
+        r"    \bottomrule",
+        r"    \endfoot",
+        *list_rows(sheet),
+        r"  \end{longtable}",
+        r"\endgroup\benchback",
+    ]
 
-    A bracket or a star at its beginning would be read as an argument of the command before it, and
-    two hyphens as a dash.
-    """
-    parts = [part.translate(ESCAPES) for part in HYPHENS.split(one_line(text))]
-    return ARGUMENT.sub(r"{\g<0>}", "-{}".join(parts))
+
+def _set_style(sheet: Sheet) -> str:
+    size = rf"\fontsize{{{sheet.size_pt:g}}}{{{LEAD * sheet.size_pt:.1f}}}\selectfont"
+    return rf"{size}\setlength{{\tabcolsep}}{{3pt}}"
 
 
 def comment(text: str) -> str:
     """Return text as one line of a comment."""
     return f"% {one_line(text)}"
-
-
-class _Widths:
-    """The room that siunitx must keep for the numbers of a column, in characters."""
-
-    def __init__(self, column: Column) -> None:
-        self.sign = ""
-        self.whole = 0
-        self.decimals = 0
-        self.spread = 0
-        self.tied = any(cell.tied for cell in column.cells)
-        for cell in column.cells:
-            if cell.is_number:
-                self._widen(*cell.parts)
-
-    def _widen(self, number: str, spread: str) -> None:
-        whole, _, decimals = number.lstrip("+-").partition(".")
-        if number[0] in "+-":
-            self.sign = "+"
-        self.whole = max(self.whole, len(whole))
-        self.decimals = max(self.decimals, len(decimals))
-        self.spread = max(self.spread, len(spread.replace(".", "")))
-
-
-def _alignment(column: Column) -> str:
-    if column.words:
-        return "l"
-    if any(cell.has_interval for cell in column.cells):
-        return "c"
-    widths = _Widths(column)
-    if not widths.whole:
-        return "c"
-    room = f"{widths.sign}{widths.whole}.{widths.decimals}"
-    if widths.spread:
-        room += f"({widths.spread})"
-    if widths.tied:
-        room += f", table-space-text-post={{{DAGGER}}}"
-    return f"S[table-format={room}]"
-
-
-def _heads(columns: tuple[Column, ...]) -> Iterator[str]:
-    """Yield a line per level of headings; a named heading has a rule below its columns."""
-    for spans in span_heads(columns):
-        names = []
-        rules = []
-        start = 1
-        for name, width in spans:
-            if name:
-                names.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(name)}}}")
-                rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
-            else:
-                names.append(" & " * (width - 1))
-            start += width
-        yield _line(names)
-        yield f"    {' '.join(rules)}"
-    yield _line(map(_own_head, columns))
-
-
-def _own_head(column: Column) -> str:
-    head = escape(column.heads[-1])
-    if column.words:
-        return head
-    return f"{{{head}}}"
-
-
-def _body(table: Table) -> Iterator[str]:
-    for index, (section, cells) in enumerate(table.iter_rows()):
-        if section and index:
-            yield r"    \midrule"
-        if section:
-            yield rf"    \multicolumn{{{len(cells)}}}{{l}}{{\textit{{{escape(section)}}}}} \\"
-        yield _line(map(_cell, table.columns, cells))
-
-
-def _cell(column: Column, cell: Cell) -> str:
-    if column.words:
-        return escape(cell.text + cell.mark)
-    if not cell.is_number:
-        return f"{{{escape(cell.text)}}}"
-    mark = DAGGER if cell.tied else ""
-    if any(other.has_interval for other in column.cells):
-        return f"{{{WRAPS[cell.place].format(escape(cell.text))}{mark}}}"
-    if cell.place == SECOND:
-        return _underlined(cell, _Widths(column), mark)
-    text = cell.text.replace(" ± ", " +- ") + mark
-    if cell.place == BEST:
-        return rf"\bfseries {text}"
-    return text
-
-
-def _underlined(cell: Cell, widths: _Widths, mark: str) -> str:
-    """Return the second best value padded here, as siunitx cannot underline."""
-    number, spread = cell.parts
-    text = rf"\underline{{{number}}}"
-    if spread:
-        pad = _phantom("0" * (widths.spread - len(spread.replace(".", ""))))
-        text += rf" $\pm$ {pad}{spread}"
-    elif widths.spread:
-        text += _phantom(rf" $\pm$ {'0' * widths.spread}.")
-    if widths.tied and not mark:
-        mark = _phantom(DAGGER)
-    return f"{{{text}{mark}}}"
-
-
-def _phantom(text: str) -> str:
-    return rf"\phantom{{{text}}}" if text else ""
-
-
-def _line(cells: Iterable[str]) -> str:
-    return rf"    {' & '.join(cells)} \\"

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 
-from reports.formats.latex import escape
+from reports.formats.tex.signs import escape
 from reports.tables.table import Table
 
 NAMES = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
@@ -39,7 +39,7 @@ def _name_numbers(table: Table) -> Iterator[tuple[str, str, str]]:
         for method, cell in zip(methods, column.cells, strict=True):
             if column.words or not cell.is_number:
                 continue
-            words = f"bench {context} {method.text} {key}"
+            words = f"bench {context} {method.own_key} {key}"
             number, spread = cell.parts
             yield words, "", number
             if spread:

@@ -60,7 +60,7 @@ def _split_column(column: Column) -> list[list[str]]:
 
 def _format_value(cell: Cell) -> str:
     if isnan(cell.value) and cell.text != MISSING:
-        return escape(cell.text)
+        return escape(cell.own_key)
     return format_number(cell.value)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from reports.analysis.aggregates import mean_defined, share_defined
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.tidy import average_seeds, setting_of
+from reports.analysis.tidy import average_seeds, describe_setting, name_dataset, setting_of
+from reports.names import Names
 from reports.records.metrics import METRICS
 from reports.records.plain import flatten
 from reports.records.run import REFERENCE, RunResult, Status
@@ -42,13 +43,18 @@ def count_facts(results: Sequence[RunResult]) -> dict[str, str]:
     }
 
 
-def describe_synthetic(results: Sequence[RunResult]) -> str:
+def name_dataset_of(run: RunResult, names: Names) -> str:
+    """Return how the data set of a run is printed."""
+    return name_dataset(run.dataset, run.dataset_title, names)
+
+
+def describe_synthetic(results: Sequence[RunResult], names: Names) -> str:
     """Return which data are synthetic and what to know of them; empty if none are."""
     made = [run for run in results if run.synthetic]
     if not made:
         return ""
-    names = list_values(made, "dataset_title")
-    which = f" of {', '.join(names)}" if len(made) < len(results) else ""
+    titles = dict.fromkeys(name_dataset_of(run, names) for run in made)
+    which = f" of {', '.join(titles)}" if len(made) < len(results) else ""
     notes = dict.fromkeys(run.data_note for run in made if run.data_note)
     return " ".join([f"The volumes{which} are phantoms from a generator.", *notes])
 
@@ -78,11 +84,12 @@ def _describe_setting(comparison: MethodComparison, panels: Panels) -> dict[str,
             of_methods = frame[region].unstack("case").reindex(index=labels, columns=cases)
             of_region[region] = list(map(_round, of_methods.to_numpy()))
     volumes = long.groupby(["case", "region"])["reference_ml"].first().unstack("region")
-    setting = str(comparison.setting)
+    setting = comparison.title
     return {
         "setting": setting,
-        "methods": labels,
+        "methods": list(map(comparison.names.label, labels)),
         "regions": list(comparison.regions),
+        "region_names": {name: comparison.names.find(name) for name in comparison.regions},
         "cases": cases,
         "metrics": shown,
         "scores": scores,
@@ -116,14 +123,15 @@ def mean_dice_pct(run: RunResult) -> float | None:
     return 100 * mean.value if mean.n else None
 
 
-def list_protocols(results: Sequence[RunResult]) -> list[dict[str, Any]]:
+def list_protocols(results: Sequence[RunResult], names: Names) -> list[dict[str, Any]]:
     """Return each protocol once: its id, where it was used, its fields under dotted names."""
     found: dict[str, dict[str, Any]] = {}
     for run in results:
         new = {"id": run.protocol_id, "n": 0, "used": {}, "fields": {}}
         entry = found.setdefault(run.protocol_id, new)
         entry["n"] += 1
-        entry["used"][str(replace(setting_of(run), shots=None))] = True
+        where = describe_setting(replace(setting_of(run), shots=None), names)
+        entry["used"][where] = True
         for key, value in flatten(run.protocol).items():
             entry["fields"][key] = json.dumps(value)
     return list(found.values())

@@ -111,7 +111,7 @@ function showCase(row) {
   for (const other of caseTable.tBodies[0].rows) other.classList.toggle("chosen", other === row);
   const table = make("table", undefined, { className: "sortable" });
   const head = make("thead"), body = make("tbody");
-  head.append(headRow(["method", ...setting.regions.flatMap((region) => setting.metrics.map((metric) => `${region} ${metric.heading}`))]));
+  head.append(headRow(["method", ...setting.regions.flatMap((region) => setting.metrics.map((metric) => `${setting.region_names[region]} ${metric.heading}`))]));
   setting.methods.forEach((method, place) => {
     const line = make("tr");
     line.append(make("td", method, { className: "word" }));
@@ -126,7 +126,7 @@ function showCase(row) {
   table.append(head, body);
   const volumes = setting.regions.map((region) => {
     const volume = setting.reference_ml[region][index];
-    return `${region} ${volume === null ? "–" : volume.toFixed(2)} ml`;
+    return `${setting.region_names[region]} ${volume === null ? "–" : volume.toFixed(2)} ml`;
   });
   const scroll = make("div", undefined, { className: "scroll" });
   scroll.append(table);

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from reports.analysis.comparison import MethodComparison
 from reports.figures.gallery import Picture
 from reports.formats.spreadsheet import format_number
+from reports.names import BUILT_IN_NAMES, Names
 from reports.page import facts
 from reports.records.run import RunResult
 from reports.tables.table import Table, span_heads
@@ -27,6 +28,7 @@ class Page:
     tables: Sequence[Table]
     drawn: Sequence[tuple[Picture, str]]  # with the SVG of each
     absent: Sequence[str]  # why other tables and pictures are missing
+    names: Names = BUILT_IN_NAMES
 
 
 def format_page(page: Page) -> str:
@@ -54,7 +56,7 @@ def format_page(page: Page) -> str:
     return environment.get_template("page.html").render(
         style=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
         script=Markup((FOLDER / "page.js").read_text(encoding="utf-8")),
-        synthetic=facts.describe_synthetic(page.results),
+        synthetic=facts.describe_synthetic(page.results, page.names),
         facts=facts.count_facts(page.results),
         tables=page.tables,
         pictures=pictures,
@@ -62,6 +64,8 @@ def format_page(page: Page) -> str:
         cases=cases,
         data=data,
         runs=page.results,
-        protocols=facts.list_protocols(page.results),
+        names=page.names,
+        name_dataset=facts.name_dataset_of,
+        protocols=facts.list_protocols(page.results, page.names),
         environments=facts.list_environments(page.results),
     )

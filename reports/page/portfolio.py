@@ -11,9 +11,11 @@ from reports.analysis.comparison import MethodComparison
 from reports.figures.gallery import Picture, ReadSlices, list_pictures
 from reports.figures.rendering import render_one, start_renderers
 from reports.figures.style import assign_looks
-from reports.formats import FORMATS
+from reports.formats.latex import NOTES, format_all, format_latex, read_printing
 from reports.formats.macros import format_macros
-from reports.formats.spreadsheet import format_case_scores
+from reports.formats.markdown import format_markdown
+from reports.formats.spreadsheet import format_case_scores, format_csv
+from reports.formats.tex.venues import Printing
 from reports.page.page import Page, format_page
 from reports.records.run import RunResult
 from reports.records.study import StudyRecord
@@ -23,7 +25,6 @@ from reports.tables.kinds.main import main_tables
 from reports.tables.kinds.tuning import tuning_tables
 from reports.tables.table import Table, make_slug
 
-SUFFIXES = {"latex": "tex", "markdown": "md", "csv": "csv"}
 TABLES, FIGURES, CASES, PAGE, MACROS = "tables", "figures", "cases", "index.html", "macros.tex"
 
 
@@ -55,6 +56,12 @@ class Portfolio:
     page: Page
     pictures: Sequence[Picture]
     rendered: Sequence[dict[str, bytes]]
+    printing: Printing
+
+    @property
+    def remarks(self) -> list[str]:
+        """How LaTeX layouts differ from the tables."""
+        return format_all(self.page.tables, self.printing)[2]
 
 
 def build_portfolio(of: Contents, request: ReportRequest, formats: Sequence[str]) -> Portfolio:
@@ -66,17 +73,19 @@ def build_portfolio(of: Contents, request: ReportRequest, formats: Sequence[str]
         summaries = summarise(of.results, request)
         labels = {(run.method, run.label) for run in of.results}
         labels |= {(study.method.partition("[")[0], study.method) for study in of.studies}
-        looks = assign_looks(labels, of.method_names)
-        pictures, undrawn = list_pictures(summaries, of.studies, of.read_slices, looks)
+        looks = assign_looks(labels, of.method_names, request.names)
+        pictures, undrawn = list_pictures(
+            summaries, of.studies, of.read_slices, looks, request.names
+        )
         pictures = make_unique(pictures)
         drawing = [renderers.submit(render_one, picture, formats) for picture in pictures]
         tables, absent = build_tables_of(summaries, request, per_dataset=request.per_dataset)
         rendered = [each.result() for each in drawing]
     svgs = [files["svg"].decode() for files in rendered]
     drawn = list(zip(pictures, svgs, strict=True))
-    tables = make_unique([*tables, *tuning_tables(of.studies)])
-    page = Page(of.results, summaries, tables, drawn, [*absent, *undrawn])
-    return Portfolio(page, pictures, rendered)
+    tables = make_unique([*tables, *tuning_tables(of.studies, request.names)])
+    page = Page(of.results, summaries, tables, drawn, [*absent, *undrawn], request.names)
+    return Portfolio(page, pictures, rendered, read_printing(request))
 
 
 def make_unique(items: Sequence[Named]) -> list[Named]:
@@ -104,8 +113,10 @@ def name_files(portfolio: Portfolio) -> dict[str, bytes]:
     for sheet in _list_case_scores(page.summaries):
         files[f"{CASES}/{sheet.slug}.csv"] = format_case_scores(sheet.scores)
     for table in page.tables:
-        for name, show in FORMATS.items():
-            files[f"{TABLES}/{table.slug}.{SUFFIXES[name]}"] = show(table)
+        files[f"{TABLES}/{table.slug}.tex"] = format_latex(table, portfolio.printing)
+        files[f"{TABLES}/{table.slug}.md"] = format_markdown(table)
+        files[f"{TABLES}/{table.slug}.csv"] = format_csv(table)
+    files[f"{TABLES}/{NOTES}"] = format_all(page.tables, portfolio.printing)[1]
     found = {name: text.encode() for name, text in files.items()}
     for picture, contents in zip(portfolio.pictures, portfolio.rendered, strict=True):
         for suffix in ("pdf", "png"):

@@ -1,7 +1,8 @@
 """From what is special to a kind of table to the table: names, caption, notes, run ids."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.shared_cases import describe_shared_cases
@@ -13,10 +14,13 @@ from reports.tables.conditions import (
     describe_protocols,
     describe_tuning,
     has_seen_held_out,
+    warn_briefly,
 )
-from reports.tables.table import Column, Table, align_heads
+from reports.tables.table import TIE_MARK, Column, Table, align_heads
 from reports.tables.training import describe_edges, describe_training
 from reports.tables.wording import describe_setting, join_values, list_runs
+
+PLACES = "Best in bold, second underlined."
 
 
 @dataclass(frozen=True)
@@ -43,22 +47,39 @@ def assemble(draft: Draft, comparisons: Sequence[MethodComparison]) -> Table:
         notes += comparison.notes
         comments += list_runs(comparison.results)
         results += comparison.results
-    datasets = join_values(comparisons, "setting.heading")
+    datasets = join_values(comparisons, "heading")
+    names = comparisons[0].names
     backbone = comparisons[0].setting.backbone
-    where = "" if backbone == NO_BACKBONE else backbone
+    where = "" if backbone == NO_BACKBONE else names.find(backbone)
     title = " · ".join(filter(None, (draft.title, datasets, where)))
     first, *others = align_heads(draft.columns)
     columns = (_mark_seen(first, results), *others)
     caption = [*describe_setting(comparisons, draft.subject), *describe_shared_cases(comparisons)]
     caption += draft.sentences
-    caption += [*describe_training(results), describe_protocols(comparisons, draft.axis)]
+    caption += [*describe_training(results, names), describe_protocols(comparisons, draft.axis)]
     caption += describe_environment(results)
-    caption += [*describe_tuning(comparisons, draft.axis), *describe_edges(results), *draft.last]
+    caption += [
+        *describe_tuning(comparisons, draft.axis),
+        *describe_edges(results, names),
+        *draft.last,
+    ]
     texts = (tuple(caption), tuple(notes), tuple(comments))
     table = Table(draft.kind, draft.slug, title, columns, *texts, dict(draft.sections))
     if table.has_places:
-        table = replace(table, caption=(*caption, "Best in bold, second underlined."))
-    return table
+        table = replace(table, caption=(*caption, PLACES))
+    brief = (describe_setting(comparisons, draft.subject)[0], *_explain_marks(table))
+    return replace(table, brief=brief, warnings=tuple(warn_briefly(comparisons, draft.axis)))
+
+
+def _explain_marks(table: Table) -> Iterator[str]:
+    """Yield what bold and marks mean, in the fewest words."""
+    cells = list(chain.from_iterable(column.cells for column in table.columns))
+    if table.has_places:
+        yield PLACES
+    if any(cell.tied for cell in cells):
+        yield f"{TIE_MARK}: not told apart from the best."
+    if any(cell.mark == SEEN_MARK for cell in cells):
+        yield f"{SEEN_MARK}: tuned on held-out cases of another fold."
 
 
 def _mark_seen(names: Column, results: Sequence[RunResult]) -> Column:
@@ -66,7 +87,7 @@ def _mark_seen(names: Column, results: Sequence[RunResult]) -> Column:
     seen = {run.label for run in results if has_seen_held_out(run)}
     cells = []
     for cell in names.cells:
-        label = cell.text.partition(" [")[0]  # a protocol follows where several are mixed
+        label = cell.own_key.partition(" [")[0]  # a protocol follows where several are mixed
         cells.append(replace(cell, mark=SEEN_MARK) if label in seen else cell)
     return replace(names, cells=tuple(cells))
 

@@ -7,6 +7,7 @@ from itertools import chain
 
 from reports.analysis.claims.noninferiority import MARGIN_POINTS
 from reports.analysis.comparison import MethodComparison, compare_methods
+from reports.names import BUILT_IN_NAMES, Names
 from reports.records.run import RunResult
 from reports.tables.kinds.ablation import ablation_tables
 from reports.tables.kinds.differences import comparison_tables
@@ -53,6 +54,10 @@ class ReportRequest:
     penalty_mm: float | None = None  # as `compare_methods`
     per_dataset: bool = False  # the terminal is too narrow for anything else
     view: View = field(default_factory=View)
+    names: Names = BUILT_IN_NAMES
+    venue: str = "article"  # of LaTeX
+    caption: str = ""  # of a single table in LaTeX, instead of the program's; and its label
+    label: str = ""
 
 
 def build_tables(
@@ -103,4 +108,5 @@ def summarise(results: Sequence[RunResult], request: ReportRequest) -> list[Meth
         intersection=request.intersection,
         spread=request.spread,
         penalty_mm=request.penalty_mm,
+        names=request.names,
     )

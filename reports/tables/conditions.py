@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.protocols import OWN_FIELDS, describe_columns
-from reports.analysis.tidy import Setting, name_tuning
+from reports.analysis.tidy import name_tuning
 from reports.records.run import RunResult
 from reports.records.study import describe_budget
 
@@ -17,12 +17,15 @@ DEFAULT = "default"
 SEEN_MARK = "‡"
 
 
-def name_column(setting: Setting, field: str) -> str:
+def name_column(comparison: MethodComparison, field: str) -> str:
     """Return how a table calls the column of a setting that differs from the others in a field."""
+    setting = comparison.setting
     if field == "tuned":
         return name_tuning(setting.tuned) if setting.tuned else DEFAULT
-    value = setting.heading if field == "dataset" else getattr(setting, field)
-    return "all" if value is None else str(value)
+    if field == "dataset":
+        return comparison.heading
+    value = getattr(setting, field)
+    return "all" if value is None else comparison.names.find(str(value))
 
 
 def describe_runs(comparisons: Sequence[MethodComparison], field: str) -> str:
@@ -30,7 +33,7 @@ def describe_runs(comparisons: Sequence[MethodComparison], field: str) -> str:
 
     Columns are named one by one where they are not over the same.
     """
-    facts = {name_column(each.setting, field): _describe_cells(each) for each in comparisons}
+    facts = {name_column(each, field): _describe_cells(each) for each in comparisons}
     different = list(dict.fromkeys(facts.values()))
     if len(different) > 1:
         listed = [f"{name}: {cases}, {runs}" for name, (cases, runs) in facts.items()]
@@ -96,9 +99,23 @@ def warn_of_differences(comparisons: Sequence[MethodComparison], field: str) -> 
     return [*filter(None, sentences), *describe_environment(results)]
 
 
+def warn_briefly(comparisons: Sequence[MethodComparison], field: str) -> Iterator[str]:
+    """Yield the warnings that a caption of few lines must have; the notes have the details."""
+    made = [each.heading for each in comparisons if each.synthetic]
+    if made:
+        which = "" if len(made) == len(comparisons) else f" ({', '.join(made)})"
+        yield f"SYNTHETIC phantoms{which}, not patient data."
+    if describe_mixture(comparisons):
+        yield "MIXED protocols (notes)."
+    elif find_difference(comparisons, field):
+        yield "Protocols DIFFER (notes)."
+    if describe_environment([run for each in comparisons for run in each.results]):
+        yield "Machines or versions DIFFER (notes)."
+
+
 def find_difference(comparisons: Sequence[MethodComparison], field: str) -> str:
     """Return in what the protocols of columns differ beside their own field; empty: in nothing."""
-    columns = {name_column(each.setting, field): each.results for each in comparisons}
+    columns = {name_column(each, field): each.results for each in comparisons}
     return describe_columns(columns, without=OWN_FIELDS[field])
 
 
@@ -158,7 +175,7 @@ def describe_tuning(
         source = f"not tuned: default settings{but}"
         if comparison.setting.tuned:
             source = _describe_budget(comparison)
-        sources[name_column(comparison.setting, field)] = source
+        sources[name_column(comparison, field)] = source
     words = list(dict.fromkeys(sources.values()))
     sentences = [f"{words[0][0].upper()}{words[0][1:]}."]
     if len(words) > 1:

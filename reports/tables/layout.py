@@ -11,6 +11,7 @@ from reports.analysis.claims.robustness import mean_intervals
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.quantities import COSTS, PARAMETERS, list_shown, score_keys
 from reports.analysis.scopes import Scope
+from reports.names import Names
 from reports.records.metrics import Metric
 from reports.records.run import REFERENCE
 from reports.tables.table import (
@@ -66,6 +67,10 @@ class MethodRows:
         return MethodRows(comparisons, ordered, intervals)
 
     @property
+    def names(self) -> Names:
+        return self.comparisons[0].names
+
+    @property
     def sections(self) -> dict[int, str]:
         """The heading above the reference networks, by the number of the first row of them."""
         references = find_references(self.comparisons)
@@ -78,8 +83,9 @@ class MethodRows:
         """Return the column of labels, with the protocol where several are mixed."""
         names = []
         for label, protocol in self.keys:
-            names.append(f"{label} [{protocol}]" if protocol else label)
-        return fill_column(Head("method", ("Method",)), names)
+            end = f" [{protocol}]" if protocol else ""
+            names.append(Cell(f"{self.names.label(label)}{end}", key=f"{label}{end}"))
+        return fill_column(Head("method", (self.names.find("method", "Method"),)), names)
 
     def score_columns(self, comparison: MethodComparison, levels: int = 2) -> list[Column]:
         shown = list_shown(comparison.regions)
@@ -98,10 +104,11 @@ class MethodRows:
             number = numbers.get(row)
             cells.append(_score_cell(comparison, number, key, metric))
             ranked.append(number is not None and bool(comparison.rows[f"{key}_ranked"][number]))
-        name = name_with_cases(comparison.setting.heading, comparison)
-        heads = (name, "", metric.heading)
+        name = name_with_cases(comparison.heading, comparison)
+        heading = self.names.find(metric.name, metric.heading)
+        heads = (name, "", heading)
         if metric.columns == "regions":
-            heads = (name, metric.heading, region)
+            heads = (name, heading, self.names.find(region))
         if self.intervals:
             cells = _add_intervals(cells, self.keys, comparison.scopes.get(key), metric)
         places = rank_cells(cells, ranked, metric.digits, largest_first=metric.largest_first)
@@ -118,8 +125,8 @@ class MethodRows:
                     shares[place] = 100 * float(comparison.rows[f"{key}_share"][numbers[row]])
             if any(share < 100 for share in shares) and any(share > 0 for share in shares):
                 metric, region = score_keys(comparison.regions)[key]
-                name = name_with_cases(comparison.setting.heading, comparison)
-                heads = (name, f"{metric.title} defined (%)", region)
+                name = name_with_cases(comparison.heading, comparison)
+                heads = (name, f"{metric.title} defined (%)", self.names.find(region))
                 head = Head(f"{comparison.setting.dataset}:{key}_defined_pct", heads[-levels:], 0)
                 columns.append(fill_column(head, shares))
         return columns
@@ -136,7 +143,8 @@ class MethodRows:
             unit, length_s = time_unit(float(np.nanmax([0.0, *means])))
             head = f"fit ({unit})"
             means = [mean / length_s for mean in means]
-        column = fill_column(Head(cost, (quantity.group, head), quantity.digits), means)
+        heads = (quantity.group, self.names.find(cost, head))
+        column = fill_column(Head(cost, heads, quantity.digits), means)
         return replace(column, optional=cost in PARAMETERS[2:])
 
     def note_columns(self) -> list[Column]:
@@ -146,7 +154,7 @@ class MethodRows:
             found = []
             for comparison, line in self._find_lines(key):
                 if line["n_runs"] and line["note"]:
-                    prefix = f"{comparison.setting.heading}: " if len(self.comparisons) > 1 else ""
+                    prefix = f"{comparison.heading}: " if len(self.comparisons) > 1 else ""
                     found.append(f"{prefix}{line['note']}")
             notes.append("; ".join(found))
         return [fill_column(Head("note", ("Note",)), notes)] if any(notes) else []

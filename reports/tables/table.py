@@ -27,6 +27,11 @@ class Cell:
     mark: str = ""  # of a word, explained in the caption
     low: float = nan  # ends of the interval, where the text has one
     high: float = nan
+    key: str = ""  # what options and CSV files call it, where the text is a name
+
+    @property
+    def own_key(self) -> str:
+        return self.key or self.text
 
     @property
     def is_number(self) -> bool:
@@ -70,6 +75,10 @@ class Table:
     comments: tuple[str, ...] = ()  # where the numbers come from: run ids, a line each
     sections: dict[int, str] = field(default_factory=dict)  # a heading before a row, by its number
     context: str = ""  # what macros put before a data set's name, where it is not all of the slug
+    # Of a short caption: what is shown, then sentences that matter less and less. All are in
+    # ``caption`` in full.
+    brief: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # which a short caption must have
 
     @property
     def has_places(self) -> bool:

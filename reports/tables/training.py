@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from reports.names import BUILT_IN_NAMES, Names
 from reports.records.metrics import Metric
 from reports.records.run import RunResult
 
@@ -40,23 +41,23 @@ DECAYS = {"all": "all that trains", "matrices": "matrices and kernels alone"}
 Protocol = Mapping[str, Any]
 
 
-def describe_training(results: Sequence[RunResult]) -> list[str]:
+def describe_training(results: Sequence[RunResult], names: Names = BUILT_IN_NAMES) -> list[str]:
     """Return how the runs were trained and how volumes were segmented; variants with a slash."""
     if not all(_is_whole(result.protocol) for result in results):
         return []
     parts: list[Callable[[Protocol], str]] = [_describe_loss, _describe_steps, _describe_choice]
     training = "; ".join(_list_variants(results, part) for part in parts)
-    rates = f"Learning rate: {_describe_rates(results)}"
+    rates = f"Learning rate: {_describe_rates(results, names)}"
     inference = _list_variants(results, _describe_inference)
     return [f"Training: {training}.", f"{rates}.", f"Inference: {inference}."]
 
 
-def describe_edges(results: Sequence[RunResult]) -> list[str]:
+def describe_edges(results: Sequence[RunResult], names: Names = BUILT_IN_NAMES) -> list[str]:
     """Return which values of tuning are at an end of what was searched."""
     found: dict[str, None] = {}
     for result in results:
         for key in result.provenance.get("spec", {}).get("edges", ()):
-            found[f"{result.method} {key.removeprefix('method.')}"] = None
+            found[f"{names.label(result.method)} {key.removeprefix('method.')}"] = None
     if not found:
         return []
     rule = "at an end of what was searched, so a better value may be outside"
@@ -101,7 +102,7 @@ def _describe_choice(protocol: Protocol) -> str:
     return CHOICES[_get(protocol, "train.select")]
 
 
-def _describe_rates(results: Sequence[RunResult]) -> str:
+def _describe_rates(results: Sequence[RunResult], names: Names) -> str:
     """Return the peak rates of what trains in the backbone and of the decoder, and those by method.
 
     Rates that tuning chose are not those of the protocol.
@@ -117,11 +118,20 @@ def _describe_rates(results: Sequence[RunResult]) -> str:
         else:
             words.append(f"{what} {_list_variants(results, partial(_describe_rate, key))}")
     own = dict.fromkeys(str(_get(result.protocol, "train.method_lr")) for result in results)
-    by_method = [text.replace("=", " ").replace(",", ", ") for text in own if text]
+    by_method = [_describe_own_rates(text, names) for text in own if text]
     if by_method:
         words.append(f"but by method, decoder included: {' / '.join(by_method)}")
     forms = _list_variants(results, lambda each: SCHEDULES[_get(each, "train.schedule")])
     return f"{', '.join(words)}; {forms}"
+
+
+def _describe_own_rates(text: str, names: Names) -> str:
+    """Return the rates of single methods, such as ``full=1e-4,lora=1e-3``, in words."""
+    words = []
+    for item in text.split(","):
+        method, _, rate = item.partition("=")
+        words.append(f"{names.label(method)} {rate}")
+    return ", ".join(words)
 
 
 def _describe_rate(key: str, protocol: Protocol) -> str:

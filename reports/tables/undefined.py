@@ -50,10 +50,12 @@ def _describe_penalty(penalty_mm: float) -> str:
 
 def _describe_scope(comparison: MethodComparison, key: str, scope: Scope) -> str:
     metric, region = score_keys(comparison.regions)[key]
-    of_region = "" if region == MEAN else f" of {region}"
-    what = f"{metric.title}{of_region} on {comparison.setting.heading}"
+    names = comparison.names
+    of_region = "" if region == MEAN else f" of {names.find(region)}"
+    what = f"{metric.title}{of_region} on {comparison.heading}"
     if not scope.ranked:
         return f"{what}: no method is ranked, too few cases have a value of every method."
-    left_out = f"; not ranked: {', '.join(scope.left_out)}" if scope.left_out else ""
+    not_ranked = ", ".join(map(names.label, scope.left_out))
+    left_out = f"; not ranked: {not_ranked}" if not_ranked else ""
     cases = f"{len(scope.cases)} of {scope.n_cases} cases"
     return f"{what}: compared on the {cases} in which every ranked method has a value{left_out}."

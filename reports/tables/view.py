@@ -35,7 +35,6 @@ class View:
 
     methods: tuple[str, ...] = ()  # only these, in this order
     columns: tuple[str, ...] = ()  # only these, in this order
-    names: Mapping[str, str] = field(default_factory=dict)  # label -> what is printed
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # heading -> methods
     published: tuple[Published, ...] = ()
 
@@ -55,7 +54,7 @@ def select_methods(results: Sequence[RunResult], view: View) -> list[RunResult]:
 
 
 def apply_view(table: Table, view: View) -> Table:
-    """Return the table in the groups, columns and names of the view, published numbers beside ours.
+    """Return the table in the groups and columns of the view, published numbers beside ours.
 
     Raises: ValueError if a column of the view is not in the table, or no group's method in a row.
     """
@@ -66,8 +65,7 @@ def apply_view(table: Table, view: View) -> Table:
     first, *others = table.columns
     if view.columns:
         others = _select_columns(table.kind, others, view.columns)
-    cells = [replace(cell, text=view.names.get(cell.text, cell.text)) for cell in first.cells]
-    return replace(table, columns=(replace(first, cells=tuple(cells)), *others))
+    return replace(table, columns=(first, *others))
 
 
 def _select_columns(kind: str, columns: Sequence[Column], wanted: Sequence[str]) -> list[Column]:
@@ -89,7 +87,7 @@ def _select_columns(kind: str, columns: Sequence[Column], wanted: Sequence[str])
 
 
 def _group_rows(table: Table, groups: Mapping[str, Sequence[str]]) -> Table:
-    labels = [cell.text for cell in table.columns[0].cells]
+    labels = [cell.own_key for cell in table.columns[0].cells]
     order: list[int] = []
     sections = {}
     for heading, members in groups.items():
@@ -156,7 +154,7 @@ def add_published(table: Table, published: Sequence[Published]) -> Table:
     for column in table.columns:
         columns.append(column)
         mine = by_column.get(column.key, {})
-        theirs = [mine.get(cell.text) for cell in table.columns[0].cells]
+        theirs = [mine.get(cell.own_key) for cell in table.columns[0].cells]
         if any(theirs):
             used.update(filter(None, theirs))
             columns += _beside(column, theirs)

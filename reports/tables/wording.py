@@ -45,14 +45,12 @@ def join_values(items: Sequence[object], field: str) -> str:
 
 def describe_setting(comparisons: Sequence[MethodComparison], subject: str) -> list[str]:
     """Return what was compared on which data, and whether any are synthetic."""
-    datasets = join_values(comparisons, "setting.heading")
-    backbones = join_values(comparisons, "setting.backbone")
-    weights = list_values(comparisons, "setting.weights")
-    if "none" in weights:
-        weights[weights.index("none")] = "none (random initialisation)"
+    datasets = join_values(comparisons, "heading")
+    backbones = join_values(comparisons, "backbone")
+    weights = list_values(comparisons, "weights")
     shots = set(map(attrgetter("setting.shots"), comparisons))
     sentences = [f"{subject} on {datasets}; backbone {backbones}, weights: {', '.join(weights)}."]
-    if backbones == NO_BACKBONE:
+    if list_values(comparisons, "setting.backbone") == [NO_BACKBONE]:
         sentences = [f"{subject.replace('PET methods', 'reference networks')} on {datasets}."]
     if any((comparison.rows["kind"] == REFERENCE).any() for comparison in comparisons):
         sentences.append(WHOLE)
@@ -66,7 +64,7 @@ def _describe_data(comparisons: Sequence[MethodComparison]) -> list[str]:
     made = [comparison for comparison in comparisons if comparison.synthetic]
     if not made:
         return []
-    names = f" of {join_values(made, 'setting.heading')}" if len(made) < len(comparisons) else ""
+    names = f" of {join_values(made, 'heading')}" if len(made) < len(comparisons) else ""
     notes = dict.fromkeys(run.data_note for each in made for run in each.results if run.data_note)
     return [f"Data{names}: SYNTHETIC phantoms, not patient data.", *notes]
 
@@ -81,7 +79,7 @@ def describe_scores(
     columns: dict[str, list[str]] = {}  # by what the spread is over
     has_seeds = False
     for comparison in comparisons:
-        name = name_column(comparison.setting, field)
+        name = name_column(comparison, field)
         columns.setdefault(SPREADS[comparison.spread_over], []).append(name)
         has_seeds |= len({run.seed for run in comparison.results}) > 1
     words = list(columns)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.quantities import PARAMETERS
+from reports.names import Names
 from reports.records.run import RunResult
 from reports.tables.assemble import Draft, assemble, name_setting
 from reports.tables.layout import MethodRows
@@ -38,27 +39,28 @@ def ablation_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
 
 def _ablation_table(comparison: MethodComparison, name: str, runs: Sequence[RunResult]) -> Table:
     rows = MethodRows([comparison], [(run.label, "") for run in runs])
-    columns = [rows.name_column(), *_swept_columns(runs)]
+    columns = [rows.name_column(), *_swept_columns(runs, comparison.names)]
     columns += map(rows.cost_column, PARAMETERS)
     columns += [*rows.score_columns(comparison), *rows.share_columns(comparison)]
     last = describe_verdict([comparison])
     if len(comparison.rows) > len(runs):
         last.append("Places and ties are among all methods of this setting, not only those shown.")
     slug = make_slug("ablation", name, *name_setting(comparison.setting))
-    title = f"ablation · {name}"
+    shown = comparison.names.label(name)
+    title = f"ablation · {shown}"
     sentences = [describe_scores([comparison]), *describe_metrics([comparison])]
     sentences += [*describe_scopes([comparison]), *describe_parameters([comparison])]
-    draft = Draft("ablation", slug, title, f"Settings of {name}", columns, sentences, last)
+    draft = Draft("ablation", slug, title, f"Settings of {shown}", columns, sentences, last)
     table = assemble(draft, [comparison])
-    starts = tuple(f"{run.label} on " for run in runs)
+    starts = tuple(f"{comparison.names.label(run.label)} on " for run in runs)
     return replace(table, notes=tuple(note for note in table.notes if note.startswith(starts)))
 
 
-def _swept_columns(runs: Sequence[RunResult]) -> list[Column]:
+def _swept_columns(runs: Sequence[RunResult], names: Names) -> list[Column]:
     """Return a column of words for each method setting that has several values."""
     columns = []
     for key in dict.fromkeys(key for run in runs for key in run.settings):
         values = [str(run.settings.get(key, MISSING)) for run in runs]
         if len(set(values)) > 1:
-            columns.append(fill_column(Head(key, (key,)), values))
+            columns.append(fill_column(Head(key, (names.setting(key),)), values))
     return columns

@@ -61,7 +61,8 @@ def _comparison_table(comparison: MethodComparison, reference: str) -> Table:
     rows: list[Any] = compared.to_dict("records")
     for row in rows:
         row["difference"] = interval_cell(row["difference"])
-    first = rows[0]["reference"]
+        row["method"] = name_cell(row["method"], comparison)
+    first = comparison.names.label(rows[0]["reference"])
     columns = fill_columns(COMPARISON_HEADS, rows)
     test = wording.describe_test(comparison, comparison.verdicts[f"dice/{MEAN}"])
     sentences = [f"{COLUMN_OF_P} {test}.", COLUMNS_OF_TEST, *explain_rough(columns)]
@@ -71,6 +72,11 @@ def _comparison_table(comparison: MethodComparison, reference: str) -> Table:
     subject = f"Difference of mean Dice to {first}"
     draft = Draft("comparison", slug, f"difference to {first}", subject, columns, sentences)
     return replace(assemble(draft, [comparison]), notes=())
+
+
+def name_cell(label: str, comparison: MethodComparison) -> Cell:
+    """Return the name of a method."""
+    return Cell(comparison.names.label(label), key=label)
 
 
 def interval_cell(interval: Interval) -> Cell:
@@ -89,7 +95,7 @@ def describe_unfinished(comparison: MethodComparison) -> list[str]:
     left_out = []
     for label, counts in zip(comparison.rows["method"], comparison.ranked, strict=True):
         if not counts:
-            left_out.append(label)
+            left_out.append(comparison.names.label(label))
     return [f"Not all runs done, so not compared: {', '.join(left_out)}."] if left_out else []
 
 

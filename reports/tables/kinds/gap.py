@@ -9,6 +9,7 @@ import pandas as pd
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.paired.intervals import estimate_mean, subtract
 from reports.analysis.tidy import MEAN, average_pair, case_table
+from reports.names import Names
 from reports.records.run import RunResult, Status
 from reports.tables.assemble import Draft, assemble, group_comparisons, name_setting
 from reports.tables.conditions import SEEN_MARK, check_columns, describe_runs, has_seen_held_out
@@ -73,7 +74,7 @@ def _iter_rows(default: MethodComparison, tuned: MethodComparison) -> Iterator[d
             if run.label == run.method == method and run.status == Status.DONE:
                 plain.append(run)
         for group in _split_rows(runs) if plain else []:
-            yield _describe_row(method, plain, group)
+            yield _describe_row(method, plain, group, tuned.names)
 
 
 def _split_rows(runs: Sequence[RunResult]) -> list[list[RunResult]]:
@@ -90,7 +91,7 @@ def _split_rows(runs: Sequence[RunResult]) -> list[list[RunResult]]:
 
 
 def _describe_row(
-    method: str, default: Sequence[RunResult], tuned: Sequence[RunResult]
+    method: str, default: Sequence[RunResult], tuned: Sequence[RunResult], names: Names
 ) -> dict[str, Any]:
     # regions that are undefined for one of the two count for neither
     frames = average_pair(case_table(default), case_table(tuned))
@@ -100,7 +101,7 @@ def _describe_row(
     settings = dict.fromkeys(run.label.partition("[")[2].rstrip("]") for run in tuned)
     mark = SEEN_MARK if any(map(has_seen_held_out, tuned)) else ""
     return {
-        "method": Cell(method, mark=mark),
+        "method": Cell(names.label(method), mark=mark, key=method),
         "settings": " | ".join(each or "the defaults" for each in settings),
         "n": len(pairs),
         "default": 100 * before.mean(),

@@ -87,8 +87,9 @@ def _table(comparison: MethodComparison, asked: str, margin_points: float) -> Ta
         columns.append(replace(column, optional=column.key in CLAIMS))
     columns += costs
     slug = make_slug("noninferiority", *name_setting(comparison.setting))
-    subject = f"Non-inferiority of mean Dice to {reference}, margin {margin_points:g} points,"
-    title = f"non-inferiority to {reference}"
+    shown = comparison.names.label(reference)
+    subject = f"Non-inferiority of mean Dice to {shown}, margin {margin_points:g} points,"
+    title = f"non-inferiority to {shown}"
     trainings = describe_trainings(comparison, found[0].n_trainings, found[0].n_folds)
     sentences = [f"n = {found[0].n_cases} cases.", METHOD.format(trainings=trainings)]
     sentences += [*explain_rough(columns), FALSE_CLAIM, BAD_CASES]

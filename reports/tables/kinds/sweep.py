@@ -46,9 +46,10 @@ def _sweep_table(kind: str, field: str, head: str, group: Sequence[MethodCompari
     rows = MethodRows.of(group)
     columns = [rows.name_column()]
     for comparison in group:
-        value = name_column(comparison.setting, field)
+        value = getattr(comparison.setting, field) or "all"
         column = rows.score_column(comparison, DICE)
-        heads = (f"Mean Dice (%) by {head}", name_with_cases(value, comparison))
+        shown = name_with_cases(name_column(comparison, field), comparison)
+        heads = (f"Mean Dice (%) by {head}", shown)
         columns.append(replace(column, key=f"{column.key}@{value}", heads=heads))
     columns += rows.note_columns()
     sentences = [describe_scores(group, field), *describe_scopes(group, [DICE])]

@@ -9,6 +9,7 @@ from typing import Any
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.variance import count_trainings, measure_differences, measure_spreads
 from reports.tables.assemble import Draft, assemble, name_setting
+from reports.tables.kinds.differences import name_cell
 from reports.tables.table import MISSING, Cell, Head, Table, fill_columns, make_slug
 
 GROUP = "Standard deviation (% points) between"
@@ -55,7 +56,8 @@ def _variance_table(comparison: MethodComparison) -> Table:
         needed = None
         if differences:
             needed = count_trainings(differences, len(comparison.scores), STEP)
-        row: dict[str, Any] = {"method": method, "n_trainings": spread.n_trainings}
+        row: dict[str, Any] = {"method": name_cell(method, comparison)}
+        row["n_trainings"] = spread.n_trainings
         for name in ("case", "fold", "seed", "residual"):
             row[name] = 100 * getattr(spread, name)
         rows.append(row | {"needed": Cell(MISSING) if needed is None else needed})

@@ -1,27 +1,24 @@
 """The command `report`: tables of the tracking store, printed, in a file, or all in a folder."""
 
-import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from io import StringIO
-from math import inf
 from pathlib import Path
-from typing import Literal
 
 import typer
 from rich.console import Console
 
 import datasets
 import methods
-from bench.cli.options import check_out, flag, option, takes
+from bench.cli.options import check_out, takes
+from bench.cli.reporting.naming import check_keys
+from bench.cli.reporting.options import ReportOptions
 from bench.cli.terminal import NO_RESULT, print_tables
-from bench.grid.cells import split_list
 from bench.tracking.store import Store, open_store
 from bench.tracking.studies import load_studies
 from datasets.files import write_durably
-from reports.analysis.claims.noninferiority import MARGIN_POINTS
 from reports.formats import FORMATS
+from reports.formats.latex import NOTES, format_all, read_printing
 from reports.formats.macros import format_macros
 from reports.formats.spreadsheet import format_case_scores
 from reports.formats.terminal import SafeConsole, escape
@@ -29,142 +26,13 @@ from reports.page.page import format_page
 from reports.page.portfolio import PAGE, Contents, Portfolio, build_portfolio, name_files
 from reports.records.run import RunResult
 from reports.records.slices import SLICES_FILE, CaseSlices, read_slices
-from reports.tables.build import ALL, MAIN, TUNING, ReportRequest, build_tables, summarise
+from reports.tables.build import ALL, TUNING, ReportRequest, build_tables, summarise
 from reports.tables.kinds.tuning import tuning_tables
 from reports.tables.table import Table
-from reports.tables.view import View, read_published, select_methods
+from reports.tables.view import select_methods
 
 commands = typer.Typer()
 WIDE = 200  # columns of a table that goes into a file
-Format = Literal["terminal", "markdown", "latex", "csv", "html"]
-Kind = Literal[
-    "main",
-    "efficiency",
-    "ablation",
-    "pretraining",
-    "kshot",
-    "gap",
-    "tuning",
-    "comparison",
-    "noninferiority",
-    "variance",
-    "all",
-]
-
-
-@dataclass(frozen=True)
-class ReportOptions:
-    """What to report and how to show it, as it was typed."""
-
-    format: Format = option("terminal", "What to print.")
-    kind: Kind | None = option(
-        None, "Which tables; all: every kind there is something for. Default: main; all in HTML."
-    )
-    dataset: str | None = option(
-        None, "Only this data set: a release (brats2019), or all of its releases (brats)."
-    )
-    out: Path | None = option(None, "Write to this file (with --figures: folder).")
-    figures: bool = flag("Tables in all formats, macros, pictures and the page into --out FOLDER.")
-    versus: str = option(
-        "", "Test every method against this one; default of noninferiority: full fine-tuning."
-    )
-    margin: float | None = option(
-        None, "Difference in points of Dice that does not matter, for noninferiority; default: 1."
-    )
-    intervals: bool = flag("Means with 95 % intervals instead of ±, in the main table.")
-    case_scores: bool = flag("Mean Dice of every case as CSV: case, then a column a method.")
-    spread: Literal["auto", "cases", "runs"] = option(
-        "auto", "± over cases or over runs (folds and seeds); auto: runs where there are several."
-    )
-    penalty: float | None = option(
-        None,
-        "HD95 in mm of a miss that the policy leaves undefined; "
-        "default: compare on the cases that all methods have.",
-    )
-    methods: str = option("", "Only these methods, in this order: a comma list.")
-    columns: str = option("", "Only these columns: dice, dice/WT, hd95_mm, tuned_m, ...")
-    name: list[str] | None = option(None, "Print a method so: lora=LoRA (repeatable).")
-    group: list[str] | None = option(
-        None, 'Rows under a heading: "Adapters=adaptformer,med_adapter" (repeatable).'
-    )
-    reference: Path | None = option(
-        None, "CSV of published numbers: dataset,method,quantity,value."
-    )
-    per_dataset: bool = flag("A main table for each data set instead of all side by side.")
-    macros: bool = flag("LaTeX commands for the numbers instead of tables.")
-    intersection: bool = flag("Compare on the cases that all methods have.")
-    allow_mixed: bool = flag("Let different protocols into one table.")
-
-    def read(self) -> ReportRequest:
-        """Return the report that the options ask for.
-
-        Raises: ValueError for options that exclude each other or cannot be read.
-        """
-        narrowed = self.format != "terminal" or self.macros or self.kind not in (None, ALL)
-        if self.figures and narrowed:
-            rule = "--figures writes every kind in every format"
-            raise ValueError(f"report: {rule}, got --format, --kind or --macros as well")
-        if self.macros and self.format == "html":
-            raise ValueError("report: --macros are LaTeX, got --format html as well")
-        whole = self.figures or self.format == "html"
-        self._check_tests(whole)
-        return ReportRequest(
-            format=self.format,
-            kind=self.kind or (ALL if whole else MAIN),
-            dataset=self.dataset,
-            versus=self.versus,
-            spread=self.spread,
-            allow_mixed=self.allow_mixed,
-            intersection=self.intersection,
-            macros=self.macros,
-            penalty_mm=self.penalty,
-            margin_points=MARGIN_POINTS if self.margin is None else self.margin,
-            intervals=self.intervals,
-            per_dataset=self.per_dataset,
-            view=self._read_view(),
-        )
-
-    def _check_tests(self, whole: bool) -> None:
-        for name in ("margin", "penalty"):
-            number = getattr(self, name)
-            if number is not None and not 0 < number < inf:
-                raise ValueError(f"report: --{name} must be a number above 0, got {number:g}")
-        used = whole or self.kind in (ALL, "noninferiority")
-        if self.margin is not None and not used:
-            hint = "add --kind noninferiority"
-            raise ValueError(f"report: --margin is for noninferiority, got another kind ({hint})")
-        main = whole or self.kind in (ALL, MAIN) or (self.kind is None and not self.versus)
-        if self.intervals and (not main or self.macros or self.case_scores):
-            raise ValueError("report: --intervals is for the main table, got another output")
-        if self.case_scores and (whole or self.macros or self.kind or self.format != "terminal"):
-            rule = "--case-scores writes one CSV"
-            raise ValueError(f"report: {rule}, got --figures, --format, --kind or --macros as well")
-
-    def _read_view(self) -> View:
-        names = [_split_pair(item, "--name lora=LoRA") for item in self.name or ()]
-        groups = {}
-        for item in self.group or ():
-            heading, members = _split_pair(item, "--group Prompts=vpt_shallow,vpt_deep")
-            groups[heading] = _split(members, "--group")
-        return View(
-            methods=_split(self.methods, "--methods"),
-            columns=_split(self.columns, "--columns"),
-            names=dict(names),
-            groups=groups,
-            published=() if self.reference is None else read_published(self.reference),
-        )
-
-
-def _split(text: str, name: str) -> tuple[str, ...]:
-    return tuple(split_list(text, name)) if text else ()
-
-
-def _split_pair(text: str, example: str) -> tuple[str, str]:
-    # a label such as lora[rank=8] has signs of its own inside the brackets
-    found = re.fullmatch(r"((?:[^=\[]|\[[^\]]*\])+)=(.+)", text)
-    if found is None:
-        raise ValueError(f"{example.split()[0]}: must look like {example}, got '{text}'")
-    return found[1], found[2]
 
 
 @commands.command()
@@ -193,6 +61,9 @@ def report(options: ReportOptions) -> None:
         if narrow and options.out is None:
             print_tables(tables, console)
             return
+        if request.format == "latex" and not request.macros:
+            write_latex(tables, request, options.out, console)
+            return
         text = _format(tables, request)
     if options.out is None:
         console.out(text, highlight=False)
@@ -210,6 +81,35 @@ def _collect_case_scores(request: ReportRequest) -> str:
         rule = "report: --case-scores must have a method with all runs done and defined scores"
         raise ValueError(f"{rule}, got none")
     return format_case_scores(comparisons[0].scores)
+
+
+def write_latex(
+    tables: Sequence[Table], request: ReportRequest, out: Path | None, console: Console
+) -> None:
+    """Write the tables and, beside them, a file of notes; without a file print both.
+
+    How a layout differs from the table that was asked for is printed on standard error.
+
+    Raises: ValueError if there is a caption or a label for several tables.
+    """
+    if (request.caption or request.label) and len(tables) != 1:
+        slugs = ", ".join(table.slug for table in tables)
+        rule = "report: --caption and --label are of one table"
+        raise ValueError(f"{rule}, got {slugs} (--dataset or --kind chooses)")
+    text, notes, remarks = format_all(tables, read_printing(request))
+    if out is None:
+        console.out(f"{text}\n{notes}", highlight=False)
+    else:
+        write_durably(out, text)
+        write_durably(out.with_name(f"{out.stem}-{NOTES}"), notes)
+    print_remarks(remarks)
+
+
+def print_remarks(remarks: Sequence[str]) -> None:
+    """Print on standard error how layouts differ from the tables that were asked for."""
+    errors = SafeConsole(stderr=True)
+    for remark in remarks:
+        errors.print(f"[yellow]{escape(remark)}[/]", highlight=False, soft_wrap=True)
 
 
 def _format(tables: Sequence[Table], request: ReportRequest) -> str:
@@ -232,11 +132,11 @@ def collect_tables(request: ReportRequest, *, per_dataset: bool) -> list[Table]:
     studies = load_studies(store, *wanted) if request.kind in (ALL, TUNING) else []
     if request.kind != TUNING:
         tables = build_tables(load_results(store, request), request, per_dataset=per_dataset)
-        return [*tables, *tuning_tables(studies)]
+        return [*tables, *tuning_tables(studies, request.names)]
     if not studies:
         hint = "make some with `python -m bench tune`"
         raise ValueError(f"report: the tracking store holds no tuning study ({hint})")
-    return tuning_tables(studies)
+    return tuning_tables(studies, request.names)
 
 
 def load_results(store: Store, request: ReportRequest) -> list[RunResult]:
@@ -250,6 +150,7 @@ def load_results(store: Store, request: ReportRequest) -> list[RunResult]:
         raise ValueError(f"report: {rule}, got '{request.dataset}'")
     if not results:
         raise ValueError(f"report: {NO_RESULT}")
+    check_keys(request.names, results)
     order = {name: number for number, name in enumerate(methods.names())}
 
     def place(run: RunResult) -> tuple[object, ...]:
@@ -276,6 +177,7 @@ def write_folder(request: ReportRequest, out: Path | None, console: Console) -> 
     portfolio = _build_portfolio(request, ("pdf", "png", "svg"))
     for name, content in name_files(portfolio).items():
         write_durably(out / name, content)
+    print_remarks(portfolio.remarks)
     page = portfolio.page
     for sentence in page.absent:
         console.print(f"[dim]{escape(sentence)}[/]", soft_wrap=True)

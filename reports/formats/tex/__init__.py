@@ -1,0 +1,1 @@
+"""Tables in LaTeX as they go to print: signs, widths, venues, the choice of a layout, notes."""

@@ -1,0 +1,92 @@
+"""How everything is called where a person reads it: one registry, and the user's own names.
+
+Tables, captions, notes, pictures, the page and the terminal print these names. CSV files, macros,
+file names, MLflow and the command line keep the keys.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+METHODS = {
+    "full": "Full fine-tuning",
+    "linear": "Linear probing",
+    "vpt_shallow": "VPT-Shallow",
+    "vpt_deep": "VPT-Deep",
+    "lora": "LoRA",
+    "houlsby": "Houlsby adapter",
+    "pfeiffer": "Pfeiffer adapter",
+    "adapter_plus": "Adapter+",
+    "adaptformer": "AdaptFormer",
+    "ssf": "SSF",
+    "difffit": "DiffFit",
+    "bitfit": "BitFit",
+    "norm": "Norm tuning",
+    "partial": "Partial tuning",
+    "med_adapter": "Med-Adapter",
+}
+NETWORKS = {
+    "net:nnunet": "nnU-Net",
+    "net:nnunet_resenc": "nnU-Net ResEnc",
+    "net:unetr": "UNETR",
+    "net:swin_unetr": "Swin UNETR",
+}
+# Releases have their titles in the records of their runs. These are without one.
+DATASETS = {"brats": "BraTS", "kits": "KiTS", "lits": "LiTS"}
+BACKBONES = {
+    "tiny_vit": "Tiny ViT/8",
+    "tiny_vit4": "Tiny ViT/4",
+    "tiny_swin": "Tiny Swin",
+    "vit_ti16": "ViT-Ti/16",
+    "vit_s16": "ViT-S/16",
+    "vit_b16": "ViT-B/16",
+    "swin_tiny": "Swin-T",
+    "swin_t_unet": "Swin-T U-Net",
+}
+WEIGHTS = {
+    "none": "random initialisation",
+    "formula-vit": "formula images",
+    "in1k": "ImageNet-1k",
+    "in21k": "ImageNet-21k",
+    "mae": "MAE",
+    "clip": "CLIP",
+    "sam": "SAM",
+    "dino": "DINO",
+    "dinov2": "DINOv2",
+}
+BUILT_IN: Mapping[str, str] = MappingProxyType(METHODS | NETWORKS | DATASETS | BACKBONES | WEIGHTS)
+LABEL = re.compile(r"([^\[]+)\[(.*)\]", re.DOTALL)  # lora[alpha=8,rank=4]
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names in one report: those of the user before the built-in ones.
+
+    A key is a method, a label (``lora[rank=4]``), a setting of a method, a data set or release, a
+    backbone, a name of weights, a region, or the key of a column (``dice``, ``tuned_m``).
+    """
+
+    own: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def find(self, key: str, default: str = "") -> str:
+        """Return how a key is printed; without a name it is ``default``, or else itself."""
+        return self.own.get(key) or default or BUILT_IN.get(key, key)
+
+    def label(self, label: str) -> str:
+        """Return how a method is printed: ``lora[rank=4]`` as ``LoRA [rank 4]``."""
+        found = LABEL.fullmatch(label)
+        if label in self.own or found is None:
+            return self.find(label)
+        settings = []
+        for item in found[2].split(","):
+            key, sign, value = item.partition("=")
+            settings.append(f"{self.setting(key)} {value}" if sign else item)
+        return f"{self.find(found[1])} [{', '.join(settings)}]"
+
+    def setting(self, key: str) -> str:
+        """Return how a setting of a method is printed."""
+        return self.find(key, key.replace("_", " "))
+
+
+BUILT_IN_NAMES = Names()
