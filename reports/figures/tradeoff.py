@@ -54,7 +54,7 @@ def draw_tradeoff(comparison: MethodComparison, axis: Axis, looks: Looks) -> Fig
     rows = finished_with(comparison, axis.cost)
     if rows.empty:
         needed = f"a finished method with {axis.cost}"
-        raise ValueError(f"figure: {comparison.setting} must have {needed}, got none")
+        raise ValueError(f"figure: {comparison.title} must have {needed}, got none")
     costs = rows[axis.cost].to_numpy(float)
     dices = rows[f"dice/{MEAN}"].to_numpy(float)
     label = axis.label

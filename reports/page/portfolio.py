@@ -11,7 +11,7 @@ from reports.analysis.comparison import MethodComparison
 from reports.figures.gallery import Picture, ReadSlices, list_pictures
 from reports.figures.rendering import render_one, start_renderers
 from reports.figures.style import assign_looks
-from reports.formats.latex import NOTES, format_all, format_latex, read_printing
+from reports.formats.latex import DEFAULT, NOTES, format_all, format_latex, read_printing
 from reports.formats.macros import format_macros
 from reports.formats.markdown import format_markdown
 from reports.formats.spreadsheet import format_case_scores, format_csv
@@ -56,7 +56,7 @@ class Portfolio:
     page: Page
     pictures: Sequence[Picture]
     rendered: Sequence[dict[str, bytes]]
-    printing: Printing
+    printing: Printing = DEFAULT
 
     @property
     def remarks(self) -> list[str]:

@@ -50,7 +50,7 @@ def comparison_tables(comparisons: Sequence[MethodComparison], reference: str = 
 
 
 def _comparison_table(comparison: MethodComparison, reference: str) -> Table:
-    where = f"report: a comparison on {comparison.setting}"
+    where = f"report: a comparison on {comparison.title}"
     if comparison.mixed:
         raise ValueError(f"{where} must have one protocol, got {comparison.difference}")
     shown = [label for label in comparison.rows["method"] if label in comparison.scores.columns]

@@ -69,7 +69,7 @@ def noninferiority_tables(
 
 
 def _table(comparison: MethodComparison, asked: str, margin_points: float) -> Table:
-    where = f"report: non-inferiority on {comparison.setting}"
+    where = f"report: non-inferiority on {comparison.title}"
     if comparison.mixed:
         raise ValueError(f"{where} must have one protocol, got {comparison.difference}")
     reference = _find_reference(comparison, asked, where)

@@ -49,7 +49,7 @@ def test_independent_data_sets_need_no_sentence() -> None:
 
 def test_a_result_without_release_may_be_of_any() -> None:
     found = describe(of_release("brats", None), of_release("brats2019", BRATS2019))
-    sentence = "brats is of an unrecorded release and may share cases with BraTS 2019."
+    sentence = "BraTS is of an unrecorded release and may share cases with BraTS 2019."
     assert found[0].endswith(sentence)
 
 
@@ -60,7 +60,7 @@ def test_main_table_has_the_releases_side_by_side_and_says_it() -> None:
     assert headings == ["BraTS 2019 (n = 10)", "BraTS 2020 (n = 10)"]
     keys = {column.key.partition(":")[0] for column in table.columns if ":" in column.key}
     assert keys == {"brats2019", "brats2020"}
-    assert table.title == "BraTS 2019, BraTS 2020 · tiny_vit"
+    assert table.title == "BraTS 2019, BraTS 2020 · Tiny ViT/8"
     caption = " ".join(table.caption)
     assert "PET methods on BraTS 2019, BraTS 2020; " in caption
     assert "not independent of each other: BraTS 2019 is contained in BraTS 2020." in caption

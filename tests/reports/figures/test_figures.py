@@ -120,8 +120,8 @@ def test_ranks_stand_best_first_with_their_intervals() -> None:
     ranks = rank_intervals(made_scores())
     figure = draw_ranks(ranks, MADE_LOOKS)
     order = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert order[-1] == "linear"
-    assert [x for x, _ in points(figure)] == [ranks[name].value for name in order]
+    assert order[-1] == "Linear probing"
+    assert [x for x, _ in points(figure)] == sorted(rank.value for rank in ranks.values())
 
 
 def test_the_diagram_joins_what_is_not_told_apart() -> None:
@@ -192,8 +192,8 @@ def test_panels_show_the_slice_with_most_disagreement() -> None:
     figure = draw_panels([ShownCase(slices, dices)], MADE_LOOKS)
     assert [axes.get_title() for axes in figure.axes[:3]] == [
         "reference",
-        "full\n90.0",
-        "lora\n50.0",
+        "Full fine-tuning\n90.0",
+        "LoRA\n50.0",
     ]
     assert {int(axes.get_images()[0].get_array().max()) for axes in figure.axes[:3]} == {5}
     other = replace(made_slices(), depths=np.array([1, 3, 4]))
@@ -207,7 +207,7 @@ def test_two_cases_are_below_each_other_with_their_titles() -> None:
     shown = [ShownCase({"full": made_slices(5)}, dices, title) for title in titles]
     figure = draw_panels(shown, MADE_LOOKS)
     assert [part.get_suptitle() for part in figure.subfigs] == list(titles)
-    assert [part.axes[1].get_title() for part in figure.subfigs] == ["full\n90.0"] * 2
+    assert [part.axes[1].get_title() for part in figure.subfigs] == ["Full fine-tuning\n90.0"] * 2
 
 
 def test_the_failing_case_has_the_lowest_score_of_any_method() -> None:
@@ -253,7 +253,8 @@ def test_a_single_method_has_no_ranks_and_that_is_said() -> None:
         compare_methods(results), [], lambda run, case: None, looks_of(results)
     )
     assert absent == [
-        "not drawn: rank intervals on brats on tiny_vit (none) must have two methods, got lora"
+        "not drawn: rank intervals on BraTS on Tiny ViT/8 (random initialisation) "
+        "must have two methods, got LoRA"
     ]
     assert not any(picture.slug.startswith(("ranks", "critical")) for picture in pictures)
 

@@ -64,7 +64,7 @@ def test_no_two_files_have_one_name() -> None:
     page = Page(results, summaries, make_unique(tables), drawn, [])
     rendered = [{"pdf": b"", "png": b""} for _ in drawn]
     files = name_files(Portfolio(page, [picture for picture, _ in drawn], rendered))
-    assert len(files) == 2 + n_settings + 3 * len(tables) + 2 * len(pictures)
+    assert len(files) == 3 + n_settings + 3 * len(tables) + 2 * len(pictures)
     assert sum(name.startswith("cases/dice-") for name in files) == n_settings
     anchors = re.findall(r' id="([^"]+)"', files["index.html"].decode())
     assert len(set(anchors)) == len(anchors)

@@ -9,6 +9,7 @@ from reports.analysis.comparison import compare_methods
 from reports.formats.latex import format_latex
 from reports.formats.markdown import format_markdown
 from reports.formats.spreadsheet import format_csv
+from reports.names import BUILT_IN_NAMES
 from reports.page.facts import describe_synthetic
 from reports.records.run import RunResult
 from reports.tables.build import KINDS, ReportRequest, build_tables
@@ -42,7 +43,7 @@ def by_shots(**fields: object) -> list[RunResult]:
 @pytest.mark.parametrize(
     ("kind", "runs", "field", "columns"),
     [
-        ("pretraining", by_weights, "model.weights", ("none", "in21k")),
+        ("pretraining", by_weights, "model.weights", ("random initialisation", "ImageNet-21k")),
         ("kshot", by_shots, "data.shots", ("all", "5")),
     ],
 )
@@ -71,7 +72,7 @@ def test_columns_of_other_folds_seeds_and_cases_are_named() -> None:
     none = [make_result("lora", weights="none", fold=fold) for fold in (0, 1)]
     in21k = [make_result("lora", weights="in21k", seed=seed) for seed in (0, 1)]
     shown = caption(only(KINDS["pretraining"](compare_methods(none + in21k))))
-    assert "none: 20 held-out cases, folds 0, 1, seed 0" in shown
+    assert "random initialisation: 20 held-out cases, folds 0, 1, seed 0" in shown
     assert "in21k: 10 held-out cases, fold 0, seeds 0, 1" in shown
 
     moved = [
@@ -86,7 +87,7 @@ def test_data_sets_side_by_side_are_described_one_by_one() -> None:
     brats = [make_result("lora", "brats", fold) for fold in (0, 1)]
     kits = replace(with_protocol(make_result("lora", "kits"), train_lr=0.5), synthetic=False)
     shown = caption(only(main_tables(compare_methods([*brats, kits]))))
-    assert "brats: 20 held-out cases, folds 0, 1, seed 0; kits: 10 held-out cases, fold 0" in shown
+    assert "BraTS: 20 held-out cases, folds 0, 1, seed 0; KiTS: 10 held-out cases, fold 0" in shown
     assert "over the means of folds and seeds (brats), over cases (kits)" in shown
     assert "Data of brats: SYNTHETIC" in shown
     assert "which DIFFER in train.lr (brats: 0.001; kits: 0.5)" in shown
@@ -153,7 +154,7 @@ def test_a_tuned_table_has_budget_fold_and_whose_held_out_cases_tuning_could_use
     reuse = "‡: settings chosen on fold 0, whose training part has the held-out cases of folds 1, 2"
     assert reuse in caption(table)
     (name,) = table.columns[0].cells
-    assert (name.text, name.mark) == ("lora", "‡")
+    assert (name.key, name.mark) == ("lora", "‡")
     shown = {
         format_markdown(table): "| lora ‡ |",
         format_latex(table): r"lora$^{\ddagger}$ &",
@@ -168,7 +169,7 @@ def test_only_methods_are_marked_whose_tuning_could_use_held_out_cases(kind: str
     reused = folds_tuned_on(1)[:2]
     own = [replace(run, method="full", label="full", study_fold=run.fold) for run in reused]
     table = only(KINDS[kind](compare_methods([*own, *reused])))
-    marks = {cell.text: cell.mark for cell in table.columns[0].cells}
+    marks = {cell.key: cell.mark for cell in table.columns[0].cells}
     assert marks["lora"] == "‡"
     assert not marks.get("full")
     assert "chosen on fold 1, whose training part has the held-out cases of fold 0." in caption(
@@ -218,7 +219,7 @@ def test_counts_that_are_means_over_data_sets_are_named() -> None:
 def test_the_page_names_synthetic_data_only() -> None:
     brats = replace(make_result("lora", "brats"), data_note="They are round.")
     kits = replace(make_result("lora", "kits"), synthetic=False)
-    both = describe_synthetic([brats, kits])
+    both = describe_synthetic([brats, kits], BUILT_IN_NAMES)
     assert both == "The volumes of brats are phantoms from a generator. They are round."
-    assert describe_synthetic([brats]).startswith("The volumes are phantoms")
-    assert describe_synthetic([kits]) == ""
+    assert describe_synthetic([brats], BUILT_IN_NAMES).startswith("The volumes are phantoms")
+    assert describe_synthetic([kits], BUILT_IN_NAMES) == ""

@@ -18,7 +18,7 @@ def only(tables: list[Table]) -> Table:
 
 def texts(table: Table, key: str) -> list[str]:
     (column,) = [item for item in table.columns if item.key == key]
-    return [cell.text for cell in column.cells]
+    return [cell.own_key for cell in column.cells]
 
 
 def better(run: RunResult, rank: int) -> RunResult:

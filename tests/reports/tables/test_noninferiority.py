@@ -31,7 +31,7 @@ def compare(n_cases: int = 20, seeds: int = 1) -> list[MethodComparison]:
 
 def texts(table: Table, key: str) -> list[str]:
     (column,) = [column for column in table.columns if column.key == key]
-    return [cell.text for cell in column.cells]
+    return [cell.own_key for cell in column.cells]
 
 
 def test_the_reference_is_full_fine_tuning_and_comes_first() -> None:
@@ -69,7 +69,7 @@ def test_several_trainings_are_in_the_tests() -> None:
 
 def test_a_setting_without_the_reference_is_named() -> None:
     comparisons = compare_methods([make_result("lora"), make_result("linear")])
-    rule = r"on brats.* with all runs done and ranked, got 'full' not among lora, l"
+    rule = r"on BraTS.* with all runs done and ranked, got 'full' not among lora, l"
     with pytest.raises(ValueError, match=rule):
         noninferiority_tables(comparisons)
 
@@ -79,7 +79,7 @@ def test_all_has_the_table_and_passes_the_options_on() -> None:
     tables = build_tables(read_fixture(), request, per_dataset=False)
     found = [table for table in tables if table.kind == "noninferiority"]
     assert [table.caption[0].partition(" on ")[0] for table in found] == [
-        "Non-inferiority of mean Dice to linear, margin 3 points,"
+        "Non-inferiority of mean Dice to Linear probing, margin 3 points,"
     ] * 2
 
 
@@ -95,7 +95,10 @@ def test_intervals_of_every_mean_in_every_format(name: str) -> None:
     assert "95 % interval" in " ".join(table.caption)
     text = FORMATS[name](table)
     if name == "latex":
-        assert rf"\textbf{{{best.text}}}" in text
+        numbers = [f"{number:.1f}" for number in (best.value, best.low, best.high)]
+        assert (
+            rf"\textbf{{\num{{{numbers[0]}}} [\num{{{numbers[1]}}}, \num{{{numbers[2]}}}]}}" in text
+        )
     elif name == "csv":
         row = next(csv.DictReader(io.StringIO(text)))
         assert float(row["brats:dice/mean_low"]) == pytest.approx(column.cells[0].low)

@@ -26,7 +26,8 @@ def test_the_papers_training_is_named_in_full():
         "Adam (amsgrad), weight decay of all that trains",
         "no gradient clipping",
         "weights of the last epoch, without selection",
-        "backbone and method 0.002, decoder 0.002, but by method, decoder included: full 1e-4",
+        "backbone and method 0.002, decoder 0.002, but by method, decoder included: "
+        "Full fine-tuning 1e-4",
         "the warm-up and cosine of Med-Tuning's code",
         "overlap 67 %, blended with equal weights, mean over 8 mirrored volumes",
     ):
@@ -70,5 +71,5 @@ def test_the_distance_is_defined_as_the_protocol_scores_it():
 def test_values_at_an_end_of_their_range_are_named():
     runs = [run_of("demo", edges=["train.lr", "method.rank"]), run_of("demo", "full")]
     (sentence,) = describe_edges(runs)
-    assert sentence.endswith("may be outside: lora train.lr, lora rank.")
+    assert sentence.endswith("may be outside: LoRA train.lr, LoRA rank.")
     assert describe_edges(runs[1:]) == []

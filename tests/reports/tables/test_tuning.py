@@ -44,7 +44,7 @@ def make_study(**fields):
 
 
 def cells(table):
-    return {column.key: [cell.text for cell in column.cells] for column in table.columns}
+    return {column.key: [cell.own_key for cell in column.cells] for column in table.columns}
 
 
 def test_the_table_has_default_tuned_gap_trials_hours_and_values():
@@ -58,7 +58,7 @@ def test_the_table_has_default_tuned_gap_trials_hours_and_values():
         "fit_h": ["2.000"],
         "values": ["rank=16, train.lr=0.03"],
     }
-    assert table.notes == ("lora, trial 3: oom: out of memory on cuda:0",)
+    assert table.notes == ("LoRA, trial 3: oom: out of memory on cuda:0",)
     assert any("SYNTHETIC" in sentence for sentence in table.caption)
     assert "Equal budget: 4 trials a method, 10 epochs a trial" in " ".join(table.caption)
 
@@ -94,7 +94,7 @@ def test_a_study_of_a_reference_network_is_in_the_table_of_every_backbone():
     vit, swin = make_study(), make_study(backbone="tiny_swin", name="brats-lora-swin")
     net = make_study(method="net:nnunet", backbone="none", name="brats-net-nnunet-none")
     tables = tuning_tables([net, vit, swin])
-    names = [[cell.text for cell in table.columns[0].cells] for table in tables]
+    names = [[cell.key for cell in table.columns[0].cells] for table in tables]
     assert names == [["lora", "net:nnunet"]] * 2
     (alone,) = tuning_tables([net])
-    assert [cell.text for cell in alone.columns[0].cells] == ["net:nnunet"]
+    assert [cell.key for cell in alone.columns[0].cells] == ["net:nnunet"]

@@ -32,9 +32,7 @@ def compare(runs: list[RunResult], **options) -> MethodComparison:
 
 def cells(table: Table, key: str) -> dict[str, Cell]:
     (column,) = [column for column in table.columns if column.key == f"kits:{key}"]
-    return {
-        name.text: cell for name, cell in zip(table.columns[0].cells, column.cells, strict=True)
-    }
+    return {name.key: cell for name, cell in zip(table.columns[0].cells, column.cells, strict=True)}
 
 
 def own_mean(run: RunResult, region: str, metric: str = "hd95_mm") -> float:
@@ -59,8 +57,8 @@ def test_the_method_that_misses_8_of_20_tumours_is_never_bold(missing: list[RunR
     assert BEST in {found["full"].place, found["adaptformer"].place}
     shares = cells(table, f"{HD95}_defined_pct")
     assert [shares[name].value for name in ("lora", "full", "adaptformer")] == [60, 100, 100]
-    assert "HD95 on kits: compared on the 20 of 20 cases" in " ".join(table.caption)
-    assert "not ranked: lora." in " ".join(table.caption)
+    assert "HD95 on KiTS: compared on the 20 of 20 cases" in " ".join(table.caption)
+    assert "not ranked: LoRA." in " ".join(table.caption)
     verdict = comparison.verdicts[HD95]
     assert "lora" not in {verdict.best, *verdict.tied}
 
@@ -111,7 +109,7 @@ def test_no_method_is_ranked_where_all_miss_other_tumours() -> None:
     found = cells(main_table([comparison]), HD95)
     assert {cell.place for cell in found.values()} == {0}
     assert all("(12 of 20)" in cell.text for cell in found.values())
-    assert "HD95 on kits: no method is ranked" in " ".join(main_table([comparison]).caption)
+    assert "HD95 on KiTS: no method is ranked" in " ".join(main_table([comparison]).caption)
 
 
 def test_equal_misses_are_nobodys_advantage() -> None:
@@ -140,8 +138,8 @@ def test_a_false_alarm_that_others_leave_undefined_is_no_advantage() -> None:
     runs = [alarms, *plant_misses({"full": EIGHT, "adaptformer": EIGHT}, **right)]
     comparison = compare(runs)
     (table,) = KINDS["comparison"]([comparison])
-    assert [cell.text for cell in table.columns[0].cells] == ["adaptformer"]  # against full
-    assert "not ranked: lora." in " ".join(table.caption)
+    assert [cell.key for cell in table.columns[0].cells] == ["adaptformer"]  # against full
+    assert "not ranked: LoRA." in " ".join(table.caption)
     scope = comparison.scopes["dice/tumour"]
     assert scope.ranked == ("full", "adaptformer")
     found = cells(main_table([comparison]), "dice/tumour")
