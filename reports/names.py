@@ -25,6 +25,19 @@ METHODS = {
     "norm": "Norm tuning",
     "partial": "Partial tuning",
     "med_adapter": "Med-Adapter",
+    "fact_tt": "FacT-TT",
+    "fact_tk": "FacT-TK",
+    "conv_lora": "Conv-LoRA",
+    "arena": "ARENA",
+    "convpass": "Convpass",
+    "repadapter": "RepAdapter",
+    "mona": "Mona",
+    "dka": "Dual-Kernel Adapter",
+    "gps": "GPS",
+    "spt": "SPT",
+    "st_adapter": "ST-Adapter",
+    "aim": "AIM",
+    "ma_sam": "MA-SAM",
 }
 NETWORKS = {
     "net:nnunet": "nnU-Net",
@@ -47,6 +60,7 @@ BACKBONES = {
 WEIGHTS = {
     "none": "random initialisation",
     "formula-vit": "formula images",
+    "formula-vit (embedded)": "formula images",  # in older records
     "in1k": "ImageNet-1k",
     "in21k": "ImageNet-21k",
     "mae": "MAE",

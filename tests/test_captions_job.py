@@ -50,7 +50,7 @@ def test_the_gap_is_made_from_default_and_tuned_runs(folder):
     printed = report(folder, "--kind", "gap")
     (row,) = [line for line in printed.splitlines() if line.startswith("| linear")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[0] == "linear ‡"
+    assert cells[0] == "Linear probing ‡"
     tuned = [run for run in read_runs(folder) if run.study]
     assert cells[2] == str(count_cases(tuned)), "the cases of both folds"
     assert cells[-1].startswith("brats2020-linear-tiny_vit-f0#")
@@ -68,7 +68,7 @@ def test_default_and_tuned_runs_have_tables_of_their_own(folder):
     assert "Not tuned: default settings." in default
     assert "‡" not in default
     assert "Settings tuned with 2 trials a method" in tuned
-    assert "| linear ‡ |" in tuned
+    assert "| Linear probing ‡ |" in tuned
     assert "favours a method that sees more than one slice at once" in default
 
 
@@ -79,9 +79,9 @@ def test_a_sweep_over_weights_names_or_refuses_other_differences(folder):
     assert "must differ in model.weights alone, got train.lr (" in refused
     printed = report(folder, "--kind", "pretraining", "--allow-mixed")
     assert "which DIFFER in train.lr (" in printed
-    assert "none: 0.02" in printed
+    assert "random initialisation: 0.02" in printed
     count = count_cases([run for run in read_runs(folder) if run.weights == "none"])
-    assert f"none: {count} held-out cases, fold 0, seed 0" in printed
+    assert f"random initialisation: {count} held-out cases, fold 0, seed 0" in printed
     assert "differ in this alone" not in printed.lower()
 
 

@@ -108,7 +108,7 @@ def test_all_methods_are_trained_tracked_printed_and_not_repeated(grid):
     assert re.search(ended, again.stdout)
     assert len(tracked_runs(grid.folder)) == n_methods
 
-    for form, mark in [("markdown", "| lora"), ("latex", r"\toprule"), ("terminal", "lora")]:
+    for form, mark in [("markdown", "| LoRA"), ("latex", r"\toprule"), ("terminal", "LoRA")]:
         printed = bench(grid.folder, "report", "--format", form)
         assert printed.returncode == 0, printed.stderr
         assert mark in printed.stdout

@@ -58,7 +58,7 @@ def test_reports_do_without_torch_and_a_thousand_runs_within_20_seconds(
         after.children_user + after.children_system - before.children_user - before.children_system
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "med_adapter" in done.stdout or f"from {n_runs} runs" in done.stdout
+    assert "Med-Adapter" in done.stdout or f"from {n_runs} runs" in done.stdout
     imported = {
         line.rpartition("|")[2].strip()
         for line in done.stderr.splitlines()

@@ -60,8 +60,8 @@ def test_they_are_printed_as_recorded(store: Path, capsys: pytest.CaptureFixture
         assert "brats:dice/mean" in head.split(",")
         assert linear.startswith("linear,0,0,0.033024,2.62541976188,1.257856,100,7.62584237085,")
         assert lora.startswith("lora,0.024576,")
-    assert "brats (n = 2)" in report(capsys, "--format", "latex")
-    assert "tuning · brats · tiny_vit" in report(capsys, "--kind", "tuning")
+    assert "BraTS (n = 2)" in report(capsys, "--format", "latex")
+    assert "tuning · BraTS · Tiny ViT/8" in report(capsys, "--kind", "tuning")
     assert main(["report", "--dataset", "brats2019"]) == 2
     assert "--dataset must be among brats, got 'brats2019'" in capsys.readouterr().err
 
@@ -77,6 +77,6 @@ def test_they_stand_beside_those_of_a_release(
     one = report(capsys, "--format", "csv", "--dataset", "brats2019")
     assert "brats:dice/mean" not in one
     text = report(capsys, "--format", "latex")
-    assert "brats (n = 2)" in text
+    assert "BraTS (n = 2)" in text
     assert "BraTS 2019 (n = 10)" in text
-    assert "brats is of an unrecorded release and may share cases with BraTS 2019." in text
+    assert "BraTS is of an unrecorded release and may share cases with BraTS 2019." in text

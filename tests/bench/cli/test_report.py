@@ -112,6 +112,11 @@ def test_bad_input_is_one_sentence_and_leaves_no_file(
             "--figures writes every kind in every format",
         ),
         (["--format", "html", "--macros"], "--macros are LaTeX"),
+        (["--caption", "x"], "--caption is for --format latex, got another output"),
+        (["--venue", "lncs"], "--venue is for --format latex and --figures, got neither"),
+        (["--format", "latex", "--label", "a}b"], "--label must be of letters, digits and"),
+        (["--name", "lora"], "--name: must look like --name lora=LoRA, got 'lora'"),
+        (["--names", "no.toml"], "--names: must be a TOML file, got no.toml"),
         (["--margin", "0", "--kind", "noninferiority"], "--margin must be a number above 0, got 0"),
         (["--margin", "nan", "--kind", "all"], "--margin must be a number above 0, got nan"),
         (["--margin", "2"], "--margin is for noninferiority, got another kind"),
@@ -130,6 +135,35 @@ def test_options_that_do_not_fit_are_refused(
 ) -> None:
     assert main(["report", *arguments]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_names_and_latex_of_a_venue(
+    fill: Fill, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill([*RUNS, make_result("lora", dataset="kits")])
+    (tmp_path / "store" / "names.toml").write_text('lora = "From file"\nWT = "Whole"\n')
+    names = ["--names", "store/names.toml", "--name", "lora=Ours", "--name", "tiny_vit=Tiny"]
+    assert main(["report", "--format", "markdown", *names]) == 0
+    shown = capsys.readouterr().out
+    assert "| Ours |" in shown
+    assert "Dice (%) Whole" in shown
+    assert "backbone Tiny," in shown
+    assert main(["report", "--name", "lroa=Ours"]) == 2
+    assert "nothing is called 'lroa' (did you mean 'lora'?)" in capsys.readouterr().err
+
+    latex = ["report", "--format", "latex", "--venue", "lncs"]
+    one = ["--caption", "Mine", "--label", "tab:mine"]
+    assert main([*latex, *one, "--per-dataset"]) == 2
+    assert "--caption and --label are of one table, got main-" in capsys.readouterr().err
+    assert main([*latex, *one, "--dataset", "brats", "--out", "main.md"]) == 0
+    assert "too wide for lncs, so turned." in capsys.readouterr().err
+    text = (tmp_path / "main.md").read_text()
+    assert r"\caption{Mine SYNTHETIC phantoms, not patient data.}" in text
+    notes = (tmp_path / "main-notes.tex").read_text()
+    assert "Parameters in millions" in notes.replace(r"\hspace{0pt}", "")
+    (tmp_path / "main-notes.tex").unlink()
+    assert main(latex) == 0
+    assert r"\input it where there is room" in capsys.readouterr().out
 
 
 def test_case_scores_are_one_csv_of_one_setting(

@@ -82,7 +82,7 @@ def test_without_a_method_to_compare_with_it_has_a_table_of_its_own() -> None:
     (table,) = main_tables([comparison])
     assert table.sections == {}
     assert table.title == comparison.heading
-    assert table.caption[0] == f"reference networks on {comparison.setting.heading}."
+    assert table.caption[0] == f"reference networks on {comparison.heading}."
     assert str(comparison.setting).endswith("reference networks")
 
 

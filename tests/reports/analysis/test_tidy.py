@@ -110,7 +110,8 @@ def test_unequal_cases_of_a_fold_are_refused_and_listed(results: list[RunResult]
     full, lora, linear, *others = results
     short = replace(lora, cases=lora.cases[:2])
     with pytest.raises(
-        ValueError, match=r"brats on tiny_vit \(none\), fold 0, must have the same cases.* in p2 \("
+        ValueError,
+        match=r"BraTS on Tiny ViT/8 \(random initialisation\), fold 0, must have .* in p2 \(",
     ):
         check_cases([full, short, linear])
     kept = check_cases([full, short, linear, *others], intersection=True)

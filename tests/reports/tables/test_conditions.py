@@ -73,7 +73,7 @@ def test_columns_of_other_folds_seeds_and_cases_are_named() -> None:
     in21k = [make_result("lora", weights="in21k", seed=seed) for seed in (0, 1)]
     shown = caption(only(KINDS["pretraining"](compare_methods(none + in21k))))
     assert "random initialisation: 20 held-out cases, folds 0, 1, seed 0" in shown
-    assert "in21k: 10 held-out cases, fold 0, seeds 0, 1" in shown
+    assert "ImageNet-21k: 10 held-out cases, fold 0, seeds 0, 1" in shown
 
     moved = [
         replace(run, cases=tuple(replace(row, case=f"{row.case}b") for row in run.cases))
@@ -88,8 +88,8 @@ def test_data_sets_side_by_side_are_described_one_by_one() -> None:
     kits = replace(with_protocol(make_result("lora", "kits"), train_lr=0.5), synthetic=False)
     shown = caption(only(main_tables(compare_methods([*brats, kits]))))
     assert "BraTS: 20 held-out cases, folds 0, 1, seed 0; KiTS: 10 held-out cases, fold 0" in shown
-    assert "over the means of folds and seeds (brats), over cases (kits)" in shown
-    assert "Data of brats: SYNTHETIC" in shown
+    assert "over the means of folds and seeds (BraTS), over cases (KiTS)" in shown
+    assert "Data of BraTS: SYNTHETIC" in shown
     assert "which DIFFER in train.lr (brats: 0.001; kits: 0.5)" in shown
 
 
@@ -156,8 +156,8 @@ def test_a_tuned_table_has_budget_fold_and_whose_held_out_cases_tuning_could_use
     (name,) = table.columns[0].cells
     assert (name.key, name.mark) == ("lora", "‡")
     shown = {
-        format_markdown(table): "| lora ‡ |",
-        format_latex(table): r"lora$^{\ddagger}$ &",
+        format_markdown(table): "| LoRA ‡ |",
+        format_latex(table): r"LoRA{\textdaggerdbl} &",
         format_csv(table): "\nlora,‡,",
     }
     for text, words in shown.items():
@@ -220,6 +220,6 @@ def test_the_page_names_synthetic_data_only() -> None:
     brats = replace(make_result("lora", "brats"), data_note="They are round.")
     kits = replace(make_result("lora", "kits"), synthetic=False)
     both = describe_synthetic([brats, kits], BUILT_IN_NAMES)
-    assert both == "The volumes of brats are phantoms from a generator. They are round."
+    assert both == "The volumes of BraTS are phantoms from a generator. They are round."
     assert describe_synthetic([brats], BUILT_IN_NAMES).startswith("The volumes are phantoms")
     assert describe_synthetic([kits], BUILT_IN_NAMES) == ""

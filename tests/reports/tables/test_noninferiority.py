@@ -44,7 +44,7 @@ def test_the_reference_is_full_fine_tuning_and_comes_first() -> None:
     assert {"tuned_m", "peak_mib", "fit_s"} <= {column.key for column in table.columns}
     words = " ".join(table.caption)
     for part in (
-        "Non-inferiority of mean Dice to full, margin 1 points,",
+        "Non-inferiority of mean Dice to Full fine-tuning, margin 1 points,",
         "Student's t tests",
         "Holm's correction over the methods",
         "n = 20 cases.",
@@ -144,4 +144,4 @@ def test_methods_with_failed_runs_are_named_and_not_compared() -> None:
     runs = [make_result(method, n_cases=20) for method in ("full", "lora")]
     (table,) = noninferiority_tables(compare_methods([*runs, failed]))
     assert texts(table, "method") == ["full", "lora"]
-    assert "Not all runs done, so not compared: linear." in table.caption
+    assert "Not all runs done, so not compared: Linear probing." in table.caption

@@ -260,8 +260,8 @@ def test_a_method_without_any_score_leaves_the_others_compared() -> None:
     nothing = tuple(replace(row, dice=float("nan")) for row in runs[0].cases)
     table = only(KINDS["comparison"](compare_methods([replace(runs[0], cases=nothing), *runs[1:]])))
     assert texts(table, "method") == ["lora"]
-    assert "Difference of mean Dice to linear" in table.caption[0]
-    assert "full" in " ".join(table.caption)
+    assert "Difference of mean Dice to Linear probing" in table.caption[0]
+    assert "Full fine-tuning" in " ".join(table.caption)
 
 
 def test_intervals_of_few_cases_are_marked() -> None:
