@@ -64,7 +64,11 @@ class Words:
         return Picture(slug, comparisons[0].title, self.title, caption, draw)
 
 
-FRONT = "The line is the Pareto front: no other method is better and cheaper."
+FRONT = (
+    "The line is the Pareto front: no other method has a mean that is better and cheaper. "
+    "Bars: 95 % intervals of the means."
+)
+ZERO = "A method that tunes nothing is left of the dotted line, outside of the logarithmic scale."
 RINGED = "A ring marks a reference network."
 ANEW = "95 % interval of the rank: from 1 + the number of methods that are better beyond chance."
 INNER = "Dice of inner validation cases, on which the values are chosen: optimistic."
@@ -128,7 +132,8 @@ def _without_runs(comparison: MethodComparison) -> MethodComparison:
 
 def _word_tradeoff(axis: Axis) -> Words:
     against = f"against {axis.name}"
-    return Words(f"dice-{axis.name}", f"Dice {against}", f"Mean Dice {against} of methods", FRONT)
+    note = f"{FRONT} {ZERO}" if axis.logarithmic else FRONT
+    return Words(f"dice-{axis.name}", f"Dice {against}", f"Mean Dice {against} of methods", note)
 
 
 PICTURES: dict[Words, Prepare] = {  # of one setting
@@ -170,8 +175,8 @@ def list_pictures(
 
 def _plan_one(words: Words, prepare: Prepare, comparison: MethodComparison, looks: Looks) -> Plan:
     draw = prepare(comparison, looks)
-    if words.note == FRONT and (comparison.rows["kind"] == REFERENCE).any():
-        words = replace(words, note=f"{FRONT} {RINGED}")
+    if words.note.startswith(FRONT) and (comparison.rows["kind"] == REFERENCE).any():
+        words = replace(words, note=f"{words.note} {RINGED}")
     if draw is not None:
         if words.name in NOTES:
             words = replace(words, note=NOTES[words.name](comparison))

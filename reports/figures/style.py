@@ -15,8 +15,9 @@ from reports.names import BUILT_IN_NAMES, Names
 
 COLUMN_IN = 3.4  # width of one column of a two-column paper, in inches
 INK, FAINT = "#262626", "#b5b5b5"  # text and lines; helper lines
-# Okabe & Ito's palette, for the colour-blind, without its yellow, which is too faint for lines.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7f7f7f")
+# Okabe & Ito's palette, for the colour-blind, with Tol's wine instead of its yellow, which is too
+# faint for lines, and of grey, which is hidden on the grey images of panels.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 INKED = ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color")

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
+from reports.analysis.claims.robustness import mean_intervals
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import MEAN
 from reports.figures.style import FAINT, INK, Looks, add_grid, fix_layout, new_figure
@@ -47,6 +49,8 @@ AXES = (
 def draw_tradeoff(comparison: MethodComparison, axis: Axis, looks: Looks) -> Figure:
     """Return mean Dice (%) over a cost, a named point per finished method, and the Pareto front.
 
+    A bar is the 95 % interval of a ranked method's mean.
+
     On the logarithmic axis a method that tunes nothing stands at "0", left of a gap.
 
     Raises: ValueError if no finished method has the cost.
@@ -71,11 +75,12 @@ def draw_tradeoff(comparison: MethodComparison, axis: Axis, looks: Looks) -> Fig
         axes.plot([x], [y], linestyle="none", markersize=6, zorder=3, **looks[name].point)
     whole = (rows["kind"] == REFERENCE).to_numpy()
     axes.plot(places[whole], dices[whole], zorder=2, **RING)
+    ends = _draw_intervals(axes, comparison, names, places, looks)
     axes.margins(0.16)
     axes.set(xlabel=label, ylabel="mean Dice (%)")
     add_grid(axes)
     shown = [looks[name].name for name in names]
-    _label_points(figure, axes, shown, np.stack([places, dices], axis=1))
+    _label_points(figure, axes, shown, np.stack([places, dices], axis=1), ends)
     return figure
 
 
@@ -115,21 +120,54 @@ def _place_on_log_axis(axes: Axes, costs: np.ndarray) -> np.ndarray:
     return places
 
 
-def _label_points(figure: Figure, axes: Axes, names: Sequence[str], points: np.ndarray) -> None:
-    """Write each name next to its point, where it covers no point and no other name."""
+def _draw_intervals(
+    axes: Axes, comparison: MethodComparison, names: Sequence[str], places: np.ndarray, looks: Looks
+) -> np.ndarray:
+    """Draw the intervals of means, and return the ends of each in data units (bars, 2, 2)."""
+    scope = comparison.scopes.get(f"dice/{MEAN}")
+    intervals = mean_intervals(scope) if scope else {}
+    ends = []
+    for name, x in zip(names, places, strict=True):
+        interval = intervals.get(name)
+        if interval is not None and np.isfinite(interval.low):
+            low, high = 100 * interval.low, 100 * interval.high
+            axes.vlines(x, low, high, color=looks[name].colour, linewidth=0.8, zorder=2)
+            ends.append([(x, low), (x, high)])
+    return np.array(ends, dtype=float).reshape(-1, 2, 2)
+
+
+def _label_points(
+    figure: Figure, axes: Axes, names: Sequence[str], points: np.ndarray, bars: np.ndarray
+) -> None:
+    """Write each name next to its point, where it covers no point, no bar and no other name."""
     fix_layout(figure)  # it decides where points are in pixels
     pixels = axes.transData.transform(points)
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in pixels]
+    covered = [Bbox(axes.transData.transform(ends)) for ends in bars]
     for name, point in zip(names, points, strict=True):
-        for offset in OFFSETS:
-            across, up = np.sign(offset)
-            look: dict[str, Any] = {"ha": SIDES[across], "va": HEIGHTS[up], "fontsize": 7}
-            label = axes.annotate(name, tuple(point), offset, textcoords="offset points", **look)
-            extent = label.get_window_extent()
-            if offset == OFFSETS[-1] or _is_free(axes, extent, taken):
-                taken.append(extent)
-                break
-            label.remove()
+        label = _place_label(axes, name, point, [*taken, *covered], AROUND)
+        label = label or _place_label(axes, name, point, taken, OFFSETS)  # on a bar
+        label = label or _place_label(axes, name, point, [], OFFSETS[-1:])
+        if label is not None:
+            taken.append(label.get_window_extent())
+
+
+def _place_label(
+    axes: Axes,
+    name: str,
+    point: np.ndarray,
+    taken: Sequence[Bbox],
+    offsets: Sequence[tuple[float, float]],
+) -> Annotation | None:
+    """Write a name at the first offset where it covers nothing; None: there is no such place."""
+    for offset in offsets:
+        across, up = np.sign(offset)
+        look: dict[str, Any] = {"ha": SIDES[across], "va": HEIGHTS[up], "fontsize": 7}
+        label = axes.annotate(name, tuple(point), offset, textcoords="offset points", **look)
+        if not taken or _is_free(axes, label.get_window_extent(), taken):
+            return label
+        label.remove()
+    return None
 
 
 def _is_free(axes: Axes, extent: Bbox, taken: Sequence[Bbox]) -> bool:

@@ -13,7 +13,7 @@ from reports.records.text import one_line
 HYPHENS = re.compile(r"-(?=-)")
 ARGUMENT = re.compile(r"^[\[*]")
 MINUS = re.compile(r"(?<![\w.\-])-(?=\d)")
-LONGEST_WORD = 14  # letters; longer words may be broken
+LONGEST_WORD = 20  # letters; longer words may be broken
 DAGGER = r"{\textdagger}"
 GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho "
 GREEK += "varsigma sigma tau upsilon phi chi psi omega"

@@ -64,7 +64,11 @@ def test_points_are_where_the_table_says(results: list[RunResult]) -> None:
     )  # nothing tuned: at the place of the tick 0
     ticks = dict(zip(figure.axes[0].get_xticks(), figure.axes[0].get_xticklabels(), strict=True))
     assert ticks[0.1].get_text() == "0"
-    assert texts(figure) == ["full", "lora[rank=8]", "linear"]  # what has failed has no point
+    assert texts(figure) == [
+        "Full fine-tuning",
+        "LoRA [rank 8]",
+        "Linear probing",
+    ]  # what has failed has no point
 
 
 def test_a_cost_that_nobody_measured_is_refused(results: list[RunResult]) -> None:
