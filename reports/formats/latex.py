@@ -1,6 +1,7 @@
 """Tables in LaTeX as they go to print: booktabs, numbers of siunitx, a caption of three lines."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from reports.formats.tex.captions import format_notes, make_label, write_caption
 from reports.formats.tex.cells import list_heads, list_rows, specify_columns
@@ -9,8 +10,10 @@ from reports.formats.tex.signs import find_foreign
 from reports.formats.tex.venues import VENUES, Printing
 from reports.formats.tex.widths import LEAD
 from reports.records.text import one_line
-from reports.tables.build import ReportRequest
 from reports.tables.table import Table
+
+if TYPE_CHECKING:  # it imports pandas, and `--help` imports the formats
+    from reports.tables.build import ReportRequest
 
 DEFAULT = Printing()
 NOTES = "notes.tex"  # end of the name of a file
@@ -28,7 +31,7 @@ ONE_COLUMN = (
 )
 
 
-def read_printing(request: ReportRequest) -> Printing:
+def read_printing(request: "ReportRequest") -> Printing:
     """Return how the tables of a request are printed."""
     return Printing(VENUES[request.venue], request.caption, request.label)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reports.formats.tex.layout import CAPTION_LINES, Form, Sheet
+from reports.formats.tex.layout import CAPTION_LINES, LEFT_OUT, Form, Sheet
 from reports.formats.tex.signs import escape, escape_breakable
 from reports.formats.tex.venues import Printing
 from reports.formats.tex.widths import measure
@@ -54,7 +54,7 @@ def format_notes(tables: Sequence[tuple[Table, Sequence[str], Sequence[Sheet]]])
     for table, labels, sheets in tables:
         sentences = [*table.caption, *table.notes]
         for sheet in sheets:
-            sentences += sheet.remarks
+            sentences += [remark for remark in sheet.remarks if LEFT_OUT in remark]
         for sentence in dict.fromkeys(sentences):
             owners.setdefault(sentence, []).extend(labels)
     groups: dict[tuple[str, ...], list[str]] = {}

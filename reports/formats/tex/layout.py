@@ -14,6 +14,7 @@ from reports.formats.tex.widths import LEAD, measure, wrap
 from reports.tables.table import Column, Table, make_slug, span_heads
 
 LONGEST = 40  # rows of a table on one page
+LEFT_OUT = "left out"  # in the remark on columns that are missing, which readers must know
 WORDS_FRAC = 0.3  # of the width, for a column of words; longer ones are wrapped
 SEPARATION_PT = 6.0  # between two columns
 CAPTION_LINES = 3
@@ -110,7 +111,9 @@ def _lose_columns(table: Table, venue: Venue) -> Sheet:
         sheet = _fit(shown, venue)
         if sheet is not None:
             names = ", ".join(lost)
-            remark = f"{table.slug}: too wide for {venue.name}, so left out: {names} (CSV has them)"
+            remark = (
+                f"{table.slug}: too wide for {venue.name}, so {LEFT_OUT}: {names} (CSV has them)"
+            )
             return replace(sheet, remarks=(*sheet.remarks, f"{remark}."))
     remark = f"{table.slug}: too wide for {venue.name} in every layout, so shrunk."
     return Sheet(table, Form.FULL, venue.sizes_pt[-1], venue.text_pt, (remark,))

@@ -79,8 +79,8 @@ def test_methods_keep_their_order_and_none_is_dropped(results: list[RunResult]) 
     ]
     assert table.rows["note"].tolist() == ["", "", "", "failed", "skipped"]
     assert table.notes == (
-        "bad_one on brats, fold 0, seed 0: failed (RuntimeError: 100% <memory>).",
-        "vpt_deep on brats, fold 0, seed 0: skipped (needs role 'prompt').",
+        "bad_one on BraTS, fold 0, seed 0: failed (RuntimeError: 100% <memory>).",
+        "VPT-Deep on BraTS, fold 0, seed 0: skipped (needs role 'prompt').",
     )
     assert texts(table, "mean")[3:] == ("failed", "skipped")
 
@@ -154,7 +154,7 @@ def test_one_case_has_no_spread(results: list[RunResult]) -> None:
 
 def test_only_failures_still_make_a_table(results: list[RunResult]) -> None:
     table = only_table(results[3:])
-    assert texts(table, "Method") == ("bad_one", "vpt_deep")
+    assert texts(table, "Method") == ("bad_one", "VPT-Deep")
     assert table.rows["note"].tolist() == ["failed", "skipped"]
     assert not table.regions
     assert "0 held-out cases" in caption(table)
@@ -173,7 +173,7 @@ def test_caption_says_what_the_numbers_are(results: list[RunResult]) -> None:
     words_below = caption(only_table(results))
     for words in (
         "SYNTHETIC phantoms, not patient data",
-        "none (random initialisation)",
+        "random initialisation",
         "2 held-out cases; fold 0, seed 0",
         "± standard deviation over cases",
         "larger of the two directed 95th percentiles",
@@ -184,7 +184,7 @@ def test_caption_says_what_the_numbers_are(results: list[RunResult]) -> None:
     real = [replace(result, synthetic=False, weights="in21k") for result in results]
     words_below = caption(only_table(real))
     assert "SYNTHETIC" not in words_below
-    assert "weights: in21k" in words_below
+    assert "weights: ImageNet-21k" in words_below
 
 
 def test_mixed_protocols_are_refused_with_the_field_that_differs(results: list[RunResult]) -> None:
@@ -192,7 +192,7 @@ def test_mixed_protocols_are_refused_with_the_field_that_differs(results: list[R
     mixed = [*results[:2], replace(results[1], protocol_id="def456", protocol=protocol)]
     with pytest.raises(
         ValueError,
-        match=r"brats on tiny_vit .* got 2 \(abc123, def456\) .* train\.epochs \(30, 60\) ",
+        match=r"BraTS on Tiny ViT/8 .* got 2 \(abc123, def456\) .* train\.epochs \(30, 60\) ",
     ) as info:
         compare_methods(mixed)
     assert "train.lr" not in str(info.value)

@@ -132,8 +132,8 @@ def test_settings_are_told_apart_by_shots_too(results: list[RunResult]) -> None:
     few = replace(lora, protocol=lora.protocol | {"data": {"shots": 5}})
     groups = group_by_setting([lora, few, lora])
     assert [str(setting) for setting in groups] == [
-        "brats on tiny_vit (none)",
-        "brats on tiny_vit (none, 5 training cases)",
+        "BraTS on Tiny ViT/8 (random initialisation)",
+        "BraTS on Tiny ViT/8 (random initialisation, 5 training cases)",
     ]
     assert [len(group) for group in groups.values()] == [2, 1]
 

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from reports.analysis.comparison import compare_methods
-from reports.formats.latex import format_latex
+from reports.formats.latex import format_all, format_latex
 from reports.formats.macros import format_macros
 from reports.formats.markdown import format_markdown
 from reports.formats.spreadsheet import format_csv
@@ -50,7 +50,7 @@ def write_all(results: Sequence[RunResult]) -> dict[str, str]:
         for table in tables
         for suffix, show in FORMATS.items()
     }
-    return files | {"macros.tex": format_macros(tables)}
+    return files | {"macros.tex": format_macros(tables), "notes.tex": format_all(tables)[1]}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_the_committed_fixture_is_what_its_formula_gives() -> None:
 
 def test_every_format_is_as_committed(written: dict[str, str]) -> None:
     assert set(written) == {file.name for file in EXPECTED.iterdir()}
-    assert len(written) == 9 * len(FORMATS) + 1
+    assert len(written) == 9 * len(FORMATS) + 2
     for name, text in written.items():
         assert text == (EXPECTED / name).read_text(), name
 
@@ -119,7 +119,7 @@ def test_changing_one_score_changes_its_region_and_the_mean(written: dict[str, s
 def test_latex_is_balanced_and_ascii(written: dict[str, str]) -> None:
     checked = 0
     for name, text in written.items():
-        if name.endswith(".tex") and name != "macros.tex":
+        if name.endswith(".tex") and name not in ("macros.tex", "notes.tex"):
             body = "\n".join(line for line in text.splitlines() if not line.startswith("% "))
             assert body.isascii()
             bare = re.sub(r"\\[&%$#_{}]", "", body)
@@ -141,9 +141,10 @@ def count_cells(row: str) -> int:
 def test_every_format_says_synthetic_and_shows_failures(
     written: dict[str, str], suffix: str
 ) -> None:
-    text = " ".join(
-        re.sub(r"\x1b\[[0-9;]*m", "", written[f"main-brats-kits-tiny-vit-none.{suffix}"]).split()
-    )
+    text = written[f"main-brats-kits-tiny-vit-none.{suffix}"]
+    if suffix == "tex":
+        text += written["notes.tex"]
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
     for words in (
         "SYNTHETIC",
         "random initialisation",

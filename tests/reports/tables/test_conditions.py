@@ -90,7 +90,7 @@ def test_data_sets_side_by_side_are_described_one_by_one() -> None:
     assert "BraTS: 20 held-out cases, folds 0, 1, seed 0; KiTS: 10 held-out cases, fold 0" in shown
     assert "over the means of folds and seeds (BraTS), over cases (KiTS)" in shown
     assert "Data of BraTS: SYNTHETIC" in shown
-    assert "which DIFFER in train.lr (brats: 0.001; kits: 0.5)" in shown
+    assert "which DIFFER in train.lr (BraTS: 0.001; KiTS: 0.5)" in shown
 
 
 def test_seeds_are_averaged_only_where_there_are_several() -> None:
