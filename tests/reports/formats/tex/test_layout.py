@@ -13,7 +13,6 @@ from reports.tables.kinds.main import main_table
 from reports.tables.table import Cell, Column, Table
 from tests.reports.made_results import make_result, read_fixture
 
-
 LNCS = VENUES["lncs"]
 
 
