@@ -15,6 +15,7 @@ OWN_FIELDS = {
     "weights": ("model.weights",),
     "shots": ("data.shots",),
     "tuned": ("tune",),
+    "setting": ("dataset", "model.backbone", "model.weights"),  # several of these at once
 }
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Iterator
 from io import StringIO
 from math import isnan
 from typing import TYPE_CHECKING
@@ -17,13 +18,25 @@ NUMBER = re.compile(r"[+-][\d.]+( \[[\d., +-]+\])?")  # with its interval
 
 
 def format_csv(table: Table) -> str:
-    """Return a line per method; spread, tie and mark have columns where a cell has one."""
+    """Return a line per method; spread, tie and mark have columns where a cell has one.
+
+    So has the heading of a group of rows."""
     columns: list[list[str]] = []
     for column in table.columns:
         columns += _split_column(column)
+    if table.sections:
+        columns.append(["section", *_list_sections(table)])
     stream = StringIO()
     csv.writer(stream, lineterminator="\n").writerows(zip(*columns, strict=True))
     return stream.getvalue()
+
+
+def _list_sections(table: Table) -> Iterator[str]:
+    """Yield the heading that each row is below."""
+    heading = ""
+    for section, _ in table.iter_rows():
+        heading = section or heading
+        yield escape(heading)
 
 
 def format_case_scores(scores: "pd.DataFrame") -> str:

@@ -15,6 +15,7 @@ from reports.tables.kinds.efficiency import efficiency_tables
 from reports.tables.kinds.gap import gap_tables
 from reports.tables.kinds.main import main_tables
 from reports.tables.kinds.noninferiority import noninferiority_tables
+from reports.tables.kinds.paper import paper_tables
 from reports.tables.kinds.sweep import sweep_tables
 from reports.tables.kinds.variance import variance_tables
 from reports.tables.table import Table
@@ -23,6 +24,7 @@ from reports.tables.view import View, apply_view
 # Each raises ValueError, in one sentence, if it finds nothing to show.
 KINDS: dict[str, Callable[..., list[Table]]] = {
     "main": main_tables,  # Dice and HD95 of methods
+    "paper": paper_tables,  # grouped by backbone and pre-training, HD95 by region
     "efficiency": efficiency_tables,  # parameters, FLOPs, memory, time
     "ablation": ablation_tables,  # several settings of a method
     "pretraining": partial(sweep_tables, "pretraining", "weights", "weights"),
@@ -82,6 +84,8 @@ def build_tables_of(
     if per_dataset:
         builders[MAIN] = lambda found: list(chain(*(build_main([summary]) for summary in found)))
     absent: list[str] = []
+    if request.kind == ALL:
+        builders["paper"] = partial(paper_tables, several=True)
     if request.kind != ALL:
         kind = "comparison" if request.versus and request.kind == MAIN else request.kind
         tables = builders[kind](summaries)

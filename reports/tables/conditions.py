@@ -24,6 +24,8 @@ def name_column(comparison: MethodComparison, field: str) -> str:
         return name_tuning(setting.tuned) if setting.tuned else DEFAULT
     if field == "dataset":
         return comparison.heading
+    if field == "setting":
+        return comparison.title
     value = getattr(setting, field)
     return "all" if value is None else comparison.names.find(str(value))
 
@@ -39,7 +41,7 @@ def describe_runs(comparisons: Sequence[MethodComparison], field: str) -> str:
         listed = [f"{name}: {cases}, {runs}" for name, (cases, runs) in facts.items()]
         return f"{'; '.join(listed)}."
     sentence = f"{'; '.join(different[0])}."
-    if field != "dataset" and not _have_equal_cases(comparisons):
+    if field not in ("dataset", "setting") and not _have_equal_cases(comparisons):
         sentence += " The columns are not over the same cases."
     return sentence
 

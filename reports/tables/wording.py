@@ -116,11 +116,13 @@ def describe_parameters(comparisons: Sequence[MethodComparison]) -> list[str]:
 
 def _differ_by_dataset(comparisons: Sequence[MethodComparison]) -> bool:
     """Return whether a method has other counts on one data set than on another."""
-    counts: dict[str, set[int]] = {}
+    counts: dict[tuple[str, ...], set[int]] = {}
     for comparison in comparisons:
         for run in comparison.results:
             if run.cost:
-                counts.setdefault(run.label, set()).add(run.cost.params_total)
+                setting = comparison.setting
+                key = (setting.backbone, setting.weights, run.label)
+                counts.setdefault(key, set()).add(run.cost.params_total)
     return len(comparisons) > 1 and any(len(found) > 1 for found in counts.values())
 
 

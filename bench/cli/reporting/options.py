@@ -16,6 +16,7 @@ from reports.tables.view import View, read_published
 Format = Literal["terminal", "markdown", "latex", "csv", "html"]
 Kind = Literal[
     "main",
+    "paper",
     "efficiency",
     "ablation",
     "pretraining",
