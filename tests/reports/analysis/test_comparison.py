@@ -198,9 +198,9 @@ def test_mixed_protocols_are_refused_with_the_field_that_differs(results: list[R
     assert "train.lr" not in str(info.value)
     table = only_table(mixed, allow_mixed=True)
     assert texts(table, "Method") == (
-        "full [abc123]",
+        "Full fine-tuning [abc123]",
         "lora[rank=8] [abc123]",
-        "lora[rank=8] [def456]",
+        "LoRA [rank 8] [def456]",
     )
     shown = main_table([table])
     assert not shown.has_places

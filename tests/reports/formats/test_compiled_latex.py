@@ -111,12 +111,18 @@ def make_many() -> list[RunResult]:
     return runs
 
 
-@pytest.mark.parametrize("document", [r"\documentclass{llncs}", r"\documentclass{IEEEtran}"])
-def test_sixty_methods_on_six_data_sets_with_hard_names(tmp_path: Path, document: str) -> None:
+@pytest.fixture(scope="module")
+def many_tables() -> list[Table]:
     names = {f"lora[rank={each + 1}]": f"β-LoRA [ours] 50 % & more_ {each}" for each in range(60)}
     request = ReportRequest(names=Names(names))
-    tables = build_tables(make_many(), request, per_dataset=False)
-    text = print_tables(tmp_path, document, tables)
+    return build_tables(make_many(), request, per_dataset=False)
+
+
+@pytest.mark.parametrize("document", [r"\documentclass{llncs}", r"\documentclass{IEEEtran}"])
+def test_sixty_methods_on_six_data_sets_with_hard_names(
+    tmp_path: Path, document: str, many_tables: list[Table]
+) -> None:
+    text = print_tables(tmp_path, document, many_tables)
     assert text.count(r"\begin{longtable}") == 6
     pages = "".join(page.extract_text() for page in PdfReader(tmp_path / "paper.pdf").pages)
     assert pages.count("-LoRA [ours] 50 % &") == 6 * 60
