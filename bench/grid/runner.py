@@ -5,6 +5,7 @@ gets. It waits for the others, and takes over their results.
 """
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -220,7 +221,7 @@ class _Grid:
         del self.active[run.child.messages]
         run.child.messages.close()
         self.free.append(run.place.device)
-        result = _collect(run, status, reason)
+        result = _collect(run, status, reason, self.found[run.spec.run_id])
         run.lock.release()
         self.on_event(Event(run.spec, "end", result=result))
 
@@ -242,14 +243,22 @@ def _stamp_result(folder: Path) -> Stamp:
     return found.st_mtime_ns, found.st_ino
 
 
-def _collect(run: _Run, status: Status, reason: str) -> RunResult:
-    """Return the result of an ended child, or the record of its death; it becomes the run's."""
+def _collect(run: _Run, status: Status, reason: str, found: Stamp) -> RunResult:
+    """Return the result of an ended child, or the record of its death; it becomes the run's.
+
+    Where there are no locks another command may have done the run meanwhile; that result stays.
+    """
     attempt = run.place.folder
     try:
         result = _read_whole(attempt)
         if result is None:
             result = record_death(run.spec, attempt, status, reason)
             result.write(attempt)
+        is_new = _stamp_result(attempt.parent) not in (None, found)
+        other = _read_whole(attempt.parent) if is_new else None
+        if other is not None and other.status is Status.DONE and result.status is not Status.DONE:
+            shutil.rmtree(attempt)
+            return other
         end_attempt(attempt.parent)
     except OSError as error:  # the others go on; what has no record is repeated by the next command
         return _record_failure(run.spec, error)

@@ -114,3 +114,10 @@ def test_an_attempt_of_another_command_is_not_touched(tmp_path: Path) -> None:
     lock.release()
     promote_finished_attempts([FIRST], tmp_path)
     assert read_result(folder) is not None
+
+
+def test_without_locks_a_failure_does_not_take_the_place_of_a_done_run(carry_out, tmp_path) -> None:
+    events = carry_out(FIRST, worker="fail_beside_another")
+    assert read_endings(events) == {FIRST.run_id: Status.DONE}
+    assert read_result(run_folder(tmp_path, FIRST)).reason == "of the other command"
+    assert not (run_folder(tmp_path, FIRST) / ATTEMPT).exists()

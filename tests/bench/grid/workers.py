@@ -32,3 +32,9 @@ def never_end_adaptformer(spec: RunSpec, place: Place, on_progress: Callable[...
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(60)
     end_well(spec, place, on_progress)
+
+
+def fail_beside_another(spec: RunSpec, place: Place, on_progress: Callable[..., None]) -> None:
+    """Fail, while a command that sees no locks does the same run."""
+    make_result(spec, Status.DONE, "of the other command").write(place.folder.parent)
+    make_result(spec, Status.FAILED).write(place.folder)
