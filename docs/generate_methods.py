@@ -64,7 +64,7 @@ PLACES: dict[Role, str] = {
 INTRODUCTION = """
 Every method is put into the same frozen backbone and trains beside the same decoder; it never
 learns which backbone it is in. A volume is read slice by slice: its D slices are a batch of images
-for the backbone, tokens (B·D, N, E). Only Med-Adapter sees the neighbouring slices.
+for the backbone, tokens (B·D, N, E). Only the volumetric methods see the neighbouring slices.
 
 **Tuned** counts what the method itself trains, without the decoder, with default settings, for 4
 input channels and patches of 128×128×128 voxels (Med-Adapter's Fourier weights depend on the
