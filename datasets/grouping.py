@@ -29,10 +29,12 @@ class Group:
         n_more = len(self.sentences) - 1
         if not n_more:
             return ""
-        if len(self.cases) > 1:
-            text = f"the same in {len(self.cases) - 1} other cases: {list_first(self.cases[1:])}"
+        others = self.cases[1:]
+        if others:
+            cases = "1 other case" if len(others) == 1 else f"{len(others)} other cases"
+            text = f"the same in {cases}: {list_first(others)}"
         else:
-            text = f"the same of {n_more} other files"
+            text = f"the same of {n_more} other file{'s' if n_more > 1 else ''}"
         return f"{text}; figures from {self.range_text}" if self.ranges else text
 
 

@@ -25,7 +25,7 @@ def test_case_file_and_figures_do_not_make_a_cause() -> None:
     assert first.sentences == (items[0][1], items[1][1])
     assert first.ranges == ((0.25, 5.0),)
     assert first.range_text == "0.25 to 5"
-    assert first.others_text == "the same in 1 other cases: c_2; figures from 0.25 to 5"
+    assert first.others_text == "the same in 1 other case: c_2; figures from 0.25 to 5"
     assert (root.cases, root.others_text, root.ranges) == ((), "", ())
     assert other.cases == ("c_3",)
 
@@ -96,7 +96,7 @@ def test_what_is_taken_for_granted_is_told_once_and_is_no_fault(
     assert main(words) == 0
     printed = capsys.readouterr().out
     assert printed.count("states no unit of length, mm is taken") == 1
-    assert "the same in 1 other cases: volume-2" in printed
+    assert "the same in 1 other case: volume-2" in printed
     assert "is padded with -3024, which is clipped" in printed
     assert "nothing is wrong" in printed
     assert main([*words, "--json"]) == 0
