@@ -199,7 +199,7 @@ def test_mixed_protocols_are_refused_with_the_field_that_differs(results: list[R
     table = only_table(mixed, allow_mixed=True)
     assert texts(table, "Method") == (
         "Full fine-tuning [abc123]",
-        "lora[rank=8] [abc123]",
+        "LoRA [rank 8] [abc123]",
         "LoRA [rank 8] [def456]",
     )
     shown = main_table([table])
