@@ -7,12 +7,13 @@ from itertools import product
 from reports.analysis.comparison import compare_methods
 from reports.figures.gallery import list_pictures
 from reports.figures.style import assign_looks
-from reports.page.page import Page
+from reports.page.page import Page, format_page
 from reports.page.portfolio import Portfolio, make_unique, name_files
 from reports.records.run import RunResult
 from reports.records.study import StudyRecord, TrialRecord
 from reports.tables.build import ReportRequest, build_tables_of
 from reports.tables.kinds.main import main_tables
+from reports.tables.kinds.paper import paper_tables
 from reports.tables.kinds.tuning import tuning_tables
 from tests.reports.made_results import make_result, tuned_on
 
@@ -75,3 +76,11 @@ def test_equal_slugs_get_numbers() -> None:
     upper = replace(table, slug=table.slug.upper())
     found = make_unique([table, upper, table])
     assert [each.slug for each in found] == [table.slug, f"{upper.slug}-2", f"{table.slug}-3"]
+
+
+def test_the_page_has_the_group_of_each_row() -> None:
+    runs = [make_result(name, weights=each) for each in ("none", "in21k") for name in METHODS[:2]]
+    summaries = compare_methods(runs)
+    text = format_page(Page(runs, summaries, paper_tables(summaries), [], []))
+    for name in ("Tiny ViT/8, from scratch", "Tiny ViT/8, ImageNet-21k"):
+        assert text.count(f'<tr><td class="word">{name}</td>') == 2
