@@ -141,3 +141,39 @@ def test_the_time_since_the_last_news_is_over():
     before_s = forecast.left(0.0)
     assert forecast.left(1.0) == pytest.approx(before_s - 1.0)
     assert forecast.left(1e6) == 0.0
+
+
+UNITS = {FIT: 10}
+
+
+def times_of(batch_s, n_batches=10):
+    return (PhaseTime(FIT, n_batches, batch_s * n_batches, batch_s),)
+
+
+def test_a_run_takes_as_long_as_those_of_its_method_and_then_as_long_as_itself():
+    slow, fast = spec_of("full", 1), spec_of("linear", 1)
+    forecast = Forecast([slow, fast], {slow.run_id: UNITS, fast.run_id: UNITS}, 2)
+    forecast.learn(spec_of("full"), times_of(10.0))
+    forecast.learn(spec_of("linear"), times_of(1.0))
+    assert forecast.left(0.0) == pytest.approx(100.0)
+    forecast.start(slow.run_id, 0.0)
+    forecast.start(fast.run_id, 0.0)
+    assert forecast.left_of(fast.run_id, 0.0) == pytest.approx(10.0)
+    own = Stand(FIT, 0, 1, None, "node", 1, times=times_of(3.0, 5))
+    forecast.advance(fast.run_id, own, 15.0)
+    assert forecast.left_of(fast.run_id, 15.0) == pytest.approx(15.0)
+
+
+def test_a_method_that_none_has_run_takes_as_long_as_the_others():
+    spec = spec_of("lora")
+    forecast = Forecast([spec], {spec.run_id: UNITS}, 1)
+    forecast.learn(spec_of("full"), times_of(10.0))
+    forecast.learn(spec_of("linear"), times_of(1.0))
+    assert forecast.left(0.0) == pytest.approx(55.0)
+
+
+def test_a_run_whose_work_is_not_known_leaves_the_whole_unknown():
+    known, unknown = spec_of("lora"), spec_of("lora", 1)
+    forecast = Forecast([known, unknown], {known.run_id: UNITS}, 1)
+    forecast.learn(known, times_of(1.0))
+    assert forecast.left(0.0) is None
