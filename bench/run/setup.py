@@ -72,6 +72,7 @@ def set_up(
     protocol = spec.own_protocol
     torch.set_num_threads(protocol.train.threads)
     fabric = build_fabric(place.device, protocol.train.precision)
+    _check_precision(fabric, protocol.train.precision)
     fold = (load or load_fold)(spec, place.cache, place.folder)
     hooks.on_fold(fold)
     model = build(spec, fold.info, hooks.on_plain)
@@ -84,6 +85,14 @@ def set_up(
 
     data = build_training_data(spec, fold, predict, hooks.on_validation, on_case)
     return Setup(spec, fold, fabric, model, predict, data, hooks.on_progress)
+
+
+def _check_precision(fabric: Fabric, asked: str) -> None:
+    """Raise ValueError if Fabric computes in another precision than was asked for."""
+    computed = fabric.strategy.precision.precision
+    if computed != asked:
+        got = f"{asked}, in whose place {fabric.device.type} computes in {computed}"
+        raise ValueError(f"train.precision: must be one that the device has, got {got}")
 
 
 @dataclass(frozen=True)

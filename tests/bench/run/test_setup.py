@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from bench.run.setup import DONE, ending_of
+from bench.run.setup import DONE, ending_of, set_up
 from bench.run.training.loop import DivergedError
+from bench.specs.protocol import override
+from bench.specs.run import Place
 from methods.base import MissingRole
 from reports.records.run import Status
 
@@ -34,3 +36,15 @@ def test_an_ending_names_its_status_and_reason(error, status, reason, has_traceb
 
 def test_what_is_done_has_no_reason():
     assert (DONE.status, DONE.reason, DONE.traceback) == (Status.DONE, "", "")
+
+
+def test_a_precision_that_the_device_replaces_is_refused_before_training(
+    make_run, prepared, tmp_path
+):
+    spec = make_run(protocol=override(make_run().protocol, "train.precision=16-mixed"))
+    rule = "train.precision: must be one that the device has, got 16-mixed, in whose place cpu"
+    with (
+        pytest.warns(UserWarning, match="not supported on CPU"),
+        pytest.raises(ValueError, match=rule),
+    ):
+        set_up(spec, Place(tmp_path, prepared, "cpu"))
