@@ -64,15 +64,18 @@ PLACES: dict[Role, str] = {
 INTRODUCTION = """
 Every method is put into the same frozen backbone and trains beside the same decoder; it never
 learns which backbone it is in. A volume is read slice by slice: its D slices are a batch of images
-for the backbone, tokens (B·D, N, E). Only the volumetric methods see the neighbouring slices.
+for the backbone, tokens (B·D, N, E). Only those of the family `volumetric` see the neighbouring
+slices. `--methods` takes names, `paper` (the seven of Med-Tuning's paper), families and `all`. The
+setting `blocks` of every method says which blocks it is put into; late blocks alone need less
+computing and keep less, since no gradient goes through those in front of them.
 
 **Tuned** counts what the method itself trains, without the decoder, with default settings, for 4
 input channels and patches of 128×128×128 voxels (Med-Adapter's Fourier weights depend on the
 depth). ViT-B/16 is without its class token, as in Med-Tuning (`model.prefix_tokens=drop`); with it
-`full` trains 1,536 more, the other methods as many. Swin-T is timm's, with 2/2/6/2 blocks. Full
-fine-tuning apart, no method trains anything of
-the pre-trained backbone: no gradient, no changed buffer, evaluation mode. **Step 0** says whether
-the network starts as the frozen one, exactly. For any backbone and patch,
+`full` trains 1,536 more, `spt` in proportion, the other methods as many. Swin-T is timm's, with
+2/2/6/2 blocks. What a method leaves frozen of the pre-trained backbone gets no gradient and
+keeps its buffers; but for whole blocks that train, it is in evaluation mode. **Step 0** says
+whether the network starts as the frozen one, exactly. For any backbone and patch,
 `python -m bench list methods --backbone vit_b16` counts these parameters, the decoder's and all.
 
 In the equations, E is the width of the tokens, x the stream of tokens that runs through the blocks,
@@ -138,9 +141,9 @@ def _summary(built: list[Method], tuned: dict[str, list[str]]) -> str:
         paper = f"[{info.paper}]({info.url})" if info.url else info.paper
         start = "identity" if info.identity_at_init else "changes the output"
         merges = "yes" if info.mergeable else "no"
-        rows.append((f"`{info.name}`", paper, *tuned[info.name], start, merges))
+        rows.append((f"`{info.name}`", info.family, paper, *tuned[info.name], start, merges))
     titles = (f"Tuned, {title}" for title in SHAPES)
-    return table(("Method", "Paper", *titles, "Step 0", "Merges"), rows)
+    return table(("Method", "Family", "Paper", *titles, "Step 0", "Merges"), rows)
 
 
 def _section(group: list[Method], tuned: dict[str, list[str]]) -> str:

@@ -20,6 +20,7 @@ __all__ += ["settings"]
 
 METHODS: dict[str, str] = {
     "full": "methods.reference.full:Full",
+    "scratch": "methods.reference.scratch:Scratch",
     "linear": "methods.reference.linear:Linear",
     "vpt_shallow": "methods.prompt.vpt:VptShallow",
     "vpt_deep": "methods.prompt.vpt:VptDeep",

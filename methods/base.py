@@ -74,6 +74,7 @@ class MethodInfo(Info):
     tunes_backbone: bool = False  # some of the backbone's own parameters train, too
     family: Family = Family.OTHER
     year: int | None = None  # of the paper
+    from_scratch: bool = False  # the backbone starts from random weights
     chunk_note: str = ""  # why chunks of slices change what it computes in training, if they do
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 METHODS = {
     "full": "Full fine-tuning",
+    "scratch": "From scratch",
     "linear": "Linear probing",
     "vpt_shallow": "VPT-Shallow",
     "vpt_deep": "VPT-Deep",

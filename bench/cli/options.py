@@ -65,6 +65,9 @@ class Request:
         "Comma list of methods, families, paper (its seven) or all; brackets set or sweep: "
         '"lora\\[rank=4,8],linear,net:nnunet".',
     )
+    match_params: str | None = option(
+        None, "Choose each method's capacity (rank, bottleneck, prompts) for a size such as 0.3M."
+    )
     datasets: str = option(
         "brats", "Comma list of brats, kits, lits, their releases, datalists (.json), or all."
     )

@@ -46,6 +46,9 @@ def read_request(request: Request) -> Experiment:
     if not all(spec.is_reference for spec in asked):
         model = protocol.model
         registry.check_fit(model.backbone, model.weights, protocol.data.patch[1:])
+    notes: list[str] = []
+    if request.match_params is not None:
+        asked, notes = _match_sizes(asked, request.match_params, protocol)
     checked = _check_methods(asked, protocol)
     shots = [] if request.shots is None else parse_numbers(request.shots, "--shots")
     unchanged = phantom is not None and protocol == preset.protocol
@@ -60,6 +63,7 @@ def read_request(request: Request) -> Experiment:
         skip_bad_cases=request.skip_bad_cases,
         shots=tuple(shots),
         tuned=preset.tuned_file if unchanged else None,
+        notes=tuple(notes),
     )
 
 
@@ -69,7 +73,9 @@ def read_releases(text: str | None) -> list[str]:
 
 
 def warn_about_synthetic_inputs(experiment: Experiment, console: Console) -> None:
-    """Print a line for data and for weights that are not real."""
+    """Print a line for data and weights that are not real, and for what was chosen."""
+    for note in experiment.notes:
+        console.print(escape(note), soft_wrap=True)
     weights = experiment.protocol.model.weights
     if experiment.phantom is not None:
         console.print("[yellow]no --data-root: the data are SYNTHETIC phantoms, not patients[/]")
@@ -112,6 +118,36 @@ def _choose_preset(name: str | None, *, has_data: bool) -> Preset:
         hint = "give --data-root (or use --preset demo)"
         raise SpecError(f"preset '{name}' needs your own data: {hint}")
     return preset
+
+
+def _match_sizes(
+    asked: Sequence[MethodSpec], text: str, protocol: Protocol
+) -> tuple[list[MethodSpec], list[str]]:
+    """Return the methods with their capacities chosen for one size, and a line for each."""
+    from bench.models.capacity import find_capacity, match_capacity, read_amount
+    from methods.base import Method, MissingRole
+
+    amount = read_amount(text)
+    found, notes = [], []
+    for spec in asked:
+        method = spec.build()
+        if not isinstance(method, Method):
+            found.append(spec)
+            continue
+        name = find_capacity(method)
+        if name in dict(spec.settings):
+            raise SpecError(f"--match-params: it chooses {spec.name}'s {name}, got '{spec}'")
+        try:
+            matched = match_capacity(method, amount, protocol.model.backbone, protocol.data.patch)
+        except MissingRole:  # its run ends as skipped, with the reason
+            found.append(spec)
+            continue
+        found.append(MethodSpec(spec.name, methods.changed_settings(matched.method)))
+        share = (matched.n_tuned - amount) / amount
+        size = f"{matched.n_tuned:,} parameters, {share:+.1%}"
+        chosen = f"{name}={getattr(matched.method, name)}" if name else "no capacity to choose"
+        notes.append(f"--match-params {text}: {spec.name}: {chosen}, {size}")
+    return found, notes
 
 
 def _check_methods(asked: Sequence[MethodSpec], protocol: Protocol) -> tuple[MethodSpec, ...]:

@@ -35,6 +35,7 @@ class Experiment:
     skip_bad_cases: bool = False
     shots: tuple[int, ...] = ()  # empty: that of the protocol
     tuned: Path | None = None  # values that come with the preset
+    notes: tuple[str, ...] = ()  # what was chosen for the user, in sentences
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,11 @@ def build_segmenter(
     name, weights, prefix_tokens = blueprint.backbone, blueprint.weights, blueprint.prefix_tokens
     registry.get_decoder(blueprint.decoder, name)
     with random_stream(seed, "backbone"):
-        backbone = build_backbone(name, in_channels, patch[1:], weights, prefix_tokens)
+        if blueprint.from_scratch:
+            registry.check_fit(name, weights, patch[1:])
+            backbone = build_random(name, in_channels, patch[1:], weights, prefix_tokens)
+        else:
+            backbone = build_backbone(name, in_channels, patch[1:], weights, prefix_tokens)
     backbone.volume.depth = patch[0]
     with random_stream(seed, "decoder"):
         decoder = build_decoder(backbone, n_classes, blueprint.decoder)

@@ -185,6 +185,7 @@ def check_distinct(subject: Subject) -> str | None:
     for name in methods.names():
         other = Subject(methods.build(name), subject.backbone)
         is_same = type(other.method) is type(subject.method)
+        is_same |= other.method.info.from_scratch != subject.method.info.from_scratch
         if not is_same and _hosts(other) and _fingerprint(other) == own:
             return f"trains the same tensors as {name}"
     return None

@@ -57,13 +57,17 @@ def describe_task(spec: RunSpec, info: DatasetInfo) -> Task:
 
 
 def build_plain(spec: RunSpec, info: DatasetInfo) -> Segmenter:
-    """Return the network that the method goes into: equal for every method of a seed.
+    """Return the network that the method goes into: equal for every method of a seed and weights.
 
     Raises: ValueError if the weights cannot be had or read, or are others than those of the spec.
     """
     options = spec.protocol.model
+    method = spec.method.build()
+    from_scratch = isinstance(method, Method) and method.info.from_scratch
     model = build_segmenter(
-        Blueprint(options.backbone, options.weights, options.decoder, options.prefix_tokens),
+        Blueprint(
+            options.backbone, options.weights, options.decoder, options.prefix_tokens, from_scratch
+        ),
         in_channels=len(info.channels),
         n_classes=len(info.classes),
         patch=spec.protocol.data.patch,

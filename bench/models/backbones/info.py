@@ -37,6 +37,7 @@ class Blueprint:
     weights: str = NONE
     decoder: str = OWN
     prefix_tokens: str = KEEP  # of a ViT that has some
+    from_scratch: bool = False  # the weights decide the form alone, the numbers are random
 
     def __post_init__(self) -> None:
         """Raises: ValueError if prefix tokens are neither kept nor dropped."""

@@ -103,6 +103,15 @@ def test_a_users_method_that_keeps_its_promises_passes(capsys):
     assert "gated: what it declares" in printed
 
 
+def test_several_methods_get_a_line_for_each_backbone(capsys):
+    asked = "linear,own_methods:Gated,own_methods:Drifting"
+    assert main(["check", asked, "--backbone", "tiny_swin"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    whole = len(PROMISES)
+    assert lines[:2] == [f"linear on tiny_swin: {whole} hold", f"gated on tiny_swin: {whole} hold"]
+    assert lines[2].startswith(f"gated on tiny_swin: {whole - 1} hold; frozen stays frozen: fails:")
+
+
 @pytest.mark.parametrize(
     ("method", "sentence"),
     [

@@ -37,7 +37,7 @@ def groups_of(model, spec=RATES):
     return held, rates
 
 
-OWN_PARTS = {name: {"backbone"} for name in ("full", "bitfit", "norm", "partial")}
+OWN_PARTS = {name: {"backbone"} for name in ("full", "scratch", "bitfit", "norm", "partial")}
 OWN_PARTS |= {name: {"backbone", "method"} for name in ("difffit", "gps", "aim")}
 OWN_PARTS["linear"] = set()
 
@@ -57,7 +57,7 @@ def test_a_group_holds_the_part_that_it_is_named_after(method, backbone):
     assert parts["decoder"] == {name for name in trained if name.startswith("decoder.")}
     own = OWN_PARTS.get(method, {"method"})
     assert set(parts) - {"decoder"} == own
-    if method == "full":
+    if method in ("full", "scratch"):
         assert shapes == sorted(tuple(model.get_parameter(n).shape) for n in parts["backbone"])
     for name, found in rates.items():
         lr, decay = (1e-2, 1e-1) if name.startswith("decoder") else (1e-4, 1e-3)

@@ -1,0 +1,47 @@
+"""Equal sizes of methods: the nearest capacity, against a search through all of them."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import methods
+from bench.models.build import build_backbone
+from bench.models.capacity import find_capacity, match_capacity, read_amount
+from methods.settings import SpecError
+
+PATCH = (3, 64, 64)
+
+
+@pytest.mark.parametrize("name", [n for n in methods.names() if find_capacity(methods.build(n))])
+@pytest.mark.parametrize("backbone", ["tiny_vit", "tiny_swin"])
+def test_no_other_capacity_is_nearer(name, backbone):
+    method, amount = methods.build(name), 30_000
+    matched = match_capacity(method, amount, backbone, PATCH)
+    with torch.device("meta"):
+        outline = build_backbone(backbone, 3, PATCH[1:], "none")
+    outline.volume.depth = PATCH[0]
+    if matched.capacity == "share":
+        assert matched.n_tuned == amount
+        return
+    assert matched.n_tuned == matched.method.expected_tuned(outline)
+    for value in range(1, 260):
+        try:
+            other = replace(method, **{matched.capacity: value}).expected_tuned(outline)
+        except ValueError:
+            continue
+        assert abs(matched.n_tuned - amount) <= abs(other - amount)
+
+
+def test_what_has_no_capacity_stays_as_it_is():
+    for name in ("full", "scratch", "linear", "bitfit", "norm", "ssf", "difffit", "partial"):
+        method = methods.build(name)
+        matched = match_capacity(method, 1000, "tiny_vit", PATCH)
+        assert (matched.method, matched.capacity) == (method, None)
+
+
+def test_amounts_are_read():
+    assert [read_amount(text) for text in ("0.3M", "300k", "300000")] == [300_000] * 3
+    for text in ("", "0", "-1", "0.3G", "many"):
+        with pytest.raises(SpecError, match=rf"--match-params: must be a number .*, got '{text}'"):
+            read_amount(text)
