@@ -3,6 +3,7 @@
 `export` has a file of its own.
 """
 
+import shlex
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -26,8 +27,10 @@ from datasets.phantoms.write import DEMO_SHAPE, FULL_SHAPE, write_phantoms
 from datasets.splits.file import write_split_file
 from datasets.volumes.checking import Findings, check_dataset
 from reports.formats.terminal import SafeConsole, escape
+from reports.records.text import count
 
 MIB = 1 << 20
+FEWEST_TO_RUN = 4  # cases: three folds, and two cases to train and to select on
 LEVELS = {"warning": "[yellow]warning[/]", "error": "[red]error[/]"}
 commands = typer.Typer()
 data = typer.Typer(help="Check data, write folds and example data.", no_args_is_help=True)
@@ -59,8 +62,11 @@ def demo(
     with case_progress(console) as on_case:
         on_written = partial(on_case, "writing")
         write_phantoms(chosen.release, out, cases, seed=seed, shape=shape, on_case=on_written)
-    options = f"--datasets {name} --data-root {out}"
-    console.print(f"wrote {cases} synthetic cases; use them with {escape(options)}", soft_wrap=True)
+    console.print(f"wrote {count(cases, 'synthetic case')}; use them with", soft_wrap=True)
+    words = ["python", "-m", "bench"]
+    words += ["run", "--preset", "demo"] if cases >= FEWEST_TO_RUN else ["data", "check"]
+    words += ["--datasets", name, "--data-root", str(out)]
+    console.print(f"  {escape(shlex.join(words))}", soft_wrap=True)
 
 
 @data.command()

@@ -1,6 +1,6 @@
 """From what was typed to a checked experiment, without reading data, and from there to its runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +39,7 @@ def read_request(request: Request) -> Experiment:
     phantom = None if has_data else preset.phantom
     if has_data:
         roots = _find_roots(names, request.data_root or ())
+        _check_present(roots)
     else:
         roots = {name: request.out / "phantoms" / name for name in map(name_demo_release, names)}
     folds = parse_numbers(request.folds, "--folds", upper=protocol.data.n_folds)
@@ -201,6 +202,13 @@ def _find_roots(names: Sequence[str], entries: Sequence[str]) -> dict[str, Path]
         else:
             roots[name] = _find_root(name, entries, single=len(names) == 1)
     return roots
+
+
+def _check_present(roots: Mapping[str, Path]) -> None:
+    """Raise DataError if a folder is missing, which is said before weights are looked for."""
+    for name, root in roots.items():
+        if not root.exists():
+            _ = datasets.open_root(name, root).discovery
 
 
 def _check_keys(names: Sequence[str], entries: Sequence[str]) -> None:

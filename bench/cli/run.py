@@ -30,6 +30,7 @@ from bench.tracking.groups import begin_group
 from bench.tuning.tuned_values import apply_file, apply_tuned, best_values, find_studies
 from reports.formats.terminal import escape
 from reports.records.run import RESULT_FILE, RunResult
+from reports.records.text import count
 
 commands = typer.Typer()
 
@@ -205,7 +206,7 @@ def print_outcome(results: Sequence[RunResult], n_new: int, out: Path, console: 
     terminal.print_tables([main_table([table]) for table in compare_methods(results)], console)
     minutes, seconds = divmod(round(time.time() - psutil.Process().create_time()), 60)
     taken = f"{minutes} min {seconds} s from the command to its table"
-    console.print(f"time:    {taken}, {n_new} runs carried out")
+    console.print(f"time:    {taken}, {count(n_new, 'run')} carried out")
     console.print("tables:  [bold]python -m bench report --format latex[/]")
     address = escape(describe_browsing(default_uri()))
     console.print(f"browse:  [bold]{address}[/]", soft_wrap=True)

@@ -18,6 +18,7 @@ from typer import Argument, Option
 
 from bench.cli.terminal import EXIT_FAILED, NO_RESULT, add_columns
 from bench.tracking import connection, publishing
+from bench.tracking.reading import open_existing
 from bench.tracking.store import open_store
 from datasets.base import list_first
 from datasets.processes import build_follower
@@ -85,7 +86,7 @@ def compare(
     Compared are spec, protocol and versions; the test of each region is paired over cases.
     """
     console = SafeConsole()
-    results = open_store().load_results()
+    results = open_existing(f"compare: {NO_RESULT}").load_results()
     first = match_run(results, run_a)
     second = match_run(results, run_b)
     if first.run_id == second.run_id:

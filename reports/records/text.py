@@ -16,6 +16,11 @@ SECRET = re.compile(
 MASK = "***"
 
 
+def count(number: int, noun: str) -> str:
+    """Return "1 run" or "7 runs"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def one_line(text: str) -> str:
     """Return text on one line, in which characters that control a terminal or a page are spelt."""
     return make_printable(" ".join(text.split()))

@@ -24,6 +24,7 @@ from bench.specs.protocol import SpecError
 from bench.specs.run import RUNS, RunSpec
 from bench.tuning.tuned_values import apply_file, apply_tuned, best_values, find_studies
 from reports.formats.terminal import SafeConsole, escape
+from reports.records.text import count
 
 commands = typer.Typer()
 SIZES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
@@ -132,7 +133,8 @@ def _print_states(
     specs: Sequence[RunSpec], states: dict[str, str], out: Path, console: Console
 ) -> None:
     n_done = len(states)
-    title = f"{len(specs)} runs in {escape(out / RUNS)}: {n_done} done, {len(specs) - n_done} to do"
+    where = f"{count(len(specs), 'run')} in {escape(out / RUNS)}"
+    title = f"{where}: {n_done} done, {len(specs) - n_done} to do"
     table = add_columns(Table(title=title), ("run", "state", "folder"))
     for spec in specs:
         state = states.get(spec.run_id, "to do")

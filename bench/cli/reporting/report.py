@@ -14,7 +14,8 @@ from bench.cli.options import check_out, takes
 from bench.cli.reporting.naming import check_keys
 from bench.cli.reporting.options import ReportOptions
 from bench.cli.terminal import NO_RESULT, print_tables
-from bench.tracking.store import Store, open_store
+from bench.tracking.reading import open_existing
+from bench.tracking.store import Store
 from bench.tracking.studies import load_studies
 from datasets.files import write_durably
 from reports.formats import FORMATS
@@ -72,7 +73,7 @@ def report(options: ReportOptions) -> None:
 
 
 def _collect_case_scores(request: ReportRequest) -> str:
-    comparisons = summarise(load_results(open_store(), request), request)
+    comparisons = summarise(load_results(open_existing(f"report: {NO_RESULT}"), request), request)
     if len(comparisons) > 1:
         settings = "; ".join(str(comparison.setting) for comparison in comparisons)
         rule = "--case-scores must be of one setting"
@@ -127,7 +128,7 @@ def collect_tables(request: ReportRequest, *, per_dataset: bool) -> list[Table]:
 
     Raises: ValueError if the store has nothing for them, or results that cannot be compared.
     """
-    store = open_store()
+    store = open_existing(f"report: {NO_RESULT}")
     wanted = _list_wanted(request)
     studies = load_studies(store, *wanted) if request.kind in (ALL, TUNING) else []
     if request.kind != TUNING:
@@ -187,7 +188,7 @@ def write_folder(request: ReportRequest, out: Path | None, console: Console) -> 
 
 
 def _build_portfolio(request: ReportRequest, formats: Sequence[str]) -> Portfolio:
-    store = open_store()
+    store = open_existing(f"report: {NO_RESULT}")
     with tempfile.TemporaryDirectory() as scratch:
 
         def read_case(run: RunResult, case: str) -> CaseSlices | None:

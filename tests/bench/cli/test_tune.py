@@ -97,7 +97,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
             False,
         ),  # another protocol than that which the values were found under
         (Request(set=["tune.trials=3"]), False),  # found now
-        (Request(data_root=["real"], preset="demo"), False),  # other data
+        (Request(data_root=["."], preset="demo"), False),  # other data
     ],
 )
 def test_the_demos_own_values_are_for_its_own_protocol_alone(request_, has_values):

@@ -29,7 +29,7 @@ def test_a_run_on_a_raw_folder(
         "data.patch=4,32,32",
     ]
     assert main(["plan", *words]) == 0
-    assert "1 runs in results/runs: 0 done, 1 to do" in capsys.readouterr().out
+    assert "1 run in results/runs: 0 done, 1 to do" in capsys.readouterr().out
     assert main(["run", *words, "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
     assert all(region in printed for region in ("whole", "core", "rim"))
