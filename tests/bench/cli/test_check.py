@@ -109,7 +109,7 @@ def test_several_methods_get_a_line_for_each_backbone(capsys):
     lines = capsys.readouterr().out.splitlines()
     whole = len(PROMISES)
     assert lines[:2] == [f"linear on tiny_swin: {whole} hold", f"gated on tiny_swin: {whole} hold"]
-    assert lines[2].startswith(f"gated on tiny_swin: {whole - 1} hold; frozen stays frozen: fails:")
+    assert "; frozen stays frozen: fails: training changed what is frozen" in lines[2]
 
 
 @pytest.mark.parametrize(
