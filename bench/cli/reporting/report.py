@@ -33,6 +33,7 @@ from reports.tables.table import Table
 from reports.tables.view import select_methods
 
 commands = typer.Typer()
+NO_STUDY = "the tracking store holds no tuning study (make some with `python -m bench tune`)"
 WIDE = 200  # columns of a table that goes into a file
 
 
@@ -128,15 +129,14 @@ def collect_tables(request: ReportRequest, *, per_dataset: bool) -> list[Table]:
 
     Raises: ValueError if the store has nothing for them, or results that cannot be compared.
     """
-    store = open_existing(f"report: {NO_RESULT}")
+    store = open_existing(f"report: {NO_STUDY if request.kind == TUNING else NO_RESULT}")
     wanted = _list_wanted(request)
     studies = load_studies(store, *wanted) if request.kind in (ALL, TUNING) else []
     if request.kind != TUNING:
         tables = build_tables(load_results(store, request), request, per_dataset=per_dataset)
         return [*tables, *tuning_tables(studies, request.names)]
     if not studies:
-        hint = "make some with `python -m bench tune`"
-        raise ValueError(f"report: the tracking store holds no tuning study ({hint})")
+        raise ValueError(f"report: {NO_STUDY}")
     return tuning_tables(studies, request.names)
 
 
