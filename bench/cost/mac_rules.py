@@ -37,8 +37,8 @@ max_pool3d_with_indices upsample_nearest1d upsample_nearest2d upsample_nearest3d
 upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d pixel_shuffle pixel_unshuffle pad
 constant_pad_nd reflection_pad2d replication_pad2d alias as_strided broadcast_tensors cat clone
 col2im complex concat contiguous copy detach embedding embedding_dense expand_as fill flatten flip
-gather im2col index index_add index_copy index_put index_select lift_fresh masked_fill masked_select
-meshgrid numpy_T one_hot repeat repeat_interleave resize roll scatter scatter_add select set slice
+gather im2col index index_add index_copy index_fill index_put index_select lift_fresh masked_fill masked_select
+meshgrid nonzero numpy_T one_hot repeat repeat_interleave resize roll scatter scatter_add select set slice
 slice_scatter split_with_sizes stack to _to_copy unfold _unsafe_index _unsafe_view
 value_selecting_reduction where arange empty empty_like empty_strided eye full full_like linspace
 new_empty new_empty_strided new_full new_ones new_zeros ones ones_like scalar_tensor zero zeros

@@ -5,12 +5,14 @@ The proxy serves a database to whoever reaches its port; it asks for no password
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from filelock import SoftFileLease
@@ -35,7 +37,7 @@ def open_proxy(uri: str) -> BaseStorage:
     Raises: SpecError if the address cannot be read; ImportError; ConnectionError.
     """
     host, port = read_address(uri)
-    import grpc  # noqa: F401  # Optuna imports it late, with a long message
+    _import_grpc()  # Optuna imports it late, with a long message
     from optuna.storages import GrpcStorageProxy
 
     with _experimental_allowed():
@@ -47,10 +49,17 @@ def open_proxy(uri: str) -> BaseStorage:
 def find_rpc_error() -> type[Exception]:
     """Return what calls of a proxy raise; without grpcio there are none."""
     try:
-        from grpc import RpcError
+        return _import_grpc().RpcError
     except ImportError:
         return ConnectionError
-    return RpcError
+
+
+def _import_grpc() -> ModuleType:
+    """Import grpcio; it would print at every fork of this process otherwise."""
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    import grpc
+
+    return grpc
 
 
 def read_address(uri: str) -> tuple[str, int]:
@@ -67,7 +76,7 @@ def serve_storage(storage: BaseStorage, host: str = "") -> str:
     ``host`` is this machine's name for the workers; by default the name that it has itself.
     """
     try:
-        import grpc  # noqa: F401
+        _import_grpc()
     except ImportError:
         rule = "needs grpcio, which is not installed"
         raise SpecError(f"--storage serve: {rule} ({EXTRA})") from None

@@ -235,16 +235,16 @@ def test_predict_writes_nothing_from_such_logits(
 ) -> None:
     spec = make_run()
     assert carry_out(spec, tmp_path / "run").status == Status.DONE
-    from bench.run import predict
+    from bench.prediction import networks
 
-    load = predict.load_run
+    load = networks.load_run
 
     def load_broken(*arguments):
         loaded, model = load(*arguments)
         break_weights(model)
         return loaded, model
 
-    monkeypatch.setattr(predict, "load_run", load_broken)
+    monkeypatch.setattr(networks, "load_run", load_broken)
     case = sorted(path.name for path in Path(spec.root).rglob("BraTS*") if path.is_dir())[0]
     output = tmp_path / "seg.nii.gz"
     arguments = ["--run", str(tmp_path / "run"), "--input", case, "--output", str(output)]

@@ -108,7 +108,9 @@ def _read_line(line: str) -> Job:
 def _run(arguments: Sequence[str]) -> str:
     """Return what one of Slurm's commands prints. Raises: QueueError, QueueAwayError."""
     try:
-        done = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE_S)
+        done = subprocess.run(
+            arguments, capture_output=True, encoding="utf-8", errors="replace", timeout=PATIENCE_S
+        )
     except subprocess.TimeoutExpired:
         raise QueueAwayError(f"{arguments[0]} did not answer within {PATIENCE_S:g} s") from None
     if done.returncode:

@@ -120,7 +120,9 @@ def test_table_shows_parts_and_facts(capsys, monkeypatch):
     assert "tiny_vit, 2 channels, 5 classes, patch 3x32x64" in printed
     for heading in ("total", "trained", "method", "decoder", "other"):
         assert heading in printed
-    row, facts = (line for line in printed.splitlines() if "lora" in line)
+    row, facts = (
+        line for line in printed.splitlines() if line.split()[:1] in (["lora"], ["lora:"])
+    )
     assert "24,576" in row
     assert "lora: identity at step 0, merges; Hu et al." in facts
 

@@ -216,8 +216,8 @@ def test_how_it_computes_is_no_part_of_what_a_run_is(monkeypatch):
 
     calls = []
 
-    def record(experiment, slots, *_, **__):
-        calls.append((experiment.protocol, slots))
+    def record(experiment, executor, *_, **__):
+        calls.append((experiment.protocol, executor.slots))
         return 0
 
     monkeypatch.setattr(run, "carry_out", record)

@@ -84,8 +84,8 @@ def test_the_runs_of_a_command_are_under_one_parent_with_its_table(
     table = Path(
         store.client.download_artifacts(parent.info.run_id, "summary.md", str(tmp_path))
     ).read_text()
-    assert "| linear | " in table
-    assert "| lora | " in table
+    assert "| Linear probing | " in table
+    assert "| LoRA | " in table
     caption, rows = table.strip().split("\n\n", 1)
     note = parent.data.tags["mlflow.note.content"]
     assert 0 < note.index(rows) < note.index(caption)  # the UI folds up what comes late
@@ -139,7 +139,8 @@ def test_another_command_adds_a_parent_and_takes_nothing_away(store: Store, out:
     }
     assert second.info.status == "FINISHED"
     assert all(
-        f"| {name} | " in second.data.tags["mlflow.note.content"] for name in ("lora", "full")
+        f"| {name} | " in second.data.tags["mlflow.note.content"]
+        for name in ("LoRA", "Full fine-tuning")
     )
 
 
@@ -228,7 +229,7 @@ def test_sync_restores_the_table_in_an_empty_store(
     assert all(f"sent {make_result(name).run_id}" in printed for name in ("linear", "lora", "full"))
     assert "sent 3 of 3 results" in printed
     before = report(capsys)
-    assert "| lora | " in before
+    assert "| LoRA | " in before
     monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path / "second"))
     assert main(["sync", "--out", str(out)]) == 0
     capsys.readouterr()

@@ -48,7 +48,7 @@ def test_a_best_value_at_an_end_is_marked_in_the_record_the_table_and_the_tuned_
     assert "train.lr=0.1 (edge)" in chosen
     assert "(edge): at an end of what was searched" in " ".join(table.caption)
     (note,) = [each for each in table.notes if "end of" in each]
-    assert "lora: train.lr=0.1 is at the upper end of 0.001,0.01,0.1" in note
+    assert "LoRA: train.lr=0.1 is at the upper end of 0.001,0.01,0.1" in note
     write_toml(tmp_path / "tuned.toml", [best_values(record)])
     (tuned,) = apply_tuned([run], read_toml(tmp_path / "tuned.toml"))
     assert tuned.edges == ("train.lr",)
