@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from bench.models.backbones.info import LoadedWeights
 from bench.models.references.base import Reference, ReferenceInfo, Shape, Task
 from bench.models.segmenter import Segmenter, random_stream
+from methods.selection import Selection
 
 
 class Trunk(nn.Module):
@@ -20,6 +21,7 @@ class Trunk(nn.Module):
 
     loaded: LoadedWeights | None = None
     frozen_modules: tuple[nn.Module, ...] = ()
+    selection: Selection | None = None  # a method's, and it has none
 
     def __init__(self, info: ReferenceInfo, network: nn.Module, size: Shape) -> None:
         super().__init__()

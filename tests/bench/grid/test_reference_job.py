@@ -11,6 +11,7 @@ import pytest
 import methods
 from bench.models.references import registry
 from datasets.phantoms.write import write_phantoms
+from reports.names import METHODS
 from tests.test_main_job import bench
 
 pytestmark = pytest.mark.slow
@@ -28,10 +29,10 @@ SHORT = shlex.split(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A folder with the runs of all methods and of all networks, on two backbones."""
+    """A folder with the runs of the paper's methods and of all networks."""
     folder = tmp_path_factory.mktemp("job")
     write_phantoms("brats", folder / "brats", 5, shape=(16, 32, 64))
-    done = bench(folder, "run", *SHORT, "--methods", ",".join(("all", *NETS)))
+    done = bench(folder, "run", *SHORT, "--methods", ",".join(("paper", *NETS)))
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -41,9 +42,9 @@ def read_runs(folder: Path) -> list[dict]:
     return [json.loads(file.read_text()) for file in files]
 
 
-def test_networks_stand_beside_all_methods(folder):
+def test_networks_stand_beside_methods(folder):
     runs = read_runs(folder)
-    assert len(runs) == len(methods.names()) + len(NETS)
+    assert len(runs) == len(methods.PAPER) + len(NETS)
     assert {run["status"] for run in runs} == {"done"}
     nets = {run["label"]: run for run in runs if run["kind"] == "reference"}
     assert set(nets) == set(NETS)
@@ -61,9 +62,8 @@ def test_networks_stand_beside_all_methods(folder):
     printed = bench(folder, "report", "--format", "latex").stdout
     assert printed.count(r"\begin{table") == 1
     assert "reference: 3-D networks trained whole" in printed
-    names = [*methods.names(), *(net.partition("[")[0] for net in NETS)]
-    places = [printed.find(name.replace("_", r"\_")) for name in names]
-    assert -1 not in places
+    shown = [METHODS[name] for name in (*methods.PAPER, *registry.names())]
+    assert [name for name in shown if name not in printed] == []
 
 
 def test_another_backbone_takes_the_runs_that_there_are(folder):
@@ -71,8 +71,8 @@ def test_another_backbone_takes_the_runs_that_there_are(folder):
     again = bench(folder, "run", *arguments, "--methods", ",".join(("linear", *NETS)))
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"{len(NETS)} of {len(NETS) + 1} runs are done already" in again.stdout
-    table = again.stdout.partition("tiny_swin")[2]
-    assert all(net.partition("[")[0] in table for net in NETS)
+    table = again.stdout.partition("Tiny Swin")[2]
+    assert all(METHODS[name] in table for name in registry.names())
 
 
 def test_predict_restores_a_network(folder):
