@@ -11,7 +11,7 @@ import pytest
 import methods
 from bench.models.references import registry
 from datasets.phantoms.write import write_phantoms
-from reports.names import METHODS
+from reports.names import BUILT_IN
 from tests.test_main_job import bench
 
 pytestmark = pytest.mark.slow
@@ -62,7 +62,7 @@ def test_networks_stand_beside_methods(folder):
     printed = bench(folder, "report", "--format", "latex").stdout
     assert printed.count(r"\begin{table") == 1
     assert "reference: 3-D networks trained whole" in printed
-    shown = [METHODS[name] for name in (*methods.PAPER, *registry.names())]
+    shown = [BUILT_IN[name] for name in (*methods.PAPER, *registry.names())]
     assert [name for name in shown if name not in printed] == []
 
 
@@ -72,7 +72,7 @@ def test_another_backbone_takes_the_runs_that_there_are(folder):
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"{len(NETS)} of {len(NETS) + 1} runs are done already" in again.stdout
     table = again.stdout.partition("Tiny Swin")[2]
-    assert all(METHODS[name] in table for name in registry.names())
+    assert all(BUILT_IN[name] in table for name in registry.names())
 
 
 def test_predict_restores_a_network(folder):
