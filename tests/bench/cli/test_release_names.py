@@ -28,7 +28,7 @@ def test_demo_data_of_a_release_are_checked_split_and_scored_by_its_name(
 ) -> None:
     root = str(tmp_path / "root")
     assert main(["data", "demo", "--dataset", "kits21", "--cases", "3", "--out", root]) == 0
-    assert f"use them with --datasets kits21 --data-root {root}" in capsys.readouterr().out
+    assert f"--datasets kits21 --data-root {root}" in capsys.readouterr().out
     where = ["--data-root", root]
     assert main(["data", "check", "--datasets", "kits21", *where, "--jobs", "1"]) == 0
     assert f"KiTS21 (kits21) in {root}: 3 cases" in capsys.readouterr().out
