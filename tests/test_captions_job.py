@@ -48,7 +48,7 @@ def count_cases(runs: list[RunResult]) -> int:
 
 def test_the_gap_is_made_from_default_and_tuned_runs(folder):
     printed = report(folder, "--kind", "gap")
-    (row,) = [line for line in printed.splitlines() if line.startswith("| linear")]
+    (row,) = [line for line in printed.splitlines() if line.startswith("| Linear probing")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[0] == "Linear probing ‡"
     tuned = [run for run in read_runs(folder) if run.study]
