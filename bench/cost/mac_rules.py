@@ -25,21 +25,21 @@ FFT_FACTOR = 2.5  # 5 N log2 N operations (FFTW's convention), two to a multiply
 # have torch's tags.
 _FREE_NAMES = """
 batch_norm cudnn_batch_norm miopen_batch_norm native_batch_norm _native_batch_norm_legit
-_batch_norm_impl_index _batch_norm_with_update group_norm native_group_norm instance_norm
-layer_norm native_layer_norm norm softmax _softmax _safe_softmax _log_softmax
-_softmax_backward_data _log_softmax_backward_data logsumexp gelu glu dropout feature_dropout
-native_dropout bernoulli normal uniform rand rand_like randn randn_like nll_loss nll_loss_forward
-nll_loss2d nll_loss2d_forward rsub sum mean std std_mean var var_mean prod all any amax amin max
-min argmax argmin topk item _local_scalar_dense avg_pool1d avg_pool2d avg_pool3d
-adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d
-_adaptive_avg_pool2d _adaptive_avg_pool3d max_pool2d max_pool3d max_pool2d_with_indices
-max_pool3d_with_indices upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d
-upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d pixel_shuffle pixel_unshuffle pad
-constant_pad_nd reflection_pad2d replication_pad2d alias as_strided broadcast_tensors cat clone
-col2im complex concat contiguous copy detach embedding embedding_dense expand_as fill flatten flip
-gather im2col index index_add index_copy index_fill index_put index_select lift_fresh masked_fill masked_select
-meshgrid nonzero numpy_T one_hot repeat repeat_interleave resize roll scatter scatter_add select set slice
-slice_scatter split_with_sizes stack to _to_copy unfold _unsafe_index _unsafe_view
+_batch_norm_impl_index _batch_norm_with_update group_norm native_group_norm instance_norm layer_norm
+native_layer_norm norm softmax _softmax _safe_softmax _log_softmax _softmax_backward_data
+_log_softmax_backward_data logsumexp gelu glu dropout feature_dropout native_dropout bernoulli
+normal uniform rand rand_like randn randn_like nll_loss nll_loss_forward nll_loss2d
+nll_loss2d_forward rsub sum mean std std_mean var var_mean prod all any amax amin max min argmax
+argmin topk item _local_scalar_dense avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d
+adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d _adaptive_avg_pool2d
+_adaptive_avg_pool3d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices
+upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d
+upsample_bicubic2d upsample_trilinear3d pixel_shuffle pixel_unshuffle pad constant_pad_nd
+reflection_pad2d replication_pad2d alias as_strided broadcast_tensors cat clone col2im complex
+concat contiguous copy detach embedding embedding_dense expand_as fill flatten flip gather im2col
+index index_add index_copy index_fill index_put index_select lift_fresh masked_fill masked_select
+meshgrid nonzero numpy_T one_hot repeat repeat_interleave resize roll scatter scatter_add select set
+slice slice_scatter split_with_sizes stack to _to_copy unfold _unsafe_index _unsafe_view
 value_selecting_reduction where arange empty empty_like empty_strided eye full full_like linspace
 new_empty new_empty_strided new_full new_ones new_zeros ones ones_like scalar_tensor zero zeros
 zeros_like promote_types sym_size _linalg_check_errors leaky_relu

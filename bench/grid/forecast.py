@@ -101,7 +101,7 @@ class Forecast:
     def _predict(
         self, run_id: str, paces: Mapping[str, Pace], done: tuple[PhaseTime, ...] = ()
     ) -> float | None:
-        known = paces[""] | paces.get(self.kinds[run_id], {}) | pace_of(done)  # type: ignore[operator]
+        known = {**paces[""], **paces.get(self.kinds[run_id], {}), **pace_of(done)}
         extra_s = fmean(self.extra_s) if self.extra_s else 0.0
         units = self.units.get(run_id)
         if units is None:

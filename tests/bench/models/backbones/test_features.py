@@ -113,8 +113,13 @@ def test_taps_have_the_declared_channels_and_strides(backbone):
 
 
 OF_THE_NETWORK = {  # one each, or one between two stages
-    Role.PROMPT, Role.PATCH_EMBED, Role.PATCH_NORM, Role.MERGE_NORM, Role.REDUCTION, Role.FINAL_NORM,
-}  # fmt: skip
+    Role.PROMPT,
+    Role.PATCH_EMBED,
+    Role.PATCH_NORM,
+    Role.MERGE_NORM,
+    Role.REDUCTION,
+    Role.FINAL_NORM,
+}
 
 
 def test_every_block_offers_every_role(backbone):
