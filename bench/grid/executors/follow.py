@@ -11,10 +11,12 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.grid.attempt import ATTEMPT
+from bench.grid.executors.endings import describe_final_end
 from bench.grid.executors.ledger import (
     JOB_FILE,
     JOBS,
@@ -43,13 +45,7 @@ from datasets.locks import hold_lock
 LOST = "lost"  # an end without a result that is not tried again
 LOCK, BEAT = ".lock", "followed"  # files in the folder of jobs
 NAME = "medtuning-"
-MOST_ENDS = 5  # in a row that brought no newer checkpoint
-MOST_UNSEEN = 2  # in a row of which a folder shows nothing at all
 LONGEST_ARRAY = 1000  # Slurm's default MaxArraySize is 1001
-FINAL = {  # of these ends the next job would die as well, or somebody wants it
-    "CANCELLED": "was cancelled",
-    "OUT_OF_MEMORY": "needed more memory than it was given (--slurm mem=...)",
-}
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +170,9 @@ class Dispatch:
 
     def cancel(self) -> None:
         """Cancel the jobs that are followed, and follow none."""
-        self.queue.cancel([live.submission.job_id for live in self.live.values()])
+        numbers = [live.submission.job_id for live in self.live.values()]
+        with suppress(QueueError, QueueAwayError):  # they end by themselves
+            self.queue.cancel([number for number in numbers if number])
         self.live.clear()
         self.waiting.clear()
 
@@ -206,17 +204,8 @@ class Dispatch:
     ) -> None:
         """Draft the next job of a folder, or give it up."""
         draft = submission.after_early_end(stamp_checkpoint(folder / ATTEMPT))
-        reason = ""
         log_file = self.queue.find_log(submission.name, submission.job_id)
-        if job is not None and job.word in FINAL:
-            reason = f"job {job.id} {FINAL[job.word]}"
-        elif sign is None and not log_file.is_file() and draft.ends >= MOST_UNSEEN:
-            rule = f"ended {draft.ends} times without a file in {folder}"
-            reason = f"job {submission.job_id} {rule} (does the node see this folder?)"
-        elif draft.ends >= MOST_ENDS:
-            word = f", Slurm's word is {job.word}" if job is not None else ""
-            rule = f"ended {draft.ends} times in a row without getting further{word}"
-            reason = f"job {submission.job_id} {rule} (its output is in {log_file})"
+        reason = describe_final_end(folder, draft, job, sign, log_file)
         if reason:
             write_submission(folder, replace(submission, is_given_up=True))
             self.on_change(Change(folder, LOST, job, sign, reason))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from bench.grid.executors import follow, ledger
+from bench.grid.executors.endings import MOST_ENDS
 from bench.grid.executors.follow import LOST, Dispatch
 from bench.grid.executors.queue import ENDED, QUEUED, RUNNING, QueueAwayError, QueueError
 from tests.bench.grid.executors.conftest import FAST
@@ -158,7 +159,7 @@ def test_ends_without_a_newer_checkpoint_are_counted_and_then_given_up(queue, tm
         dispatch.poll()
         dispatch.poll()
     assert changes[-1].phase == LOST
-    assert len(queue.arrays) == 3 + follow.MOST_ENDS
+    assert len(queue.arrays) == 3 + MOST_ENDS
     assert "5 times in a row without getting further" in changes[-1].reason
     assert "Slurm's word is NODE_FAIL" in changes[-1].reason
 
