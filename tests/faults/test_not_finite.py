@@ -30,7 +30,7 @@ from bench.specs.protocol import EvalSpec, TrainSpec
 from bench.specs.run import Place
 from bench.tuning.trial import carry_out_trial
 from reports.records.run import Status
-from tests.bench.run.training.test_loop import draw_epoch, make_model
+from tests.bench.run.training.test_loop import count_steps, draw_epoch, make_model
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, float], None]:
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e38])  # the last one's norm overflows
 @pytest.mark.parametrize("clip_norm", [0.0, 1.0])
 def test_no_step_is_taken_on_such_a_gradient_and_the_chosen_epoch_stays(
-    value: float, clip_norm: float, poison
+    value: float, clip_norm: float, poison, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, states = make_model(), []
 
@@ -72,10 +72,12 @@ def test_no_step_is_taken_on_such_a_gradient_and_the_chosen_epoch_stays(
         return 0.5
 
     poison(8, value)  # the last of three epochs of three batches
+    steps = count_steps(monkeypatch)
     spec = TrainSpec(epochs=3, val_every=1, clip_norm=clip_norm)
     data = TrainingData(draw_epoch, 3, validate)
     with pytest.raises(DivergedError, match=r"gradient is not finite: .* in epoch 2 \(") as caught:
         fit(model, data, spec, build_fabric("cpu", "32-true"), ignore)
+    assert len(steps) == 8
     reached = caught.value.reached
     assert reached is not None
     assert (reached.best_epoch, len(reached.curve)) == (0, 2)
