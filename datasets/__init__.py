@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datasets.base import Dataset, Release
     from datasets.layouts.released import ReleasedDataset
 
+__distribution__ = "medtuning-bench"
 DATASETS = {
     "brats": "datasets.brats:Brats",
     "kits": "datasets.kits:Kits",

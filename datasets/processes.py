@@ -1,4 +1,4 @@
-"""Child processes: they end with their parent, even if it is killed, and they can be ended."""
+"""How this program is started, and its children, which end with it even if it is killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
+_ABOVE = Path(__file__).resolve().parents[1]
+IS_INSTALLED = (_ABOVE / "__init__.py").is_file()  # the wheel has one package around all
+PROGRAM = "medtuning-bench" if IS_INSTALLED else "python -m bench"  # starts this program
 GRACE_S = 5.0  # between asking a process to end and killing it
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 

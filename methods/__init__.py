@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "build", "changed_settings", "check_name", "get", "groups", "label", "names"]
 __all__ += ["settings"]
 
+__distribution__ = "medtuning-bench"
 METHODS: dict[str, str] = {
     "full": "methods.reference.full:Full",
     "scratch": "methods.reference.scratch:Scratch",

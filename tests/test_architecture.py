@@ -45,12 +45,13 @@ bench.tuning bench.specs bench.models bench.cost bench.run bench.grid methods re
 bench.tracking bench.specs bench.cost.usage reports.records reports.analysis reports.tables
 bench.tracking reports.formats
 bench.cli bench datasets methods reports
-bench.__main__ bench.cli"""
+bench.__main__ medtuning_bench
+medtuning_bench bench datasets methods reports"""
 ROOMS: dict[str, set[str]] = {}
 for row in TABLE.splitlines():
     ROOMS.setdefault(row.split()[0], set()).update(row.split())
 FILES = {}
-for name in ("bench", "methods", "datasets", "reports"):
+for name in ("bench", "methods", "datasets", "reports", "medtuning_bench"):
     for file in (ROOT / name).rglob("*.py"):
         parts = file.relative_to(ROOT).with_suffix("").parts
         FILES[".".join(parts).removesuffix(".__init__")] = file

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_importing_prints_and_writes_nothing(tmp_path):
     files = [
         file
-        for name in ("bench", "methods", "datasets", "reports")
+        for name in ("bench", "methods", "datasets", "reports", "medtuning_bench")
         for file in (ROOT / name).rglob("*.py")
     ]
     names = [

@@ -15,6 +15,7 @@ from typer.main import get_group
 
 from bench.cli.terminal import prepare_output, report_bad_input, report_failure, report_interrupt
 from datasets.files import describe_os_error
+from datasets.processes import PROGRAM
 from reports.formats.terminal import SafeConsole
 from reports.records.text import mask_passwords
 
@@ -94,9 +95,9 @@ def load_command(name: str) -> Any:
 app = typer.Typer(
     cls=LazyGroup,
     help="Compare parameter-efficient tuning methods on volumetric segmentation.\n\n"
-    "Without data, [bold]python -m bench run --methods paper --datasets brats[/] trains the seven "
+    f"Without data, [bold]{PROGRAM} run --methods paper --datasets brats[/] trains the seven "
     "methods of Med-Tuning's paper on synthetic volumes within minutes; "
-    "[bold]python -m bench report[/] prints the tables of all that was run.",
+    f"[bold]{PROGRAM} report[/] prints the tables of all that was run.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -124,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed = sys.argv[1:] if arguments is None else arguments
     try:
         check_utf8(typed)
-        command = shlex.join(["python", "-m", "bench", *typed])
+        command = f"{PROGRAM} {shlex.join(typed)}"
         app(args=typed, obj=mask_passwords(command))
     except SystemExit as ended:
         return int(ended.code or 0)

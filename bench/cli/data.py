@@ -24,6 +24,7 @@ from datasets.base import list_first
 from datasets.grouping import Group, group_sentences
 from datasets.phantoms.layouts import get_layout
 from datasets.phantoms.write import DEMO_SHAPE, FULL_SHAPE, write_phantoms
+from datasets.processes import PROGRAM
 from datasets.splits.file import write_split_file
 from datasets.volumes.checking import Findings, check_dataset
 from reports.formats.terminal import SafeConsole, escape
@@ -63,10 +64,9 @@ def demo(
         on_written = partial(on_case, "writing")
         write_phantoms(chosen.release, out, cases, seed=seed, shape=shape, on_case=on_written)
     console.print(f"wrote {count(cases, 'synthetic case')}; use them with", soft_wrap=True)
-    words = ["python", "-m", "bench"]
-    words += ["run", "--preset", "demo"] if cases >= FEWEST_TO_RUN else ["data", "check"]
+    words = ["run", "--preset", "demo"] if cases >= FEWEST_TO_RUN else ["data", "check"]
     words += ["--datasets", name, "--data-root", str(out)]
-    console.print(f"  {escape(shlex.join(words))}", soft_wrap=True)
+    console.print(f"  {PROGRAM} {escape(shlex.join(words))}", soft_wrap=True)
 
 
 @data.command()

@@ -28,6 +28,7 @@ from bench.specs.run import RUNS, RunSpec, run_folder
 from bench.tracking.connection import default_uri, describe_browsing
 from bench.tracking.groups import begin_group
 from bench.tuning.tuned_values import apply_file, apply_tuned, best_values, find_studies
+from datasets.processes import PROGRAM
 from reports.formats.terminal import escape
 from reports.records.run import RESULT_FILE, RunResult
 from reports.records.text import count
@@ -207,7 +208,7 @@ def print_outcome(results: Sequence[RunResult], n_new: int, out: Path, console: 
     minutes, seconds = divmod(round(time.time() - psutil.Process().create_time()), 60)
     taken = f"{minutes} min {seconds} s from the command to its table"
     console.print(f"time:    {taken}, {count(n_new, 'run')} carried out")
-    console.print("tables:  [bold]python -m bench report --format latex[/]")
+    console.print(f"tables:  [bold]{PROGRAM} report --format latex[/]")
     address = escape(describe_browsing(default_uri()))
     console.print(f"browse:  [bold]{address}[/]", soft_wrap=True)
     failed = [result for result in results if result.status in FAILURES]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from datasets.processes import PROGRAM
 from reports.formats.terminal import SafeConsole, build_terminal_table, escape, fit_columns
 from reports.records.text import make_printable, mask_passwords
 from reports.tables.table import Table as ReportTable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:  # `--help` needs this file, and neither of these
     pass
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
-NO_RESULT = "the tracking store holds no result yet (make some with `python -m bench run`)"
+NO_RESULT = f"the tracking store holds no result yet (make some with `{PROGRAM} run`)"
 SYNTHETIC = {True: " (SYNTHETIC phantoms)", False: ""}
 
 

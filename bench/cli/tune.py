@@ -25,6 +25,7 @@ from bench.tuning.space import build_space, check_dimensions, split_values
 from bench.tuning.study import open_storage
 from bench.tuning.tuned_values import best_values, write_toml
 from datasets.locks import hold_lock
+from datasets.processes import PROGRAM
 from methods import changed_settings
 from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import Status
@@ -101,10 +102,10 @@ def tune(
         code = report_interrupt(console, ": the trials that have ended are kept")
         raise typer.Exit(code) from None
     if file := options.export_tuned:
-        use = shlex.join(["python", "-m", "bench", "run", "--settings", str(file)])
+        use = f"{PROGRAM} {shlex.join(['run', '--settings', str(file)])}"
         write_toml(file, [best_values(record) for record in records])
         console.print(f"values: {escape(file)}   use them:  [bold]{escape(use)}[/]", soft_wrap=True)
-    again = "[bold]python -m bench run --tuned[/] with the same methods and data sets"
+    again = f"[bold]{PROGRAM} run --tuned[/] with the same methods and data sets"
     console.print(f"final runs:  {again}")
     if any(map(_has_failed, records)):
         raise typer.Exit(EXIT_FAILED)

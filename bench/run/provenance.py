@@ -18,6 +18,7 @@ from bench.run.firewall import read_clock
 from bench.specs.run import Place, RunSpec
 from datasets.base import DataError, Dataset
 from datasets.overlaps import find_overlaps
+from datasets.processes import IS_INSTALLED
 from methods.execution import PLAIN
 from reports.records.release import ReleaseRecord
 from reports.records.run import RunResult, Status
@@ -137,6 +138,8 @@ def hash_code() -> str:
 
 def _git(*arguments: str) -> str | None:
     """Return what git prints, or None where the code is not in a git checkout."""
+    if IS_INSTALLED:  # a checkout around the environment is somebody else's
+        return None
     command = ["git", "-C", str(ROOT), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, check=True, timeout=10)

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from bench.specs.addresses import find_sqlite_file, sqlite_address
 from datasets.files import file_name_of, new_file
+from datasets.processes import PROGRAM
 from reports.records.text import mask_passwords, one_line
 
 DATABASE = "mlflow.db"  # where a plain `mlflow ui`, started in the same folder, looks
@@ -75,7 +76,7 @@ def reaching(uri: str) -> Iterator[None]:
         rule = "must take what is sent" if is_refused else "must be reachable"
         hint = ""
         if isinstance(error, CommandError) or "already exists" in cause:
-            hint = " (its tables were made in part: move it away, then `python -m bench sync`)"
+            hint = f" (its tables were made in part: move it away, then `{PROGRAM} sync`)"
         raise TrackingError(f"store {uri}: {rule}, got {cause}{hint}") from error
 
 
@@ -179,13 +180,13 @@ def describe_browsing(uri: str) -> str:
     if uri.startswith("http"):
         return uri
     if database is None or database != Path.cwd() / DATABASE:
-        return "python -m bench ui"
+        return f"{PROGRAM} ui"
     shadow = find_shadow(uri)
     if shadow is None:
         return "mlflow ui"
     where = shadow.relative_to(database.parent)
     return (
-        f"python -m bench ui   ({where} is of an older MLflow store, which a plain `mlflow ui` "
+        f"{PROGRAM} ui   ({where} is of an older MLflow store, which a plain `mlflow ui` "
         f"would show instead of {DATABASE}: move the numbered folders of {ARTIFACTS} away)"
     )
 

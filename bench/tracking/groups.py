@@ -35,7 +35,8 @@ class Group:
 
     @property
     def title(self) -> str:
-        return shorten(self.command.removeprefix("python -m bench "), 60, placeholder=" …")
+        words = self.command.removeprefix("python -m bench ").removeprefix("medtuning-bench ")
+        return shorten(words, 60, placeholder=" …")
 
 
 def begin_group(specs: Sequence[RunSpec], command: str, out: Path) -> Group:

@@ -14,6 +14,7 @@ from bench.tracking.groups import Group, describe_group, read_group
 from bench.tracking.store import Store, open_store
 from bench.tracking.studies import log_study
 from datasets.files import FileError, describe_os_error
+from datasets.processes import PROGRAM
 from reports.analysis.comparison import compare_methods
 from reports.formats.markdown import format_markdown
 from reports.formats.terminal import escape
@@ -131,7 +132,7 @@ class Tracker:
 
     def _print_once(self, cause: str) -> None:
         if self.console is not None and cause not in self.causes:
-            hint = "results stay in their folders, `python -m bench sync` sends them later"
+            hint = f"results stay in their folders, `{PROGRAM} sync` sends them later"
             self.console.print(f"[yellow]tracking: {escape(cause)}; {hint}[/]", soft_wrap=True)
         self.causes.add(cause)
 

@@ -53,6 +53,7 @@ from bench.tracking.keys import (
 )
 from bench.tracking.results import describe_result, milliseconds
 from datasets.files import read_text
+from datasets.processes import PROGRAM
 from reports.records.run import RunResult, Status
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
 
 Record = TypeVar("Record")
 LONGEST_SENDING_NS = 600 * 10**9
-SEND_AGAIN = "remove it, and `python -m bench sync` sends it again"
+SEND_AGAIN = f"remove it, and `{PROGRAM} sync` sends it again"
 PAGE = 1000  # the most runs per request
 BATCH, PARAMS = 1000, 100  # the most metrics and params per request
 
@@ -226,7 +227,7 @@ class Store:
                 file = self._find_file(run, kind.file, Path(scratch))
                 if file is None:
                     rule = f"run '{run.info.run_name}' must have its {kind.file}, found none in"
-                    hint = f"{run.info.artifact_uri} (`python -m bench sync` sends it again)"
+                    hint = f"{run.info.artifact_uri} (`{PROGRAM} sync` sends it again)"
                     raise TrackingError(f"store {self.uri}: {rule} {hint}")
                 records.append(read(file))
                 self.runs[run.data.tags[kind.key_tag]] = run

@@ -17,11 +17,10 @@ from bench.specs.run import RunSpec
 from bench.tuning.plan import describe_protocol, name_study, vary
 from bench.tuning.study import name_difference
 from datasets.files import parse_record, read_text, write_durably
+from datasets.processes import PROGRAM
 from reports.records.study import STUDY_FILE, TUNING, Cell, StudyRecord, read_study
 
-HEADER = (
-    "# Values found by `python -m bench tune`; use them with `python -m bench run --settings FILE`."
-)
+HEADER = f"# Values found by `{PROGRAM} tune`; use them with `{PROGRAM} run --settings FILE`."
 WRITTEN_BY = "must be a file that `bench tune --export-tuned` wrote"
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -60,7 +59,7 @@ def find_studies(specs: Sequence[RunSpec], out: Path, prefix: str = "") -> list[
             found.append(record)
     if not found:
         rule = f"there is no finished study of these runs in {out / TUNING}"
-        raise SpecError(f"--tuned: {rule} (make some with `python -m bench tune`)")
+        raise SpecError(f"--tuned: {rule} (make some with `{PROGRAM} tune`)")
     return found
 
 
@@ -99,7 +98,7 @@ def _choose_values(spec: RunSpec, by_cell: Mapping[Cell, TunedValues]) -> TunedV
             return tuned
     where = f"{spec.method} on {spec.dataset} with {spec.cell.backbone}, fold {spec.fold}"
     known = ", ".join(sorted({cell.dataset for cell in by_cell}))
-    hint = "make it with `python -m bench tune`"
+    hint = f"make it with `{PROGRAM} tune`"
     raise SpecError(f"--tuned: no study of {where}, got studies on {known} ({hint})")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from datasets.files import read_record, write_durably
+from datasets.processes import PROGRAM
 from reports.records.edges import find_edge
 from reports.records.run import Status
 
@@ -15,7 +16,7 @@ TUNING = "tuning"  # folder below ``--out``, with a folder for each study
 STUDY_FILE = "study.json"
 PICTURE_PREFIX = "study_"
 SCHEMA_VERSION = 2
-DAMAGED = "the file is damaged: `python -m bench tune` writes it again from the storage"
+DAMAGED = f"the file is damaged: `{PROGRAM} tune` writes it again from the storage"
 STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False}  # for pydantic
 RUNNING, PRUNED = "running", "pruned"  # states of a trial beside those of `Status`
 ENDED_WELL = frozenset({Status.DONE.value, PRUNED})

@@ -18,6 +18,7 @@ from bench.tracking.reading import open_existing
 from bench.tracking.store import Store
 from bench.tracking.studies import load_studies
 from datasets.files import write_durably
+from datasets.processes import PROGRAM
 from reports.formats import FORMATS
 from reports.formats.latex import NOTES, format_all, read_printing
 from reports.formats.macros import format_macros
@@ -33,7 +34,7 @@ from reports.tables.table import Table
 from reports.tables.view import select_methods
 
 commands = typer.Typer()
-NO_STUDY = "the tracking store holds no tuning study (make some with `python -m bench tune`)"
+NO_STUDY = f"the tracking store holds no tuning study (make some with `{PROGRAM} tune`)"
 WIDE = 200  # columns of a table that goes into a file
 
 

@@ -5,6 +5,7 @@ not read. squeue knows a job for some minutes after its end. sacct is not asked,
 where Slurm has no database.
 """
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Collection, Sequence
@@ -16,6 +17,8 @@ from bench.grid.executors.options import SlurmOptions
 from bench.grid.executors.queue import ENDED, QUEUED, RUNNING, Job, QueueAwayError, QueueError
 from bench.specs.protocol import SpecError
 
+ROOT = shlex.quote(str(Path(__file__).resolve().parents[3]))  # of our packages
+FIND_PACKAGES = f"export PYTHONPATH={ROOT}${{PYTHONPATH:+:$PYTHONPATH}}"
 EXTRA = "pip install 'medtuning-bench[slurm]'"
 FORMAT = "%F|%K|%A|%j|%T|%N|%r"  # array, index, job, name, state, nodes, reason
 PATIENCE_S = 60.0  # with one of Slurm's commands
@@ -68,7 +71,7 @@ class SlurmQueue:
             wckey=None,
             stderr_to_stdout=True,
             array_parallelism=at_once or len(folders),
-            setup=list(self.options.setup) or None,
+            setup=[*self.options.setup, FIND_PACKAGES],
             additional_parameters=dict(self.options.flags),
         )
         try:

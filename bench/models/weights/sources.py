@@ -12,9 +12,10 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from timm.models import get_pretrained_cfg
 
 from bench.models.weights.checkpoints import file_sha256
+from datasets.processes import PROGRAM
 
 FOLDER = Path(__file__).parent / "embedded"  # made by `bench pretrain`: weights and a card each
-REMEDY = "install the package anew, or make the file again with `python -m bench pretrain`"
+REMEDY = f"install the package anew, or make the file again with `{PROGRAM} pretrain`"
 PATIENCE_S = 5
 WAYS_OUT = (
     "run once on a machine with network and copy its cache, or give a file with --weights PATH,"

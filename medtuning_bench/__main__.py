@@ -1,0 +1,21 @@
+"""Start the command line, after checking that the packages it will import are its own."""
+
+import sys
+
+from medtuning_bench.place import find_foreign_package, put_first
+
+
+def main() -> int:
+    """Run the command line and return the exit code."""
+    put_first()
+    foreign = find_foreign_package()
+    if foreign is not None:
+        sys.stderr.write(f"error: {foreign}\n")
+        return 2
+    from bench.cli.app import main as run_command
+
+    return run_command()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

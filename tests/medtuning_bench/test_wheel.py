@@ -1,0 +1,52 @@
+"""The wheel beside the Hugging Face libraries: both work, and neither overwrites the other."""
+
+import json
+import shlex
+import zipfile
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
+TINY = shlex.split(
+    "--epochs 1 --max-steps 1 --set data.patch=16,32,32 --set data.patches_per_epoch=1"
+)
+LOAD = """
+import datasets
+print(datasets.load_dataset("csv", data_files="rows.csv", cache_dir="hf")["train"][0])
+import transformers, peft
+"""
+
+
+def test_the_wheel_has_one_package_and_neither_tests_nor_docs(installed):
+    with zipfile.ZipFile(installed.wheel) as wheel:
+        files = wheel.namelist()
+    tops = {file.split("/")[0] for file in files}
+    assert {each for each in tops if not each.endswith(".dist-info")} == {"medtuning_bench"}
+    seconds = {file.split("/")[1] for file in files if file.startswith("medtuning_bench/")}
+    folders = {each for each in seconds if "." not in each}
+    assert folders == {"bench", "methods", "datasets", "reports"}
+    for name in ("bench/specs/demo_tuned.toml", "reports/page/page.html", "py.typed"):
+        assert f"medtuning_bench/{name}" in files
+    assert "medtuning_bench/bench/models/weights/embedded/formula-vit.safetensors" in files
+
+
+def test_load_dataset_and_a_run_both_work(installed, tmp_path):
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
+    assert installed.run(tmp_path, "python", "-c", LOAD).strip() == "{'a': 1, 'b': 2}"
+
+    demo = ["data", "demo", "--out", "my data", "--cases", "5"]
+    printed = installed.run(tmp_path, "medtuning-bench", *demo)
+    use = "medtuning-bench run --preset demo --datasets brats2020 --data-root 'my data'"
+    assert f"  {use}\n" in printed
+
+    arguments = [*shlex.split(use)[1:], "--methods", "linear", *TINY]
+    printed = installed.run(tmp_path, "medtuning-bench", *arguments)
+    assert "medtuning-bench report --format latex" in printed
+    assert "python -m bench" not in printed
+    (file,) = tmp_path.glob("results/runs/*/result.json")
+    record = json.loads(file.read_text())
+    assert (record["method"], record["status"]) == ("linear", "done")
+    assert record["provenance"]["git_commit"] is None
+
+    again = installed.run(tmp_path, "python", "-m", "medtuning_bench", *arguments)
+    assert "1 of 1 runs are done already" in again
