@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psutil
 import typer
-from rich.console import Console
 
 from bench.cli import terminal
 from bench.cli.display.cases import case_progress
@@ -72,7 +70,12 @@ def run(
     threads = experiment.protocol.train.threads
     chosen = choose_executor(executor, compute, threads, detach=options.detach)
     session = Session(context.obj, options)
-    raise typer.Exit(carry_out(experiment, chosen, tuning, options, session))
+    try:
+        plan = make_plan(experiment, chosen, tuning, options, session)
+    except KeyboardInterrupt:
+        what = " while tuning: the trials that have ended are kept"
+        raise typer.Exit(terminal.report_interrupt(session.console, what)) from None
+    raise typer.Exit(run_plan(plan, experiment.out, chosen, options, session))
 
 
 def read_run(request: Request, tuning: TuneRequest, options: RunOptions) -> Experiment:
@@ -86,26 +89,20 @@ def read_run(request: Request, tuning: TuneRequest, options: RunOptions) -> Expe
     return experiment
 
 
-def carry_out(
+def make_plan(
     experiment: Experiment,
     executor: Executor,
     tuning: TuneRequest,
     options: RunOptions,
     session: Session,
-) -> int:
-    """Carry out a grid, from the data to the table, and return the exit code."""
+) -> Plan:
+    """Find or write the data, tune where that is asked for, and return the runs."""
     console = session.console
     warn_about_synthetic_inputs(experiment, console)
     plan = lay_out_runs(experiment, console, session.output)
-    try:
-        specs = choose_values(plan, experiment, executor, tuning, options, session)
-    except KeyboardInterrupt:
-        return terminal.report_interrupt(
-            console, " while tuning: the trials that have ended are kept"
-        )
+    specs = choose_values(plan, experiment, executor, tuning, options, session)
     console.print(f"settings: {describe_tuning(specs)}", soft_wrap=True)
-    plan = replace(plan, runs=tuple(specs))
-    return run_plan(plan, experiment.out, executor, options, session)
+    return replace(plan, runs=tuple(specs))
 
 
 def choose_values(
@@ -185,7 +182,7 @@ def run_plan(
         left = f"{len(specs) - len(results)} of {len(specs)} runs are left to Slurm"
         console.print(f"{left} (`status` shows them, the same command without --detach follows)")
         return terminal.EXIT_DONE
-    return print_outcome([results[spec.run_id] for spec in specs], len(to_do), out, console)
+    return print_outcome([results[spec.run_id] for spec in specs], len(to_do), out, session)
 
 
 def build_forecast(
@@ -199,13 +196,14 @@ def build_forecast(
     return forecast
 
 
-def print_outcome(results: Sequence[RunResult], n_new: int, out: Path, console: Console) -> int:
+def print_outcome(results: Sequence[RunResult], n_new: int, out: Path, session: Session) -> int:
     """Print the table of the runs and where to read on; return the exit code."""
     from reports.analysis.comparison import compare_methods  # imports pandas
     from reports.tables.kinds.main import main_table
 
+    console = session.console
     terminal.print_tables([main_table([table]) for table in compare_methods(results)], console)
-    minutes, seconds = divmod(round(time.time() - psutil.Process().create_time()), 60)
+    minutes, seconds = divmod(round(time.time() - session.started), 60)
     taken = f"{minutes} min {seconds} s from the command to its table"
     console.print(f"time:    {taken}, {count(n_new, 'run')} carried out")
     console.print(f"tables:  [bold]{PROGRAM} report --format latex[/]")

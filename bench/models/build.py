@@ -67,7 +67,7 @@ def build_random(
     entry = catalogue.find(name, weights)
     if entry is not None and entry.rebuild:
         info = replace(info, family="timm", architecture=entry.tag.partition(".")[0])
-    backbone = registry.resolve(registry.BUILDERS[info.family])(info, in_channels, image_size)
+    backbone = registry.get_builder(info)(info, in_channels, image_size)
     is_pretrained_without = entry is not None and not entry.has_prefix_tokens
     if prefix_tokens == DROP or is_pretrained_without:
         backbone.drop_prefix_tokens()

@@ -67,13 +67,38 @@ def check_name(name: str) -> str:
 def get(name: str) -> BackboneInfo:
     """Return the facts of one of `names`, or of ``timm:`` and timm's name of a network.
 
+    A user's own is ``package.module:NAME``, a `BackboneInfo` whose family is "module:function".
     Raises: ValueError if there is no such backbone, or if timm's is no plain ViT or Swin-V1.
     """
     if name.startswith(TIMM):
         return resolve("bench.models.backbones.any_timm:describe")(name)
+    if ":" in name:
+        return _import_own(name)
     if name not in BACKBONES:
         raise ValueError(f"unknown backbone '{name}'{suggest(name, [*names(), TIMM + 'NAME'])}")
     return BACKBONES[name]
+
+
+def _import_own(path: str) -> BackboneInfo:
+    """Return the facts of a user's own backbone, under the path as its name."""
+    module = path.partition(":")[0]
+    try:
+        found = resolve(path)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # the module itself imports something that is missing
+        hint = "run from the folder that contains it"
+        raise ValueError(f"backbone '{path}': there is no module '{error.name}' ({hint})") from None
+    except AttributeError:
+        found = None
+    if not isinstance(found, BackboneInfo):
+        raise ValueError(f"backbone '{path}': must be a BackboneInfo, got {found!r:.80}")
+    return replace(found, name=path)
+
+
+def get_builder(info: BackboneInfo) -> Any:
+    """Return the function that builds a backbone of a family."""
+    return resolve(BUILDERS.get(info.family, info.family))
 
 
 def get_decoder(name: str, backbone: str) -> DecoderInfo:

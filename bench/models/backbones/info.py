@@ -54,7 +54,7 @@ class BackboneInfo:
     title: str
     reference: str
     multiple_of: int  # height and width of a slice must be divisible by it, in voxels
-    family: str  # a name of `registry.BUILDERS`
+    family: str  # a name of `registry.BUILDERS`; of a user's own, "module:function"
     decoder: str = "light"  # a name of `registry.DECODERS`
     weights: tuple[str, ...] = (NONE,)
     architecture: str = ""  # timm's name of what is built, where timm itself builds it
