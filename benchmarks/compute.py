@@ -56,8 +56,8 @@ def main() -> int:
 
 
 def count_rows(shape: NetworkShape) -> dict[str, Row]:
-    """Return the counts of all methods by name, LoRA's half in front of LoRA."""
-    names = methods.names()
+    """Return the counts of the paper's methods by name, LoRA's half in front of LoRA."""
+    names = list(methods.PAPER)
     names.insert(names.index("lora"), HALF)
     return {name: count_row(name, shape) for name in names}
 

@@ -36,7 +36,7 @@ def test_the_papers_protocol_runs_and_its_caption_names_it(root, tmp_path, monke
         "soft Dice of the foreground classes alone",
         "2 accumulated batches of 2 patches",
         "weights of the last epoch, without selection",
-        "decoder included: full 1e-4",
+        "decoder included: Full fine-tuning 1e-4",
         "HD95: the 95th percentile of the distances of both directions together",
         "blended with equal weights",
     ):
@@ -65,4 +65,4 @@ def test_a_search_that_ends_at_its_edge_is_marked(root, tmp_path, monkeypatch, c
     capsys.readouterr()
     bench("report --format markdown")
     said = capsys.readouterr().out.replace("\\", "")
-    assert "so a better value may be outside: linear train.decoder_lr." in said
+    assert "so a better value may be outside: Linear probing train.decoder_lr." in said

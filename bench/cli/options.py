@@ -164,7 +164,8 @@ def takes(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
             parameters += _list_parameters(kind)
         own = list(inspect.signature(command, eval_str=True).parameters.values())[len(kinds) :]
         parameters += [item.replace(kind=KEYWORD) for item in own]
-        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
+        signature = inspect.Signature(parameters)
+        call.__signature__ = signature  # type: ignore[attr-defined]  # typer reads it
         call.__annotations__ = {item.name: item.annotation for item in parameters}
         return call
 

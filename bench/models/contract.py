@@ -122,7 +122,7 @@ def check_identity(subject: Subject) -> str | None:
     declared = subject.method.starts_as_identity()
     if declared and not torch.equal(tuned, frozen):
         return f"declared the identity, but step 0 differs by {difference:.1e}"
-    if not declared and difference <= 1e-3 * float(frozen.std()):
+    if not declared and difference <= 1e-4 * float(frozen.std()):
         return f"not declared the identity, but step 0 differs by {difference:.1e} only"
     return None
 

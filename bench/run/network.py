@@ -90,11 +90,11 @@ def build_fabric(device: str, precision: str) -> Fabric:
     devices = [int(index)] if index else 1
     # inside a Slurm job, Fabric would take the job's tasks for processes of one training
     alone = LightningEnvironment()
-    # Fabric types both words as literals; the command line and the protocol have checked them
+    # the command line and the protocol have checked both words
     return Fabric(
         accelerator=kind,
         devices=devices,
-        precision=precision,  # type: ignore[arg-type]
+        precision=precision,  # type: ignore[arg-type]  # Fabric: literals
         plugins=alone,
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Any
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.shared_cases import describe_shared_cases
@@ -98,7 +99,8 @@ def group_comparisons(
     """Return the groups of which the settings differ in one field alone."""
     groups: dict[Setting, list[MethodComparison]] = {}
     for comparison in comparisons:
-        shared = replace(comparison.setting, **{field: ""})  # type: ignore[arg-type]  # only compared
+        changes: dict[str, Any] = {field: ""}  # only compared, so that the type may differ
+        shared = replace(comparison.setting, **changes)
         groups.setdefault(shared, []).append(comparison)
     return list(groups.values())
 

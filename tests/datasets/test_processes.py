@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import psutil
@@ -113,9 +114,9 @@ def test_a_program_ends_with_its_parent(tmp_path: Path) -> None:
     assert build_follower() is not None
 
 
-def ignore_sigterm(ready: object) -> None:
+def ignore_sigterm(ready: Event) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    ready.set()  # type: ignore[attr-defined]
+    ready.set()
     time.sleep(60)
 
 

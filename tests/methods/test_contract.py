@@ -1,4 +1,4 @@
-"""What every method promises, on every small backbone and (slow tier) on the paper's two."""
+"""What every method promises, on the small backbones and, where width matters, the paper's two."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import pytest
 import torch
 
 import methods
-from bench.models import registry
 from bench.models.contract import PROMISES, Subject, predict
 from bench.models.delta import delta_state
 from methods.base import MissingRole, apply
 
-SMALL = [name for name in registry.names() if name.startswith("tiny_")]
-SMALL.append("timm:test_vit")  # with a class token
-LARGE = ["vit_b16", "swin_t_unet"]  # the paper's: the same promises at full width, in the slow tier
+OF_BACKBONE = [title for title in PROMISES if title != "distinct"]  # this one is of methods alone
+OF_WIDTH = ["step 0", "tuned parameters", "gradients"]  # what numbers of another size may break
 VARIANTS = [
     ("lora", {"placement": "all", "rank": 2}),
     ("lora", {"placement": "qkvo", "alpha": 2.0, "dropout": 0.2}),
@@ -46,29 +44,37 @@ DEFAULTS = [methods.build(name) for name in methods.PAPER]
 METHODS = DEFAULTS + [methods.build(*variant) for variant in VARIANTS]
 NEW = [methods.build(name) for name in OTHERS]
 NEW += [methods.build(*variant) for variant in NEW_VARIANTS]
-PAIRS = [*itertools.product(SMALL, METHODS), *itertools.product(LARGE, DEFAULTS)]
 
 
-def mark_pairs(unit_backbones):
-    """Mark every pair; of methods outside the paper the unit tier has those on some backbones."""
-    pairs = [(*pair, pair[0] in LARGE) for pair in PAIRS]
-    for backbone, method in itertools.product(SMALL, NEW):
-        pairs.append((backbone, method, backbone not in unit_backbones))
-    marked = []
-    for backbone, method, is_slow in pairs:
-        label = f"{methods.label(method)}-{backbone}"
-        marks = [pytest.mark.slow] * is_slow
-        marked.append(pytest.param(backbone, method, id=label, marks=marks))
-    return pytest.mark.parametrize(("backbone", "method"), marked)
+def name_pairs(chosen, backbones):
+    """Parametrize over every method on every backbone."""
+    pairs = itertools.product(backbones, chosen)
+    named = [pytest.param(*each, id=f"{methods.label(each[1])}-{each[0]}") for each in pairs]
+    return pytest.mark.parametrize(("backbone", "method"), named)
 
 
 every_method = pytest.mark.parametrize("method", METHODS + NEW, ids=methods.label)
-every_pair = mark_pairs(["tiny_vit"])
+every_pair = name_pairs(METHODS + NEW, ["tiny_vit", "tiny_swin"])
+every_title = pytest.mark.parametrize("title", PROMISES)
 
 
-@mark_pairs(["tiny_vit", "tiny_swin"])
-@pytest.mark.parametrize("title", PROMISES)
+@every_pair
+@every_title
 def test_the_method_keeps_its_promise(title, method, backbone):
+    assert PROMISES[title](Subject(method, backbone)) is None
+
+
+@pytest.mark.slow
+@name_pairs(METHODS + NEW, ["timm:test_vit"])  # with a class token
+@pytest.mark.parametrize("title", OF_BACKBONE)
+def test_the_promise_holds_with_a_class_token(title, method, backbone):
+    assert PROMISES[title](Subject(method, backbone)) is None
+
+
+@pytest.mark.slow
+@name_pairs(DEFAULTS, ["tiny_vit4", "vit_b16", "swin_t_unet"])
+@pytest.mark.parametrize("title", OF_WIDTH)
+def test_the_promise_holds_at_other_sizes(title, method, backbone):
     assert PROMISES[title](Subject(method, backbone)) is None
 
 

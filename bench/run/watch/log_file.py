@@ -44,7 +44,8 @@ def output_in(file: Path) -> Iterator[None]:
         return
     with stream, _descriptors_at(stream.fileno()), _logging_to_errors():
         began = time.strftime("%Y-%m-%d %H:%M:%S")
-        print(f"--- {began}, process {os.getpid()} on {socket.gethostname()}", flush=True)  # noqa: T201
+        where = f"process {os.getpid()} on {socket.gethostname()}"
+        print(f"--- {began}, {where}", flush=True)  # noqa: T201
         yield
 
 

@@ -100,7 +100,7 @@ def test_a_case_unfolds_into_its_regions_and_panels(browser: Any) -> None:
     click(browser, f"#case-table tr[data-case='{panel}']")
     text = browser.execute_script("return document.getElementById('case-detail').textContent")
     assert panel in text
-    for words in ("Reference: WT 4.00 ml", "TC HD95 (mm)", "med_adapter"):
+    for words in ("Reference: WT 4.00 ml", "TC HD95 (mm)", "Med-Adapter"):
         assert words in text
     assert (
         browser.execute_script("return document.querySelectorAll('#case-detail svg').length") == 1

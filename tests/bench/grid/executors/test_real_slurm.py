@@ -264,7 +264,8 @@ def test_workers_of_slurm_share_studies_and_meet_the_budget_though_one_is_killed
         trials = json.loads(file.read_text())["trials"]
         assert [trial["number"] for trial in trials] == [0, 1]
         assert {trial["status"] for trial in trials} <= {"done", "pruned"}
-    assert printed.count("trial 2/2") == 2
+    ended = [line for line in printed.splitlines() if line.startswith("done ")]
+    assert sum("trial 2/2" in line for line in ended) == 2
     assert slurm.ask("squeue", "--noheader") == ""
 
 

@@ -17,7 +17,8 @@ from reports.analysis.statistics import find_ties
 def test_false_alarms_are_few_at_every_training_variance(design) -> None:
     for sd in TRAINING_SDS:
         alarms, power = count_verdicts(replace(design, training_sd=sd), 250)
-        print(f"\ntraining sd {sd:g}: {alarms:.1%} false alarms, 3 points found in {power:.0%}")  # noqa: T201
+        found = f"{alarms:.1%} false alarms, 3 points found in {power:.0%}"
+        print(f"\ntraining sd {sd:g}: {found}")  # noqa: T201
         assert alarms <= FALSE_ALARMS_MOST
 
 
