@@ -87,12 +87,13 @@ def list_started(others: Sequence[BaseProcess]) -> list[BaseProcess]:
     return [each for each in multiprocessing.active_children() if each not in others]
 
 
-def stop_processes(processes: Sequence[BaseProcess]) -> None:
+def stop_processes(processes: Sequence[BaseProcess], patience_s: float | None = None) -> None:
     """End processes: ask them to, and after a while, or at another Ctrl-C, kill them."""
+    patience_s = GRACE_S if patience_s is None else patience_s
     try:
         for process in processes:
             process.terminate()
-        deadline = time.monotonic() + GRACE_S
+        deadline = time.monotonic() + patience_s
         for process in processes:
             process.join(max(0.0, deadline - time.monotonic()))
     finally:

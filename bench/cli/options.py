@@ -107,6 +107,9 @@ class ComputeRequest:
     timeout: str | None = option(
         None, "How long a run, or a trial, may take: 90s, 30m or 8h; then it ends as timeout."
     )
+    checkpoint_minutes: float = option(
+        10.0, "Minutes between two checkpoints of a run, from which it goes on after a cut."
+    )
     slices_per_chunk: int = option(
         0, "Slices that go through the backbone at once; 0 = all. Saves memory.", at_least=0
     )
@@ -115,6 +118,14 @@ class ComputeRequest:
     @property
     def execution(self) -> Execution:
         return Execution(self.checkpointing, self.slices_per_chunk)
+
+    @property
+    def checkpoint_s(self) -> float:
+        """Raises: SpecError if it is no length of time."""
+        if not 0 < self.checkpoint_minutes < inf:
+            rule = f"must be above 0, got {self.checkpoint_minutes:g}"
+            raise SpecError(f"--checkpoint-minutes: {rule}")
+        return 60 * self.checkpoint_minutes
 
     @property
     def timeout_s(self) -> float:

@@ -13,7 +13,7 @@ from bench.cli.options import option, takes
 from bench.cli.terminal import report_failure
 from bench.pretrain import train
 from bench.pretrain.recipe import Recipe
-from bench.run.training.loop import DivergedError
+from bench.run.training.reached import DivergedError
 from bench.specs.protocol import SpecError
 from reports.formats.terminal import SafeConsole, escape
 

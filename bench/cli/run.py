@@ -20,6 +20,7 @@ from bench.cli.tune import check_searches, check_storage, search_values, with_bu
 from bench.grid.forecast import Forecast
 from bench.grid.plan import Experiment, Plan, count_work, prepare_data
 from bench.grid.runner import Event, promote_finished_attempts, split_finished
+from bench.run.interruption import interruptible
 from bench.run.watch.log_file import LOG_FILE
 from bench.specs.disks import describe_network_disk
 from bench.specs.run import RUNS, RunSpec, run_folder
@@ -59,9 +60,11 @@ def run(
 ) -> None:
     """Train and score every method on every data set, and print the table.
 
-    What is done is not repeated: after Ctrl-C or a power cut, give the same command again.
+    What is done is not repeated: after Ctrl-C or a power cut, give the same command again. A run
+    goes on from its last checkpoint.
 
-    Exit code: 0 all done, 1 some run failed, 2 bad input, 130 interrupted.
+    Exit code: 0 all done, 1 some run failed, 2 bad input, 130 interrupted, 75 interrupted by
+    SIGTERM, SIGUSR1 or SIGUSR2.
     """
     options.check()
     experiment = read_run(request, tuning, options)
@@ -70,12 +73,14 @@ def run(
     threads = experiment.protocol.train.threads
     chosen = choose_executor(executor, compute, threads, detach=options.detach)
     session = Session(context.obj, options)
-    try:
-        plan = make_plan(experiment, chosen, tuning, options, session)
-    except KeyboardInterrupt:
-        what = " while tuning: the trials that have ended are kept"
-        raise typer.Exit(terminal.report_interrupt(session.console, what)) from None
-    raise typer.Exit(run_plan(plan, experiment.out, chosen, options, session))
+    with interruptible(KeyboardInterrupt):
+        try:
+            plan = make_plan(experiment, chosen, tuning, options, session)
+        except KeyboardInterrupt:
+            what = " while tuning: the trials that have ended are kept"
+            raise typer.Exit(terminal.report_interrupt(session.console, what)) from None
+        code = run_plan(plan, experiment.out, chosen, options, session)
+    raise typer.Exit(code)
 
 
 def read_run(request: Request, tuning: TuneRequest, options: RunOptions) -> Experiment:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from bench.run.interruption import EXIT_INTERRUPTED as EXIT_TO_CONTINUE
+from bench.run.interruption import is_asked
 from datasets.processes import PROGRAM
 from reports.formats.terminal import SafeConsole, build_terminal_table, escape, fit_columns
 from reports.records.text import make_printable, mask_passwords
@@ -58,7 +60,7 @@ def report_failure(sentence: str) -> int:
 def report_interrupt(console: Console, what: str) -> int:
     """Print what an interrupt has left, and return the exit code for it."""
     console.print(f"interrupted{what}; the same command does the rest")
-    return EXIT_INTERRUPTED
+    return EXIT_TO_CONTINUE if is_asked() else EXIT_INTERRUPTED
 
 
 def _print_error(sentence: str) -> None:

@@ -14,6 +14,7 @@ from bench.cli.options import ComputeRequest, Request, TuneRequest, option, read
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
 from bench.cli.terminal import EXIT_FAILED, print_tables, print_warning, report_interrupt
 from bench.grid.plan import Experiment
+from bench.run.interruption import interruptible
 from bench.specs.addresses import sqlite_address
 from bench.specs.disks import describe_network_disk
 from bench.specs.protocol import SpecError
@@ -83,7 +84,7 @@ def tune(
     A study whose trials fail one after another (5; 10 where training diverges) is given up.
 
     Exit code: 0 all studies have a result, 1 one has none or was given up, 2 bad input, 130
-    interrupted.
+    interrupted, 75 interrupted by SIGTERM, SIGUSR1 or SIGUSR2.
     """
     if options.trials is not None and options.budget is not None:
         raise ValueError("tune: --trials and --budget exclude each other, got both")
@@ -96,11 +97,12 @@ def tune(
     console = SafeConsole()
     warn_about_synthetic_inputs(experiment, console)
     specs = lay_out_runs(experiment, console, output).runs
-    try:
-        records = search_values(specs, experiment, chosen, tuning, output)
-    except KeyboardInterrupt:
-        code = report_interrupt(console, ": the trials that have ended are kept")
-        raise typer.Exit(code) from None
+    with interruptible(KeyboardInterrupt):
+        try:
+            records = search_values(specs, experiment, chosen, tuning, output)
+        except KeyboardInterrupt:
+            code = report_interrupt(console, ": the trials that have ended are kept")
+            raise typer.Exit(code) from None
     if file := options.export_tuned:
         use = f"{PROGRAM} {shlex.join(['run', '--settings', str(file)])}"
         write_toml(file, [best_values(record) for record in records])

@@ -61,6 +61,13 @@ class PhaseClock:
             n_units, seconds = before.units + units, before.seconds + took_s
             self.times[phase] = PhaseTime(phase, n_units, seconds, before.first_s)
 
+    def include(self, times: Iterable[PhaseTime]) -> None:
+        """Add the time of phases in an earlier process."""
+        for each in times:
+            own = self.times.get(each.phase, PhaseTime(each.phase, 0, 0.0, 0.0))
+            n_units, seconds = each.units + own.units, each.seconds + own.seconds
+            self.times[each.phase] = PhaseTime(each.phase, n_units, seconds, each.first_s)
+
     @property
     def recorded(self) -> tuple[PhaseTime, ...]:
         """The time of each phase so far."""

@@ -70,23 +70,28 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-@dataclass
 class Energy:
-    """What a block has used; None while it runs and where the device does not measure it."""
+    """What an NVIDIA board uses, if ``pynvml`` (``nvidia-ml-py``) is there."""
 
-    joules: float | None = None
+    def __init__(self, device: torch.device) -> None:
+        self.read_mj = _open_counter(device)
+        self.started_mj = self.read_mj() if self.read_mj else 0
+        self.joules: float | None = None  # at the end
+
+    def read(self) -> float | None:
+        """Return the joules so far, or until the end; None where the device does not measure."""
+        if self.joules is not None or self.read_mj is None:
+            return self.joules
+        return (self.read_mj() - self.started_mj) / 1000
 
 
 @contextmanager
 def metered(device: torch.device) -> Iterator[Energy]:
-    """Measure an NVIDIA board's energy over a block, if ``pynvml`` (``nvidia-ml-py``) is there."""
-    energy = Energy()
-    read_mj = _open_counter(device)
-    started = read_mj() if read_mj else None
+    """Measure the energy of a block."""
+    energy = Energy(device)
     yield energy
     synchronize(device)
-    if read_mj and started is not None:
-        energy.joules = (read_mj() - started) / 1000
+    energy.joules = energy.read()
 
 
 def _open_counter(device: torch.device) -> Callable[[], int] | None:

@@ -1,7 +1,7 @@
 """An attempt at a run works in a folder of its own; the results before it stay until it has ended.
 
     <run>/             result.json, delta.safetensors, ... of the attempt that ended last
-    <run>/attempt/     what is being computed
+    <run>/attempt/     what is being computed, with checkpoints to go on from
     <run>/previous/    what was done before it was repeated
     <run>/run.log      what the processes of all attempts have printed
     <run>/*.json       of `bench.grid.executors.ledger`, if a cluster works on the run
@@ -18,6 +18,8 @@ from typing import Any
 from bench.grid.executors.ledger import KEPT
 from bench.run.firewall import READS_FILE, count_reads, read_selection
 from bench.run.provenance import describe_run
+from bench.run.resume.file import KEPT as RESUMABLE
+from bench.run.resume.file import count_resumptions, remove_checkpoints
 from bench.run.watch.log_file import LOG_FILE
 from bench.specs.run import RunSpec
 from datasets.files import FileError, make_folder, read_record, sync_folder, write_durably
@@ -34,14 +36,22 @@ class _Ended:
 
 
 def begin_attempt(folder: Path) -> Path:
-    """Return a new folder for an attempt at a run, empty but for the count of test reads."""
+    """Return a new folder for an attempt at a run.
+
+    It is empty but for the count of test reads, and the checkpoints of an attempt that was cut off
+    or has failed.
+    """
     attempt, reads = folder / ATTEMPT, folder / READS_FILE
-    if (attempt / READS_FILE).is_file():  # of an attempt that was cut off, and of those before it
-        (attempt / READS_FILE).replace(reads)
+    for name in (READS_FILE, *RESUMABLE):  # of an attempt that was cut off, and of those before it
+        if (attempt / name).is_file():
+            (attempt / name).replace(folder / name)
     shutil.rmtree(attempt, ignore_errors=True)
     make_folder(attempt)
     if reads.is_file():
         write_durably(attempt / READS_FILE, reads.read_bytes())
+    for name in RESUMABLE:
+        if (folder / name).is_file():
+            (folder / name).replace(attempt / name)
     return attempt
 
 
@@ -50,6 +60,8 @@ def end_attempt(folder: Path) -> None:
     attempt = folder / ATTEMPT
     if not (attempt / RESULT_FILE).is_file():
         return
+    if _read_status(attempt / RESULT_FILE) != Status.FAILED:  # a failed run is repeated
+        remove_checkpoints(attempt)
     if (folder / RESULT_FILE).is_file():
         _clear(folder)
     *others, result = _result_last(attempt)
@@ -69,7 +81,12 @@ def record_death(spec: RunSpec, attempt: Path, status: Status, reason: str) -> R
     except FileError:  # the process has died, and its files with it
         selection = None
     chosen = selection.chosen_sha256 if selection else ""
-    return replace(record, chosen_sha256=chosen, test_reads=count_reads(attempt))
+    return replace(
+        record,
+        chosen_sha256=chosen,
+        test_reads=count_reads(attempt),
+        interruptions=count_resumptions(attempt),
+    )
 
 
 def _clear(folder: Path) -> None:

@@ -15,11 +15,13 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+from bench.run.interruption import EXIT_INTERRUPTED, interruptible
 from bench.run.watch.log_file import output_in
 from datasets.locks import Lock
 from datasets.processes import follow_parent, stop_processes
 
 PRELOADED = ["datasets.fork_server", "bench.run.execute"]
+CHECKPOINT_S = 25.0  # for the end of a step and a checkpoint; Slurm kills after 30 s
 LONGEST_WAIT_S = 3600.0  # the system's timers take no more than some days
 
 
@@ -30,8 +32,20 @@ class Child:
     process: BaseProcess
     messages: Connection
 
-    def stop(self) -> None:
-        stop_processes([self.process])
+    def kill(self) -> None:
+        """End the process at once; what it was computing is not wanted any more."""
+        self.process.kill()
+        self.process.join()
+
+    def interrupt(self) -> None:
+        """Let the process write a checkpoint and end; kill it if that takes too long."""
+        stop_processes([self.process], CHECKPOINT_S)
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the process has ended because it was asked to. Waits for its end."""
+        self.process.join()
+        return self.process.exitcode == EXIT_INTERRUPTED
 
     def describe_end(self) -> str:
         """Wait for the end of the process and return it as the end of a sentence."""
@@ -83,6 +97,6 @@ def _child_main(
     log_file: Path | None,
 ) -> None:
     follow_parent()
-    with output_in(log_file) if log_file is not None else nullcontext():
+    with output_in(log_file) if log_file is not None else nullcontext(), interruptible():
         target = resolve_name(function)
         target(*arguments, lambda *message: messages.send(message))

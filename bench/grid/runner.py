@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from bench.grid.attempt import ATTEMPT, begin_attempt, end_attempt, record_death
-from bench.grid.children import LONGEST_WAIT_S, Child, start_child
+from bench.grid.children import CHECKPOINT_S, LONGEST_WAIT_S, Child, start_child
 from bench.grid.executors.ledger import LOCK
 from bench.grid.slots import Slots
 from bench.run.provenance import describe_run
@@ -123,11 +123,10 @@ class _Grid:
         force: bool,
     ) -> None:
         self.out = out
-        self.execution = slots.execution
+        self.slots = slots
         self.free = list(reversed(slots.devices))
         self.on_event = on_event
         self.function = function
-        self.timeout_s = slots.timeout_s
         self.force = force
         self.others = active_children()  # that were started before
         self.waiting: list[RunSpec] = []
@@ -182,13 +181,14 @@ class _Grid:
 
     def _start(self, spec: RunSpec, lock: Lock) -> None:
         attempt = begin_attempt(run_folder(self.out, spec))
-        place = Place(attempt, self.out / "cache", self.free[-1], self.execution)
+        cache, device = self.out / "cache", self.free[-1]
+        place = Place(attempt, cache, device, self.slots.execution, self.slots.checkpoint_s)
         function = self.function
         log_file = attempt.parent / LOG_FILE
         child = start_child(function, spec, place, name=spec.run_id, lock=lock, log_file=log_file)
         self.on_event(Event(spec, "start"))
         self.free.pop()
-        deadline = time.monotonic() + self.timeout_s
+        deadline = time.monotonic() + self.slots.timeout_s
         self.active[child.messages] = _Run(spec, place, child, lock, deadline)
 
     def follow_runs(self) -> None:
@@ -204,11 +204,14 @@ class _Grid:
             try:
                 self.on_event(Event(run.spec, *connection.recv()))
             except EOFError:
+                if run.child.is_interrupted:
+                    self._put_back(run)
+                    continue
                 self._end(run, Status.FAILED, f"the run's process {run.child.describe_end()}")
         for run in list(self.active.values()):
             if time.monotonic() > run.deadline:
-                run.child.stop()
-                reason = f"the run has not ended within {self.timeout_s:g} s (--timeout)"
+                run.child.kill()
+                reason = f"the run has not ended within {self.slots.timeout_s:g} s (--timeout)"
                 self._end(run, Status.TIMEOUT, reason)
 
     def _choose_patience(self) -> float:
@@ -217,18 +220,27 @@ class _Grid:
         first = min((run.deadline for run in self.active.values()), default=inf)
         return max(0.0, min(longest, first - time.monotonic()))
 
-    def _end(self, run: _Run, status: Status, reason: str) -> None:
+    def _release(self, run: _Run) -> None:
         del self.active[run.child.messages]
         run.child.messages.close()
         self.free.append(run.place.device)
+
+    def _put_back(self, run: _Run) -> None:
+        """Let a run go on later whose process alone was asked to end."""
+        self._release(run)
+        run.lock.release()
+        self.waiting.insert(0, run.spec)
+
+    def _end(self, run: _Run, status: Status, reason: str) -> None:
+        self._release(run)
         result = _collect(run, status, reason, self.found[run.spec.run_id])
         run.lock.release()
         self.on_event(Event(run.spec, "end", result=result))
 
     def stop(self) -> None:
-        """End the runs that go on; they are repeated by the next command."""
+        """End the runs that go on; the next command goes on from their checkpoints."""
         try:
-            stop_processes(list_started(self.others))
+            stop_processes(list_started(self.others), CHECKPOINT_S)
         finally:
             for run in self.active.values():
                 run.lock.release()

@@ -18,6 +18,7 @@ class Slots:
     devices: tuple[str, ...]  # one entry a slot
     execution: Execution = PLAIN
     timeout_s: float = inf  # how long a run, or a trial, may take
+    checkpoint_s: float | None = None  # as of `Place`
 
 
 def choose_slots(

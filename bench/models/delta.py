@@ -36,6 +36,20 @@ def load_delta(model: Segmenter, state: Mapping[str, torch.Tensor]) -> None:
         tensor.copy_(state[name])
 
 
+def training_state(model: Segmenter) -> dict[str, torch.Tensor]:
+    """Return copies of all that training may change: the delta, and buffers that are not saved."""
+    return copy_tensors(_find_delta(model) | _find_unsaved(model))
+
+
+@torch.no_grad()
+def load_training_state(model: Segmenter, state: Mapping[str, torch.Tensor]) -> None:
+    """Put a `training_state` into a network of the same kind. Raises: as `load_delta`."""
+    unsaved = _find_unsaved(model)
+    load_delta(model, {name: state[name] for name in state if name not in unsaved})
+    for name, tensor in _find_unsaved(model).items():
+        tensor.copy_(state[name])
+
+
 def frozen_state(model: Segmenter) -> dict[str, torch.Tensor]:
     """Return the tensors outside the delta, uncopied: what a rebuilt network has by itself."""
     kept = set(map(id, _find_delta(model).values()))  # some networks have a tensor by two names
@@ -63,6 +77,17 @@ def _find_delta(model: Segmenter) -> dict[str, torch.Tensor]:
     saved = model.backbone.state_dict().keys()
     delta = {f"backbone.{name}": found[name] for name in found if name in saved}
     return {**delta, **model.decoder.state_dict(prefix="decoder.", keep_vars=True)}
+
+
+def _find_unsaved(model: Segmenter) -> dict[str, torch.Tensor]:
+    """Return the buffers of unfrozen modules that are derived from settings, or only used there."""
+    frozen = set(map(id, model.backbone.frozen_modules))
+    saved = model.state_dict().keys()
+    found: dict[str, torch.Tensor] = {}
+    for module_name, module in model.named_modules():
+        if id(module) not in frozen:
+            found |= module.named_buffers(module_name, recurse=False)
+    return {name: buffer for name, buffer in found.items() if name not in saved}
 
 
 def _refuse(problem: str, names: Iterable[str]) -> None:

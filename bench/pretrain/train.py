@@ -18,8 +18,8 @@ from bench.models.weights.load import timm_name
 from bench.pretrain.random_source import N_CHANNELS
 from bench.pretrain.recipe import GENERATOR_VERSION, Recipe
 from bench.pretrain.targets import build_pretext
-from bench.run.training.loop import DivergedError
 from bench.run.training.optimiser import group_by_decay
+from bench.run.training.reached import DivergedError
 from bench.run.training.schedule import lr_factor
 from bench.specs.run import derive_seed
 from datasets.files import new_file, write_durably

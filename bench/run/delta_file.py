@@ -51,7 +51,7 @@ def write_delta(folder: Path, model: Segmenter, spec: RunSpec, dataset: DatasetI
     metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION)}
     metadata["header"] = _adapter().dump_json(header).decode()
     target = folder / DELTA_FILE
-    with new_file(target) as unfinished, _naming_the_disk(target):
+    with new_file(target) as unfinished, naming_the_disk(target):
         save_file(state, unfinished, metadata)
     return header.delta_sha256
 
@@ -102,7 +102,7 @@ def _read_header(path: Path, metadata: dict[str, str]) -> DeltaHeader:
 
 
 @contextmanager
-def _naming_the_disk(target: Path) -> Iterator[None]:
+def naming_the_disk(target: Path) -> Iterator[None]:
     """Raise the error of the system that safetensors tells in its own words."""
     try:
         yield

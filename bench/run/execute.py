@@ -1,6 +1,5 @@
 """One run, from its spec to its result. A child process executes it; it does not know the grid."""
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -9,7 +8,6 @@ import numpy as np
 
 from bench.cost import measure
 from bench.cost.flops import PassCount, counted_passes
-from bench.cost.memory import peak_memory_mib
 from bench.cost.phases import MEASURE, SCORE, VALIDATE, WRITE, Advance
 from bench.cost.timing import metered
 from bench.cost.usage import record_usage
@@ -21,8 +19,11 @@ from bench.run.fold import Fold
 from bench.run.interruption import Interrupted
 from bench.run.provenance import describe_arithmetic, describe_end, describe_run, describe_start
 from bench.run.restore import check_reloaded, compare_reloaded
+from bench.run.resume.account import Account
+from bench.run.resume.file import count_resumptions, remove_checkpoints
+from bench.run.resume.keeper import Checkpoints
 from bench.run.setup import DONE, Hooks, Setup, ending_of, set_up
-from bench.run.training.loop import DivergedError, Fit
+from bench.run.training.reached import DivergedError, Fit
 from bench.run.training.step import build_step
 from bench.run.watch.progress import Recorder, Stand, forget_progress
 from bench.run.watch.work import count_run
@@ -34,7 +35,7 @@ from bench.specs.run import Place, RunSpec
 from datasets.files import make_folder
 from reports.records.cost import Cost
 from reports.records.plain import to_plain
-from reports.records.run import CaseScore, RunResult
+from reports.records.run import CaseScore, RunResult, Status
 
 
 class Draft:
@@ -74,16 +75,22 @@ def execute_run(
 
     ``send`` is called as ``send(phase, stand)`` to tell how far the run is.
     """
-    started = time.perf_counter()
     make_folder(place.folder)
     draft = Draft(spec)
     recorder = Recorder(place.folder, place.device, send)
+    account = Account(recorder.clock, place.device)
+    checkpoints = None if place.checkpoint_s is None else Checkpoints(place, account)
     ending = DONE
     try:
         with record_usage(place.folder, place.device):
-            hooks = Hooks(draft.keep_fold, draft.keep_weights, on_progress=recorder.advance)
+            hooks = Hooks(
+                draft.keep_fold,
+                draft.keep_weights,
+                on_progress=recorder.advance,
+                checkpoints=checkpoints,
+            )
             draft.keep(provenance=describe_start(spec, place))
-            _train_and_score(prepare(spec, place, hooks), draft, place, recorder)
+            _train_and_score(prepare(spec, place, hooks), draft, place, recorder, account)
     except Interrupted:
         raise
     except (Exception, SystemExit) as error:  # the run's failure is its result; the grid goes on
@@ -93,11 +100,15 @@ def execute_run(
     result = replace(
         draft.record,
         **vars(ending),
-        provenance=draft.record.provenance | describe_end(started),
+        provenance=draft.record.provenance | describe_end(account.wall_s),
         test_reads=count_reads(place.folder),
+        interruptions=count_resumptions(place.folder),
     )
     forget_progress(place.folder)
-    return _write_result(result, place)
+    written = _write_result(result, place)
+    if written.status is not Status.FAILED:  # a failed run is repeated, from its checkpoint
+        remove_checkpoints(place.folder)
+    return written
 
 
 def _write_result(result: RunResult, place: Place) -> RunResult:
@@ -114,13 +125,15 @@ def _write_result(result: RunResult, place: Place) -> RunResult:
         return failed
 
 
-def _train_and_score(setup: Setup, draft: Draft, place: Place, recorder: Recorder) -> None:
+def _train_and_score(
+    setup: Setup, draft: Draft, place: Place, recorder: Recorder, account: Account
+) -> None:
     spec = setup.spec
     recorder.expect(count_run(spec, setup.fold.split), spec.own_protocol.train.batch)
     precision = spec.own_protocol.train.precision
     draft.keep_provenance(**describe_arithmetic(setup.fabric.device, precision))
     counts = measure.count_parameters(setup.model)
-    with metered(setup.fabric.device) as energy:
+    with metered(setup.fabric.device) as account.energy:
         fitted = _fit(setup, place, draft)
     found = describe_modules(setup.model)
     if found:
@@ -138,9 +151,9 @@ def _train_and_score(setup: Setup, draft: Draft, place: Place, recorder: Recorde
         params_backbone=setup.model.n_pretrained,
         fit_s=fitted.fit_s,
         score_s=score_s,
-        peak_memory_mib=peak_memory_mib(setup.fabric.device),
+        peak_memory_mib=account.peak_memory_mib,
         data_wait_s=fitted.data_wait_s,
-        energy_j=energy.joules,
+        energy_j=account.energy_j,
         delta_mib=(place.folder / DELTA_FILE).stat().st_size / 2**20,
     )
     draft.keep(cost=costs)

@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 import datasets
 from bench.run.cases import find_used, preparation_of, split_of
 from bench.run.firewall import HeldOut
-from bench.run.training.loop import DivergedError, TrainingData
+from bench.run.training.loop import TrainingData
+from bench.run.training.reached import DivergedError
 from bench.run.training.step import Batch
 from bench.scoring.cases import NotFiniteError, Predict, mean_dices
 from bench.specs.run import RunSpec

@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,13 @@ from bench.cost.memory import describe_out_of_memory, is_out_of_memory
 from bench.cost.phases import VALIDATE, Advance
 from bench.models.segmenter import Segmenter
 from bench.run.fold import Fold, OnValidation, build_training_data, load_fold
+from bench.run.interruption import deferred
 from bench.run.network import build, build_fabric, build_predictor
-from bench.run.training.loop import DivergedError, Fit, Progress, TrainingData, fit
+from bench.run.resume.keeper import Checkpoints
+from bench.run.resume.owner import describe_owner
+from bench.run.training.loop import Progress, TrainingData, fit
+from bench.run.training.reached import DivergedError, Fit
+from bench.run.training.snapshot import NoKeeper
 from bench.scoring.cases import NotFiniteError, Predict
 from bench.specs.run import Place, RunSpec
 from datasets.files import describe_os_error
@@ -36,10 +42,14 @@ class Setup:
     predict: Predict  # by the model as it then is
     data: TrainingData
     on_progress: Progress
+    checkpoints: Checkpoints | None = None
 
     def fit(self) -> Fit:
+        """Train, from a checkpoint if there is one. Raises: as `fit`; Interrupted at a signal."""
         train = self.spec.own_protocol.train
-        return fit(self.model, self.data, train, self.fabric, self.on_progress)
+        keeper = self.checkpoints or NoKeeper()
+        with deferred() if self.checkpoints else nullcontext():
+            return fit(self.model, self.data, train, self.fabric, self.on_progress, keeper)
 
 
 @dataclass(frozen=True)
@@ -51,12 +61,14 @@ class Hooks:
         on_plain: with the network, before the method goes into it.
         on_validation: with the Dice of each case, after each validation.
         on_progress: after each batch, and each case of a validation.
+        checkpoints: that the training goes on from; None: it is neither kept nor looked for.
     """
 
     on_fold: Callable[[Fold], None] = lambda fold: None
     on_plain: Callable[[Segmenter], None] = lambda model: None
     on_validation: OnValidation = lambda dices: None
     on_progress: Progress = lambda step: None
+    checkpoints: Checkpoints | None = None
 
 
 def set_up(
@@ -67,7 +79,8 @@ def set_up(
 ) -> Setup:
     """Load a run's fold and build its network; torch's random numbers are at the run's start.
 
-    ``load`` stands for `load_fold`. Raises: as `load_fold` and `build`.
+    ``load`` stands for `load_fold`. Raises: as `load_fold` and `build`; CheckpointError if there is
+    a checkpoint of something else.
     """
     protocol = spec.own_protocol
     torch.set_num_threads(protocol.train.threads)
@@ -80,11 +93,23 @@ def set_up(
     torch.manual_seed(spec.seeds["train"])
     predict = build_predictor(model, protocol.data.patch, protocol.eval, fabric)
 
+    checkpoints = hooks.checkpoints
+
     def on_case(done: int, total: int) -> None:
         hooks.on_progress(Advance(VALIDATE, done, total))
+        if checkpoints is not None:
+            checkpoints.look()
 
-    data = build_training_data(spec, fold, predict, hooks.on_validation, on_case)
-    return Setup(spec, fold, fabric, model, predict, data, hooks.on_progress)
+    def on_validation(dices: tuple[float, ...]) -> None:
+        if checkpoints is not None:
+            checkpoints.note_validation(dices)
+        hooks.on_validation(dices)
+
+    if checkpoints is not None:
+        weights = model.weights_sha256
+        checkpoints.open(describe_owner(spec, fold.split.hash, weights, fabric.device.type))
+    data = build_training_data(spec, fold, predict, on_validation, on_case)
+    return Setup(spec, fold, fabric, model, predict, data, hooks.on_progress, checkpoints)
 
 
 def _check_precision(fabric: Fabric, asked: str) -> None:

@@ -158,6 +158,7 @@ class Place:
     cache: Path
     device: str  # "cpu", "cuda:0", "mps"
     execution: Execution = PLAIN
+    checkpoint_s: float | None = None  # between two checkpoints; None: there are none
 
 
 def run_folder(out: Path, spec: RunSpec) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from bench.grid.children import LONGEST_WAIT_S, Child, start_child, start_server
+from bench.grid.children import CHECKPOINT_S, LONGEST_WAIT_S, Child, start_child, start_server
 from bench.grid.slots import Slots
 from bench.run.cases import open_data
 from bench.run.provenance import describe_release
@@ -131,7 +131,7 @@ class Crew:
     def stop(self) -> None:
         """End all children; the threads that wait for one are interrupted."""
         self.stopped.set()
-        stop_processes([child.process for child in list(self.active)])
+        stop_processes([child.process for child in list(self.active)], CHECKPOINT_S)
 
     def work_on(self, plan: StudyPlan) -> StudyRecord:
         device = self.devices.get()
@@ -165,24 +165,34 @@ class Crew:
     ) -> TrialRecord:
         """Carry out a trial in a child process on the device; return it ended."""
         folder, cache = plan.trial_folder(trial.number), self.out / "cache"
-        place = Place(folder, cache, device, self.slots.execution)
+        slots = self.slots
+        place = Place(folder, cache, device, slots.execution, slots.checkpoint_s)
         self._report(plan, trial)
         run = plan.trial_run(trial.values)
         function = "bench.tuning.trial:carry_out_trial"
-        child = start_child(function, run, place, name=folder.name, log_file=folder / LOG_FILE)
-        self.active.add(child)
-        if self.stopped.is_set():  # since the trial was claimed
-            child.stop()
-        try:
-            return self._follow(plan, child, trial, report)
-        finally:
-            self.active.discard(child)
-            child.messages.close()
+        ended = None
+        while ended is None:
+            child = start_child(function, run, place, name=folder.name, log_file=folder / LOG_FILE)
+            self.active.add(child)
+            if self.stopped.is_set():  # since the trial was claimed
+                child.kill()
+            try:
+                ended = self._follow(plan, child, trial, report)
+            except (KeyboardInterrupt, SystemExit):
+                child.interrupt()
+                raise
+            finally:
+                self.active.discard(child)
+                child.messages.close()
+        return ended
 
     def _follow(
         self, plan: StudyPlan, child: Child, trial: TrialRecord, report: Report
-    ) -> TrialRecord:
-        """Pass on what a child sends until its trial ends, is pruned, or the child dies."""
+    ) -> TrialRecord | None:
+        """Pass on what a child sends until its trial ends, is pruned, or the child dies.
+
+        Returns None if the child alone was asked to end: the trial is to go on.
+        """
         started = time.perf_counter()
         timeout_s = self.slots.timeout_s
         validations = 0
@@ -198,9 +208,9 @@ class Crew:
                 validations += 1
                 self._report(plan, trial, validations)
                 if report(validations - 1, dices):
-                    child.stop()
+                    child.kill()
                     return replace(current, status=PRUNED, dice=sum(dices) / len(dices))
-            child.stop()
+            child.kill()
             reason = f"the trial has not ended within {timeout_s:g} s (--timeout)"
             return replace(
                 trial, status=Status.TIMEOUT, params_tuned=0, fit_s=timeout_s, reason=reason
@@ -209,6 +219,8 @@ class Crew:
             reason = f"the trial's process {child.describe_end()}"
             if self.stopped.is_set():
                 raise KeyboardInterrupt from None
+            if child.is_interrupted:
+                return None
         lived_s = time.perf_counter() - started
         return replace(trial, status=Status.FAILED, params_tuned=0, fit_s=lived_s, reason=reason)
 

@@ -68,7 +68,8 @@ def _work(folder: Path, spec: WorkerJob, device: str | SpecError) -> str:
         return str(device)
     plans = spec.studies.plan(spec.out)
     first = spec.turn % len(plans)
-    crew = Crew(spec.storage, spec.out, Slots((device,), spec.execution), lambda event: None)
+    slots = Slots((device,), spec.execution, checkpoint_s=spec.checkpoint_s)
+    crew = Crew(spec.storage, spec.out, slots, lambda event: None)
     for plan in [*plans[first:], *plans[:first]]:
         crew.work_for_others(plan, device)
     return ""
@@ -159,6 +160,7 @@ class Workers:
                 cluster.device,
                 cluster.wants_gpu,
                 cluster.execution,
+                cluster.checkpoint_s,
                 studies=self.request,
                 storage=self.storage,
                 turn=turn,

@@ -21,6 +21,7 @@ from dataclasses import replace
 from time import perf_counter, time
 from typing import TYPE_CHECKING, cast
 
+from bench.run.resume.file import remove_checkpoints
 from bench.specs.protocol import TuneSpec
 from bench.tuning import study as studies
 from bench.tuning.plan import LOCK, StudyPlan
@@ -67,6 +68,7 @@ def tune(
             with _heartbeat(trial), studies.released_early(trial):
                 ended = _carry_out(trial, plan.tune, evaluate)
             _tell(study, trial, plan.tune, ended)
+            remove_checkpoints(plan.trial_folder(trial.number))
             on_trial(ended)
         elif not stays or studies.is_done(study, plan, before):
             return

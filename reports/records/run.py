@@ -145,6 +145,9 @@ class RunResult:
     weights_sha256: str = ""  # of the pre-trained file; empty for random weights
     chosen_sha256: str = ""  # of the chosen delta, written before the held-out cases were opened
     test_reads: int = 0  # how often the held-out cases were opened
+    # How often it was cut off and went on from a checkpoint. Times, energy and memory of the cost
+    # are of all its processes, without what was lost. 0 in older records: they began anew.
+    interruptions: int = 0
     reload_max_abs_diff: float | None = None  # logits, backbone + stored delta against trained
     study: str = ""  # the tuning study and trial that chose the settings, as "study#trial"
     data_note: str = ""  # what a reader must know of the volumes, by the data set itself

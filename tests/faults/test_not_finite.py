@@ -22,7 +22,8 @@ from bench.pretrain import train as pretraining
 from bench.run.delta_file import read_delta
 from bench.run.firewall import count_reads, read_selection
 from bench.run.network import build_fabric, build_predictor
-from bench.run.training.loop import DivergedError, TrainingData, fit
+from bench.run.training.loop import TrainingData, fit
+from bench.run.training.reached import DivergedError
 from bench.run.training.step import TrainingStep, build_step
 from bench.run.watch.progress import Stand
 from bench.scoring.cases import NotFiniteError

@@ -1,7 +1,7 @@
 """Where runs and trials are carried out: in processes of this command, or as jobs of a cluster."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -130,7 +130,9 @@ class SlurmExecutor:
         queue = SlurmQueue((out / JOBS).resolve(), self.options, function)
         compute = self.compute
         wants_gpu = self.options.wants_gpu
-        return Cluster(queue, compute.device, wants_gpu, compute.execution, self.max_jobs)
+        return Cluster(
+            queue, compute.device, wants_gpu, compute.execution, compute.checkpoint_s, self.max_jobs
+        )
 
 
 def choose_executor(
@@ -150,7 +152,7 @@ def choose_executor(
     slots = choose_slots(
         compute.device, compute.jobs, compute.execution, threads, compute.timeout_s
     )
-    return LocalExecutor(slots)
+    return LocalExecutor(replace(slots, checkpoint_s=compute.checkpoint_s))
 
 
 def check_executor(
@@ -161,6 +163,7 @@ def check_executor(
     n_workers: int | None = None,
 ) -> None:
     """Raise SpecError if the options do not fit together."""
+    _ = compute.checkpoint_s
     if request.executor not in (LOCAL, SLURM):
         raise SpecError(f"--executor: must be {LOCAL} or {SLURM}, got '{request.executor}'")
     if request.executor == SLURM:

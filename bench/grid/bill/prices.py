@@ -137,9 +137,12 @@ def price_by_runs(units: Units, done: Sequence[tuple[RunResult, Units]]) -> Pric
 
 
 def estimate_checkpoint_mib(cost: Cost) -> float:
-    """Return the size of a checkpoint: what trains, the best so far, the optimiser's state."""
+    """Return the size of a run's checkpoints: what trains, the best so far, the optimiser's state.
+
+    There are two of them, the last one and the one before.
+    """
     optimizer_mib = cost.memory.optimizer_mib if cost.memory is not None else 0.0
-    return 2 * (cost.delta_mib or 0.0) + optimizer_mib
+    return 2 * (2 * (cost.delta_mib or 0.0) + optimizer_mib)
 
 
 def _scale_results(folder: Path, n_scored: int) -> float:

@@ -33,6 +33,7 @@ class Cluster:
     device: str = "auto"
     wants_gpu: bool = False
     execution: Execution = PLAIN
+    checkpoint_s: float | None = None
     at_once: int | None = None
     pace: Pace | None = None
 
@@ -70,7 +71,12 @@ class GridOfJobs:
             run = replace(spec, root=spec.root.resolve())
             cluster = self.cluster
             jobs[folder] = RunJob(
-                self.out, cluster.device, cluster.wants_gpu, cluster.execution, run=run
+                self.out,
+                cluster.device,
+                cluster.wants_gpu,
+                cluster.execution,
+                cluster.checkpoint_s,
+                run=run,
             )
         adopted = self.dispatch.start(jobs, lambda folder: not force and self._is_finished(folder))
         return adopted, len(self.dispatch.live) - adopted

@@ -51,12 +51,14 @@ class JobSpec:
         device: ``--device``.
         wants_gpu: the options for Slurm ask for a GPU.
         execution: of all runs.
+        checkpoint_s: as of `Place`.
     """
 
     out: Path
     device: str = "auto"
     wants_gpu: bool = False
     execution: Execution = PLAIN
+    checkpoint_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +171,8 @@ def _compute_run(folder: Path, spec: RunJob, device: str | SpecError) -> str:
     if isinstance(device, SpecError):
         replace(describe_run(spec.run), reason=str(device)).write(attempt)
     else:
-        place = Place(attempt, spec.out / "cache", device, spec.execution)
+        cache = spec.out / "cache"
+        place = Place(attempt, cache, device, spec.execution, spec.checkpoint_s)
         with output_in(folder / LOG_FILE):
             execute_run(spec.run, place, lambda phase, stand: None)
     end_attempt(folder)

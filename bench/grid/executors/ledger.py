@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
+from bench.run.resume.file import CHECKPOINT_FILE, PREVIOUS_FILE
 from datasets.files import FileError, adapter_of, read_record, write_durably
 
 T = TypeVar("T")
@@ -22,7 +23,6 @@ T = TypeVar("T")
 SPEC_FILE, JOB_FILE, SIGN_FILE = "spec.json", "job.json", "sign.json"
 LOCK = "lock"  # held by the process that works in the folder
 KEPT = (SPEC_FILE, JOB_FILE, SIGN_FILE, LOCK)  # are no part of an attempt
-CHECKPOINTS = "checkpoint*"  # files of an attempt that a run goes on from
 JOBS = "jobs"  # folder below ``--out``: what is submitted together has a folder in it
 DAMAGED = "remove it; the run is then submitted again"
 
@@ -125,8 +125,12 @@ def read_sign(folder: Path, submission: Submission) -> Sign | None:
 def stamp_checkpoint(attempt: Path) -> str:
     """Return a text that changes with each checkpoint of an attempt; empty: there is none."""
     stamps = []
-    for file in attempt.glob(CHECKPOINTS):
-        found = file.stat()
+    for name in (CHECKPOINT_FILE, PREVIOUS_FILE):
+        file = attempt / name
+        try:
+            found = file.stat()
+        except FileNotFoundError:
+            continue
         stamps.append(f"{file.name}:{found.st_mtime_ns}:{found.st_size}")
     return " ".join(sorted(stamps))
 

@@ -31,6 +31,13 @@ class TrainingStep:
     loss_function: nn.Module
     hooks: Hooks
 
+    @property
+    def scaler(self) -> torch.amp.GradScaler | None:
+        """The scale of the losses; None where the precision needs none."""
+        scaler: torch.amp.GradScaler | None
+        scaler = getattr(self.fabric.strategy.precision, "scaler", None)
+        return scaler
+
     def loss(self, batch: Batch) -> torch.Tensor:
         """Return the loss of a batch that is on the device."""
         logits = self.model(batch["image"]).float()
@@ -47,9 +54,8 @@ class TrainingStep:
         The weights stay as they were then. With 16-mixed, a step that the loss scale made too large
         is left out and the scale is halved, which is no fault while the scale is above 1.
         """
-        scaler = getattr(self.fabric.strategy.precision, "scaler", None)
-        if scaler is not None:
-            return self._move_scaled(scaler)
+        if self.scaler is not None:
+            return self._move_scaled(self.scaler)
         is_finite = math.isfinite(self._clip())
         if is_finite:
             self.optimizer.step()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.run.setup import DONE, ending_of, set_up
-from bench.run.training.loop import DivergedError
+from bench.run.training.reached import DivergedError
 from bench.specs.protocol import override
 from bench.specs.run import Place
 from methods.base import MissingRole

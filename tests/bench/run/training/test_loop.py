@@ -11,8 +11,9 @@ from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.delta import delta_state
 from bench.models.segmenter import apply_method
-from bench.run.training.loop import DivergedError, TrainingData, fit
+from bench.run.training.loop import TrainingData, fit
 from bench.run.training.optimiser import build_optimizer
+from bench.run.training.reached import DivergedError
 from bench.run.training.schedule import lr_factor
 from bench.run.training.step import build_step
 from bench.specs.protocol import TrainSpec
