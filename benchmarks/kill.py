@@ -102,7 +102,7 @@ def snapshot_runs(folder: Path) -> object:
     for file in sorted((folder / "results" / RUNS).glob(f"*/{RESULT_FILE}")):
         result = read_result(file.parent)
         assert result is not None
-        results.append(replace(result, cost=None, provenance={}, test_reads=0))
+        results.append(replace(result, cost=None, provenance={}, test_reads=0, interruptions=0))
     tables = [format_markdown(table) for table in main_tables(compare_methods(results))]
     return [result.to_json() for result in results], tables, snapshot_store(folder)
 

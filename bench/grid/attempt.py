@@ -18,8 +18,8 @@ from typing import Any
 from bench.grid.executors.ledger import KEPT
 from bench.run.firewall import READS_FILE, count_reads, read_selection
 from bench.run.provenance import describe_run
-from bench.run.resume.file import KEPT as RESUMABLE
-from bench.run.resume.file import count_resumptions, remove_checkpoints
+from bench.run.resume.folder import KEPT as RESUMABLE
+from bench.run.resume.folder import count_resumptions, remove_checkpoints
 from bench.run.watch.log_file import LOG_FILE
 from bench.specs.run import RunSpec
 from datasets.files import FileError, make_folder, read_record, sync_folder, write_durably

@@ -20,7 +20,7 @@ from bench.run.interruption import Interrupted
 from bench.run.provenance import describe_arithmetic, describe_end, describe_run, describe_start
 from bench.run.restore import check_reloaded, compare_reloaded
 from bench.run.resume.account import Account
-from bench.run.resume.file import count_resumptions, remove_checkpoints
+from bench.run.resume.folder import count_resumptions, remove_checkpoints
 from bench.run.resume.keeper import Checkpoints
 from bench.run.setup import DONE, Hooks, Setup, ending_of, set_up
 from bench.run.training.reached import DivergedError, Fit

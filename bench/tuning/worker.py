@@ -21,7 +21,7 @@ from dataclasses import replace
 from time import perf_counter, time
 from typing import TYPE_CHECKING, cast
 
-from bench.run.resume.file import remove_checkpoints
+from bench.run.resume.folder import remove_checkpoints
 from bench.specs.protocol import TuneSpec
 from bench.tuning import study as studies
 from bench.tuning.plan import LOCK, StudyPlan

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
-from bench.run.resume.file import CHECKPOINT_FILE, PREVIOUS_FILE
+from bench.run.resume.folder import CHECKPOINT_FILE, PREVIOUS_FILE
 from datasets.files import FileError, adapter_of, read_record, write_durably
 
 T = TypeVar("T")

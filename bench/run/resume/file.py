@@ -15,14 +15,12 @@ from safetensors.torch import save_file
 
 from bench.run.delta_file import naming_the_disk
 from bench.run.resume.account import Spent
+from bench.run.resume.folder import CHECKPOINT_FILE, PREVIOUS_FILE
 from bench.run.resume.owner import Owner, find_difference
 from bench.run.training.snapshot import Position, Snapshot, Tensors
-from datasets.files import FileError, adapter_of, append_durably, new_file, parse_record, read_text
+from datasets.files import FileError, adapter_of, new_file, parse_record
 from reports.records.plain import Number
 
-CHECKPOINT_FILE, PREVIOUS_FILE = "checkpoint.safetensors", "checkpoint-previous.safetensors"
-RESUMED_FILE = "resumed.jsonl"  # a line for each time that the attempt went on from a checkpoint
-KEPT = (CHECKPOINT_FILE, PREVIOUS_FILE, RESUMED_FILE)  # of an attempt that goes on
 FORMAT, FORMAT_VERSION = "medtuning-checkpoint", "1"
 PARTS = ("model", "best", "optimizer", "random")
 AGAIN = "remove it from the run's folder to begin the run anew"
@@ -92,30 +90,6 @@ def read_checkpoint(folder: Path, owner: Owner) -> Checkpoint | None:
             way = "goes on from the one before" if has_other else "begins anew"
             log.warning("%s is damaged (%s): the run %s", file, damage, way)
     return None
-
-
-def remove_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a run that has ended."""
-    for name in (CHECKPOINT_FILE, PREVIOUS_FILE):
-        (folder / name).unlink(missing_ok=True)
-
-
-def add_resumption(folder: Path, line: str) -> None:
-    """Note, in one line of JSON, that a run goes on."""
-    append_durably(folder / RESUMED_FILE, line)
-
-
-def forget_resumptions(folder: Path) -> None:
-    """Remove the lines of an attempt that begins anew."""
-    (folder / RESUMED_FILE).unlink(missing_ok=True)
-
-
-def count_resumptions(folder: Path) -> int:
-    """Return how often the attempt in a folder was cut off and went on from a checkpoint."""
-    file = folder / RESUMED_FILE
-    if not file.is_file():
-        return 0
-    return len(read_text(file, "remove it").splitlines())
 
 
 def _compute_checksum(tensors: Mapping[str, torch.Tensor]) -> str:

@@ -14,12 +14,10 @@ from bench.run.resume.file import (
     Checkpoint,
     CheckpointError,
     Header,
-    add_resumption,
-    forget_resumptions,
     read_checkpoint,
-    remove_checkpoints,
     write_checkpoint,
 )
+from bench.run.resume.folder import add_resumption, forget_resumptions, remove_checkpoints
 from bench.run.resume.owner import Owner
 from bench.run.training.snapshot import Snapshot
 from bench.specs.run import Place

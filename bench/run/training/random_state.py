@@ -35,8 +35,9 @@ def put_random_state(
 ) -> None:
     """Go on with the random numbers of `take_random_state`."""
     random.setstate(state.python)
-    name, keys, *rest = state.numpy
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002 - of others
+    name, keys, position, has_gauss, cached = state.numpy
+    words = np.array(keys, dtype=np.uint32)
+    np.random.set_state((name, words, position, has_gauss, cached))  # noqa: NPY002 - of others
     torch.set_rng_state(tensors[HOST])
     if device.type == "cuda":
         torch.cuda.set_rng_state(tensors[DEVICE], device)

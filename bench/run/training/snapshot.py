@@ -106,7 +106,7 @@ def place_reached(position: Position, best: Tensors) -> Reached:
 
 def take_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Return copies of an optimiser's state as "parameter/name"."""
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    names: dict[torch.Tensor, str] = {each: name for name, each in model.named_parameters()}
     found = {}
     for parameter, values in optimizer.state.items():
         for key, value in values.items():

@@ -79,7 +79,7 @@ def test_runs_that_are_done_tell_more_than_a_probe():
     )  # fmt: skip
     price = price_by_runs(UNITS, [(done, half)])
     assert price.seconds == pytest.approx(173 + 100)
-    assert (price.source, price.memory_mib, price.checkpoint_mib) == ("runs", 600.0, 10.0)
+    assert (price.source, price.memory_mib, price.checkpoint_mib) == ("runs", 600.0, 20.0)
     both = price_by_runs(UNITS, [(done, half), (slower, half)])
     assert both.seconds == pytest.approx(1.05 * 273)
     assert both.spread > price.spread

@@ -154,7 +154,7 @@ def test_ends_without_a_newer_checkpoint_are_counted_and_then_given_up(queue, tm
         queue.start(job_id)
         if number in (2, 4):  # two of them get further
             (folder / "attempt").mkdir(exist_ok=True)
-            (folder / "attempt" / "checkpoint.json").write_text("x" * number)
+            (folder / "attempt" / "checkpoint.safetensors").write_text("x" * number)
         queue.end(job_id, "NODE_FAIL", by_itself=False)
         dispatch.poll()
         dispatch.poll()

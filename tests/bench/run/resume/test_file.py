@@ -13,14 +13,13 @@ from bench.run.resume import file as files
 from bench.run.resume import owner as owners
 from bench.run.resume.account import Spent
 from bench.run.resume.file import (
-    CHECKPOINT_FILE,
-    PREVIOUS_FILE,
     Checkpoint,
     CheckpointError,
     Header,
     read_checkpoint,
     write_checkpoint,
 )
+from bench.run.resume.folder import CHECKPOINT_FILE, PREVIOUS_FILE
 from bench.run.resume.owner import describe_owner
 from bench.run.training.random_state import RandomState
 from bench.run.training.snapshot import Position, Snapshot

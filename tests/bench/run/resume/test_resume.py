@@ -16,7 +16,7 @@ from bench.run import execute
 from bench.run.execute import execute_run
 from bench.run.interruption import EXIT_INTERRUPTED, SIGNALS, Interrupted, interruptible
 from bench.run.resume import file as files
-from bench.run.resume.file import CHECKPOINT_FILE, PREVIOUS_FILE, RESUMED_FILE
+from bench.run.resume.folder import CHECKPOINT_FILE, PREVIOUS_FILE, RESUMED_FILE
 from bench.run.watch import progress
 from bench.specs.protocol import override
 from bench.specs.run import MethodSpec, Place
