@@ -5,7 +5,9 @@ import os
 import pytest
 
 from bench.tracking.connection import prepare_environment
+from medtuning_bench.place import put_first
 
+put_first()  # as the command line does, for tests that leave this folder and then start children
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch reads it at its first import
 prepare_environment()  # MLflow reads its environment at its first import, and MONAI imports it
 
