@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-WIDTH = 120  # columns of a line of prose
+WIDTH = 118  # columns of a line of prose
 LABELS = ("Reference", "Our choices")
 
 
@@ -23,7 +23,7 @@ def read_article(module: str) -> Article:
     """Return the article in the docstring of a module that has been imported."""
     docstring = sys.modules[module].__doc__ or ""
     head, *paragraphs = docstring.strip("\n").split("\n\n")
-    body = [capitalise(join(head).partition(": ")[2])]
+    body = [wrap(capitalise(join(head).partition(": ")[2]))]
     labelled = {}
     for paragraph in paragraphs:
         label, colon, text = join(paragraph).partition(": ")
@@ -32,7 +32,7 @@ def read_article(module: str) -> Article:
         elif colon and label in LABELS:
             labelled[label] = text
         else:
-            body.append(join(paragraph))
+            body.append(wrap(join(paragraph)))
     return Article(labelled.get("Reference"), tuple(body), labelled.get("Our choices"))
 
 
@@ -40,9 +40,10 @@ def format_article(article: Article, url: str = "") -> list[str]:
     """Return the paragraphs of an article; ``url`` is that of its reference."""
     parts = list(article.body)
     if article.reference:
-        parts.insert(0, f"**Paper.** {article.reference}" + (f" <{url}>" if url else ""))
+        paper = f"**Paper.** {article.reference}" + (f" <{url}>" if url else "")
+        parts.insert(0, wrap(paper))
     if article.choices:
-        parts.append(f"**Where we differ.** {capitalise(article.choices)}")
+        parts.append(wrap(f"**Where we differ.** {capitalise(article.choices)}"))
     return parts
 
 
@@ -63,7 +64,18 @@ def join(paragraph: str) -> str:
 def wrap(prose: str) -> str:
     """Return paragraphs in lines of `WIDTH`."""
     paragraphs = (" ".join(each.split()) for each in prose.split("\n\n"))
-    return "\n\n".join(textwrap.fill(each, WIDTH, break_on_hyphens=False) for each in paragraphs)
+    return "\n\n".join(map(_fill, paragraphs))
+
+
+def wrap_item(item: str) -> str:
+    """Return an item of a list in lines of `WIDTH`."""
+    return _fill(f"* {' '.join(item.split())}", indent="  ")
+
+
+def _fill(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        text, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
 
 
 def capitalise(text: str) -> str:

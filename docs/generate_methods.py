@@ -25,8 +25,11 @@ from bench.models.references import registry as references
 from bench.models.references.base import Task
 from bench.models.segmenter import apply_method
 from bench.run.training.loss import build_loss
-from docs.articles import format_article, join, read_article, table, wrap
+from docs.articles import format_article, join, read_article, table, wrap, wrap_item
 from methods.base import Contender, Method
+from methods.bridge import registry as bridge
+from methods.bridge.method import make_record
+from methods.bridge.names import UNUSABLE
 from methods.executed import set_execution
 from methods.execution import Execution
 from methods.sites import Role
@@ -105,6 +108,32 @@ logits, at the cost of the larger size. Its share of tuned parameters is of itse
 `--checkpointing` and `--slices-per-chunk` act on backbones alone.
 """
 
+BRIDGE = """
+`peft:TYPE` is a tuner of the library peft, an optional dependency: `pip install
+'medtuning-bench[peft]'`. Names and settings are peft's, such as `--methods
+"peft:dora[r=4],peft:vera"`; `peft` is all of them, which `all` does not include. `python -m bench
+list methods --all` shows their settings. `placement` says which layers get one: `qkv`, `qkvo`,
+`mlp`, `all` or `qkv_fc2`; the default is the layer of query, key and value, which is one layer
+here, so that a type shares its tensors between the three. The layers come from our roles, so a name
+of peft's own never matches by accident; a decoder is never frozen or copied by it.
+
+`bench check peft:dora` checks what it checks of our own methods, and that each layer has an effect:
+all that trains is moved at random, then one layer after the other is switched off, and the output
+has to change. Merging is undone bit for bit, also where the library only rounds back (or, for
+`osf`, cannot). Tuning tries a range of learning rates that suits the type, in place of the
+protocol's. **Tuned** is the closed form with default settings, as above.
+
+Where a default is ours: `waveft` and `fourierft` train 1,000 numbers a layer, `psoft` has rank 16,
+`miss` and `bone` rank 8, `shira` 8, `c3a`, `road` and `vblora` groups of 8, so that every backbone
+can have them; `fourierft` and `c3a` start at zero. `adalora` settles its ranks within `total_step`
+steps of the optimiser, and adds the penalty of its paper to the loss, which peft adds to models of
+transformers alone.
+"""
+
+UNUSABLE_TYPES = """
+These types cannot be put into a vision backbone; they are refused with the reason.
+"""
+
 DECODERS = """
 A decoder turns four maps of features of every slice into logits. Every backbone names its own;
 `--decoder NAME` takes another one, and `--decoder medtuning` the backbone's own as the public code
@@ -121,7 +150,7 @@ def write_guide() -> str:
     parts.append(_summary(built, tuned))
     for _, group in groupby(built, key=lambda method: type(method).__module__):
         parts.append(_section(list(group), tuned))
-    parts += [*_decoder_sections(), _memory_section(), *_networks_section()]
+    parts += [*_bridge_section(), *_decoder_sections(), _memory_section(), *_networks_section()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -159,6 +188,25 @@ def _format_group(group: Sequence[Contender], level: str) -> list[str]:
     return [f"{level} {title}", *format_article(article, group[0].info.url)]
 
 
+def _bridge_section() -> list[str]:
+    outlines = [build_outline(shape).backbone for shape in SHAPES.values()]
+    rows = []
+    for name in bridge.names():
+        method = make_record(bridge.find(name))()
+        info = method.info
+        counts = [f"{method.expected_tuned(backbone):,}" for backbone in outlines]
+        start = "identity" if info.identity_at_init else "changes the output"
+        start = "nearly identity" if info.identity_tolerance else start
+        merges = "yes" if info.mergeable else "no"
+        paper = f"[{info.paper}]({info.url})"
+        rows.append((f"`{name}`", info.family, paper, *counts, start, merges))
+    titles = (f"Tuned, {title}" for title in SHAPES)
+    headings = ("Type", "Family", "Paper", *titles, "Step 0", "Merges")
+    refused = [(f"`{bridge.PREFIX}{name}`", reason) for name, reason in UNUSABLE.items()]
+    parts = ["## Types of the library peft", wrap(BRIDGE), table(headings, rows)]
+    return [*parts, wrap(UNUSABLE_TYPES), table(("Type", "Reason"), refused)]
+
+
 def _decoder_sections() -> list[str]:
     rows = []
     for name in registry.DECODERS:
@@ -188,12 +236,14 @@ def _facts(method: Method, tuned: list[str]) -> list[str]:
     start = "the frozen network" if info.identity_at_init else "not the frozen network"
     merges = "yes" if info.mergeable else "no"
     in_general = join(inspect.getdoc(method.expected_tuned) or "").removeprefix("Return ")
-    facts = f"""\
-* Where it sits: {places}.
-* Tuned parameters: {sizes}; in general {in_general}
-* At step 0: {start}; {info.identity_note}.
-* Merges into the frozen weights: {merges}."""
-    return [f"### `{info.name}`", facts, *_settings_table(method)]
+    facts = (
+        f"Where it sits: {places}.",
+        f"Tuned parameters: {sizes}; in general {in_general}",
+        f"At step 0: {start}; {info.identity_note}.",
+        f"Merges into the frozen weights: {merges}.",
+    )
+    listed = "\n".join(map(wrap_item, facts))
+    return [f"### `{info.name}`", listed, *_settings_table(method)]
 
 
 def _settings_table(contender: Contender) -> list[str]:

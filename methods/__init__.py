@@ -1,7 +1,8 @@
 """The methods by name; a method's file is imported when the method is asked for.
 
-The folder that a method's file is in is its family. A name with a colon is a user's own method:
-``package.module:Class``, importable from where the program was started.
+The folder that a method's file is in is its family. ``peft:TYPE`` is a tuner of the library peft.
+Another name with a colon is a user's own method: ``package.module:Class``, importable from where
+the program was started.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ METHODS: dict[str, str] = {
     "ma_sam": "methods.volumetric.ma_sam:MaSam",
     "med_adapter": "methods.volumetric.med_adapter:MedAdapter",
 }
+PEFT = "peft:"  # in front of the name of a type of that library
 # those of Shen et al., Med-Tuning, MIDL 2024
 PAPER = ("full", "linear", "vpt_shallow", "vpt_deep", "lora", "adaptformer", "med_adapter")
 
@@ -60,22 +62,33 @@ def names() -> list[str]:
 
 
 def groups() -> dict[str, list[str]]:
-    """Return the names in each group that can be asked for: all, the paper's, and each family."""
+    """Return the names in each group that can be asked for.
+
+    That is all of our own, the paper's, each family of them, and ``peft``: all types of peft.
+    """
+    from methods.bridge import registry
+
     found = {"all": names(), "paper": list(PAPER)}
     for name, path in METHODS.items():
         found.setdefault(path.split(".")[1], []).append(name)
-    return found
+    return found | {"peft": registry.names()}
 
 
 def check_name(name: str) -> str:
     """Return a known name (a user's own is not imported). Raises: ValueError with the nearest."""
-    if ":" not in name and name not in METHODS:
+    if name.startswith(PEFT):
+        from methods.bridge import registry
+
+        registry.check_name(name)
+    elif ":" not in name and name not in METHODS:
         raise ValueError(f"unknown method '{name}'{suggest(name, names())}")
     return name
 
 
 def get(name: str) -> type[Method]:
     """Return a method's class. Raises: ValueError if there is no such method."""
+    if name.startswith(PEFT):
+        return import_module("methods.bridge.method").get(name)
     if ":" in name:
         return _import_own(name)
     module, _, attribute = METHODS[check_name(name)].partition(":")

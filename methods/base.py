@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from typing import ClassVar, Protocol, runtime_checkable
@@ -15,7 +16,7 @@ from methods.sites import HasSites, Role, Site
 
 
 class Family(StrEnum):
-    """What methods have in common; the folders of `methods` have these names."""
+    """What methods have in common; the folders of our own methods have these names."""
 
     REFERENCE = "reference"
     PROMPT = "prompt"
@@ -24,6 +25,8 @@ class Family(StrEnum):
     SCALE_SHIFT = "scale_shift"
     SELECTIVE = "selective"
     VOLUMETRIC = "volumetric"
+    ORTHOGONAL = "orthogonal"  # of the library peft alone, as the next
+    SPECTRAL = "spectral"
     OTHER = "other"  # a user's own method that does not say
 
 
@@ -40,6 +43,8 @@ class Info:
     title: str
     paper: str
     url: str
+    _: KW_ONLY
+    packages: tuple[str, ...] = ()  # that it needs beside ours, by the names that are imported
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,14 @@ class MethodInfo(Info):
     roles: tuple[Role, ...]
     identity_at_init: bool  # with default settings the tuned network starts as the frozen one
     identity_note: str  # why it does, or why not
+    identity_tolerance: float = 0.0  # of the largest logit, where it does so nearly
     mergeable: bool = False
     tunes_backbone: bool = False  # some of the backbone's own parameters train, too
     family: Family = Family.OTHER
     year: int | None = None  # of the paper
     from_scratch: bool = False  # the backbone starts from random weights
     chunk_note: str = ""  # why chunks of slices change what it computes in training, if they do
+    learning_rates: tuple[float, float] | None = None  # that tuning tries; None: the protocol's
 
 
 @dataclass(frozen=True)
@@ -160,6 +167,14 @@ class ShapedByDelta(Protocol):
 
     def shape_like(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Have tensors of the names and shapes of a stored network's."""
+
+
+@runtime_checkable
+class Switchable(Protocol):
+    """An inserted module that can be switched off, to see what it does."""
+
+    def switched_off(self) -> AbstractContextManager[None]:
+        """Compute as the frozen module does, as long as this is entered."""
 
 
 @runtime_checkable

@@ -40,6 +40,48 @@ METHODS = {
     "aim": "AIM",
     "ma_sam": "MA-SAM",
 }
+PEFT = {  # types of that library
+    "lora": "LoRA",
+    "dora": "DoRA",
+    "rslora": "rsLoRA",
+    "pissa": "PiSSA",
+    "olora": "OLoRA",
+    "adalora": "AdaLoRA",
+    "loha": "LoHa",
+    "lokr": "LoKr",
+    "hira": "HiRA",
+    "delora": "DeLoRA",
+    "gralora": "GraLoRA",
+    "miss": "MiSS",
+    "bone": "Bone",
+    "randlora": "RandLoRA",
+    "glora": "GLoRA",
+    "adamss": "AdaMSS",
+    "deft": "DEFT",
+    "peanut": "PEANuT",
+    "vera": "VeRA",
+    "pvera": "PVeRA",
+    "vblora": "VB-LoRA",
+    "tinylora": "TinyLoRA",
+    "unilora": "Uni-LoRA",
+    "frod": "FRoD",
+    "lily": "Lily",
+    "oft": "OFT",
+    "boft": "BOFT",
+    "hra": "HRA",
+    "psoft": "PSOFT",
+    "road": "RoAd",
+    "fourierft": "FourierFT",
+    "waveft": "WaveFT",
+    "c3a": "C3A",
+    "shira": "SHiRA",
+    "supertuning": "Super-Tuning",
+    "osf": "OSF",
+    "ia3": "(IA)3",
+    "beft": "BEFT",
+    "ln_tuning": "LN tuning",
+}
+BRIDGED = {f"peft:{name}": f"{title} (peft)" for name, title in PEFT.items()}
 NETWORKS = {
     "net:nnunet": "nnU-Net",
     "net:nnunet_resenc": "nnU-Net ResEnc",
@@ -70,7 +112,9 @@ WEIGHTS = {
     "dino": "DINO",
     "dinov2": "DINOv2",
 }
-BUILT_IN: Mapping[str, str] = MappingProxyType(METHODS | NETWORKS | DATASETS | BACKBONES | WEIGHTS)
+BUILT_IN: Mapping[str, str] = MappingProxyType(
+    METHODS | BRIDGED | NETWORKS | DATASETS | BACKBONES | WEIGHTS
+)
 LABEL = re.compile(r"([^\[]+)\[(.*)\]", re.DOTALL)  # lora[alpha=8,rank=4]
 
 

@@ -18,7 +18,10 @@ from bench.cost.inventory import MethodCount, NetworkShape, count_methods, read_
 from bench.grid.cells import parse_methods
 from bench.models import registry
 from bench.models.references import registry as references
-from methods.base import Contender, MissingRole
+from methods.base import Contender, Method, MissingRole
+from methods.bridge import registry as bridge
+from methods.bridge.method import make_record
+from methods.bridge.names import UNUSABLE
 from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import describe_schema
 
@@ -42,6 +45,7 @@ class ListOptions:
     decoder: str | None = option(None, "Decoder of the count; default: the backbone's own.")
     prefix_tokens: str | None = option(None, "Class and register tokens: keep (default) or drop.")
     json: bool = flag("Print the count as JSON.")
+    all: bool = flag("Methods: also the types of the library peft, and which cannot be used.")
 
 
 @commands.command("list")
@@ -52,17 +56,22 @@ def list_(options: ListOptions) -> None:
     With a backbone: parameters of each method there, total, trained and trained by part.
     """
     typed = [name for name, value in asdict(options).items() if value]
-    flags = [f"--{name.replace('_', '-')}" for name in typed if name != "registry"]
+    flags = [f"--{name.replace('_', '-')}" for name in typed if name not in ("registry", "all")]
+    if options.all:
+        flags.append("--all")
     if flags and options.registry != "methods":
         raise ValueError(f"list {options.registry}: only `list methods` takes {flags[0]}")
     if options.backbone is None:
-        if flags:
+        if flags and flags != ["--all"]:
             raise ValueError(f"list methods: {flags[0]} needs --backbone")
         SafeConsole().print(TABLES[options.registry]())
+        if options.all:
+            SafeConsole().print(_bridge_table())
         return
     given = {name: getattr(options, name) for name in SHAPE_FIELDS}
     shape = read_network_shape(options.backbone, options.patch, given)
-    counts = count_methods(shape)
+    bridged = bridge.names() if options.all else []
+    counts = count_methods(shape, [*methods.names(), *bridged])
     if options.json:
         record = asdict(shape) | {"methods": [asdict(count) for count in counts]}
         typer.echo(json.dumps(record, indent=2))
@@ -74,18 +83,33 @@ def _methods_table() -> Table:
     headings = ("name", "what it is, and its settings with their defaults")
     table = add_columns(Table(title="methods"), headings)
     for name in methods.names():
-        kind = methods.get(name)
-        info = kind.info
-        facts = [f"{info.family}, {info.year}" if info.year else str(info.family)]
-        if info.roles:
-            facts.append(f"needs {', '.join(info.roles)}")
-        facts.append(STARTS[info.identity_at_init])
-        facts.append("merges into the weights" if info.mergeable else "does not merge")
-        lines = [info.paper, "; ".join(facts), *_list_settings(kind)]
-        table.add_row(name, escape("\n".join(lines)), end_section=True)
+        _add_method(table, methods.get(name))
     for name in references.names():
         _add_reference(table, name)
     return table
+
+
+def _bridge_table() -> Table:
+    headings = ("name", "what it is, and its settings with their defaults")
+    table = add_columns(Table(title="types of the library peft"), headings)
+    for name in bridge.names():
+        _add_method(table, make_record(bridge.find(name)))
+    for name, reason in UNUSABLE.items():
+        table.add_row(f"{bridge.PREFIX}{name}", f"cannot be used: {reason}", end_section=True)
+    table.caption = f"They need the extra: {escape(bridge.EXTRA)}"
+    table.caption_justify = "left"
+    return table
+
+
+def _add_method(table: Table, kind: type[Method]) -> None:
+    info = kind.info
+    facts = [f"{info.family}, {info.year}" if info.year else str(info.family)]
+    if info.roles:
+        facts.append(f"needs {', '.join(info.roles)}")
+    facts.append(STARTS[info.identity_at_init])
+    facts.append("merges into the weights" if info.mergeable else "does not merge")
+    lines = [info.paper, "; ".join(facts), *_list_settings(kind)]
+    table.add_row(info.name, escape("\n".join(lines)), end_section=True)
 
 
 def _add_reference(table: Table, name: str) -> None:
@@ -168,7 +192,7 @@ def _describe_start(count: MethodCount) -> str:
 @commands.command()
 def check(
     method: Annotated[
-        str, Argument(help="A method, all, paper, a family, or your own as package.module:Class.")
+        str, Argument(help="A method, all, paper, a family, peft, or package.module:Class.")
     ],
     backbone: Annotated[str, Option(help="Comma list of backbones.")] = "tiny_vit,tiny_swin",
 ) -> None:

@@ -1,6 +1,6 @@
 """How many parameters each method trains on a backbone, counted without memory for them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -83,9 +83,12 @@ def read_network_shape(
     return NetworkShape(backbone, **typed)
 
 
-def count_methods(shape: NetworkShape) -> list[MethodCount]:
-    """Return the counts of all methods. Raises: ValueError if defaults do not fit the backbone."""
-    return [_count(methods.build(name), shape) for name in methods.names()]
+def count_methods(shape: NetworkShape, names: Sequence[str] = ()) -> list[MethodCount]:
+    """Return the counts of methods, by default of all of our own.
+
+    Raises: ValueError if defaults do not fit the backbone.
+    """
+    return [_count(methods.build(name), shape) for name in names or methods.names()]
 
 
 def build_outline(shape: NetworkShape) -> Segmenter:

@@ -3,116 +3,37 @@
 `bench check` runs them on a user's own method, and the contract tests on all registered ones.
 """
 
-import copy
 import fnmatch
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
-from itertools import islice
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 import methods
-from bench.models import registry
-from bench.models.backbones.info import Blueprint
-from bench.models.build import Patch, build_segmenter
 from bench.models.delta import copy_tensors, delta_state, load_delta
 from bench.models.finite import is_finite, shorten_names
-from bench.models.hooks import Hooks
-from bench.models.segmenter import Segmenter, apply_method, random_stream
-from bench.models.selection import run_selection
+from bench.models.segmenter import apply_method
+from bench.models.subject import CHANNELS, Gradients, Subject, iter_losses, predict, train
 from methods import surgery
-from methods.base import Method, find_sites
+from methods.base import Method, Switchable, find_sites
 from methods.settings import SpecError
 from methods.sites import Role, locate_parameters
 
-DEPTH, CHANNELS, CLASSES = 3, 2, 3
+__all__ = ["CHANNELS", "PROMISES", "Gradients", "Subject", "iter_losses", "predict", "train"]
+
 LAST_BLOCK = "last_1"
-SELECTION_BATCHES = 2  # for methods that choose by gradients
-LEARNING_RATE, WEIGHT_DECAY = 1e-2, 0.1  # large, so that everything that may move does
+NOISE = 0.1  # large against what starts at zero
 Tensors = Mapping[str, torch.Tensor]
-Gradients = dict[str, torch.Tensor | None]  # by trained tensor; None: autograd gave none
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A method on a backbone with random weights; every network is a copy."""
-
-    method: Method
-    backbone: str = "tiny_vit"
-
-    @property
-    def patch(self) -> Patch:
-        size = max(32, 2 * registry.get(self.backbone).multiple_of)
-        return DEPTH, size, size
-
-    def build_plain(self) -> Segmenter:
-        return copy.deepcopy(_build_plain(self.backbone, self.patch))
-
-    def build_tuned(self, seed: int = 0) -> Segmenter:
-        """Return the network with the method in it; the seed decides how the method starts."""
-        model = self.build_plain()
-        self.apply_to(model, seed)
-        return model
-
-    def apply_to(self, model: Segmenter, seed: int = 0) -> None:
-        """Put the method into a network that `build_plain` has made, and let it choose."""
-        apply_method(model, self.method, seed)
-        with random_stream(seed, "selection"):
-            losses = islice(iter_losses(model.train(), self.make_volume()), SELECTION_BATCHES)
-            run_selection(model, losses)
-
-    def make_volume(self) -> torch.Tensor:
-        """Return two volumes (B, C, D, H, W), always the same."""
-        return torch.randn(2, CHANNELS, *self.patch, generator=torch.Generator().manual_seed(5))
-
-
 Promise = Callable[[Subject], str | None]  # what is wrong, in one sentence; None if nothing is
 
 
-@lru_cache(maxsize=2)
-def _build_plain(name: str, patch: Patch) -> Segmenter:
-    blueprint = Blueprint(name)
-    return build_segmenter(blueprint, in_channels=CHANNELS, n_classes=CLASSES, patch=patch, seed=0)
-
-
-@torch.no_grad()
-def predict(model: Segmenter, volume: torch.Tensor) -> torch.Tensor:
-    """Return the logits in evaluation mode."""
-    return model.eval()(volume)
-
-
-def train(model: Segmenter, volume: torch.Tensor, n_steps: int) -> list[Gradients]:
-    """Take steps on random labels; return the gradients of what is tuned, step by step."""
-    losses, hooks = iter_losses(model, volume), Hooks(model)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
-    model.train()
-    history: list[Gradients] = []
-    for _ in range(n_steps):
-        optimizer.zero_grad()
-        loss = hooks.add_losses(next(losses))
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
-        tuned = model.tuned_parameters()
-        # the next step makes new gradients, so these need no copy
-        history.append({name: parameter.grad for name, parameter in tuned.items()})
-        optimizer.step()
-        hooks.after_step(LEARNING_RATE)
-    return history
-
-
-def iter_losses(model: Segmenter, volume: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Yield the loss on random labels again and again, each of the model as it then is."""
-    generator = torch.Generator().manual_seed(1)
-    target = torch.randint(CLASSES, (len(volume), *volume.shape[2:]), generator=generator)
-    while True:
-        yield F.cross_entropy(model(volume), target)
-
-
 def check_identity(subject: Subject) -> str | None:
-    """Step 0: the output equals the frozen network's bit for bit if declared, else it differs."""
+    """Step 0: the output is the frozen network's if declared, else it differs.
+
+    It is so bit for bit, or within the method's declared tolerance.
+    """
     volume = subject.make_volume()
     frozen = predict(subject.build_plain(), volume)
     tuned = predict(subject.build_tuned(), volume)
@@ -120,7 +41,8 @@ def check_identity(subject: Subject) -> str | None:
         return "the logits at step 0 are not finite"
     difference = float((tuned - frozen).abs().max())
     declared = subject.method.starts_as_identity()
-    if declared and not torch.equal(tuned, frozen):
+    allowed = subject.method.info.identity_tolerance * float(frozen.abs().max())
+    if declared and difference > allowed:
         return f"declared the identity, but step 0 differs by {difference:.1e}"
     if not declared and difference <= 1e-4 * float(frozen.std()):
         return f"not declared the identity, but step 0 differs by {difference:.1e} only"
@@ -177,6 +99,23 @@ def check_gradients(subject: Subject) -> str | None:
         if fault:
             return fault
     return None
+
+
+@torch.no_grad()
+def check_effect(subject: Subject) -> str | None:
+    """Each inserted layer that can be switched off changes the output, once it is off its start."""
+    model, volume = subject.build_tuned(), subject.make_volume()
+    generator = torch.Generator().manual_seed(2)
+    for parameter in model.tuned_parameters().values():
+        parameter.add_(NOISE * torch.randn(parameter.shape, generator=generator))
+    perturbed = predict(model, volume)
+    idle = []
+    for name, module in model.backbone.named_modules():
+        if isinstance(module, Switchable):
+            with module.switched_off():
+                if torch.equal(predict(model, volume), perturbed):
+                    idle.append(name)
+    return _say("perturbed, these do not change the output:", idle) if idle else None
 
 
 def check_distinct(subject: Subject) -> str | None:
@@ -249,6 +188,7 @@ PROMISES: dict[str, Promise] = {
     "tuned parameters": check_count,
     "frozen stays frozen": check_frozen,
     "gradients": check_gradients,
+    "effect": check_effect,
     "distinct": check_distinct,
     "placement": check_placement,
     "delta round trip": check_delta,

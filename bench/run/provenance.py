@@ -55,10 +55,7 @@ def describe_start(spec: RunSpec, place: Place) -> dict[str, Any]:
 
 
 def _list_packages(spec: RunSpec) -> tuple[str, ...]:
-    from bench.models.references.base import Reference  # imports torch
-
-    contender = spec.method.build()
-    return PACKAGES + contender.info.packages if isinstance(contender, Reference) else PACKAGES
+    return PACKAGES + spec.method.build().info.packages
 
 
 def describe_arithmetic(device: torch.device, precision: str) -> dict[str, Any]:

@@ -165,7 +165,16 @@ def _iter_declared(
     for section in SECTIONS:
         for dimension in _iter_dimensions(section, getattr(protocol, section)):
             if dimension.key not in idle:
-                yield dimension
+                yield _adapt_to(method, dimension)
+
+
+def _adapt_to(method: Contender, dimension: Dimension) -> Dimension:
+    """Return the dimension with the range of learning rates that the method declares, if any."""
+    rates = getattr(method.info, "learning_rates", None)
+    if dimension.key != "train.lr" or rates is None:
+        return dimension
+    value = float(dimension.default)
+    return replace(dimension, low=min(rates[0], value), high=max(rates[1], value))
 
 
 def _find_idle(method: Contender, protocol: Protocol) -> frozenset[str]:

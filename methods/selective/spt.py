@@ -12,7 +12,9 @@ weights is the largest one that keeps within the budget.
 
 Our choices: the budget is a share of the backbone's parameters, so that it suits every size; what
 the rule leaves of it goes to the next most sensitive weights, so that it is used up exactly. Biases
-and norms, a thousandth of the weights, stay frozen. L is the loss of the task.
+and norms, a thousandth of the weights, stay frozen. L is the loss of the task. A low-rank update
+has no dropout; the authors' code drops a tenth of its input, and of the slices' updates (drop
+path).
 """
 
 import math

@@ -38,7 +38,7 @@ def test_the_guide_has_an_article_for_every_decoder():
         headings = [line for line in guide.splitlines() if line.startswith("### ")]
         (heading,) = (line for line in headings if f"`{name}`" in line)
         text = guide.partition(heading)[2].partition("\n### ")[0]
-        assert article.reference in text
+        assert article.reference in " ".join(text.split())
         if name.endswith("_medtuning"):
             assert "**Where we differ.**" in text
             assert any(paragraph.startswith("```text\n") for paragraph in article.body)

@@ -31,7 +31,6 @@ class ReferenceInfo(Info):
     """The facts of a reference network."""
 
     kind: ClassVar[str] = "reference"
-    packages: tuple[str, ...]  # that it needs, by the names that are imported
     size_rule: str  # what a patch must be, in words
     undecayed: tuple[str, ...] = ()  # last names of its position embeddings: no weight decay
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import torch
 
-from bench.models.contract import CHANNELS, CLASSES, predict, train
 from bench.models.delta import copy_tensors, delta_state, frozen_state, load_delta
 from bench.models.references.base import Reference, Shape, Task
 from bench.models.references.network import WholeNetwork, build_network
+from bench.models.subject import CHANNELS, CLASSES, predict, train
 
 PATCH: Shape = (32, 32, 64)  # fits every network
 ODD: Shape = (31, 37, 61)  # fits none
