@@ -16,8 +16,8 @@ from methods.settings import Value, changed_settings, parse, settings, suggest
 if TYPE_CHECKING:
     from methods.base import Contender, Method
 
-__all__ = ["METHODS", "build", "changed_settings", "check_name", "get", "groups", "label", "names"]
-__all__ += ["settings"]
+__all__ = ["METHODS", "build", "changed_settings", "check_name", "family_of", "get", "groups"]
+__all__ += ["label", "names", "settings"]
 
 __distribution__ = "medtuning-bench"
 METHODS: dict[str, str] = {
@@ -69,9 +69,14 @@ def groups() -> dict[str, list[str]]:
     from methods.bridge import registry
 
     found = {"all": names(), "paper": list(PAPER)}
-    for name, path in METHODS.items():
-        found.setdefault(path.split(".")[1], []).append(name)
+    for name in METHODS:
+        found.setdefault(family_of(name), []).append(name)
     return found | {"peft": registry.names()}
+
+
+def family_of(name: str) -> str:
+    """Return the family of one of our own methods; empty for any other name."""
+    return METHODS[name].split(".")[1] if name in METHODS else ""
 
 
 def check_name(name: str) -> str:

@@ -82,6 +82,18 @@ PEFT = {  # types of that library
     "ln_tuning": "LN tuning",
 }
 BRIDGED = {f"peft:{name}": f"{title} (peft)" for name, title in PEFT.items()}
+FAMILIES = {  # in the order of the tables
+    "reference": "Baselines",
+    "prompt": "Prompts",
+    "adapter": "Adapters",
+    "low_rank": "Low-rank updates",
+    "scale_shift": "Scales and shifts",
+    "selective": "Selected weights",
+    "volumetric": "Volumetric",
+    "orthogonal": "Rotations",
+    "spectral": "Spectral updates",
+    "other": "Other methods",
+}
 NETWORKS = {
     "net:nnunet": "nnU-Net",
     "net:nnunet_resenc": "nnU-Net ResEnc",

@@ -104,6 +104,8 @@ def describe_run(spec: RunSpec) -> RunResult:
         group=spec.group,
         release=describe_release(spec.dataset),
         kind=method.info.kind,
+        family=str(getattr(method.info, "family", "")),
+        year=getattr(method.info, "year", None),
     )
 
 

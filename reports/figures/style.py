@@ -6,12 +6,13 @@ Figures are made without pyplot, so that no window system is touched and none st
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from types import MappingProxyType
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.names import BUILT_IN_NAMES, Names
+from reports.names import BUILT_IN_NAMES, FAMILIES, Names
 
 COLUMN_IN = 3.4  # width of one column of a two-column paper, in inches
 INK, FAINT = "#262626", "#b5b5b5"  # text and lines; helper lines
@@ -68,12 +69,16 @@ Looks = Mapping[str, Look]  # by label
 
 
 def assign_looks(
-    methods: Iterable[tuple[str, str]], order: Sequence[str], names: Names = BUILT_IN_NAMES
+    methods: Iterable[tuple[str, str]],
+    order: Sequence[str],
+    names: Names = BUILT_IN_NAMES,
+    families: Mapping[str, str] = MappingProxyType({}),
 ) -> Looks:
     """Return the look of each label of the pairs (method, label).
 
     It follows from the method's place in ``order``, all known methods, and is so the same in every
-    report; others come after them, by name.
+    report; others come after them, by name. With ``families`` (of methods), a family has one
+    colour, and its methods have markers.
     """
     labels: dict[str, set[str]] = {}
     for method, label in methods:
@@ -82,12 +87,25 @@ def assign_looks(
     looks = {}
     for name, mine in labels.items():
         rounds, place = divmod(places.index(name), len(COLOURS))
+        if families:
+            rounds, place = _place_in_family(name, places, families)
         for number, label in enumerate(sorted(mine, key=lambda label: (len(label), label))):
             marker = MARKERS[(place + rounds + number) % len(MARKERS)]
             dash = DASHES[(rounds + number) % len(DASHES)]
             shown = names.label(label)
             looks[label] = Look(COLOURS[place], marker, dash, filled=number == 0, name=shown)
     return looks
+
+
+def _place_in_family(
+    name: str, places: Sequence[str], families: Mapping[str, str]
+) -> tuple[int, int]:
+    """Return the number of a method in its family, and the place of the family's colour."""
+    family = families.get(name, "")
+    members = [each for each in places if families.get(each, "") == family]
+    known = [*FAMILIES]
+    number = known.index(family) if family in known else len(known)
+    return members.index(name), number % len(COLOURS)
 
 
 def new_figure(height_in: float) -> tuple[Figure, Axes]:

@@ -21,6 +21,7 @@ from reports.records.run import RunResult
 from reports.records.study import StudyRecord
 from reports.tables.assemble import name_setting
 from reports.tables.build import ReportRequest, build_tables_of, summarise
+from reports.tables.families import find_families
 from reports.tables.kinds.main import main_tables
 from reports.tables.kinds.tuning import tuning_tables
 from reports.tables.table import Table, make_slug
@@ -73,7 +74,8 @@ def build_portfolio(of: Contents, request: ReportRequest, formats: Sequence[str]
         summaries = summarise(of.results, request)
         labels = {(run.method, run.label) for run in of.results}
         labels |= {(study.method.partition("[")[0], study.method) for study in of.studies}
-        looks = assign_looks(labels, of.method_names, request.names)
+        families = find_families(of.results) if request.view.by_family else {}
+        looks = assign_looks(labels, of.method_names, request.names, families)
         pictures, undrawn = list_pictures(
             summaries, of.studies, of.read_slices, looks, request.names
         )

@@ -155,6 +155,8 @@ class RunResult:
     group: str = ""  # the `run` command that asked for this run
     release: ReleaseRecord | None = None  # None for a datalist, and where it was not recorded
     kind: str = METHOD  # or `REFERENCE`: a network that is trained whole, without a backbone
+    family: str = ""  # what methods have in common; empty for networks, and in older records
+    year: int | None = None  # of the method's paper
     provenance: dict[str, Any] = field(default_factory=dict)
     traceback: str = ""
     schema_version: int = SCHEMA_VERSION

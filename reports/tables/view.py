@@ -37,6 +37,7 @@ class View:
     columns: tuple[str, ...] = ()  # only these, in this order
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # heading -> methods
     published: tuple[Published, ...] = ()
+    by_family: bool = False  # the groups are the families of the methods; so are the colours
 
 
 def select_methods(results: Sequence[RunResult], view: View) -> list[RunResult]:

@@ -68,6 +68,7 @@ class ReportOptions:
     group: list[str] | None = option(
         None, 'Rows under a heading: "Adapters=adaptformer,med_adapter" (repeatable).'
     )
+    families: bool = flag("Rows under the family of their method; a colour each in pictures.")
     reference: Path | None = option(
         None, "CSV of published numbers: dataset,method,quantity,value."
     )
@@ -150,10 +151,13 @@ class ReportOptions:
         for item in self.group or ():
             heading, members = _split_pair(item, "--group Prompts=vpt_shallow,vpt_deep")
             groups[heading] = _split(members, "--group")
+        if groups and self.families:
+            raise ValueError("report: --families makes groups of its own, got --group as well")
         return View(
             methods=_split(self.methods, "--methods"),
             columns=_split(self.columns, "--columns"),
             groups=groups,
+            by_family=self.families,
             published=() if self.reference is None else read_published(self.reference),
         )
 

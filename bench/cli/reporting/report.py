@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from reports.page.portfolio import PAGE, Contents, Portfolio, build_portfolio, n
 from reports.records.run import RunResult
 from reports.records.slices import SLICES_FILE, CaseSlices, read_slices
 from reports.tables.build import ALL, TUNING, ReportRequest, build_tables, summarise
+from reports.tables.families import group_by_family
 from reports.tables.kinds.tuning import tuning_tables
 from reports.tables.table import Table
 from reports.tables.view import select_methods
@@ -134,7 +136,9 @@ def collect_tables(request: ReportRequest, *, per_dataset: bool) -> list[Table]:
     wanted = _list_wanted(request)
     studies = load_studies(store, *wanted) if request.kind in (ALL, TUNING) else []
     if request.kind != TUNING:
-        tables = build_tables(load_results(store, request), request, per_dataset=per_dataset)
+        results = load_results(store, request)
+        request = group_rows(request, results)
+        tables = build_tables(results, request, per_dataset=per_dataset)
         return [*tables, *tuning_tables(studies, request.names)]
     if not studies:
         raise ValueError(f"report: {NO_STUDY}")
@@ -146,7 +150,7 @@ def load_results(store: Store, request: ReportRequest) -> list[RunResult]:
 
     Raises: ValueError if the store has none, or does not know the data set.
     """
-    results = store.load_results(*_list_wanted(request))
+    results = [_add_family(run) for run in store.load_results(*_list_wanted(request))]
     if not results and (known := store.list_datasets()):
         rule = f"--dataset must be among {', '.join(known)}"
         raise ValueError(f"report: {rule}, got '{request.dataset}'")
@@ -160,6 +164,18 @@ def load_results(store: Store, request: ReportRequest) -> list[RunResult]:
         return run.dataset, run.backbone, number, run.label, run.fold, run.seed
 
     return select_methods(sorted(results, key=place), request.view)
+
+
+def _add_family(run: RunResult) -> RunResult:
+    """Return a result with its family; records of the time before there were any lack it."""
+    return run if run.family else replace(run, family=methods.family_of(run.method))
+
+
+def group_rows(request: ReportRequest, results: Sequence[RunResult]) -> ReportRequest:
+    """Return the request with the groups of the families, if it asks for them."""
+    if not request.view.by_family:
+        return request
+    return replace(request, view=group_by_family(request.view, results, request.names))
 
 
 def _list_wanted(request: ReportRequest) -> list[str]:
@@ -197,6 +213,7 @@ def _build_portfolio(request: ReportRequest, formats: Sequence[str]) -> Portfoli
             return None if file is None else read_slices(file, case)
 
         results = load_results(store, request)
+        request = group_rows(request, results)
         studies = load_studies(store, *_list_wanted(request))
         contents = Contents(results, studies, read_case, methods.names())
         return build_portfolio(contents, request, formats)
