@@ -30,6 +30,7 @@ class Condition:
 
     text: str
     holds: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()  # where it is one of some words
 
 
 def at_least(low: float) -> Condition:
@@ -45,7 +46,7 @@ def above(low: float) -> Condition:
 def one_of(*names: str) -> Condition:
     """One of some words."""
     text = " or ".join(names) if len(names) == 2 else f"one of {', '.join(names)}"
-    return Condition(text, lambda value: value in names)
+    return Condition(text, lambda value: value in names, names)
 
 
 ANY = Condition("of its type", lambda value: True)
@@ -69,7 +70,10 @@ def check(where: str, record: DataclassInstance) -> None:
         must_be: Condition = item.metadata["must_be"]
         value = getattr(record, item.name)
         if not must_be.holds(value):
-            raise SpecError(f"{where.format(item.name)} must be {must_be.text}, got {value}")
+            close = get_close_matches(str(value), must_be.choices, n=1, cutoff=0.5)
+            hint = f" (did you mean '{close[0]}'?)" if close else ""
+            rule = f"{where.format(item.name)} must be {must_be.text}"
+            raise SpecError(f"{rule}, got {value}{hint}")
 
 
 def parse(name: str, kind: type[DataclassInstance], given: Mapping[str, Value]) -> dict[str, Any]:

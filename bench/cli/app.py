@@ -7,13 +7,21 @@ import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
+from typer import Option
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from bench.cli.terminal import prepare_output, report_bad_input, report_failure, report_interrupt
+import bench
+from bench.cli.terminal import (
+    EXIT_FAILED,
+    prepare_output,
+    report_bad_input,
+    report_failure,
+    report_interrupt,
+)
 from datasets.files import describe_os_error
 from datasets.processes import PROGRAM
 from reports.formats.terminal import SafeConsole
@@ -40,9 +48,9 @@ COMMANDS = {  # name: the module whose `commands` hold it, and the first line of
         "bench.cli.segmentations.predict",
         "Segment a case with the network of a run; or many cases, or with several runs.",
     ),
-    "report": ("bench.cli.reporting.report", "Print the tables of everything that MLflow holds."),
+    "report": ("bench.cli.reporting.command", "Print the tables of everything that MLflow holds."),
     "compare": (
-        "bench.cli.store",
+        "bench.cli.reporting.compare",
         "Print in what two runs differ, and their difference of Dice by case.",
     ),
     "sync": ("bench.cli.store", "Send to MLflow every result and study below --out that it lacks."),
@@ -51,18 +59,26 @@ COMMANDS = {  # name: the module whose `commands` hold it, and the first line of
         "Score label files of any origin, by the code that scores a run.",
     ),
     "pretrain": ("bench.cli.pretrain", "Pre-train a tiny ViT on images drawn from formulas."),
-    "check": ("bench.cli.show", "Check that methods do what they declare."),
+    "check": ("bench.cli.checking.check", "Check that methods do what they declare."),
     "list": (
-        "bench.cli.show",
-        "Show the methods with their settings, the data sets, backbones or decoders.",
+        "bench.cli.listing.command",
+        "Show what can be chosen: methods, data sets, backbones, weights, settings and more.",
     ),
     "schema": (
-        "bench.cli.show",
+        "bench.cli.listing.command",
         "Print the JSON schema of result.json, which a run leaves in its folder.",
     ),
     "ui": ("bench.cli.store", "Open the MLflow UI on the store that `run` writes to."),
-    "data": ("bench.cli.data", "Check data, write folds and example data."),
+    "doctor": (
+        "bench.cli.doctor",
+        "Print versions, devices, disks, weights and the store, for a report of a bug.",
+    ),
+    "data": ("bench.cli.data.command", "Check data, write folds and example data."),
 }
+
+
+OTHER_SPELLINGS = {"--dataset": "--datasets", "--output": "--out"}  # each stands for the other
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 class ForeignExitError(RuntimeError):
@@ -81,6 +97,8 @@ class LazyGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except SystemExit as ended:
+            if isinstance(ended.__context__, BrokenPipeError):  # of `| head`
+                ctx.exit(EXIT_FAILED)
             raise ForeignExitError(f"sys.exit({ended.code!r:.80})") from ended
         except KeyboardInterrupt:  # where a command has nothing to say of it
             ctx.exit(report_interrupt(SafeConsole(), ""))
@@ -89,7 +107,26 @@ class LazyGroup(TyperGroup):
 def load_command(name: str) -> Any:
     """Import the file of a command and return the command."""
     module = import_module(COMMANDS[name][0])
-    return get_group(module.commands).commands[name]
+    command = get_group(module.commands).commands[name]
+    for each in (command, *getattr(command, "commands", {}).values()):
+        _take_other_spellings(each)
+    return command
+
+
+def _take_other_spellings(command: Any) -> None:
+    """Let a command understand spellings of options that its help does not show."""
+    make_parser = command.make_parser
+
+    def make(ctx: Any) -> Any:
+        parser = make_parser(ctx)
+        known = parser._long_opt
+        for pair in OTHER_SPELLINGS.items():
+            for own, other in (pair, pair[::-1]):
+                if own in known and other not in known:
+                    known[other] = known[own]
+        return parser
+
+    command.make_parser = make
 
 
 app = typer.Typer(
@@ -101,8 +138,26 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        typer.echo(f"medtuning-bench {bench.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, Option("--version", callback=print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Take the options before a command."""
+
+
 for _name, (_, _line) in COMMANDS.items():
     app.command(_name, help=_line)(lambda: None)
 
@@ -126,13 +181,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_utf8(typed)
         command = f"{PROGRAM} {shlex.join(typed)}"
-        app(args=typed, obj=mask_passwords(command))
+        kept = mask_passwords(command)
+        code = app(args=typed, obj=kept, standalone_mode=False, prog_name=PROGRAM)
     except SystemExit as ended:
         return int(ended.code or 0)
+    except UsageError as error:
+        return report_usage(error)
     except ValueError as error:
         return report_bad_input(str(error))
     except OSError as error:  # a full disk, no permission, a file in the place of a folder
         return report_bad_input(describe_os_error(error))
     except ForeignExitError as error:
         return report_failure(f"code that the command has called has asked to end it ({error})")
-    raise AssertionError("unreachable: typer ends with SystemExit")
+    except typer.Abort:
+        return report_interrupt(SafeConsole(), "")
+    return code if isinstance(code, int) else 0
+
+
+def report_usage(error: Any) -> int:
+    """Print what is wrong with options in one sentence; a command without any prints its help."""
+    message = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")
+    if not message:
+        return int(error.exit_code)
+    where = "" if error.ctx is None else error.ctx.command_path.removeprefix(PROGRAM).strip()
+    start = f"{where}: " if where else ""
+    hint = f"{PROGRAM} {where} --help".replace("  ", " ")
+    return report_bad_input(f"{start}{message} (see `{hint}`)")

@@ -13,12 +13,24 @@ from typing import Any, TypeVar, cast, get_type_hints
 
 from typer import Option
 
+from bench.cli.completion import COMPLETIONS
 from bench.specs.protocol import SpecError
 from methods.execution import Execution
 
 T = TypeVar("T")
 UNITS_S = {"s": 1, "m": 60, "h": 3600}
 KEYWORD = Parameter.KEYWORD_ONLY
+PANELS = {  # of the help of commands that take a `Request`
+    "What to compare": "methods match_params datasets folds seeds shots backbone weights decoder",
+    "Data": "data_root release skip_bad_cases",
+    "How long, and how": "preset epochs max_steps precision set timeout checkpoint_minutes",
+    "Tuning": "tune tuned settings storage search only study trial_epochs tune_per_fold trials "
+    "budget sampler pruner objectives export_tuned workers",
+    "Where to compute": "device jobs executor slurm max_jobs detach",
+    "Memory": "checkpointing slices_per_chunk",
+    "Output": "out force verbose quiet cost largest_patch",
+}
+PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names.split()}
 
 
 def option(default: T | EllipsisType, help: str, *, at_least: int | None = None) -> T:
@@ -172,7 +184,7 @@ def takes(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
         parameters: list[Parameter] = []
         for kind in kinds:
-            parameters += _list_parameters(kind)
+            parameters += _list_parameters(kind, has_panels=Request in kinds)
         own = list(inspect.signature(command, eval_str=True).parameters.values())[len(kinds) :]
         parameters += [item.replace(kind=KEYWORD) for item in own]
         signature = inspect.Signature(parameters)
@@ -183,7 +195,7 @@ def takes(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return decorate
 
 
-def _list_parameters(kind: type) -> list[Parameter]:
+def _list_parameters(kind: type, *, has_panels: bool) -> list[Parameter]:
     """Return a keyword parameter a field, which is an `option` or has typer's own annotation."""
     hints = get_type_hints(kind, include_extras=True)
     parameters = []
@@ -192,6 +204,9 @@ def _list_parameters(kind: type) -> list[Parameter]:
         default: Any = Parameter.empty
         if item.metadata:
             names = [f"--{item.name.replace('_', '-')}"] if hint is bool else []
-            default = Option(item.default, *names, **item.metadata)
+            panel = PANEL_OF.get(item.name) if has_panels else None
+            complete = COMPLETIONS.get(item.name) if has_panels else None
+            extras: Any = {"rich_help_panel": panel, "autocompletion": complete}
+            default = Option(item.default, *names, **item.metadata, **extras)
         parameters.append(Parameter(item.name, KEYWORD, default=default, annotation=hint))
     return parameters

@@ -154,6 +154,9 @@ def run_plan(
         else:
             finished, to_do = [], list(specs)
         prepare_data(to_do, plan.sources, out, on_case)
+    if to_do and not options.quiet:
+        place = out / RUNS / "NAME" / LOG_FILE
+        console.print(f"logs:    {escape(place)}, a folder for each run", soft_wrap=True)
     group = begin_group(specs, session.command, out)
     to_do = [replace(spec, group=group.id) for spec in to_do]
     terminal.print_warning(describe_network_disk(default_uri()), console)

@@ -4,15 +4,16 @@ import re
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bench.cli.options import flag, option
-from bench.cli.reporting.naming import read_names
 from bench.grid.cells import split_list
-from reports.analysis.claims.noninferiority import MARGIN_POINTS
-from reports.tables.build import ALL, MAIN, ReportRequest
-from reports.tables.view import View, read_published
 
+if TYPE_CHECKING:  # they import pandas
+    from reports.tables.build import ReportRequest
+    from reports.tables.view import View
+
+MAIN, ALL = "main", "all"
 Format = Literal["terminal", "markdown", "latex", "csv", "html"]
 Kind = Literal[
     "main",
@@ -82,7 +83,7 @@ class ReportOptions:
     intersection: bool = flag("Compare on the cases that all methods have.")
     allow_mixed: bool = flag("Let different protocols into one table.")
 
-    def read(self) -> ReportRequest:
+    def read(self) -> "ReportRequest":
         """Return the report that the options ask for.
 
         Raises: ValueError for options that exclude each other or cannot be read.
@@ -96,6 +97,10 @@ class ReportOptions:
         whole = self.figures or self.format == "html"
         self._check_tests(whole)
         self._check_latex()
+        from bench.cli.reporting.naming import read_names  # the imports of pandas
+        from reports.analysis.claims.noninferiority import MARGIN_POINTS
+        from reports.tables.build import ReportRequest
+
         return ReportRequest(
             format=self.format,
             kind=self.kind or (ALL if whole else MAIN),
@@ -146,7 +151,9 @@ class ReportOptions:
     def _read_pairs(self) -> dict[str, str]:
         return dict(_split_pair(item, "--name lora=LoRA") for item in self.name or ())
 
-    def _read_view(self) -> View:
+    def _read_view(self) -> "View":
+        from reports.tables.view import View, read_published
+
         groups = {}
         for item in self.group or ():
             heading, members = _split_pair(item, "--group Prompts=vpt_shallow,vpt_deep")

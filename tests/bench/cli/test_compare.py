@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.cli.store import match_run
+from bench.cli.reporting.compare import match_run
 from reports.analysis.run_pair import compare_regions, list_differences, pair_cases
 from reports.records.run import RunResult, Status
 from tests.reports.made_results import make_result, without_numbers

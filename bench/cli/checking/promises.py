@@ -13,7 +13,7 @@ from bench.models.references.base import Reference
 from bench.specs.run import MethodSpec
 from methods.base import Method, MissingRole
 
-ANSWER = "bench.cli.promises:answer"
+ANSWER = "bench.cli.checking.promises:answer"
 PATIENCE_S = 1800.0  # for each promise; the backbone may be large, and there is one thread
 WHOLE = "3-D network"  # in the place of a backbone
 

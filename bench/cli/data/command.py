@@ -15,9 +15,9 @@ from rich.table import Table
 from typer import Option
 
 import datasets as registry
+from bench.cli.data.export import export
+from bench.cli.data.opening import Root, Told, open_all
 from bench.cli.display.cases import case_progress
-from bench.cli.export import export
-from bench.cli.opening import Root, Told, open_all
 from bench.cli.terminal import EXIT_FAILED, SYNTHETIC
 from bench.grid.sources import check_exclude
 from datasets.base import list_first

@@ -1,4 +1,4 @@
-"""The command `report`: tables of the tracking store, printed, in a file, or all in a folder."""
+"""What `report` makes: tables of the store, printed, in a file, or all in a folder."""
 
 import tempfile
 from collections.abc import Sequence
@@ -6,12 +6,11 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
-import typer
 from rich.console import Console
 
 import datasets
 import methods
-from bench.cli.options import check_out, takes
+from bench.cli.options import check_out
 from bench.cli.reporting.naming import check_keys
 from bench.cli.reporting.options import ReportOptions
 from bench.cli.terminal import NO_RESULT, print_tables
@@ -35,22 +34,15 @@ from reports.tables.kinds.tuning import tuning_tables
 from reports.tables.table import Table
 from reports.tables.view import select_methods
 
-commands = typer.Typer()
 NO_STUDY = f"the tracking store holds no tuning study (make some with `{PROGRAM} tune`)"
 WIDE = 200  # columns of a table that goes into a file
 
 
-@commands.command()
-@takes(ReportOptions)
-def report(options: ReportOptions) -> None:
-    """Print the tables of everything that MLflow holds.
+def write_report(request: ReportRequest, options: ReportOptions) -> None:
+    """Print a report, or write it into a file or folder.
 
-    Formats are Markdown, CSV, HTML, and LaTeX that goes into a paper as it is.
-
-    With [bold]--figures --out report/[/] everything at once: tables, numbers, pictures and a page
-    to open in a browser.
+    Raises: ValueError if there is nothing to show, or the place cannot be written to.
     """
-    request = options.read()
     console = SafeConsole()
     if options.figures:
         write_folder(request, options.out, console)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bench.cli.data.opening import open_all
 from bench.cli.display.cases import case_progress
-from bench.cli.opening import open_all
 from bench.cli.options import flag, option, takes
 from bench.grid.sources import check_exclude
 from datasets.files import write_durably

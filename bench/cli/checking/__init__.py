@@ -1,0 +1,1 @@
+"""Whether methods do what they declare."""

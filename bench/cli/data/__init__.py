@@ -1,0 +1,1 @@
+"""The commands below `data`: example data, checks, folds, other tools' forms."""

@@ -1,0 +1,1 @@
+"""What can be chosen: methods, data sets, backbones, settings, tables and more."""
