@@ -8,11 +8,12 @@ PYTEST_FLAGS ?=
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test unit slow lint types format clean
+.PHONY: help install demo test unit slow lint types docs format clean
 
 help:
 	@echo "make demo    install, run the paper's seven methods on synthetic volumes, print the table (minutes)"
 	@echo "make test    install, lint, types, unit tests, slow tests"
+	@echo "make docs    build the documentation into site/; open site/index.html"
 	@echo "make format  let ruff rewrite the code"
 	@echo "make clean   remove the environment, caches and demo results"
 
@@ -43,9 +44,14 @@ unit: $(STAMP)
 slow: $(STAMP)
 	$(PYTEST) -m slow
 
+docs: $(STAMP)
+	$(BIN)/python -m docs.generate_lists
+	$(BIN)/python -m docs.generate_commands
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) results mlruns mlflow.db .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) results site mlruns mlflow.db .pytest_cache .mypy_cache .ruff_cache *.egg-info

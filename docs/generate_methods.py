@@ -91,7 +91,7 @@ weights, gradients and AdamW's moments, and what is kept for the backward pass. 
 `--checkpointing --slices-per-chunk 16`, which changes no result. These are sums of tensors;
 temporary results and the allocator's reserve come on top. The largest sum leaves a card with 24 GB
 more than two thirds free. Measured on a GPU, the peak of a plain step was 6.20 GiB for `full` and
-4.93 GiB for `med_adapter` ([benchmarks](../benchmarks/README.md)); not all of it exists at one
+4.93 GiB for `med_adapter` (`benchmarks/README.md`); not all of it exists at one
 time.
 """
 

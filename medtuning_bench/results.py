@@ -35,7 +35,7 @@ class Results:
     """The results of some runs.
 
     Attributes:
-        records: the records as `result.json` has them, one for each run.
+        records: the records as ``result.json`` has them, one for each run.
     """
 
     records: tuple[RunResult, ...] = field(repr=False)
@@ -85,7 +85,7 @@ class Results:
 
     @as_program()
     def table(self, kind: str = "main", versus: str = "") -> pd.DataFrame:
-        """Return a table of `medtuning-bench report --kind` with unrounded numbers.
+        """Return a table of the command ``report``, of one of its kinds, with unrounded numbers.
 
         Several tables are put below each other, under their names. ``versus`` is the method that a
         comparison is made to. Raises: ValueError if there is nothing to show.

@@ -25,7 +25,7 @@ PANELS = {  # of the help of commands that take a `Request`
     "Data": "data_root release skip_bad_cases",
     "How long, and how": "preset epochs max_steps precision set timeout checkpoint_minutes",
     "Tuning": "tune tuned settings storage search only study trial_epochs tune_per_fold trials "
-    "budget sampler pruner objectives export_tuned workers",
+    "budget sampler pruner objectives export_tuned workers tune_seed",
     "Where to compute": "device jobs executor slurm max_jobs detach",
     "Memory": "checkpointing slices_per_chunk",
     "Output": "out force verbose quiet cost largest_patch",

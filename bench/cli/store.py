@@ -71,7 +71,7 @@ def ui(
 
 
 def serve(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run a server until it ends, or until this process is told to end; return the exit code."""
+    """Run a server until it ends, or until a signal ends this process; return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = subprocess.Popen(
         command, env=environment, preexec_fn=build_follower(), start_new_session=True

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -30,11 +31,15 @@ time.sleep(600)
 def test_a_signal_ends_the_server_and_its_workers(number):
     command = [sys.executable, "-c", START, SERVER]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    started = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-    worker = int(started.stdout.readline())
-    family = [psutil.Process(worker), *psutil.Process(started.pid).children(recursive=True)]
-    started.send_signal(number)
-    assert started.wait(timeout=30) == 130
+    # a shell lets what it starts in the background ignore Ctrl-C, and these tests with it
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=heed
+    ) as started:
+        worker = int(started.stdout.readline())
+        family = [psutil.Process(worker), *psutil.Process(started.pid).children(recursive=True)]
+        started.send_signal(number)
+        assert started.wait(timeout=30) == 130
     _, alive = psutil.wait_procs(family, timeout=10)
     assert alive == []
 
