@@ -20,8 +20,8 @@ HEAD = f"""# Commands
 
 `medtuning-bench COMMAND --help` prints the same; in a copy of the repository the program is
 `python -m bench`. `medtuning-bench --version` prints the version, `--install-completion` lets the
-shell complete commands, options and values. Exit codes: 0 done, 1 something failed, 2 bad input, 75 ended by a signal,
-130 interrupted.
+shell complete commands, options and values. Exit codes: 0 done, 1 something failed, 2 bad input,
+75 ended by a signal, 130 interrupted.
 """
 API_HEAD = f"""# Python
 
