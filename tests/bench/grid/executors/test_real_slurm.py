@@ -16,6 +16,7 @@ from random import Random
 
 import pytest
 
+from bench.run.watch.progress import read_progress
 from bench.specs.run import RUNS
 from tests.bench.grid.executors.one_node import OneNode, find_obstacle
 
@@ -26,7 +27,8 @@ pytestmark = [
 ]
 ROOT = Path(__file__).resolve().parents[4]
 GRID = shlex.split(
-    "--methods linear,lora --seeds 0-2 --preset demo --epochs 2 --set data.patches_per_epoch=2"
+    "--methods linear,lora --seeds 0-2 --preset demo --epochs 4 --set data.patches_per_epoch=16"
+    " --set train.val_every=2"
 )
 JOBS = ["--executor", "slurm", "--slurm", "mem=1500M,time=10"]
 # the command, with less patience than on a cluster
@@ -39,6 +41,7 @@ sys.exit(main(sys.argv[1:]))
 """
 N_CELLS = 6
 SEED = 19
+WRITING_S = 5.0  # that a job has for its checkpoint before it may be killed
 PATIENCE_S = 600.0
 
 
@@ -67,6 +70,12 @@ def run_bench(folder, *arguments, environment):
     return subprocess.run(
         [*BENCH, *arguments], cwd=folder, env=environment, capture_output=True, text=True
     )
+
+
+def count_resumptions(folder):
+    """Return how often each run has gone on from a checkpoint."""
+    files = (folder / "results" / RUNS).glob("*/result.json")
+    return [json.loads(file.read_text())["interruptions"] for file in files]
 
 
 def read_scores(folder):
@@ -121,7 +130,7 @@ class Killer:
     folder: Path
     arguments: list[str]
     random: Random = field(default_factory=lambda: Random(SEED))
-    cut: set[str] = field(default_factory=set)
+    cut: dict[str, float] = field(default_factory=dict)  # runs, and when
     disturbed: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
 
@@ -153,8 +162,10 @@ class Killer:
 
     def cut_new_jobs(self):
         for folder, sign in self.find_signs():
-            if folder.name not in self.cut:
-                self.cut.add(folder.name)
+            stand = read_progress(folder / "attempt")
+            trains = stand is not None and stand.phase == "fit"
+            if trains and folder.name not in self.cut:
+                self.cut[folder.name] = time.monotonic()
                 self.disturbed[folder.name] += 1
                 self.note(f"time limit of {folder.name}")
                 signal_ = "--signal=USR2"
@@ -170,7 +181,12 @@ class Killer:
         return found
 
     def kill_job(self):
-        victims = [(folder, sign) for folder, sign in self.find_signs() if is_alive(sign["pid"])]
+        now = time.monotonic()
+        victims = []
+        for folder, sign in self.find_signs():
+            is_writing = now - self.cut.get(folder.name, -WRITING_S) < WRITING_S
+            if is_alive(sign["pid"]) and not is_writing:
+                victims.append((folder, sign))
         if not victims:
             return False
         folder, sign = self.random.choice(victims)
@@ -212,6 +228,7 @@ def test_random_kills_cost_no_run_and_change_no_score(slurm, brats, undisturbed,
     story = "\n".join(killer.lines) + (tmp_path / "bench.log").read_text()
     assert code == 0, story
     assert len(killer.cut) == N_CELLS, story
+    assert min(count_resumptions(tmp_path)) >= 1, story
     assert read_scores(tmp_path) == undisturbed
     assert list_tracked(tmp_path) == sorted(undisturbed)
     assert list_jobs_of(slurm, tmp_path) == sorted(check_ledgers(tmp_path, killer.disturbed))
