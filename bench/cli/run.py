@@ -24,6 +24,7 @@ from bench.run.interruption import interruptible
 from bench.run.watch.log_file import LOG_FILE
 from bench.specs.disks import describe_network_disk
 from bench.specs.run import RUNS, RunSpec, run_folder
+from bench.tracking.browsing import list_addresses
 from bench.tracking.connection import default_uri, describe_browsing
 from bench.tracking.groups import begin_group
 from bench.tuning.tuned_values import apply_file, apply_tuned, best_values, find_studies
@@ -217,6 +218,8 @@ def print_outcome(results: Sequence[RunResult], n_new: int, out: Path, session: 
     console.print(f"tables:  [bold]{PROGRAM} report --format latex[/]")
     address = escape(describe_browsing(default_uri()))
     console.print(f"browse:  [bold]{address}[/]", soft_wrap=True)
+    for page in list_addresses([result.dataset for result in results]):
+        console.print(f"         {escape(page)}", soft_wrap=True)
     failed = [result for result in results if result.status in FAILURES]
     for result in failed:
         run = out / RUNS / result.run_id

@@ -14,6 +14,7 @@ from typer import Option
 
 from bench.cli.terminal import EXIT_FAILED, EXIT_INTERRUPTED
 from bench.tracking import connection, publishing
+from bench.tracking.browsing import list_addresses
 from bench.tracking.store import open_store
 from datasets.processes import GRACE_S, build_follower
 from reports.formats.terminal import SafeConsole, escape
@@ -46,8 +47,15 @@ def sync(out: Annotated[Path, Option(help="What `run` wrote to.")] = Path("resul
     for problem in tally.problems:
         console.print(f"[red]problem:[/] {escape(problem)}", soft_wrap=True)
     console.print(f"browse:  [bold]{escape(connection.describe_browsing(uri))}[/]", soft_wrap=True)
+    _print_addresses(list_addresses(), console)
     if tally.problems:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _print_addresses(addresses: Sequence[str], console: SafeConsole) -> None:
+    """Print where the results are, once a server runs: a view for each data set."""
+    for address in addresses:
+        console.print(f"         {escape(address)}", soft_wrap=True)
 
 
 @commands.command()
@@ -57,12 +65,15 @@ def ui(
 ) -> None:
     """Open the MLflow UI on the store that `run` writes to.
 
+    Printed is the address of each data set's results: a table of the runs, highest Dice first.
     It ends with Ctrl-C or SIGTERM, and its server with it.
     """
     uri = connection.default_uri()
     if uri.startswith("http"):
         hint = "open that address in a browser"
         raise ValueError(f"ui: MLFLOW_TRACKING_URI is a server, got {mask_passwords(uri)} ({hint})")
+    shown = "127.0.0.1" if host == "0.0.0.0" else host
+    _print_addresses(list_addresses(server=f"http://{shown}:{port}"), SafeConsole())
     connection.prepare_environment()  # the UI must not send usage data either
     # an argument would show a password in the list of processes
     environment = os.environ | {"MLFLOW_BACKEND_STORE_URI": uri}

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from bench.run.cases import preparation_of
-from bench.run.delta_file import DELTA_FILE, DeltaHeader, read_delta
+from bench.run.delta_file import DeltaHeader, read_delta
 from bench.run.network import build_fabric, build_logits
 from bench.run.restore import load_run
 from bench.scoring.cases import NotFiniteError
 from bench.scoring.postprocessing import AUTO, is_known, relabel_small
 from bench.specs.protocol import Protocol
-from bench.specs.run import RUNS
+from bench.specs.run import DELTA_FILE, RUNS
 from datasets.base import Case, DataError, DatasetInfo
 from datasets.prepared.frame import Frame
 from datasets.prepared.prepare import prepare_case

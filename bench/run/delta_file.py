@@ -19,11 +19,10 @@ from safetensors.torch import save_file
 from bench.models.delta import delta_state, frozen_state, hash_tensors
 from bench.models.segmenter import Segmenter
 from bench.specs.protocol import override
-from bench.specs.run import RunSpec
+from bench.specs.run import DELTA_FILE, RunSpec
 from datasets.base import DatasetInfo
 from datasets.files import new_file
 
-DELTA_FILE = "delta.safetensors"
 FORMAT, FORMAT_VERSION = "medtuning-delta", 1
 
 

@@ -13,7 +13,7 @@ from bench.cost.timing import metered
 from bench.cost.usage import record_usage
 from bench.models.hooks import describe_modules
 from bench.models.segmenter import Segmenter
-from bench.run.delta_file import DELTA_FILE, write_delta
+from bench.run.delta_file import write_delta
 from bench.run.firewall import READS_FILE, count_reads, write_selection
 from bench.run.fold import Fold
 from bench.run.interruption import Interrupted
@@ -31,7 +31,7 @@ from bench.scoring.cases import score_cases
 from bench.scoring.held_out import score_held_out
 from bench.scoring.metrics import Scoring
 from bench.scoring.postprocessing import choose_cutoff
-from bench.specs.run import Place, RunSpec
+from bench.specs.run import DELTA_FILE, Place, RunSpec
 from datasets.files import make_folder
 from reports.records.cost import Cost
 from reports.records.plain import to_plain

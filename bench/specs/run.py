@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EMBEDDED_WEIGHTS = "formula-vit"  # what ships with the package
 NO_BACKBONE = "none"  # in the place of a backbone and of its weights, where there is none
 RUNS, COMMANDS = "runs", "commands"  # folders in the one that ``--out`` names
+DELTA_FILE = "delta.safetensors"  # in a run's folder: what it trained
 SLUG = str.maketrans({"[": "-", "]": "", ",": "-", ":": "-"})
 
 

@@ -160,6 +160,11 @@ def _move_experiment(connection: sqlite3.Connection, number: int, old: str, new:
         " where experiment_id = ? and substr(artifact_uri, 1, ?) = ?",
         (new, len(old) + 1, number, len(old) + 1, f"{old}/"),
     )
+    connection.execute(
+        "update logged_models set artifact_location = ? || substr(artifact_location, ?)"
+        " where experiment_id = ? and substr(artifact_location, 1, ?) = ?",
+        (new, len(old) + 1, number, len(old) + 1, f"{old}/"),
+    )
 
 
 def find_shadow(uri: str) -> Path | None:

@@ -18,6 +18,8 @@ from reports.records.study import STUDY_FILE
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
+    from bench.tracking.entities.logged_models import ModelEntry
+
 GROUP_TAG = "medtuning.group"  # of a parent run: the id of its command
 PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"  # a text that the UI shows first
@@ -52,6 +54,7 @@ class Entry:
     texts: Mapping[str, str] = field(default_factory=dict)  # artifacts by name
     files: Sequence[Path] = ()  # more artifacts
     children: Sequence[Entry] = ()
+    model: ModelEntry | None = None
     status: str = "FINISHED"  # MLflow's word
     start_ms: int | None = None  # None: when it is sent
     end_ms: int | None = None

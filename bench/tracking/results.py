@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.cost.usage import read_usage
+from bench.tracking.entities.logged_models import describe_model
 from bench.tracking.entry import NOTE_TAG, RESULT, Entry, build_metrics, hash_record
 from bench.tracking.keys import key_of, tag_of
 from reports.analysis.aggregates import average_metric, share_defined
@@ -75,6 +76,7 @@ def describe_result(result: RunResult, folder: Path) -> Entry:
         status=MLFLOW_STATUS.get(result.status, "FAILED"),
         start_ms=start_ms,
         end_ms=end_ms,
+        model=describe_model(result, folder),
     )
 
 

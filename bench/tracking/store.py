@@ -6,11 +6,10 @@ from. A run is sent whole when it has ended. Sending it again repairs an interru
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -27,6 +26,9 @@ from bench.tracking.connection import (
     open_lock,
     reaching,
 )
+from bench.tracking.entities.experiments import VIEW_TAG, describe_results_page, describe_study_page
+from bench.tracking.entities.logged_models import delete_models
+from bench.tracking.entities.writing import fill_run, write_run
 from bench.tracking.entry import (
     GROUP_TAG,
     MADE_TAG,
@@ -43,14 +45,7 @@ from bench.tracking.entry import (
     tell_time,
 )
 from bench.tracking.groups import Group
-from bench.tracking.keys import (
-    LONGEST_NAME,
-    can_be_filtered,
-    experiment_of,
-    key_of,
-    param_of,
-    tag_of,
-)
+from bench.tracking.keys import LONGEST_NAME, can_be_filtered, experiment_of, tag_of
 from bench.tracking.results import describe_result, milliseconds
 from datasets.files import read_text
 from datasets.processes import PROGRAM
@@ -64,7 +59,6 @@ Record = TypeVar("Record")
 LONGEST_SENDING_NS = 600 * 10**9
 SEND_AGAIN = f"remove it, and `{PROGRAM} sync` sends it again"
 PAGE = 1000  # the most runs per request
-BATCH, PARAMS = 1000, 100  # the most metrics and params per request
 
 
 def open_store(uri: str | None = None) -> Store:
@@ -97,6 +91,7 @@ class Store:
     client: MlflowClient = field(repr=False)
     lock: AbstractContextManager[object] = field(repr=False)  # held to look and then write
     runs: dict[str, Run] = field(default_factory=dict, repr=False)  # read so far, by record
+    described: set[str] = field(default_factory=set, repr=False)  # experiments, by name
 
     def ping(self) -> None:
         """Raise TrackingError if the store does not answer."""
@@ -106,7 +101,28 @@ class Store:
     def log_result(self, result: RunResult, folder: Path, parent: str = "") -> bool:
         """Send a result with the pictures in ``folder``, as `send`."""
         place = experiment_of(result.dataset)
+        self.describe_page(place, result.dataset_title, result.regions)
         return self.send(RESULT, place, describe_result(result, folder), parent)
+
+    def describe_page(self, place: str, title: str, regions: Sequence[str]) -> None:
+        """Give a data set's experiment the view that `view_path` opens; a missing one is made."""
+        if regions and place not in self.described:
+            with reaching(self.uri), self.lock:
+                experiment = self.client.get_experiment(self.find_experiment(place))
+                describe_results_page(self.client, experiment, title, regions)
+            self.described.add(place)
+
+    def describe_study(self, place: str) -> None:
+        """Give a study's experiment its kind and description; a missing one is made."""
+        with reaching(self.uri), self.lock:
+            experiment = self.client.get_experiment(self.find_experiment(place))
+            describe_study_page(self.client, experiment)
+
+    def find_pages(self) -> list[tuple[str, str]]:
+        """Return name and id of the experiments that have a prepared view, the newest first."""
+        with reaching(self.uri):
+            found = self.client.search_experiments()
+        return [(each.name, each.experiment_id) for each in found if VIEW_TAG in each.tags]
 
     def send(self, kind: Kind, experiment: str, entry: Entry, parent: str = "") -> bool:
         """Make sure that the store holds exactly this record; return False if it did already.
@@ -126,7 +142,8 @@ class Store:
             if entry.tags.get(STATUS_TAG) != Status.DONE and any(map(is_done, found)):
                 return False
             self._delete_dead(found)
-            self._write(place, replace(entry, tags=entry.tags | {MADE_TAG: tell_time()}), parent)
+            made = replace(entry, tags=entry.tags | {MADE_TAG: tell_time()})
+            write_run(self.client, place, made, parent)
             if database_file(self.uri) is None:
                 self._keep_first(place, kind, entry)
         return True
@@ -138,14 +155,18 @@ class Store:
             is_fresh = time.time_ns() - made_ns < LONGEST_SENDING_NS
             if run.info.status == RUNNING and is_fresh and database_file(self.uri) is None:
                 continue  # a server has no lock
-            self.client.delete_run(run.info.run_id)
+            self._delete_run(run)
+
+    def _delete_run(self, run: Run) -> None:
+        self.client.delete_run(run.info.run_id)
+        delete_models(self.client, run.info.experiment_id, run.info.run_id)
 
     def _keep_first(self, place: str, kind: Kind, entry: Entry) -> None:
         """Delete all but one run of a record, if several commands sent it to a server at once."""
         found = self._find_runs(place, kind.key_tag, entry.tags[kind.key_tag])
         whole = [run for run in found if run.info.status != RUNNING]
         for run in sorted(whole, key=lambda run: (not is_done(run), made_at(run)))[1:]:
-            self.client.delete_run(run.info.run_id)
+            self._delete_run(run)
 
     def _find_runs(self, place: str, tag: str, value: str) -> list[Run]:
         """Return the runs of an experiment with this tag, any signs in its value."""
@@ -156,35 +177,6 @@ class Store:
     def _is_whole(self, run: Run, kind: Kind, entry: Entry) -> bool:
         equal = run.data.tags.get(kind.digest_tag) == entry.tags[kind.digest_tag]
         return equal and run.info.status != RUNNING and self._has_file(run, kind.file)
-
-    def _write(self, experiment: str, entry: Entry, parent: str) -> None:
-        tags = entry.tags | ({PARENT_TAG: parent} if parent else {})
-        name = entry.name[:LONGEST_NAME]
-        run = self.client.create_run(experiment, entry.start_ms, tags, name)
-        self._fill(run.info.run_id, entry)
-        for child in entry.children:
-            self._write(experiment, child, run.info.run_id)
-        self.client.set_terminated(run.info.run_id, entry.status, entry.end_ms)
-
-    def _fill(self, run_id: str, entry: Entry) -> None:
-        from mlflow.entities import Param
-
-        params = []
-        for key, value in entry.params.items():
-            params.append(Param(key_of(*key.split("/")), param_of(str(value))))
-        for start in range(0, len(params), PARAMS):
-            self.client.log_batch(run_id, params=params[start : start + PARAMS])
-        for start in range(0, len(entry.metrics), BATCH):
-            self.client.log_batch(run_id, entry.metrics[start : start + BATCH])
-        if not entry.texts and not entry.files:
-            return
-        with tempfile.TemporaryDirectory() as scratch:
-            for name, text in entry.texts.items():
-                Path(scratch, name).write_text(text, encoding="utf-8")
-            for file in entry.files:
-                with suppress(FileNotFoundError):  # replaced by a command that sends it then
-                    shutil.copy(file, scratch)
-            self.client.log_artifacts(run_id, scratch)
 
     def open_group(self, group: Group, dataset: str) -> str:
         """Return the id of a command's parent run for a data set; a missing one is made."""
@@ -207,7 +199,7 @@ class Store:
         with reaching(self.uri), self.lock:
             for key, value in entry.tags.items():
                 self.client.set_tag(parent, key, value)
-            self._fill(parent, entry)
+            fill_run(self.client, parent, entry, entry.metrics)
             self.client.set_terminated(parent, entry.status, entry.end_ms)
 
     def load_results(self, *datasets: str) -> list[RunResult]:

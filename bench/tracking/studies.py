@@ -18,6 +18,7 @@ from reports.records.text import shorten_text
 def log_study(store: Store, record: StudyRecord, folder: Path) -> bool:
     """Make sure that the store holds exactly this study; return False if it did already."""
     place = STUDIES + experiment_of(record.name)
+    store.describe_study(place)
     return store.send(STUDY, place, describe_study(record, folder))
 
 

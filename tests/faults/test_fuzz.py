@@ -26,10 +26,10 @@ from bench.grid.executors.ledger import JOB_FILE, Submission, read_submission, w
 from bench.grid.executors.options import read_slurm
 from bench.models.delta import hash_tensors
 from bench.models.weights.checkpoints import read_checkpoint
-from bench.run.delta_file import DELTA_FILE, FORMAT, FORMAT_VERSION, DeltaHeader, read_delta
+from bench.run.delta_file import FORMAT, FORMAT_VERSION, DeltaHeader, read_delta
 from bench.run.firewall import SELECTION_FILE, Selection, read_selection
 from bench.specs.protocol import Protocol
-from bench.specs.run import MethodSpec, RunSpec
+from bench.specs.run import DELTA_FILE, MethodSpec, RunSpec
 from bench.tracking.groups import Group, read_group
 from bench.tracking.results import describe_result
 from bench.tracking.studies import describe_study

@@ -15,10 +15,10 @@ from pydantic import TypeAdapter
 import datasets
 from bench.run import execute, network, setup
 from bench.run.cases import preparation_of
-from bench.run.delta_file import DELTA_FILE, read_delta
+from bench.run.delta_file import read_delta
 from bench.run.firewall import SELECTION_FILE, read_selection
 from bench.specs.protocol import EvalSpec
-from bench.specs.run import RunSpec
+from bench.specs.run import DELTA_FILE, RunSpec
 from datasets.prepared import prepare
 from datasets.splits.rule import split_cases
 from methods.base import MissingRole

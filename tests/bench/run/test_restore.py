@@ -18,11 +18,11 @@ import methods
 from bench.models.delta import delta_state, frozen_state
 from bench.models.segmenter import apply_method
 from bench.models.weights.checkpoints import file_sha256
-from bench.run.delta_file import DELTA_FILE, DeltaError, read_delta, write_delta
+from bench.run.delta_file import DeltaError, read_delta, write_delta
 from bench.run.network import build, build_plain
 from bench.run.restore import ReloadError, check_reloaded, load_run
 from bench.specs.protocol import DataSpec, ModelSpec, Protocol
-from bench.specs.run import MethodSpec, RunSpec
+from bench.specs.run import DELTA_FILE, MethodSpec, RunSpec
 from datasets.brats import Brats
 from reports.records.run import Status
 
