@@ -112,6 +112,14 @@ BACKBONES = {
     "swin_tiny": "Swin-T",
     "swin_t_unet": "Swin-T U-Net",
 }
+DECODERS = {  # where they are not the backbone's own
+    "medtuning": "of Med-Tuning",
+    "light": "light",
+    "upernet": "UPerNet",
+    "upernet_medtuning": "UPerNet of Med-Tuning",
+    "swin_unet": "Swin U-Net",
+    "swin_unet_medtuning": "Swin U-Net of Med-Tuning",
+}
 WEIGHTS = {
     "none": "random initialisation",
     "formula-vit": "formula images",
@@ -125,7 +133,7 @@ WEIGHTS = {
     "dinov2": "DINOv2",
 }
 BUILT_IN: Mapping[str, str] = MappingProxyType(
-    METHODS | BRIDGED | NETWORKS | DATASETS | BACKBONES | WEIGHTS
+    METHODS | BRIDGED | NETWORKS | DATASETS | BACKBONES | DECODERS | WEIGHTS
 )
 LABEL = re.compile(r"([^\[]+)\[(.*)\]", re.DOTALL)  # lora[alpha=8,rank=4]
 

@@ -63,7 +63,8 @@ def _place(reference: RunResult, hosts: Sequence[RunResult]) -> list[RunResult]:
     own = setting_of(reference)
     near = []
     for host in hosts:
-        if replace(setting_of(host), backbone=own.backbone, weights=own.weights) == own:
+        alike = replace(setting_of(host), backbone=own.backbone, weights=own.weights)
+        if replace(alike, decoder=own.decoder) == own:
             near.append(host)
     equal = [host for host in near if _describe_rest(host) == _describe_rest(reference)]
     if equal:

@@ -24,6 +24,9 @@ MEAN = "mean"  # stands in a region's place for the mean over the regions
 TRAINING = ["method", "fold", "seed", "run_id"]  # the columns that name one training
 
 
+OWN_DECODER = "own"  # as protocols name the backbone's own
+
+
 @dataclass(frozen=True)
 class Setting:
     """The conditions that methods are compared under: one table, or one group of columns."""
@@ -34,6 +37,7 @@ class Setting:
     shots: int | None = None  # training cases of a k-shot protocol; None: all
     title: str = field(default="", compare=False)  # how tables name the data set
     tuned: str = ""  # the budget that found the methods' settings, in words; empty: not tuned
+    decoder: str = ""  # by its name; empty: the backbone's own, as in records that do not say
 
     def __str__(self) -> str:
         return describe_setting(self, BUILT_IN_NAMES)
@@ -43,6 +47,8 @@ def describe_setting(setting: Setting, names: Names) -> str:
     """Return a setting in words."""
     heading = name_dataset(setting.dataset, setting.title, names)
     facts = [] if setting.backbone == NO_BACKBONE else [names.find(setting.weights)]
+    if setting.decoder:
+        facts.append(name_decoder(setting.decoder, names))
     if setting.shots is not None:
         facts.append(f"{setting.shots} training cases")
     if setting.tuned:
@@ -57,6 +63,11 @@ def name_dataset(dataset: str, title: str, names: Names) -> str:
     return names.find(dataset, "" if title == dataset else title)
 
 
+def name_decoder(decoder: str, names: Names) -> str:
+    """Return how names and headings call a decoder that is not the backbone's own."""
+    return f"decoder {names.find(decoder)}"
+
+
 def name_tuning(tuned: str) -> str:
     """Return how names and headings call a setting's tuning."""
     return f"tuned {tuned}" if tuned != UNKNOWN_BUDGET else tuned
@@ -69,7 +80,9 @@ def setting_of(result: RunResult) -> Setting:
     if result.study and not tuned:
         tuned = UNKNOWN_BUDGET
     where = (result.dataset, result.backbone, result.weights)
-    return Setting(*where, shots, result.dataset_title, tuned)
+    decoder = (result.protocol.get("model") or {}).get("decoder", OWN_DECODER)
+    decoder = "" if decoder == OWN_DECODER else decoder
+    return Setting(*where, shots, result.dataset_title, tuned, decoder)
 
 
 def group_by_setting(results: Iterable[RunResult]) -> dict[Setting, list[RunResult]]:

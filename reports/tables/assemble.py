@@ -105,8 +105,8 @@ def group_comparisons(
     return list(groups.values())
 
 
-def name_setting(setting: Setting) -> tuple[str, str, str, str, str]:
-    """Return the parts of a slug: data set, backbone, weights, few training cases, tuning."""
+def name_setting(setting: Setting) -> tuple[str, str, str, str, str, str]:
+    """Return the parts of a slug: data set, backbone, weights, decoder, training cases, tuning."""
     shots = f"{setting.shots}shot" if setting.shots else ""
     tuned = name_tuning(setting.tuned) if setting.tuned else ""
-    return setting.dataset, setting.backbone, setting.weights, shots, tuned
+    return setting.dataset, setting.backbone, setting.weights, setting.decoder, shots, tuned

@@ -5,7 +5,7 @@ from operator import attrgetter
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.statistics import Verdict
-from reports.analysis.tidy import MEAN, NO_BACKBONE
+from reports.analysis.tidy import MEAN, NO_BACKBONE, name_decoder
 from reports.records.cost import Cost
 from reports.records.metrics import METRICS
 from reports.records.run import REFERENCE, RunResult
@@ -49,7 +49,11 @@ def describe_setting(comparisons: Sequence[MethodComparison], subject: str) -> l
     backbones = join_values(comparisons, "backbone")
     weights = list_values(comparisons, "weights")
     shots = set(map(attrgetter("setting.shots"), comparisons))
-    sentences = [f"{subject} on {datasets}; backbone {backbones}, weights: {', '.join(weights)}."]
+    decoders = [each for each in list_values(comparisons, "setting.decoder") if each]
+    names = comparisons[0].names
+    ending = "".join(f", {name_decoder(each, names)}" for each in decoders)
+    where = f"backbone {backbones}, weights: {', '.join(weights)}{ending}"
+    sentences = [f"{subject} on {datasets}; {where}."]
     if list_values(comparisons, "setting.backbone") == [NO_BACKBONE]:
         sentences = [f"{subject.replace('PET methods', 'reference networks')} on {datasets}."]
     if any((comparison.rows["kind"] == REFERENCE).any() for comparison in comparisons):

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.quantities import score_keys
-from reports.analysis.tidy import MEAN, NO_BACKBONE
+from reports.analysis.tidy import MEAN, NO_BACKBONE, name_decoder
 from reports.records.metrics import METRICS
 from reports.tables import wording
 from reports.tables.assemble import Draft, assemble
@@ -53,7 +53,10 @@ def _split_blocks(group: Compared) -> dict[str, list[MethodComparison]]:
     blocks: dict[str, list[MethodComparison]] = {}
     for comparison in group:
         weights = SCRATCH if comparison.setting.weights == "none" else comparison.weights
-        blocks.setdefault(f"{comparison.backbone}, {weights}", []).append(comparison)
+        heading = f"{comparison.backbone}, {weights}"
+        if comparison.setting.decoder:
+            heading += f", {name_decoder(comparison.setting.decoder, comparison.names)}"
+        blocks.setdefault(heading, []).append(comparison)
     return blocks
 
 
