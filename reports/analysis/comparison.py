@@ -5,17 +5,18 @@ Numbers are aggregated in this room and nowhere else; tables and figures only sh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from math import nan
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from reports.analysis import tidy
+from reports.analysis.cases.equal import check_cases
+from reports.analysis.cases.missing import explain_ends
 from reports.analysis.protocols import describe_difference
 from reports.analysis.quantities import COSTS, score_keys
 from reports.analysis.references import place_references
@@ -111,7 +112,7 @@ def compare_methods(
     the fields that differ), if runs of a fold have other cases, or if a score is impossible.
     """
     comparisons = []
-    checked = tidy.check_cases(place_references(results), intersection=intersection)
+    checked = check_cases(place_references(results), intersection=intersection)
     for setting, group in tidy.group_by_setting(checked).items():
         difference = describe_difference(group)
         if difference and not allow_mixed:
@@ -120,7 +121,7 @@ def compare_methods(
             raise ValueError(f"report: {rule}, got {difference} ({hint})")
         table = _tabulate(group, penalty_mm)
         found = _compare(setting, group, table, spread, difference, intersection)
-        notes = tuple(_explain_ends(group, names))
+        notes = tuple(explain_ends(group, names))
         comparisons.append(replace(found, penalty_mm=penalty_mm, notes=notes, names=names))
     return comparisons
 
@@ -291,17 +292,3 @@ def _find_verdicts(scopes: dict[str, Scope], regions: tuple[str, ...]) -> dict[s
             options = {"largest_first": metric.largest_first}
             verdicts[key] = find_ties(scopes[key].matrix(), scopes[key].matrix_of_runs(), **options)
     return verdicts
-
-
-def _explain_ends(group: Sequence[RunResult], names: Names) -> Iterator[str]:
-    """Yield a sentence for the runs without numbers, one for those that ended alike."""
-    ends: dict[tuple[str, str, str], list[RunResult]] = {}
-    for run in group:
-        if run.status != Status.DONE:
-            ends.setdefault((run.label, run.status, run.reason), []).append(run)
-    for (label, status, reason), runs in ends.items():
-        first = runs[0]
-        which = f"fold {first.fold}, seed {first.seed}" if len(runs) == 1 else f"{len(runs)} runs"
-        title = first.release.title if first.release else ""
-        where = f"{names.label(label)} on {name_dataset(first.dataset, title, names)}"
-        yield f"{where}, {which}: {status} ({shorten(reason, 160)})."

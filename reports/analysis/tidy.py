@@ -7,7 +7,7 @@ together (each case is held out once). Statistics get one number for each case a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from math import inf
 
 import numpy as np
@@ -268,47 +268,3 @@ def score_matrix(
         return pd.DataFrame()
     labels = dict.fromkeys(result.label for result in done)
     return to_matrix(average_seeds(case_table(done), metric), labels, region)
-
-
-def check_cases(results: Sequence[RunResult], *, intersection: bool = False) -> list[RunResult]:
-    """Return the results if the runs of each fold have equal cases.
-
-    With ``intersection`` a run keeps the cases that all methods of its setting have in any fold.
-
-    Raises: ValueError that lists the cases that some run of a fold lacks.
-    """
-    if not intersection:
-        for setting, group in group_by_setting(results).items():
-            _refuse_unequal_folds(setting, group)
-        return list(results)
-    common = {}
-    for setting, group in group_by_setting(results).items():
-        by_method: dict[str, set[str]] = {}
-        for result in group:
-            if result.status == Status.DONE:
-                by_method.setdefault(result.label, set()).update(_cases_of(result))
-        common[setting] = set.intersection(*by_method.values()) if by_method else set()
-    return [_restrict(result, common[setting_of(result)]) for result in results]
-
-
-def _cases_of(result: RunResult) -> set[str]:
-    return {score.case for score in result.cases}
-
-
-def _refuse_unequal_folds(setting: Setting, group: Sequence[RunResult]) -> None:
-    first: dict[tuple[str, int], set[str]] = {}  # runs of other protocols are never compared
-    for result in group:
-        if result.status != Status.DONE:
-            continue
-        cases = _cases_of(result)
-        lacking = cases ^ first.setdefault((result.protocol_id, result.fold), cases)
-        if lacking:
-            rule = f"the methods on {setting}, fold {result.fold}, must have the same cases"
-            got = f"{result.label} and others that differ in {', '.join(sorted(lacking))}"
-            hint = "--intersection compares on the common ones"
-            raise ValueError(f"report: {rule}, got {got} ({hint})")
-
-
-def _restrict(result: RunResult, cases: set[str]) -> RunResult:
-    kept = tuple(score for score in result.cases if score.case in cases)
-    return result if len(kept) == len(result.cases) else replace(result, cases=kept)

@@ -1,20 +1,20 @@
 """Which pictures a set of results has something for, under which names, with which caption."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
-from matplotlib.figure import Figure
 
+from reports.analysis.cases.shared import describe_shared_cases
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.ranks import Friedman, friedman_nemenyi, rank_intervals
-from reports.analysis.shared_cases import describe_shared_cases
 from reports.analysis.statistics import TooFewError
 from reports.analysis.tidy import name_dataset
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
 from reports.figures.distributions import draw_cases, draw_critical_difference, draw_ranks
 from reports.figures.panels import ShownCase, draw_panels, pick_cases, pick_failing
+from reports.figures.picture import Compared, Draw, Picture, Words
 from reports.figures.style import Looks
 from reports.figures.tradeoff import AXES, Axis, draw_tradeoff, finished_with
 from reports.names import BUILT_IN_NAMES, Names
@@ -22,46 +22,11 @@ from reports.records.run import REFERENCE, RunResult, Status
 from reports.records.slices import CaseSlices
 from reports.records.study import StudyRecord
 from reports.tables.assemble import group_comparisons, name_setting
-from reports.tables.conditions import describe_tuning, warn_of_differences
 from reports.tables.table import make_slug
-from reports.tables.wording import describe_scores, describe_setting
+from reports.tables.wording import describe_scores
 
 # Returns the slices of a run's case; None if the run kept none.
 ReadSlices = Callable[[RunResult, str], CaseSlices | None]
-Draw = Callable[[], Figure]
-Compared = Sequence[MethodComparison]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture that can be drawn."""
-
-    slug: str  # names its file
-    setting: str  # the heading above it
-    title: str
-    caption: str
-    draw: Draw = field(repr=False)
-    case: str = ""  # the one that it shows, if it shows one
-
-
-@dataclass(frozen=True)
-class Words:
-    """What is said of a picture of methods."""
-
-    name: str  # start of the slug
-    title: str
-    subject: str  # of the caption
-    note: str = ""  # end of the caption
-
-    def put_on(self, draw: Draw, comparisons: Compared, field: str = "dataset") -> Picture:
-        """Return the picture, named by the first setting; the settings differ in ``field``."""
-        setting = comparisons[0].setting
-        sentences = [*describe_setting(comparisons, self.subject), self.note]
-        sentences += describe_tuning(comparisons, field, mark="")
-        sentences += warn_of_differences(comparisons, field)
-        caption = " ".join(sentences)
-        slug = make_slug(self.name, *name_setting(setting))
-        return Picture(slug, comparisons[0].title, self.title, caption, draw)
 
 
 FRONT = (

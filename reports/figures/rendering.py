@@ -10,7 +10,7 @@ from multiprocessing import forkserver
 import matplotlib as mpl
 
 from datasets.processes import follow_parent
-from reports.figures.gallery import Picture
+from reports.figures.picture import Picture
 from reports.figures.style import SETTINGS, fix_layout, save_figure
 
 MOST_PROCESSES = 8

@@ -9,7 +9,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from reports.analysis.comparison import MethodComparison
-from reports.figures.gallery import Picture
+from reports.figures.picture import Picture
 from reports.formats.spreadsheet import format_number
 from reports.names import BUILT_IN_NAMES, Names
 from reports.page import facts

@@ -8,7 +8,8 @@ from typing import TypeVar
 import pandas as pd
 
 from reports.analysis.comparison import MethodComparison
-from reports.figures.gallery import Picture, ReadSlices, list_pictures
+from reports.figures.gallery import ReadSlices, list_pictures
+from reports.figures.picture import Picture
 from reports.figures.rendering import render_one, start_renderers
 from reports.figures.style import assign_looks
 from reports.formats.latex import DEFAULT, NOTES, format_all, format_latex, read_printing

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
+from reports.analysis.cases.shared import describe_shared_cases
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.shared_cases import describe_shared_cases
 from reports.analysis.tidy import NO_BACKBONE, Setting, name_tuning
 from reports.records.run import RunResult
 from reports.tables.conditions import (

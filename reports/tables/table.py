@@ -1,6 +1,7 @@
 """A table as every format prints it, so that no two formats round or rank differently."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -164,15 +165,20 @@ def add_interval(cell: Cell, digits: int, ends: tuple[float, float], *, rough: b
 def rank_cells(
     cells: Sequence[Cell], ranked: Sequence[bool], digits: int, *, largest_first: bool
 ) -> tuple[Cell, ...]:
-    """Return cells with places of ranked ones, the same if rounded alike; the best is not tied."""
-    eligible = set()
+    """Return cells with places of ranked ones, the same if rounded alike; the best is not tied.
+
+    A second place that more than half of the ranked cells share is not marked.
+    """
+    eligible: Counter[float] = Counter()
     for cell, counts in zip(cells, ranked, strict=True):
         if counts and not isnan(cell.value):
-            eligible.add(round(cell.value, digits))
+            eligible[round(cell.value, digits)] += 1
     if len(eligible) < 2:  # nothing to tell apart
         return tuple(cells)
     best, second = sorted(eligible, reverse=largest_first)[:2]
-    places = {best: BEST, second: SECOND}
+    places = {best: BEST}
+    if 2 * eligible[second] <= eligible.total():
+        places[second] = SECOND
     found = []
     for cell, counts in zip(cells, ranked, strict=True):
         place = places.get(round(cell.value, digits), 0) if counts else 0

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reports.analysis.cases.equal import check_cases
 from reports.analysis.tidy import (
     MEAN,
     average_seeds,
     case_table,
-    check_cases,
     fold_means,
     group_by_setting,
     score_matrix,

@@ -12,8 +12,9 @@ from reports.analysis.ranks import friedman_nemenyi, rank_intervals
 from reports.analysis.tidy import MEAN
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
 from reports.figures.distributions import draw_cases, draw_critical_difference, draw_ranks
-from reports.figures.gallery import Picture, list_pictures
+from reports.figures.gallery import list_pictures
 from reports.figures.panels import ShownCase, draw_panels, pick_cases, pick_failing
+from reports.figures.picture import Picture
 from reports.figures.rendering import render_one, start_renderers
 from reports.figures.style import COLOURS, Looks, assign_looks
 from reports.figures.tradeoff import AXES, draw_tradeoff, pareto_front

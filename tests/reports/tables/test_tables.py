@@ -11,7 +11,7 @@ from reports.formats.macros import format_macros
 from reports.records.run import RunResult
 from reports.tables.build import KINDS
 from reports.tables.kinds.main import main_table, main_tables
-from reports.tables.table import Column, Table
+from reports.tables.table import BEST, SECOND, Cell, Column, Table, rank_cells
 from reports.tables.view import Published, View, apply_view, read_published, select_methods
 from tests.reports.made_results import make_result, read_fixture
 
@@ -272,3 +272,12 @@ def test_intervals_of_few_cases_are_marked() -> None:
     assert "rough: of fewer than 16 cases, so that 95 % is not assured." in marked.caption
     assert texts(plain, "difference")[0].endswith("]")
     assert "rough" not in " ".join(plain.caption)
+
+
+def test_a_second_place_that_most_methods_share_is_not_marked() -> None:
+    cells = [Cell("100", 100.0), *[Cell("0.0", 0.0)] * 4]
+    places = [cell.place for cell in rank_cells(cells, [True] * 5, 1, largest_first=True)]
+    assert places == [BEST, 0, 0, 0, 0]
+    few = [Cell("100", 100.0), Cell("0.0", 0.0)]
+    places = [cell.place for cell in rank_cells(few, [True] * 2, 1, largest_first=True)]
+    assert places == [BEST, SECOND]

@@ -7,8 +7,8 @@ from itertools import chain
 
 import pytest
 
+from reports.analysis.cases.shared import describe_shared_cases
 from reports.analysis.comparison import compare_methods
-from reports.analysis.shared_cases import describe_shared_cases
 from reports.records.release import ReleaseRecord
 from reports.records.run import RunResult
 from reports.tables.kinds.main import main_tables

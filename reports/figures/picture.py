@@ -1,0 +1,47 @@
+"""A picture that can be drawn, and what is said of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from matplotlib.figure import Figure
+
+from reports.analysis.comparison import MethodComparison
+from reports.tables.assemble import name_setting
+from reports.tables.conditions import describe_tuning, warn_of_differences
+from reports.tables.table import make_slug
+from reports.tables.wording import describe_setting
+
+Draw = Callable[[], Figure]
+Compared = Sequence[MethodComparison]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that can be drawn."""
+
+    slug: str  # names its file
+    setting: str  # the heading above it
+    title: str
+    caption: str
+    draw: Draw = field(repr=False)
+    case: str = ""  # the one that it shows, if it shows one
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is said of a picture of methods."""
+
+    name: str  # start of the slug
+    title: str
+    subject: str  # of the caption
+    note: str = ""  # end of the caption
+
+    def put_on(self, draw: Draw, comparisons: Compared, field: str = "dataset") -> Picture:
+        """Return the picture, named by the first setting; the settings differ in ``field``."""
+        setting = comparisons[0].setting
+        sentences = [*describe_setting(comparisons, self.subject), self.note]
+        sentences += describe_tuning(comparisons, field, mark="")
+        sentences += warn_of_differences(comparisons, field)
+        caption = " ".join(sentences)
+        slug = make_slug(self.name, *name_setting(setting))
+        return Picture(slug, comparisons[0].title, self.title, caption, draw)
