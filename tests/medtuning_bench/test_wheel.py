@@ -73,6 +73,7 @@ def test_load_dataset_and_a_run_both_work(installed, tmp_path):
     arguments = [*shlex.split(use)[1:], "--methods", "linear", *TINY]
     printed = installed.run(tmp_path, "medtuning-bench", *arguments)
     assert "medtuning-bench report --format latex" in printed
+    assert "logs:    results/runs/NAME/run.log" in printed
     assert "python -m bench" not in printed
     (file,) = tmp_path.glob("results/runs/*/result.json")
     record = json.loads(file.read_text())
