@@ -164,12 +164,12 @@ def test_the_loss_scale_goes_on() -> None:
 
     def fabric():
         made = scale_losses()
-        made.strategy.precision.scaler._init_scale = 2.0**34  # the first gradients overflow
+        made.strategy.precision.scaler._init_scale = 2.0**23  # the first two gradients overflow
         return made
 
     expected = train(make_model("lora"), spec, fabric=fabric())
     snapshot = cut_off(make_model("lora"), 5, spec, fabric())
-    assert snapshot.position.scaler["scale"] < 2.0**34
+    assert snapshot.position.scaler["scale"] == 2.0**21
     check_equal(train(make_model("lora"), spec, Memory(snapshot), fabric()), expected)
 
 
