@@ -105,16 +105,18 @@ def check_gradients(subject: Subject) -> str | None:
 def check_effect(subject: Subject) -> str | None:
     """Each inserted layer that can be switched off changes the output, once it is off its start."""
     model, volume = subject.build_tuned(), subject.make_volume()
+    layers = [each for each in model.backbone.named_modules() if isinstance(each[1], Switchable)]
+    if not layers:
+        return None
     generator = torch.Generator().manual_seed(2)
     for parameter in model.tuned_parameters().values():
         parameter.add_(NOISE * torch.randn(parameter.shape, generator=generator))
     perturbed = predict(model, volume)
     idle = []
-    for name, module in model.backbone.named_modules():
-        if isinstance(module, Switchable):
-            with module.switched_off():
-                if torch.equal(predict(model, volume), perturbed):
-                    idle.append(name)
+    for name, layer in layers:
+        with layer.switched_off():
+            if torch.equal(predict(model, volume), perturbed):
+                idle.append(name)
     return _say("perturbed, these do not change the output:", idle) if idle else None
 
 
@@ -218,15 +220,18 @@ def _judge(
 
 @lru_cache(maxsize=256)
 def _fingerprint(subject: Subject) -> frozenset[tuple[str, tuple[int, ...]]]:
-    model = subject.build_plain()
-    apply_method(model, subject.method, seed=0)
-    tuned = model.tuned_parameters()
+    try:
+        with torch.device("meta"):  # names and shapes are all that is asked for
+            tuned = subject.outline().tuned_parameters()
+    except (RuntimeError, TypeError, ValueError):  # a method that looks at numbers
+        model = subject.build_plain()
+        apply_method(model, subject.method, seed=0)
+        tuned = model.tuned_parameters()
     return frozenset((name, tuple(parameter.shape)) for name, parameter in tuned.items())
 
 
 def _hosts(subject: Subject) -> bool:
-    offered = {site.role for site in subject.build_plain().backbone.sites}
-    return set(subject.method.needed_roles()) <= offered
+    return set(subject.method.needed_roles()) <= subject.offered_roles
 
 
 def _names_by_id(module: nn.Module) -> dict[int, str]:

@@ -16,6 +16,7 @@ from bench.models.hooks import Hooks
 from bench.models.segmenter import Segmenter, apply_method, random_stream
 from bench.models.selection import run_selection
 from methods.base import Method
+from methods.sites import Role
 
 DEPTH, CHANNELS, CLASSES = 3, 2, 3
 SELECTION_BATCHES = 2  # for methods that choose by gradients
@@ -35,8 +36,19 @@ class Subject:
         size = max(32, 2 * registry.get(self.backbone).multiple_of)
         return DEPTH, size, size
 
+    @property
+    def offered_roles(self) -> set[Role]:
+        """What kinds of sites the backbone has."""
+        return {site.role for site in _build_plain(self.backbone, self.patch).backbone.sites}
+
     def build_plain(self) -> Segmenter:
         return copy.deepcopy(_build_plain(self.backbone, self.patch))
+
+    def outline(self) -> Segmenter:
+        """Return the network with the method in it, without numbers; call it on torch's meta."""
+        model = _build_plain.__wrapped__(self.backbone, self.patch)
+        apply_method(model, self.method, seed=0)
+        return model
 
     def build_tuned(self, seed: int = 0) -> Segmenter:
         """Return the network with the method in it; the seed decides how the method starts."""
