@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from bench.cli.app import main
-from tests.bench.cli import wrong_inputs
-from tests.bench.cli.wrong_inputs import HEAVY, LIGHT
+from tests.bench.cli.starting import wrong_inputs
+from tests.bench.cli.starting.wrong_inputs import HEAVY, LIGHT
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 MOST_S = 2.0
 
 

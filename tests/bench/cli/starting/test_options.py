@@ -11,7 +11,7 @@ import bench
 from bench.cli.app import COMMANDS, load_command, main
 from bench.cli.options import PANEL_OF, PANELS
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.mark.parametrize("words", [["-h"], ["run", "-h"], ["data", "demo", "-h"], ["list", "-h"]])
