@@ -31,6 +31,24 @@ DICE, TUNED, GFLOP, MEMORY = (
 # What comes first, in pixels: they fit beside the names of runs and MLflow's assistant.
 WIDTHS = {DICE: 90, TUNED: 110, GFLOP: 165, MEMORY: 140}
 NARROW = 90
+# Fields of the state that keep their values; older versions of the UI do not fill them in.
+DEFAULTS: dict[str, Any] = {
+    "runsExpanded": {},
+    "runsPinned": [],
+    "runsHidden": [],
+    "runsVisibilityMap": {},
+    "viewMaximized": False,
+    "runListHidden": False,
+    "useGroupedValuesInCharts": True,
+    "groupBy": None,
+    "groupsExpanded": {},
+    "autoRefreshEnabled": True,
+    "globalLineChartConfig": {
+        "xAxisKey": "step",
+        "lineSmoothness": 0,
+        "selectedXAxisMetricKey": "",
+    },
+}
 LONGEST_VIEW = 5000  # of a tag of an experiment
 SECTION = "medtuning-overview"
 
@@ -88,7 +106,7 @@ def build_view(regions: Sequence[str]) -> dict[str, Any]:
     widths |= {f"metrics.`{key_of('dice', region)}`": NARROW for region in regions}
     widths |= {"metrics.`hd95_mm/mean`": 115, "metrics.`time/fit_s`": NARROW}
     widths |= {"tags.`method`": 120, "attributes.`Dataset`": 260}
-    return {
+    return DEFAULTS | {
         "searchFilter": "",
         "orderByKey": f"metrics.`{DICE}`",
         "orderByAsc": False,
