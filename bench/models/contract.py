@@ -101,7 +101,6 @@ def check_gradients(subject: Subject) -> str | None:
     return None
 
 
-@torch.no_grad()
 def check_effect(subject: Subject) -> str | None:
     """Each inserted layer that can be switched off changes the output, once it is off its start."""
     model, volume = subject.build_tuned(), subject.make_volume()
@@ -110,7 +109,7 @@ def check_effect(subject: Subject) -> str | None:
         return None
     generator = torch.Generator().manual_seed(2)
     for parameter in model.tuned_parameters().values():
-        parameter.add_(NOISE * torch.randn(parameter.shape, generator=generator))
+        parameter.data.add_(NOISE * torch.randn(parameter.shape, generator=generator))
     perturbed = predict(model, volume)
     idle = []
     for name, layer in layers:

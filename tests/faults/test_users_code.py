@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import promises
+from bench.cli.checking import promises
 from bench.cli.app import main
 from bench.cli.options import Request
 from bench.cli.request import read_request
