@@ -70,7 +70,7 @@ def live(folder: Path, root: Path, n_batches: int, interval_s: float) -> None:
     progress.SEND_S = 0.0
     attempt = begin_attempt(folder)
     place = Place(attempt, root.parent / "cache", "cpu", checkpoint_s=interval_s)
-    with (folder / STEPS).open("a") as steps:
+    with (folder / STEPS).open("a", encoding="utf-8") as steps:
 
         def send(phase: str, stand: progress.Stand) -> None:
             done = {each.phase: each.units for each in stand.times}
@@ -85,7 +85,7 @@ def live(folder: Path, root: Path, n_batches: int, interval_s: float) -> None:
 def start(folder: Path, root: Path, n_batches: int, interval_s: float) -> subprocess.Popen[bytes]:
     """Start a process that works on the run."""
     folder.mkdir(exist_ok=True)
-    (folder / STEPS).write_text("")
+    (folder / STEPS).write_text("", encoding="utf-8")
     given = [str(folder), str(root), str(n_batches), str(interval_s)]
     command = [sys.executable, "-m", "benchmarks.resume", "--live", *given]
     with (folder / "log").open("ab") as log:
@@ -95,7 +95,7 @@ def start(folder: Path, root: Path, n_batches: int, interval_s: float) -> subpro
 def read_life(folder: Path) -> Life:
     """Return what the last process in a folder has done; its last line may be cut."""
     moments = {}
-    for line in (folder / STEPS).read_text().splitlines():
+    for line in (folder / STEPS).read_text(encoding="utf-8").splitlines():
         number, _, moment = line.partition(" ")
         if moment.count(".") == 1:
             moments.setdefault(int(number), float(moment))
@@ -104,7 +104,7 @@ def read_life(folder: Path) -> Life:
 
 def read_whole(folder: Path) -> RunResult:
     result = read_result(folder)
-    assert result is not None, (folder / "log").read_text()
+    assert result is not None, (folder / "log").read_text(encoding="utf-8")
     assert result.status is Status.DONE, result.traceback
     return result
 
@@ -117,7 +117,9 @@ def kill_often(scratch: Path, n_kills: int, train_s: float, interval_s: float) -
     write_phantoms("brats", root, 6, shape=(16, 32, 32))
     n_batches = choose_length(scratch, root, train_s)
     whole = scratch / "whole"
-    assert start(whole, root, n_batches, interval_s).wait() == 0, (whole / "log").read_text()
+    assert start(whole, root, n_batches, interval_s).wait() == 0, (whole / "log").read_text(
+        encoding="utf-8"
+    )
     expected = read_whole(whole)
     assert expected.cost is not None
     sentence = f"undisturbed: {n_batches} batches, {expected.cost.fit_s:.1f} s of training"
@@ -136,7 +138,7 @@ def kill_often(scratch: Path, n_kills: int, train_s: float, interval_s: float) -
 def choose_length(scratch: Path, root: Path, train_s: float) -> int:
     """Return how many batches take so long, by a short run."""
     folder = scratch / "short"
-    assert start(folder, root, 40, 3600.0).wait() == 0, (folder / "log").read_text()
+    assert start(folder, root, 40, 3600.0).wait() == 0, (folder / "log").read_text(encoding="utf-8")
     moments = read_life(folder).moments
     pace_s = (moments[30] - moments[10]) / 20
     return max(40, int(train_s / pace_s) // 10 * 10)

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,8 @@ from bench.models.build import build_backbone
 from bench.models.weights.checkpoints import file_sha256
 from bench.pretrain import train
 from bench.pretrain.recipe import Recipe
+from bench.tracking import store as store_module
+from bench.tracking.entities import writing
 from bench.tracking.store import Store, open_store
 from datasets.phantoms import write
 from datasets.phantoms.write import write_phantoms
@@ -57,14 +60,14 @@ def test_two_senders_of_a_result_to_a_server_leave_one_run(
     """The second one sends while the first one writes."""
     store = open_server(tmp_path, new_store, monkeypatch)
     result = make_result(0, "m")
-    write_run = Store._write
+    write_run = store_module.write_run
 
-    def write_late(self: Store, *arguments: object) -> None:
-        monkeypatch.setattr(Store, "_write", write_run)
+    def write_late(*arguments: Any) -> None:
+        monkeypatch.setattr(store_module, "write_run", write_run)
         assert store.log_result(result, tmp_path)
-        write_run(self, *arguments)
+        write_run(*arguments)
 
-    monkeypatch.setattr(Store, "_write", write_late)
+    monkeypatch.setattr(store_module, "write_run", write_late)
     assert store.log_result(result, tmp_path)
     assert len(list_runs(store)) == 1
     assert not store.log_result(result, tmp_path)
@@ -75,14 +78,14 @@ def test_what_another_command_is_writing_to_a_server_is_not_deleted(
 ) -> None:
     store = open_server(tmp_path, new_store, monkeypatch)
     result = make_result(0, "m")
-    fill = Store._fill
+    fill = writing.fill_run
 
-    def fill_late(self: Store, *arguments: object) -> None:
-        monkeypatch.setattr(Store, "_fill", fill)
+    def fill_late(*arguments: Any) -> None:
+        monkeypatch.setattr(writing, "fill_run", fill)
         assert store.log_result(result, tmp_path)
-        fill(self, *arguments)  # into a run that is still there
+        fill(*arguments)  # into a run that is still there
 
-    monkeypatch.setattr(Store, "_fill", fill_late)
+    monkeypatch.setattr(writing, "fill_run", fill_late)
     assert store.log_result(result, tmp_path)
     (run,) = list_runs(store)
     assert run.info.status == "FINISHED"

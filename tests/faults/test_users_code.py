@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.checking import promises
 from bench.cli.app import main
+from bench.cli.checking import promises
 from bench.cli.options import Request
 from bench.cli.request import read_request
 from bench.grid import feasibility
@@ -259,12 +259,10 @@ def test_sys_exit_in_training_is_a_failure_and_an_interruption_is_none(
 def test_a_command_that_is_ended_by_what_it_calls_does_not_end_well(
     monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    from bench.cli import show
-
     def leave() -> None:
         raise SystemExit(0)
 
-    monkeypatch.setattr(show, "describe_schema", leave)
+    monkeypatch.setattr("reports.records.run.describe_schema", leave)
     assert main(["schema"]) == 1
     assert "has asked to end it (sys.exit(0))" in capsys.readouterr().err
     assert main(["--help"]) == 0

@@ -27,7 +27,11 @@ from methods.settings import RATE, SpecError, at_least, check, parse, setting
         ("lora", {"rank": True}, "lora: rank must be an integer, got 'True'"),
         ("lora", {"alpha": "big"}, "lora: alpha must be a number, got 'big'"),
         ("lora", {"alpha": "nan"}, "lora: alpha must be > 0, got nan"),
-        ("lora", {"placement": "q"}, "lora: placement must be one of qv, qkv, qkvo, all, got q"),
+        (
+            "lora",
+            {"placement": "q"},
+            r"lora: placement must be one of qv, qkv, qkvo, all, got q \(did you mean 'qv'\?\)",
+        ),
         (
             "med_adapter",
             {"fourier": "maybe"},

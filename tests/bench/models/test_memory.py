@@ -216,11 +216,11 @@ def test_how_it_computes_is_no_part_of_what_a_run_is(monkeypatch):
 
     calls = []
 
-    def record(experiment, executor, *_, **__):
+    def record(experiment, executor, *_):
         calls.append((experiment.protocol, executor.slots))
-        return 0
 
-    monkeypatch.setattr(run, "carry_out", record)
+    monkeypatch.setattr(run, "make_plan", record)
+    monkeypatch.setattr(run, "run_plan", lambda *_: 0)
     for options in ([], ["--slices-per-chunk", "8", "--checkpointing"]):
         assert app.main(["run", "--device", "cpu", *options]) == 0
     (protocol, plain), (same, saving) = calls

@@ -18,8 +18,8 @@ from reports.records.run import CaseScore, RunResult, Status
 SPEC = RunSpec(MethodSpec("linear"), "brats", "abc", 0, 0, Protocol(), Path())
 RECORD = json.loads(json.dumps(SPEC.protocol_record()))  # as it comes back from a file
 FIELDS = sorted(flatten(RECORD))
-# Few-shot runs, and those of each budget of tuning, are compared in tables of their own.
-OWN_TABLE = ("data.shots", "tune.trials", "tune.budget_s")
+# Few-shot runs, and those of each decoder and budget of tuning, have tables of their own.
+OWN_TABLE = ("data.shots", "model.decoder", "tune.trials", "tune.budget_s")
 
 
 def make_result(method, protocol=RECORD):
@@ -76,7 +76,7 @@ def test_editing_a_field_of_one_run_is_refused_by_its_name(key):
 
 
 @pytest.mark.parametrize("key", OWN_TABLE)
-def test_few_shot_and_tuned_runs_have_their_own_table(key):
+def test_few_shot_and_tuned_runs_and_decoders_have_their_own_table(key):
     assert len(compare_methods([make_result("linear"), make_result("full", edit(key))])) == 2
 
 
