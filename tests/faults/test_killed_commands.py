@@ -2,6 +2,7 @@
 
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -93,7 +94,10 @@ def test_a_report_that_is_killed_while_it_draws_leaves_no_process(
 
 
 def test_a_ui_that_is_killed_takes_its_server_with_it(tmp_path: Path) -> None:
-    ui = Job("ui", ("-m", "bench", "ui", "--port", "0"), lambda folder: None, ())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    ui = Job("ui", ("-m", "bench", "ui", "--port", port), lambda folder: None, ())
     process = start(ui, tmp_path)
     deadline = time.monotonic() + 60
     while len(kill.list_processes(tmp_path)) < 2:
