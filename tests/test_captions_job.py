@@ -10,7 +10,7 @@ from datasets.phantoms.write import write_phantoms
 from reports.records.run import RunResult, read_result
 from tests.test_tuning_job import bench, start
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("captions")]
+pytestmark = pytest.mark.slow
 
 SHORT = shlex.split(
     "--preset demo --epochs 1 --max-steps 1 --jobs 2 "

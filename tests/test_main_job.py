@@ -90,7 +90,6 @@ def grid(brats, tmp_path_factory) -> Grid:
     return Grid(folder, arguments, done.stdout)
 
 
-@pytest.mark.xdist_group("grid")
 def test_all_methods_are_trained_tracked_printed_and_not_repeated(grid):
     n_methods = len(methods.PAPER)
     assert set(dice_by_run(grid.folder)) == set(methods.PAPER)
@@ -115,7 +114,6 @@ def test_all_methods_are_trained_tracked_printed_and_not_repeated(grid):
         assert "synthetic" in printed.stdout.lower()
 
 
-@pytest.mark.xdist_group("grid")
 def test_a_killed_grid_goes_on_to_the_same_numbers(grid, brats, tmp_path):
     chosen = ["linear", "vpt_deep", "lora", "adaptformer"]
     arguments = ["run", "--methods", ",".join(chosen), "--data-root", str(brats), "--jobs", "2"]

@@ -16,7 +16,6 @@ from datasets.phantoms.write import write_phantoms
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("kills"),  # one process makes what they share
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc"),
 ]
 N_KILLS = 5

@@ -58,6 +58,7 @@ def installed(tmp_path_factory) -> Installed:
     )
     (packages / "libraries.pth").write_text("\n".join(site.getsitepackages()))
     pip = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "install"]
-    options = ["--quiet", "--no-deps", "--no-index", "--disable-pip-version-check"]
+    options = ["--quiet", "--no-deps", "--no-index", "--ignore-installed"]
+    options.append("--disable-pip-version-check")
     subprocess.run([*pip, *options, str(wheel)], check=True, capture_output=True)
     return Installed(wheel, place)

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
+pytestmark = pytest.mark.slow
 TINY = shlex.split(
     "--epochs 1 --max-steps 1 --set data.patch=16,32,32 --set data.patches_per_epoch=1"
 )

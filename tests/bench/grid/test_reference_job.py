@@ -14,7 +14,7 @@ from datasets.phantoms.write import write_phantoms
 from reports.names import BUILT_IN
 from tests.test_main_job import bench
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("networks")]
+pytestmark = pytest.mark.slow
 
 NETS = (
     "net:nnunet[features=2]",

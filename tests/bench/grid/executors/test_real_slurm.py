@@ -20,11 +20,7 @@ from bench.run.watch.progress import read_progress
 from bench.specs.run import RUNS
 from tests.bench.grid.executors.one_node import OneNode, find_obstacle
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.xdist_group("slurm"),
-    pytest.mark.skipif(bool(find_obstacle()), reason=find_obstacle()),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(find_obstacle()), reason=find_obstacle())]
 ROOT = Path(__file__).resolve().parents[4]
 GRID = shlex.split(
     "--methods linear,lora --seeds 0-2 --preset demo --epochs 4 --set data.patches_per_epoch=16"

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import resume
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kills")]
+pytestmark = pytest.mark.slow
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_if_undisturbed(tmp_path, capsys):
