@@ -54,7 +54,7 @@ def count_compute(model: nn.Module, volume: torch.Tensor, train_on: Pass | None 
 
 @dataclass
 class PassCount:
-    """How often a network has been called."""
+    """How many windows have gone through a network; several may go at once."""
 
     n_passes: int = 0
 
@@ -70,8 +70,8 @@ def counted_passes(model: nn.Module) -> Iterator[PassCount]:
     """Count the forward passes of a network within a block."""
     count = PassCount()
 
-    def add(*_: object) -> None:
-        count.n_passes += 1
+    def add(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        count.n_passes += len(inputs[0])
 
     handle = model.register_forward_pre_hook(add)
     try:

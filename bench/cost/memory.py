@@ -7,7 +7,8 @@ the backward pass; parameters and buffers are not counted again there.
 import re
 import resource
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +18,7 @@ from reports.records.cost import Memory
 
 MIB = 2**20
 CPU_MESSAGE = "(?i)can't allocate memory|not enough memory"  # of torch's CPU allocator
+_earlier_peaks: dict[torch.device, int] = {}  # of GPUs in bytes, before torch's was last reset
 HINT = "try --checkpointing, --slices-per-chunk, or a smaller data.patch or train.batch"
 
 
@@ -71,11 +73,39 @@ def count_bytes(tensors: Iterable[torch.Tensor]) -> int:
 
 
 def peak_memory_mib(device: torch.device) -> float:
-    """Return the largest memory so far: allocated on a GPU, else the process's resident set."""
+    """Return the largest memory so far: allocated on a GPU, else the process's resident set.
+
+    What `peak_left_out` leaves out is not in it.
+    """
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / MIB
+        return max(_earlier_peaks.get(device, 0), peak_bytes(device)) / MIB
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / MIB if sys.platform == "darwin" else peak / 2**10
+
+
+@contextmanager
+def peak_left_out(device: torch.device) -> Iterator[None]:
+    """Leave a block out of a GPU's peak: one that takes what is free, not what it needs."""
+    if device.type != "cuda":
+        yield
+        return
+    before = max(_earlier_peaks.get(device, 0), peak_bytes(device))
+    torch.cuda.reset_peak_memory_stats(device)
+    try:
+        yield
+    finally:
+        _earlier_peaks[device] = before
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def allocated_bytes(device: torch.device) -> int:
+    """Return what tensors take on a GPU now; 0 on other devices."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Return what tensors took on a GPU at most since its peak was reset; 0 on other devices."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,7 +10,8 @@ import torch
 
 from bench.run.cases import preparation_of
 from bench.run.delta_file import DeltaHeader, read_delta
-from bench.run.network import build_fabric, build_logits
+from bench.run.inference.predictor import Predictor
+from bench.run.network import build_fabric
 from bench.run.restore import load_run
 from bench.scoring.cases import NotFiniteError
 from bench.scoring.postprocessing import AUTO, is_known, relabel_small
@@ -136,7 +137,8 @@ def load_networks(runs: Sequence[Chosen], place: Place, et_min_vox: int | None =
         _, model = load_run(run.folder, place.device, place.root, place.weights)
         protocol = run.protocol
         fabric = build_fabric(place.device, protocol.train.precision)
-        computed.append(build_logits(model, protocol.data.patch, protocol.eval, fabric))
+        predictor = Predictor(model, protocol.data.patch, protocol.eval, fabric)
+        computed.append(predictor.compute_logits)
     return Networks(tuple(runs), tuple(computed), min_vox)
 
 
@@ -160,13 +162,13 @@ def segment_case(
         except NotFiniteError as error:
             raise NotFiniteError(f"{error} for case {case.id}") from None
         alone = len(networks.runs) == 1 and not probabilities
-        scores = logits if alone else logits.softmax(dim=0)
+        scores = logits if alone else logits.cpu().softmax(dim=0)
         total = scores if total is None else total.add_(scores)
     assert total is not None
     mean = total.div_(len(networks.runs))
     # the softmax of one network may round two classes to one value
     deciding = logits if len(networks.runs) == 1 else mean
-    classes = ready.restore(deciding.argmax(dim=0).to(torch.uint8).numpy())
+    classes = ready.restore(deciding.argmax(dim=0).to(torch.uint8).cpu().numpy())
     if networks.min_vox:
         classes = relabel_small(classes, first.info, networks.min_vox)
     kept = mean.numpy() if probabilities else None

@@ -1,31 +1,20 @@
-"""The network of a run, from its spec, and its class map of a whole volume."""
+"""The network of a run, from its spec, and Fabric for its device."""
 
 import logging
 from collections.abc import Callable
-from itertools import combinations
 
-import numpy as np
-import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from torch import nn
 
 from bench.models.backbones.base import set_drop_path
 from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
-from bench.models.finite import is_finite
 from bench.models.references.base import Reference, Task
 from bench.models.references.network import build_network
 from bench.models.segmenter import Segmenter, apply_method
-from bench.run.sliding_window import predict_volume
-from bench.scoring.cases import NotFiniteError, Predict
-from bench.specs.protocol import EvalSpec
 from bench.specs.run import RunSpec
 from datasets.base import DatasetInfo
 from methods.base import Method
-
-# sets of the axes D, H, W of (B, K, D, H, W)
-MIRRORS = [list(axes) for count in range(4) for axes in combinations((2, 3, 4), count)]
 
 
 def build(
@@ -97,53 +86,3 @@ def build_fabric(device: str, precision: str) -> Fabric:
         precision=precision,  # type: ignore[arg-type]  # Fabric: literals
         plugins=alone,
     )
-
-
-def build_predictor(
-    model: nn.Module, patch: tuple[int, int, int], spec: EvalSpec, fabric: Fabric
-) -> Predict:
-    """Return a function from an image (C, D, H, W) to its class map (D, H, W), uint8.
-
-    It uses the model as it then is. Raises of the function, and settings: as `build_logits`.
-    """
-    compute_logits = build_logits(model, patch, spec, fabric)
-
-    def predict(image: np.ndarray) -> np.ndarray:
-        return compute_logits(image).argmax(dim=0).to(torch.uint8).numpy()
-
-    return predict
-
-
-def build_logits(
-    model: nn.Module, patch: tuple[int, int, int], spec: EvalSpec, fabric: Fabric
-) -> Callable[[np.ndarray], torch.Tensor]:
-    """Return a function from an image (C, D, H, W) to logits (K, D, H, W) in host memory.
-
-    It uses the model as it then is. ``spec.blend`` is ``gaussian`` (nnU-Net) or ``constant``: equal
-    weights of the windows that overlap (Med-Tuning). With ``spec.flips`` the logits of 8 mirrored
-    volumes are averaged in host memory (Med-Tuning). The function raises NotFiniteError if a logit
-    is not finite: argmax would call that voxel background.
-    """
-    mirrors = MIRRORS if spec.flips else MIRRORS[:1]
-
-    def predict_window(window: torch.Tensor) -> torch.Tensor:
-        with fabric.autocast():
-            logits = model(window.to(fabric.device))
-        return logits.float()
-
-    @torch.inference_mode()
-    def compute_logits(image: np.ndarray) -> torch.Tensor:
-        model.eval()
-        volume = torch.from_numpy(np.asarray(image, dtype=np.float32))[None]
-        total: torch.Tensor | None = None
-        for axes in mirrors:
-            mirrored = volume.flip(axes)
-            logits = predict_volume(mirrored, predict_window, patch, spec.overlap, spec.blend)
-            logits = logits.flip(axes)
-            total = logits if total is None else total.add_(logits)
-        assert total is not None
-        if not all(map(is_finite, total[0])):
-            raise NotFiniteError("the network's logits are not finite")
-        return total[0].div_(len(mirrors))  # exact: a power of two
-
-    return compute_logits

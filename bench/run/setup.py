@@ -13,8 +13,9 @@ from bench.cost.memory import describe_out_of_memory, is_out_of_memory
 from bench.cost.phases import VALIDATE, Advance
 from bench.models.segmenter import Segmenter
 from bench.run.fold import Fold, OnValidation, build_training_data, load_fold
+from bench.run.inference.predictor import Predictor
 from bench.run.interruption import deferred
-from bench.run.network import build, build_fabric, build_predictor
+from bench.run.network import build, build_fabric
 from bench.run.resume.keeper import Checkpoints
 from bench.run.resume.owner import describe_owner
 from bench.run.training.loop import Progress, TrainingData, fit
@@ -91,7 +92,7 @@ def set_up(
     model = build(spec, fold.info, hooks.on_plain)
     set_execution(model, place.execution)
     torch.manual_seed(spec.seeds["train"])
-    predict = build_predictor(model, protocol.data.patch, protocol.eval, fabric)
+    predict = Predictor(model, protocol.data.patch, protocol.eval, fabric)
 
     checkpoints = hooks.checkpoints
 

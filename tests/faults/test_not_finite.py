@@ -21,7 +21,8 @@ from bench.models.weights import sources
 from bench.pretrain import train as pretraining
 from bench.run.delta_file import read_delta
 from bench.run.firewall import count_reads, read_selection
-from bench.run.network import build_fabric, build_predictor
+from bench.run.inference.predictor import Predictor
+from bench.run.network import build_fabric
 from bench.run.training.loop import TrainingData, fit
 from bench.run.training.reached import DivergedError
 from bench.run.training.step import TrainingStep, build_step
@@ -162,7 +163,7 @@ def test_no_class_map_is_made_of_such_logits(value: float, flips: bool) -> None:
             return logits
 
     fabric = build_fabric("cpu", "32-true")
-    predict = build_predictor(OneVoxel(), (4, 4, 4), EvalSpec(flips=flips), fabric)
+    predict = Predictor(OneVoxel(), (4, 4, 4), EvalSpec(flips=flips), fabric)
     with pytest.raises(NotFiniteError, match="logits are not finite"):
         predict(np.zeros((1, 8, 8, 8), dtype=np.float32))
 

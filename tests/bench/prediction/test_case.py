@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -146,7 +147,8 @@ def test_the_protocol_decides_from_when_on_enhancing_tumour_is_written(
         logits[ENHANCING, 4, 8, 8 : 8 + n_vox] = 2
         return logits
 
-    monkeypatch.setattr("bench.prediction.networks.build_logits", lambda *settings: paint)
+    painter = SimpleNamespace(compute_logits=paint)
+    monkeypatch.setattr("bench.prediction.networks.Predictor", lambda *settings: painter)
     assert predict(out, spec, tmp_path / "painted.nii.gz", Brats(spec.root).find_cases()[0].id) == 0
     found = classes_of(tmp_path / "painted.nii.gz")
     assert (np.count_nonzero(found == written), np.count_nonzero(found)) == (n_vox, n_vox)

@@ -6,7 +6,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from bench.run.network import MIRRORS, build_predictor
+from bench.run.inference.predictor import Predictor
+from bench.run.inference.windows import MIRRORS
 from bench.scoring.cases import mean_dices, score_cases
 from bench.scoring.metrics import Scoring
 from bench.specs.protocol import EvalSpec
@@ -59,7 +60,7 @@ def make_case(name: str, shape: tuple[int, int, int], seed: int = 0) -> FakeCase
 
 
 def predictor(model: nn.Module, **options):
-    return build_predictor(model, PATCH, EvalSpec(**options), Fabric(accelerator="cpu", devices=1))
+    return Predictor(model, PATCH, EvalSpec(**options), Fabric(accelerator="cpu", devices=1))
 
 
 @pytest.mark.parametrize(

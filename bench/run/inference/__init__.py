@@ -1,0 +1,1 @@
+"""Whole volumes through a network: windows, their blending, and where it computes."""
