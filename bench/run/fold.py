@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-from torch.utils.data import DataLoader
+import torch
 
 import datasets
 from bench.run.cases import find_used, preparation_of, split_of
@@ -14,11 +14,12 @@ from bench.run.training.loop import TrainingData
 from bench.run.training.reached import DivergedError
 from bench.run.training.step import Batch
 from bench.scoring.cases import NotFiniteError, Predict, mean_dices
-from bench.specs.run import RunSpec
+from bench.specs.run import Place, RunSpec
 from datasets.base import Dataset, DatasetInfo
+from datasets.prepared.ahead import BatchReader
 from datasets.prepared.case import PreparedCase
 from datasets.prepared.intensity import fit_window
-from datasets.prepared.patches import PatchDataset
+from datasets.prepared.patches import Patches
 from datasets.prepared.prepare import prepare
 from datasets.splits.rule import Split
 
@@ -70,27 +71,32 @@ def build_training_data(
     predict: Predict,
     on_validation: OnValidation,
     on_case: Callable[[int, int], None] = lambda done, total: None,
+    place: Place | None = None,
 ) -> TrainingData:
     """Return the patches to train on, and the mean Dice that selects the epoch.
 
     ``on_case`` is called as ``on_case(n_done, n_cases)`` after each case of a validation.
+    ``place`` tells how patches are read ahead; by default they are not.
     """
     data = spec.protocol.data
     seed = spec.seeds["data"]
-    patches = PatchDataset(
+    patches = Patches(
         cases=fold.train,
-        patch=data.patch,
+        size=data.patch,
         n_patches=data.patches_per_epoch,
         seed=seed,
         foreground_frac=data.foreground_frac,
         augment=True,
         has_ignored=fold.info.ignored_value is not None,
     )
-    loader = DataLoader(patches, batch_size=spec.own_protocol.train.batch)
+    n_ahead = place.data_workers if place else 0
+    pinned = place is not None and place.device.startswith("cuda")
+    reader = BatchReader(patches, spec.own_protocol.train.batch, n_ahead, pinned)
 
     def draw_epoch(epoch: int) -> Iterable[Batch]:
-        patches.set_epoch(epoch)
-        return loader
+        # an epoch takes one random number, as torch's DataLoader did: dropout stays what it was
+        torch.empty((), dtype=torch.int64).random_()
+        return reader.read_epoch(epoch)
 
     def validate() -> float:
         try:
@@ -100,4 +106,4 @@ def build_training_data(
         on_validation(dices)
         return fmean(dices)
 
-    return TrainingData(draw_epoch, len(loader), validate)
+    return TrainingData(draw_epoch, reader.n_batches, validate)

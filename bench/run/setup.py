@@ -109,7 +109,7 @@ def set_up(
     if checkpoints is not None:
         weights = model.weights_sha256
         checkpoints.open(describe_owner(spec, fold.split.hash, weights, fabric.device.type))
-    data = build_training_data(spec, fold, predict, on_validation, on_case)
+    data = build_training_data(spec, fold, predict, on_validation, on_case, place)
     return Setup(spec, fold, fabric, model, predict, data, hooks.on_progress, checkpoints)
 
 

@@ -160,6 +160,7 @@ class Place:
     device: str  # "cpu", "cuda:0", "mps"
     execution: Execution = PLAIN
     checkpoint_s: float | None = None  # between two checkpoints; None: there are none
+    data_workers: int = 0  # threads that read patches ahead; 0: the training waits for each
 
 
 def run_folder(out: Path, spec: RunSpec) -> Path:

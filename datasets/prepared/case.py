@@ -23,6 +23,7 @@ import numpy as np
 
 from datasets.base import DataError, DatasetInfo, SpacingMm, VolumeShape, Window
 from datasets.files import read_record
+from datasets.prepared.augment import UNCHANGED, Change
 from datasets.prepared.frame import Frame
 from datasets.prepared.integrity import FILES, DamagedError, is_verified, verify
 from datasets.prepared.slabs import ArrayFile, Box
@@ -55,22 +56,37 @@ class PreparedCase:
         self._scale_into(image, stored, tuple(slice(0, size) for size in self.shape))
         return image
 
-    def read_patch(self, start: VolumeShape, patch: VolumeShape) -> tuple[np.ndarray, np.ndarray]:
-        """Return image (C, *patch), float32, and classes, uint8; outside the volume both are 0.
+    @property
+    def n_channels(self) -> int:
+        return ArrayFile.find(self._open(IMAGE)).shape[0]
 
-        Raises: DataError if the case has no label.
+    def read_patch(self, start: VolumeShape, patch: VolumeShape) -> tuple[np.ndarray, np.ndarray]:
+        """Return image (C, *patch), float32, and classes, uint8; see `read_patch_into`."""
+        image = np.empty((self.n_channels, *patch), dtype=np.float32)
+        label = np.empty(patch, dtype=np.uint8)
+        self.read_patch_into(image, label, start)
+        return image, label
+
+    def read_patch_into(
+        self, image: np.ndarray, label: np.ndarray, start: VolumeShape, change: Change = UNCHANGED
+    ) -> None:
+        """Fill image (C, D, H, W), float32, and classes (D, H, W), uint8; outside both are 0.
+
+        The change is made slab by slab, while a slab is in the processor's cache. Raises: DataError
+        if the case has no label.
         """
         stored = ArrayFile.find(self._open(IMAGE))
         classes = ArrayFile.find(self._label_path())
-        source, target = _overlap(start, patch, self.shape)
-        is_whole = target == tuple(slice(0, size) for size in patch)
-        new_array = np.empty if is_whole else np.zeros
-        image = new_array((stored.shape[0], *patch), dtype=np.float32)
-        label = new_array(patch, dtype=np.uint8)
-        self._scale_into(image[(slice(None), *target)], stored, source)
+        source, target = _overlap(start, label.shape, self.shape)
+        if target != tuple(slice(0, size) for size in label.shape):
+            label[:] = 0
+            image[:] = 0
+            for channel, values in enumerate(image):
+                change.adjust(values, channel)
+        image, label = change.mirror(image), change.mirror(label)
+        self._scale_into(image[(slice(None), *target)], stored, source, change)
         for where, values in classes.iter_slabs(source):
             label[target][where] = values
-        return image, label
 
     def label(self) -> np.ndarray:
         """Return the training classes, uint8 (D, H, W), on disk; DataError if there is no label."""
@@ -124,17 +140,19 @@ class PreparedCase:
     def _verify(self, path: Path) -> None:
         verify(path, read_case_record(self.folder)[FILES][path.name])
 
-    def _scale_into(self, image: np.ndarray, stored: ArrayFile, box: Box) -> None:
+    def _scale_into(
+        self, image: np.ndarray, stored: ArrayFile, box: Box, change: Change = UNCHANGED
+    ) -> None:
         """Write a box of the stored channels as the model sees it, image (C, *box)."""
         if self.window is None and stored.dtype != np.float16:
             rule = "a window must be chosen before CT is read"
             raise DataError(f"case {self.id}: {rule} (data.ct_norm)")
         for channel, target in enumerate(image):
-            for where, values in stored.iter_slabs(box, channel):
-                slab = target[where]
-                slab[:] = values
+            for where, values in stored.iter_float_slabs(box, channel):
                 if self.window is not None:
-                    self.window.scale_in_place(slab)
+                    self.window.scale_in_place(values)
+                change.adjust(values, channel)
+                target[where] = values
 
 
 def load_prepared(folder: Path, info: DatasetInfo) -> PreparedCase:

@@ -14,7 +14,7 @@ from bench.run.training.loss import build_loss
 from bench.run.training.optimiser import build_optimizer
 from bench.specs.protocol import TrainSpec
 
-# "image" (B, C, D, H, W) float32, "label" (B, D, H, W) int64, and in some data sets "ignored"
+# "image" (B, C, D, H, W) float32, "label" (B, D, H, W) uint8, and in some data sets "ignored"
 # (B, D, H, W) bool
 Batch = dict[str, torch.Tensor]
 CERTAIN = 1e4  # a logit: the softmax of the others is 0
@@ -43,7 +43,8 @@ class TrainingStep:
         logits = self.model(batch["image"]).float()
         if "ignored" in batch:
             logits = silence(logits, batch["ignored"])
-        return self.hooks.add_losses(self.loss_function(logits, batch["label"][:, None]))
+        label = batch["label"][:, None].long()  # on the device: it came in a byte a voxel
+        return self.hooks.add_losses(self.loss_function(logits, label))
 
     def backward(self, loss: torch.Tensor) -> None:
         self.fabric.backward(loss)

@@ -19,7 +19,7 @@ from bench.scoring.metrics import Scoring, score_case
 from bench.specs.protocol import DICE, DICE_CE, EvalSpec
 from datasets.base import IGNORED_CLASS
 from datasets.nnunet.export import ExportOptions, export_dataset
-from datasets.prepared.patches import PatchDataset
+from datasets.prepared.patches import Patches
 from datasets.prepared.prepare import prepare
 from datasets.volumes.checking import check_dataset
 from datasets.volumes.reading import read_image, read_label
@@ -60,12 +60,12 @@ def test_patches_name_what_is_ignored(root: Path, tmp_path: Path) -> None:
     dataset = datasets.build(root.name, root)
     cases = prepare(dataset, dataset.find_labelled()[:1], tmp_path / "cache")
     (whole,) = cases
-    patches = PatchDataset(cases, whole.shape, 1, 0, 0.0, augment=True, has_ignored=True)
-    batch = patches[0]
+    patches = Patches(cases, whole.shape, 1, 0, 0.0, augment=True, has_ignored=True)
+    batch = patches.read(0, [0])
     assert int(batch["ignored"].sum()) == N_IGNORED
     assert int(batch["label"].max()) == 3
     assert not batch["label"][batch["ignored"]].any()
-    assert set(replace(patches, has_ignored=False)[0]) == {"image", "label"}
+    assert set(replace(patches, has_ignored=False).read(0, [0])) == {"image", "label"}
 
 
 @pytest.mark.parametrize("name", [DICE, DICE_CE])

@@ -1,21 +1,24 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from datasets.brats import Brats
+from datasets.prepared.ahead import BatchReader
+from datasets.prepared.augment import Change
 from datasets.prepared.case import PreparedCase
+from datasets.prepared.integrity import DamagedError
 from datasets.prepared.keys import Preparation
-from datasets.prepared.patches import PatchDataset, augment_patch, draw_start
+from datasets.prepared.patches import Batch, Patches, draw_start
 from datasets.prepared.prepare import prepare
 
 Save = Callable[..., Path]
-Item = dict[str, torch.Tensor]
 
 
 @pytest.fixture
@@ -26,57 +29,86 @@ def cases(brats_root: Path, tmp_path: Path) -> list[PreparedCase]:
     )
 
 
-def make_patches(
-    cases: list[PreparedCase], seed: int = 3, *, foreground_frac: float = 0.5
-) -> PatchDataset:
-    return PatchDataset(cases, (4, 4, 4), 12, seed, foreground_frac, augment=True)
+def make_patches(cases: list[PreparedCase], seed: int = 3) -> Patches:
+    return Patches(cases, (4, 4, 4), 12, seed, 0.5, augment=True)
 
 
-def assert_equal(one: Item, other: Item) -> None:
+def assert_equal(one: Batch, other: Batch) -> None:
     assert torch.equal(one["image"], other["image"])
     assert torch.equal(one["label"], other["label"])
 
 
-def test_item_is_what_training_expects(cases: list[PreparedCase]) -> None:
-    item = make_patches(cases)[0]
-    assert {type(tensor) for tensor in item.values()} == {torch.Tensor}
-    assert (item["image"].dtype, tuple(item["image"].shape)) == (torch.float32, (4, 4, 4, 4))
-    assert (item["label"].dtype, tuple(item["label"].shape)) == (torch.int64, (4, 4, 4))
+def test_batch_is_what_training_expects(cases: list[PreparedCase]) -> None:
+    batch = make_patches(cases).read(0, [0, 1])
+    assert {type(tensor) for tensor in batch.values()} == {torch.Tensor}
+    assert (batch["image"].dtype, tuple(batch["image"].shape)) == (torch.float32, (2, 4, 4, 4, 4))
+    assert (batch["label"].dtype, tuple(batch["label"].shape)) == (torch.uint8, (2, 4, 4, 4))
 
 
 def test_items_depend_on_seed_epoch_and_index_alone(cases: list[PreparedCase]) -> None:
-    forward, backward = make_patches(cases), make_patches(cases)
-    expected = [forward[index] for index in range(12)]
+    patches = make_patches(cases)
+    together = patches.read(0, range(12))
     torch.manual_seed(99)
     np.random.RandomState(99)
     for index in reversed(range(12)):
-        assert_equal(backward[index], expected[index])
-    images = torch.stack([item["image"] for item in expected])
-    assert len(torch.unique(images.flatten(1), dim=0)) == 12
-    backward.set_epoch(1)
-    assert not torch.equal(backward[0]["image"], expected[0]["image"])
-    backward.set_epoch(0)
-    assert_equal(backward[0], expected[0])
-    assert not torch.equal(make_patches(cases, seed=4)[0]["image"], expected[0]["image"])
+        alone = make_patches(cases).read(0, [index])
+        assert torch.equal(alone["image"][0], together["image"][index])
+        assert torch.equal(alone["label"][0], together["label"][index])
+    assert len(torch.unique(together["image"].flatten(1), dim=0)) == 12
+    assert not torch.equal(patches.read(1, [0])["image"][0], together["image"][0])
+    other = make_patches(cases, seed=4).read(0, [0])
+    assert not torch.equal(other["image"][0], together["image"][0])
 
 
-def test_loader_with_workers_gives_the_same_items(cases: list[PreparedCase]) -> None:
+@pytest.mark.parametrize("n_ahead", [0, 1, 3])
+def test_every_number_of_threads_gives_the_same_batches(
+    cases: list[PreparedCase], n_ahead: int
+) -> None:
     patches = make_patches(cases)
-    patches.set_epoch(2)
-    loader = DataLoader(patches, batch_size=None, num_workers=2, multiprocessing_context="fork")
-    for index, item in enumerate(loader):
-        assert_equal(item, patches[index])
+    reader = BatchReader(patches, batch=5, n_ahead=n_ahead)
+    batches = list(reader.read_epoch(2))
+    assert [len(batch["label"]) for batch in batches] == [5, 5, 2]
+    assert reader.n_batches == 3
+    for first, batch in zip((0, 5, 10), batches, strict=True):
+        assert_equal(batch, patches.read(2, range(first, min(first + 5, 12))))
+
+
+def test_no_more_batches_are_read_than_there_are_threads(cases: list[PreparedCase]) -> None:
+    seen: list[int] = []
+
+    class Counted(Patches):
+        def read(self, epoch: int, items: Sequence[int], *, pinned: bool = False) -> Batch:
+            seen.extend(items)
+            return super().read(epoch, items, pinned=pinned)
+
+    patches = Counted(cases, (4, 4, 4), 12, 3, 0.5, augment=True)
+    epoch = BatchReader(patches, batch=1, n_ahead=2).read_epoch(0)
+    next(epoch)
+    deadline = time.monotonic() + 5
+    while len(seen) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert sorted(seen) == [0, 1, 2]  # one is used, two are ready
+
+
+def test_a_fault_of_a_thread_reaches_the_training(cases: list[PreparedCase]) -> None:
+    lost = replace(cases[0], renew=None)
+    reader = BatchReader(make_patches([lost]), batch=2, n_ahead=2)
+    (lost.folder / "label.npy").unlink()
+    with pytest.raises(DamagedError, match=r"label\.npy is missing"):
+        list(reader.read_epoch(0))
 
 
 def test_plain_patch_is_a_piece_of_the_case(cases: list[PreparedCase]) -> None:
-    patches = PatchDataset(cases[:1], (4, 5, 6), 20, 0, 0.0, augment=False)
+    patches = Patches(cases[:1], (4, 5, 6), 20, 0, 0.0, augment=False)
+    batch = patches.read(0, range(20))
     image, label = np.asarray(cases[0].image()), np.asarray(cases[0].label())
     found = 0
-    for item in (patches[index] for index in range(20)):
+    for patch, classes in zip(batch["image"].numpy(), batch["label"].numpy(), strict=True):
         for d, h, w in np.ndindex(3, 4, 5):
             piece = image[:, d : d + 4, h : h + 5, w : w + 6]
-            if np.array_equal(piece, item["image"].numpy()):
-                np.testing.assert_array_equal(label[d : d + 4, h : h + 5, w : w + 6], item["label"])
+            if np.array_equal(piece, patch):
+                np.testing.assert_array_equal(label[d : d + 4, h : h + 5, w : w + 6], classes)
                 found += 1
     assert found == 20
 
@@ -105,8 +137,8 @@ def test_patches_stay_inside_and_reach_every_corner(cases: list[PreparedCase]) -
 
 
 def test_small_volume_is_padded_on_both_sides(cases: list[PreparedCase]) -> None:
-    patches = PatchDataset(cases[:1], (10, 8, 13), 1, 0, 1.0, augment=False)
-    item = patches[0]
+    patches = Patches(cases[:1], (10, 8, 13), 1, 0, 1.0, augment=False)
+    item = {name: tensor[0] for name, tensor in patches.read(0, [0]).items()}
     inner = np.s_[2:8, :, 1:11]
     np.testing.assert_array_equal(item["image"][:, *inner], cases[0].image())
     np.testing.assert_array_equal(item["label"][inner], cases[0].label())
@@ -124,33 +156,48 @@ def test_read_patch_beyond_both_ends(cases: list[PreparedCase]) -> None:
         assert not any(array.any() for array in cases[0].read_patch(start, (1, 1, 2)))
 
 
-def test_augmentation_mirrors_image_and_label_together_and_bounds_intensities() -> None:
-    label = torch.arange(2 * 3 * 4).reshape(1, 2, 3, 4)
-    image = label.float().repeat(2, 1, 1, 1)
-    corners, fits = set(), []
+def test_augmentation_mirrors_image_and_label_together_and_bounds_intensities(
+    cases: list[PreparedCase],
+) -> None:
+    shape = cases[0].shape
+    image, label = cases[0].read_patch((0, 0, 0), shape)
+    mirrors, drawn = set(), []
     for seed in range(64):
-        new_image, new_label = augment_patch(image, label, np.random.default_rng(seed))
-        corners.add(int(new_label[0, 0, 0, 0]))
-        assert sorted(new_label.flatten().tolist()) == list(range(24))
-        fits += [np.polyfit(new_label.flatten(), channel.flatten(), 1) for channel in new_image]
-        for channel, (scale, shift) in zip(new_image, fits[-2:], strict=True):
-            np.testing.assert_allclose(channel, new_label[0] * scale + shift, atol=1e-4)
-    assert len(corners) == 8  # every combination of mirrors
-    drawn = np.array(fits)
-    assert (np.abs(drawn - [1, 0]) <= 0.1 + 1e-5).all()
-    assert (drawn.max(axis=0) - drawn.min(axis=0) > 0.18).all()
-    assert len(np.unique(drawn.round(5), axis=0)) == 128  # each channel has its own draw
-    np.testing.assert_array_equal(image[0], label[0])  # the arguments are left alone
+        change = Change.draw(len(image), np.random.default_rng(seed))
+        new_image, new_label = np.empty_like(image), np.empty_like(label)
+        cases[0].read_patch_into(new_image, new_label, (0, 0, 0), change)
+        np.testing.assert_array_equal(change.mirror(new_label), label)
+        pairs = zip(change.mirror(new_image), image, change.scale, change.shift, strict=True)
+        for found, channel, scale, shift in pairs:
+            np.testing.assert_array_equal(found, channel * scale + shift)
+            drawn.append((float(scale), float(shift)))
+        mirrors.add(change.mirrored)
+    assert len(mirrors) == 8
+    bounds = np.array(drawn)
+    assert (np.abs(bounds - [1, 0]) <= 0.1 + 1e-5).all()
+    assert (bounds.max(axis=0) - bounds.min(axis=0) > 0.18).all()
+    assert len(np.unique(bounds.round(5), axis=0)) == 64 * len(image)  # each channel its own
+
+
+def test_margin_is_augmented_as_the_volume_is(cases: list[PreparedCase]) -> None:
+    shape = tuple(size + 4 for size in cases[0].shape)
+    plain, classes = cases[0].read_patch((-2, -2, -2), (shape[0], shape[1], shape[2]))
+    change = Change((0, 2), np.full(len(plain), 1.1, np.float32), np.full(4, 0.05, np.float32))
+    image, label = np.empty_like(plain), np.empty_like(classes)
+    cases[0].read_patch_into(image, label, (-2, -2, -2), change)
+    expected = np.flip(plain, (1, 3)) * np.float32(1.1) + np.float32(0.05)
+    np.testing.assert_array_equal(image, expected)
+    np.testing.assert_array_equal(label, np.flip(classes, (0, 2)))
 
 
 def test_bad_arguments_are_one_sentence(cases: list[PreparedCase]) -> None:
     with pytest.raises(ValueError, match="patches: at least one case is needed, got none"):
-        PatchDataset([], (4, 4, 4), 1, 0, 0.5, augment=False)
+        Patches([], (4, 4, 4), 1, 0, 0.5, augment=False)
     with pytest.raises(
         ValueError, match=r"patches: sizes must be >= 1, got patch \(0, 4, 4\) and n_patches 1"
     ):
-        PatchDataset(cases, (0, 4, 4), 1, 0, 0.5, augment=False)
+        Patches(cases, (0, 4, 4), 1, 0, 0.5, augment=False)
     with pytest.raises(ValueError, match=r"patches: foreground_frac must be in \[0, 1\], got 1.5"):
-        PatchDataset(cases, (4, 4, 4), 1, 0, 1.5, augment=False)
+        Patches(cases, (4, 4, 4), 1, 0, 1.5, augment=False)
     with pytest.raises(IndexError):
-        make_patches(cases)[12]
+        make_patches(cases).read(0, [12])
