@@ -26,7 +26,7 @@ PANELS = {  # of the help of commands that take a `Request`
     "How long, and how": "preset epochs max_steps precision set timeout checkpoint_minutes",
     "Tuning": "tune tuned settings storage search only study trial_epochs tune_per_fold trials "
     "budget sampler pruner objectives export_tuned workers tune_seed",
-    "Where to compute": "device jobs executor slurm max_jobs detach",
+    "Where to compute": "device devices jobs executor slurm max_jobs detach",
     "Memory": "checkpointing slices_per_chunk",
     "Output": "out force verbose quiet cost largest_patch",
 }
@@ -111,6 +111,9 @@ class ComputeRequest:
     """Where and how to compute, as it was typed."""
 
     device: str = option("auto", "auto, cpu, cuda, cuda:1 or mps.")
+    devices: int = option(
+        1, "Devices of one run, which share each batch and the cases; 4: four GPUs.", at_least=1
+    )
     jobs: int | None = option(
         None,
         "Runs at once; default: one a GPU, on a CPU what its cores have room for, at most 4.",

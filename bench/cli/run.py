@@ -16,11 +16,18 @@ from bench.cli.display.words import FAILURES
 from bench.cli.jobs.executor import Executor, ExecutorRequest, Watcher, choose_executor
 from bench.cli.options import ComputeRequest, Request, TuneRequest, flag, option, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
-from bench.cli.tune import check_searches, check_storage, search_values, with_budget
+from bench.cli.tune import (
+    check_searches,
+    check_storage,
+    check_tuned_alone,
+    search_values,
+    with_budget,
+)
 from bench.grid.forecast import Forecast
 from bench.grid.plan import Experiment, Plan, count_work, prepare_data
 from bench.grid.runner import Event, promote_finished_attempts, split_finished
 from bench.run.interruption import interruptible
+from bench.run.ranks.batches import check_batches
 from bench.run.watch.log_file import LOG_FILE
 from bench.specs.disks import describe_network_disk
 from bench.specs.run import RUNS, RunSpec, run_folder
@@ -69,6 +76,7 @@ def run(
     """
     options.check()
     experiment = read_run(request, tuning, options)
+    check_devices(experiment, compute, tunes=options.tune > 0)
     if options.tune:
         check_storage(tuning.storage, executor.executor)
     threads = experiment.protocol.train.threads
@@ -93,6 +101,13 @@ def read_run(request: Request, tuning: TuneRequest, options: RunOptions) -> Expe
     experiment = read_request(request)
     check_searches(experiment, tuning)
     return experiment
+
+
+def check_devices(experiment: Experiment, compute: ComputeRequest, *, tunes: bool) -> None:
+    """Raise SpecError if a run cannot be shared by the devices that were asked for."""
+    if tunes:
+        check_tuned_alone(compute)
+    check_batches(experiment.protocol, compute.devices)
 
 
 def make_plan(

@@ -92,6 +92,7 @@ def tune(
     experiment = read_request(with_budget(request, tuning, options.fields))
     check_searches(experiment, tuning)
     check_storage(tuning.storage, executor.executor)
+    check_tuned_alone(compute)
     threads = experiment.protocol.train.threads
     chosen = choose_executor(executor, compute, threads, n_workers=options.workers)
     console = SafeConsole()
@@ -111,6 +112,13 @@ def tune(
     console.print(f"final runs:  {again}")
     if any(map(_has_failed, records)):
         raise typer.Exit(EXIT_FAILED)
+
+
+def check_tuned_alone(compute: ComputeRequest) -> None:
+    """Raise SpecError if a trial is to have several devices."""
+    if compute.devices > 1:
+        rule = "a trial has one device, and several trials go on at once (--jobs)"
+        raise SpecError(f"--devices: {rule}, got {compute.devices} (tune first, then run --tuned)")
 
 
 def with_budget(request: Request, tuning: TuneRequest, budget: Mapping[str, object]) -> Request:

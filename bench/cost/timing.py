@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -71,10 +71,10 @@ def synchronize(device: torch.device) -> None:
 
 
 class Energy:
-    """What an NVIDIA board uses, if ``pynvml`` (``nvidia-ml-py``) is there."""
+    """What NVIDIA boards use together, if ``pynvml`` (``nvidia-ml-py``) is there."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.read_mj = _open_counter(device)
+    def __init__(self, *devices: torch.device) -> None:
+        self.read_mj = _open_counters(devices)
         self.started_mj = self.read_mj() if self.read_mj else 0
         self.joules: float | None = None  # at the end
 
@@ -86,12 +86,23 @@ class Energy:
 
 
 @contextmanager
-def metered(device: torch.device) -> Iterator[Energy]:
-    """Measure the energy of a block."""
-    energy = Energy(device)
+def metered(device: torch.device, *others: torch.device) -> Iterator[Energy]:
+    """Measure the energy of a block that ``device`` carries out, alone or with others."""
+    energy = Energy(device, *others)
     yield energy
     synchronize(device)
     energy.joules = energy.read()
+
+
+def _open_counters(devices: Sequence[torch.device]) -> Callable[[], int] | None:
+    """Return a function that reads the sum of the energy counters; None where one has none."""
+    counters = []
+    for device in devices:
+        counter = _open_counter(device)
+        if counter is None:
+            return None
+        counters.append(counter)
+    return lambda: sum(read() for read in counters)
 
 
 def _open_counter(device: torch.device) -> Callable[[], int] | None:

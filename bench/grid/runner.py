@@ -30,6 +30,7 @@ from reports.records.run import RESULT_FILE, RunResult, Status, read_result
 # repeating these would give the same again
 FINISHED = (Status.DONE, Status.DIVERGED, Status.OOM, Status.SKIPPED)
 EXECUTE = "bench.run.execute:execute_run"
+EXECUTE_TOGETHER = "bench.grid.executors.ranks:execute_together"  # on several devices
 POLL_S = 1.0  # how often to look whether another command has ended a run
 
 log = logging.getLogger(__name__)
@@ -182,8 +183,11 @@ class _Grid:
     def _start(self, spec: RunSpec, lock: Lock) -> None:
         attempt = begin_attempt(run_folder(self.out, spec))
         cache, device = self.out / "cache", self.free[-1]
-        place = Place(attempt, cache, device, self.slots.execution, self.slots.checkpoint_s)
-        function = self.function
+        slots = self.slots
+        place = Place(
+            attempt, cache, device, slots.execution, slots.checkpoint_s, n_devices=slots.n_devices
+        )
+        function = self.function if slots.n_devices == 1 else EXECUTE_TOGETHER
         log_file = attempt.parent / LOG_FILE
         child = start_child(function, spec, place, name=spec.run_id, lock=lock, log_file=log_file)
         self.on_event(Event(spec, "start"))

@@ -15,10 +15,11 @@ MOST_JOBS = 10_000
 class Slots:
     """The places of the runs that go on at once."""
 
-    devices: tuple[str, ...]  # one entry a slot
+    devices: tuple[str, ...]  # one entry a slot: its device, or the first of several
     execution: Execution = PLAIN
     timeout_s: float = inf  # how long a run, or a trial, may take
     checkpoint_s: float | None = None  # as of `Place`
+    n_devices: int = 1  # of each slot
 
 
 def choose_slots(
@@ -27,6 +28,7 @@ def choose_slots(
     execution: Execution = PLAIN,
     threads: int = 1,
     timeout_s: float = inf,
+    n_devices: int = 1,
 ) -> Slots:
     """Return a slot for each of the jobs; several devices are dealt out in turn.
 
@@ -37,15 +39,31 @@ def choose_slots(
         threads: of each run, by its protocol. They do not depend on the number of jobs, for another
             number of threads gives other bits.
         timeout_s: of each run.
+        n_devices: of each run; on a CPU, processes.
 
-    Raises: SpecError if the device is not on this machine.
+    Raises: SpecError if the device, or so many of them, are not on this machine.
     """
-    devices = choose_devices(asked)
-    jobs = jobs or count_jobs(devices, max(1, count_cores() // threads))
+    devices = group_devices(choose_devices(asked), n_devices)
+    jobs = jobs or count_jobs(devices, max(1, count_cores() // (threads * n_devices)))
     if jobs > MOST_JOBS:
         raise SpecError(f"--jobs: must be at most {MOST_JOBS}, got {jobs}")
     dealt = tuple(devices[slot % len(devices)] for slot in range(jobs))
-    return Slots(dealt, execution, timeout_s)
+    return Slots(dealt, execution, timeout_s, n_devices=n_devices)
+
+
+def group_devices(devices: list[str], n_devices: int) -> list[str]:
+    """Return the first device of each group of so many; a group's others follow it.
+
+    A CPU has room for any number of processes. Raises: SpecError if there are too few.
+    """
+    if n_devices == 1 or devices == ["cpu"]:
+        return devices
+    firsts = devices[: 1 - n_devices : n_devices]
+    if not firsts:
+        rule = f"must be at most {len(devices)}, as there is {', '.join(devices)}"
+        hint = "--device cuda takes all GPUs that CUDA_VISIBLE_DEVICES shows"
+        raise SpecError(f"--devices: {rule}, got {n_devices} ({hint})")
+    return firsts
 
 
 def choose_devices(asked: str) -> list[str]:

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from bench.cost import measure
 from bench.cost.flops import PassCount, counted_passes
@@ -31,7 +32,7 @@ from bench.scoring.cases import score_cases
 from bench.scoring.held_out import score_held_out
 from bench.scoring.metrics import Scoring
 from bench.scoring.postprocessing import choose_cutoff
-from bench.specs.run import DELTA_FILE, Place, RunSpec
+from bench.specs.run import DELTA_FILE, Place, RunSpec, list_devices
 from datasets.files import make_folder
 from reports.records.cost import Cost
 from reports.records.plain import to_plain
@@ -133,7 +134,8 @@ def _train_and_score(
     precision = spec.own_protocol.train.precision
     draft.keep_provenance(**describe_arithmetic(setup.fabric.device, precision))
     counts = measure.count_parameters(setup.model)
-    with metered(setup.fabric.device) as account.energy:
+    others = map(torch.device, list_devices(place.device, place.n_devices)[1:])
+    with metered(setup.fabric.device, *others) as account.energy:
         fitted = _fit(setup, place, draft)
     found = describe_modules(setup.model)
     if found:
@@ -142,6 +144,7 @@ def _train_and_score(
     _check_delta(setup, place, draft)
     recorder.clock.tick(WRITE)
     score_s, passes = _score(setup, place, draft, recorder)
+    account.others_mib = setup.inference.end(account.peak_memory_mib)
     costs = Cost(
         params_total=counts.total,
         params_tuned=counts.tuned,
@@ -160,9 +163,9 @@ def _train_and_score(
     recorder.begin(MEASURE)
     measured = measure.measure(
         setup.model,
-        lambda: build_step(setup.model, spec.own_protocol.train, setup.fabric),
+        lambda: build_step(setup.model, spec.own_protocol.train, setup.build_own_fabric()),
         next(iter(setup.data.draw_epoch(0))),
-        lambda: setup.predict(setup.fold.val[0].image()),
+        lambda: setup.inference.predict(setup.fold.val[0].image()),
         measure.limit_repeats(fitted.fit_s + fitted.data_wait_s + score_s),
     )
     n_volumes = len({row.case for row in draft.record.cases})
@@ -203,7 +206,6 @@ def _score(setup: Setup, place: Place, draft: Draft, recorder: Recorder) -> tupl
     """Open the held-out cases and score them; return the seconds, and the network's passes."""
     fold = setup.fold
     scoring = Scoring(fold.info, setup.spec.own_protocol.eval)
-    predict = setup.predict
     cutoff = choose_cutoff(scoring, lambda: _score_inner(setup, scoring, recorder))
     draft.keep(empty_policy=scoring.policy_name)
     title = draft.record.label + (" (SYNTHETIC)" if fold.dataset.synthetic else "")
@@ -214,6 +216,7 @@ def _score(setup: Setup, place: Place, draft: Draft, recorder: Recorder) -> tupl
         recorder.advance(Advance(SCORE, done, total))
 
     with counted_passes(setup.model) as passes:
+        predict = setup.inference.spread(cases)
         scored = score_held_out(predict, cases, scoring, place.folder, title, on_case)
     processed = cutoff.apply(scored.cases) if cutoff else None
     draft.keep(cases=scored.cases, postprocessing=processed)
@@ -227,4 +230,4 @@ def _score_inner(setup: Setup, scoring: Scoring, recorder: Recorder) -> list[Cas
     def on_case(done: int, prediction: np.ndarray) -> None:
         recorder.advance(Advance(VALIDATE, done, len(cases)))
 
-    return score_cases(setup.predict, cases, scoring, on_case, in_mm=False)
+    return score_cases(setup.inference.spread(cases), cases, scoring, on_case, in_mm=False)

@@ -10,6 +10,7 @@ import torch
 import datasets
 from bench.run.cases import find_used, preparation_of, split_of
 from bench.run.firewall import HeldOut
+from bench.run.ranks.inference import Inference
 from bench.run.training.loop import TrainingData
 from bench.run.training.reached import DivergedError
 from bench.run.training.step import Batch
@@ -68,7 +69,7 @@ def load_fold(
 def build_training_data(
     spec: RunSpec,
     fold: Fold,
-    predict: Predict,
+    inference: Inference,
     on_validation: OnValidation,
     on_case: Callable[[int, int], None] = lambda done, total: None,
     place: Place | None = None,
@@ -89,18 +90,23 @@ def build_training_data(
         augment=True,
         has_ignored=fold.info.ignored_value is not None,
     )
+    ranks = inference.ranks
     n_ahead = place.data_workers if place else 0
     pinned = place is not None and place.device.startswith("cuda")
-    reader = BatchReader(patches, spec.own_protocol.train.batch, n_ahead, pinned)
+    batch = spec.own_protocol.train.batch
+    reader = BatchReader(patches, batch, n_ahead, pinned, ranks.number, ranks.count)
 
     def draw_epoch(epoch: int) -> Iterable[Batch]:
         # an epoch takes one random number, as torch's DataLoader did: dropout stays what it was
         torch.empty((), dtype=torch.int64).random_()
         return reader.read_epoch(epoch)
 
+    def score(predict: Predict) -> tuple[float, ...]:
+        return mean_dices(predict, fold.val, fold.info, on_case)
+
     def validate() -> float:
         try:
-            dices = mean_dices(predict, fold.val, fold.info, on_case)
+            dices = inference.compute(fold.val, score)
         except NotFiniteError as error:
             raise DivergedError(str(error)) from None
         on_validation(dices)

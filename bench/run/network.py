@@ -12,7 +12,8 @@ from bench.models.build import build_segmenter
 from bench.models.references.base import Reference, Task
 from bench.models.references.network import build_network
 from bench.models.segmenter import Segmenter, apply_method
-from bench.specs.run import RunSpec
+from bench.run.ranks.fabric import TeamEnvironment, TeamStrategy
+from bench.specs.run import RunSpec, Team, list_devices
 from datasets.base import DatasetInfo
 from methods.base import Method
 
@@ -71,12 +72,17 @@ def build_plain(spec: RunSpec, info: DatasetInfo) -> Segmenter:
     return model
 
 
-def build_fabric(device: str, precision: str) -> Fabric:
-    """Return Fabric for one device such as ``cpu``, ``mps`` or ``cuda:1``."""
+def build_fabric(device: str, precision: str, team: Team | None = None) -> Fabric:
+    """Return Fabric for one device such as ``cpu``, ``mps`` or ``cuda:1``.
+
+    With a team, which this process has joined, it is for the device of its rank.
+    """
     # no advice to round fp32 matrix products on a GPU: they stay exact, and bf16 is there for speed
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     kind, _, index = device.partition(":")
     devices = [int(index)] if index else 1
+    if team is not None:
+        return _build_team_fabric(device, precision, team)
     # inside a Slurm job, Fabric would take the job's tasks for processes of one training
     alone = LightningEnvironment()
     # the command line and the protocol have checked both words
@@ -86,3 +92,18 @@ def build_fabric(device: str, precision: str) -> Fabric:
         precision=precision,  # type: ignore[arg-type]  # Fabric: literals
         plugins=alone,
     )
+
+
+def _build_team_fabric(device: str, precision: str, team: Team) -> Fabric:
+    kind, _, index = device.partition(":")
+    first = f"{kind}:{int(index) - team.rank}" if index else kind
+    numbers = [int(each.partition(":")[2]) for each in list_devices(first, team.size) if index]
+    fabric = Fabric(
+        accelerator=kind,
+        devices=numbers or team.size,
+        strategy=TeamStrategy(),
+        precision=precision,  # type: ignore[arg-type]  # Fabric: literals
+        plugins=TeamEnvironment(team),
+    )
+    fabric.launch()
+    return fabric

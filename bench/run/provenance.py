@@ -45,6 +45,7 @@ def describe_start(spec: RunSpec, place: Place) -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: version(name) for name in _list_packages(spec)},
         "device": place.device,
+        "n_devices": place.n_devices,
         "device_name": name_device(place.device),
         "checkpointing": execution.checkpointing,
         "slices_per_chunk": execution.slices_per_chunk,

@@ -16,12 +16,15 @@ from bench.run.fold import Fold, OnValidation, build_training_data, load_fold
 from bench.run.inference.predictor import Predictor
 from bench.run.interruption import deferred
 from bench.run.network import build, build_fabric
+from bench.run.ranks.group import Ranks
+from bench.run.ranks.inference import Inference
+from bench.run.ranks.modules import sharing_batches
 from bench.run.resume.keeper import Checkpoints
 from bench.run.resume.owner import describe_owner
 from bench.run.training.loop import Progress, TrainingData, fit
 from bench.run.training.reached import DivergedError, Fit
-from bench.run.training.snapshot import NoKeeper
-from bench.scoring.cases import NotFiniteError, Predict
+from bench.run.training.snapshot import NoKeeper, Snapshot
+from bench.scoring.cases import NotFiniteError
 from bench.specs.run import Place, RunSpec
 from datasets.files import describe_os_error
 from methods.base import MissingRole
@@ -40,17 +43,25 @@ class Setup:
     fold: Fold
     fabric: Fabric
     model: Segmenter
-    predict: Predict  # by the model as it then is
+    inference: Inference  # by the model as it then is
     data: TrainingData
     on_progress: Progress
     checkpoints: Checkpoints | None = None
+    found: Snapshot | None = None  # that the training goes on from
 
     def fit(self) -> Fit:
         """Train, from a checkpoint if there is one. Raises: as `fit`; Interrupted at a signal."""
         train = self.spec.own_protocol.train
-        keeper = self.checkpoints or NoKeeper()
-        with deferred() if self.checkpoints else nullcontext():
+        keeper = self.checkpoints or NoKeeper(self.found)
+        waiting = deferred() if self.checkpoints else nullcontext()
+        with waiting, sharing_batches(self.model, self.fabric):
             return fit(self.model, self.data, train, self.fabric, self.on_progress, keeper)
+
+    def build_own_fabric(self) -> Fabric:
+        """Return Fabric for the device of this process alone."""
+        if self.fabric.world_size == 1:
+            return self.fabric
+        return build_fabric(str(self.fabric.device), self.spec.own_protocol.train.precision)
 
 
 @dataclass(frozen=True)
@@ -84,8 +95,9 @@ def set_up(
     a checkpoint of something else.
     """
     protocol = spec.own_protocol
-    torch.set_num_threads(protocol.train.threads)
-    fabric = build_fabric(place.device, protocol.train.precision)
+    ranks = Ranks.of(place.team)
+    fabric = build_fabric(place.device, protocol.train.precision, place.team)
+    torch.set_num_threads(protocol.train.threads)  # Fabric has its own idea of several processes
     _check_precision(fabric, protocol.train.precision)
     fold = (load or load_fold)(spec, place.cache, place.folder)
     hooks.on_fold(fold)
@@ -108,9 +120,13 @@ def set_up(
 
     if checkpoints is not None:
         weights = model.weights_sha256
-        checkpoints.open(describe_owner(spec, fold.split.hash, weights, fabric.device.type))
-    data = build_training_data(spec, fold, predict, on_validation, on_case, place)
-    return Setup(spec, fold, fabric, model, predict, data, hooks.on_progress, checkpoints)
+        kind = fabric.device.type if ranks.count == 1 else f"{ranks.count} x {fabric.device.type}"
+        checkpoints.open(describe_owner(spec, fold.split.hash, weights, kind))
+    found = ranks.broadcast(checkpoints.found if checkpoints else None)
+    inference = Inference(predict, ranks)
+    data = build_training_data(spec, fold, inference, on_validation, on_case, place)
+    progress = hooks.on_progress
+    return Setup(spec, fold, fabric, model, inference, data, progress, checkpoints, found)
 
 
 def _check_precision(fabric: Fabric, asked: str) -> None:

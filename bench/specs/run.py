@@ -152,15 +152,48 @@ class RunSpec:
 
 
 @dataclass(frozen=True)
+class Team:
+    """The processes that share a run.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: number of the processes.
+        port: on this machine, of the store by which they find each other.
+    """
+
+    rank: int
+    size: int
+    port: int
+
+
+@dataclass(frozen=True)
 class Place:
-    """Where a run computes and writes; only the kind of the device changes bits of its result."""
+    """Where a run computes and writes; kind and number of the devices change bits of its result.
+
+    Attributes:
+        device: "cpu", "cuda:0" or "mps"; of several, the first.
+        checkpoint_s: between two checkpoints; None: there are none.
+        data_workers: threads that read patches ahead; 0: the training waits for each.
+        n_devices: that share the run; on a CPU, processes.
+        team: where there are several devices, set in the process of each.
+    """
 
     folder: Path
     cache: Path
-    device: str  # "cpu", "cuda:0", "mps"
+    device: str
     execution: Execution = PLAIN
-    checkpoint_s: float | None = None  # between two checkpoints; None: there are none
-    data_workers: int = 0  # threads that read patches ahead; 0: the training waits for each
+    checkpoint_s: float | None = None
+    data_workers: int = 0
+    n_devices: int = 1
+    team: Team | None = None
+
+
+def list_devices(first: str, n_devices: int) -> list[str]:
+    """Return the devices of a run: on GPUs, the first and those that follow it."""
+    kind, colon, number = first.partition(":")
+    if not colon:
+        return [first] * n_devices
+    return [f"{kind}:{int(number) + offset}" for offset in range(n_devices)]
 
 
 def run_folder(out: Path, spec: RunSpec) -> Path:

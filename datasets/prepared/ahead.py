@@ -19,13 +19,16 @@ class BatchReader:
     """Reads the epochs of patches batch by batch; each number of threads gives the same batches.
 
     In memory are at most ``n_ahead + 1`` batches: one that is used, and one for each thread. The
-    last batch of an epoch may be smaller than the others.
+    last batch of an epoch may be smaller than the others. Where processes share each batch, a
+    process reads its part of it alone.
     """
 
     patches: Patches
     batch: int
     n_ahead: int = 0  # threads; 0: a batch is read when it is asked for
     pinned: bool = False  # in memory that a GPU copies from while it computes
+    share: int = 0  # number of the part that is read, from 0
+    n_shares: int = 1  # equal parts of a batch
 
     @property
     def n_batches(self) -> int:
@@ -40,7 +43,9 @@ class BatchReader:
 
     def _read(self, epoch: int, number: int) -> Batch:
         first = number * self.batch
-        items = range(first, min(first + self.batch, self.patches.n_patches))
+        whole = range(first, min(first + self.batch, self.patches.n_patches))
+        size = len(whole) // self.n_shares
+        items = whole[self.share * size : (self.share + 1) * size]
         return self.patches.read(epoch, items, pinned=self.pinned)
 
     def _read_ahead(self, epoch: int) -> Iterator[Batch]:

@@ -17,6 +17,7 @@ logarithms of the authors' code, which overflow in half precision.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -26,9 +27,12 @@ from torch.nn import functional as F
 
 from methods import surgery
 from methods.base import Family, Method, MethodInfo
+from methods.batch import BatchSum, Noise
 from methods.executed import is_repeating
 from methods.settings import RATE, above, at_least, setting
 from methods.sites import HasSites, Role, TokenLayout
+
+SUM_IMAGES = BatchSum()
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,8 @@ class ConvUpdate(nn.Module):
         self.noise = nn.Parameter(torch.zeros(rank, n_experts))
         self.experts = nn.ModuleList(nn.Conv2d(rank, rank, 3, padding=1) for _ in range(n_experts))
         self.kept = KeptLosses()
+        self.draw_noise = Noise()
+        self.sum_images = BatchSum()
         nn.init.kaiming_uniform_(self.lora_a, a=math.sqrt(5))
         for expert in self.experts:
             nn.init.zeros_(cast(torch.Tensor, expert.bias))
@@ -138,9 +144,9 @@ class ConvUpdate(nn.Module):
         if not self.training:
             return clean.argmax(dim=1)
         deviation = F.softplus((means.to(dtype) @ self.noise).to(dtype)) + 0.01
-        noisy = clean + deviation * torch.randn_like(clean)
+        noisy = clean + deviation * self.draw_noise(clean)
         chosen = noisy.argmax(dim=1)
-        loss = unbalance(clean, noisy, deviation)
+        loss = unbalance(clean, noisy, deviation, self.sum_images)
         if not is_repeating():  # it was kept the first time
             self.kept.values.append(loss)
         return chosen
@@ -156,7 +162,12 @@ def enlarge(maps: torch.Tensor, factor: int, expert: nn.Module) -> torch.Tensor:
     return y.to(maps.dtype)
 
 
-def unbalance(clean: torch.Tensor, noisy: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
+def unbalance(
+    clean: torch.Tensor,
+    noisy: torch.Tensor,
+    deviation: torch.Tensor,
+    sum_images: Callable[[torch.Tensor], torch.Tensor] = SUM_IMAGES,
+) -> torch.Tensor:
     """Return CV^2 of importance and load of the experts, from their scores (images, n).
 
     An expert's importance is how many images chose it, its load how many would by chance.
@@ -164,8 +175,8 @@ def unbalance(clean: torch.Tensor, noisy: torch.Tensor, deviation: torch.Tensor)
     best, second = noisy.topk(2, dim=1).values.unbind(dim=1)
     is_best = noisy == best[:, None]
     threshold = torch.where(is_best, second[:, None], best[:, None])
-    load = torch.special.ndtr((clean - threshold) / deviation).sum(dim=0)
-    importance = is_best.float().sum(dim=0)
+    load = sum_images(torch.special.ndtr((clean - threshold) / deviation))
+    importance = sum_images(is_best.float())
     return squared_variation(importance) + squared_variation(load)
 
 

@@ -127,11 +127,15 @@ class SlurmExecutor:
         return Workers(cluster, request, storage, out.resolve(), on_event).run(n_workers)
 
     def _build_cluster(self, out: Path, function: Callable[[str], None]) -> Cluster:
-        queue = SlurmQueue((out / JOBS).resolve(), self.options, function)
         compute = self.compute
-        wants_gpu = self.options.wants_gpu
         return Cluster(
-            queue, compute.device, wants_gpu, compute.execution, compute.checkpoint_s, self.max_jobs
+            SlurmQueue((out / JOBS).resolve(), self.options, function),
+            compute.device,
+            self.options.wants_gpu,
+            compute.execution,
+            compute.checkpoint_s,
+            self.max_jobs,
+            compute.devices,
         )
 
 
@@ -146,11 +150,11 @@ def choose_executor(
     """Return the executor that was asked for. Raises: SpecError if it cannot be had here."""
     check_executor(request, compute, detach=detach, n_workers=n_workers)
     if request.executor == SLURM:
-        options = read_slurm(request.slurm or ())
+        options = _read_slurm(request, compute)
         check_slurm(options)
         return SlurmExecutor(options, compute, request.max_jobs, n_workers, is_detached=detach)
     slots = choose_slots(
-        compute.device, compute.jobs, compute.execution, threads, compute.timeout_s
+        compute.device, compute.jobs, compute.execution, threads, compute.timeout_s, compute.devices
     )
     return LocalExecutor(replace(slots, checkpoint_s=compute.checkpoint_s))
 
@@ -173,7 +177,7 @@ def check_executor(
         if compute.timeout is not None:
             rule = f"is for --executor local, got {compute.timeout}"
             raise SpecError(f"--timeout: {rule} (--slurm time=8:00:00 limits jobs of Slurm)")
-        read_slurm(request.slurm or ())
+        _read_slurm(request, compute)
         return
     given = {
         "--slurm": request.slurm,
@@ -184,3 +188,12 @@ def check_executor(
     for name, value in given.items():
         if value is not None:
             raise SpecError(f"{name}: is for --executor slurm, got --executor local")
+
+
+def _read_slurm(request: ExecutorRequest, compute: ComputeRequest) -> SlurmOptions:
+    """Return the options for Slurm. Raises: SpecError if they lack the GPUs of a run."""
+    options = read_slurm(request.slurm or (), compute.devices)
+    if compute.devices > 1 and compute.device != "cpu" and not options.wants_gpu:
+        rule = f"{compute.devices} GPUs for each run need gpus_per_node={compute.devices}"
+        raise SpecError(f"--devices: {rule} in --slurm, got none")
+    return options

@@ -14,7 +14,7 @@ from bench.cli.display.words import describe_spec
 from bench.cli.jobs.executor import LOCAL, SLURM, ExecutorRequest, check_executor
 from bench.cli.options import ComputeRequest, Request, TuneRequest, flag, option, takes
 from bench.cli.request import lay_out_runs
-from bench.cli.run import RunOptions, read_run
+from bench.cli.run import RunOptions, check_devices, read_run
 from bench.cli.terminal import add_columns
 from bench.grid.bill.ready import Ready
 from bench.grid.plan import Experiment, Plan
@@ -60,6 +60,7 @@ def plan(
     limit = read_memory(options.largest_patch) if options.largest_patch is not None else None
     console = SafeConsole()
     experiment = read_run(request, tuning, options)
+    check_devices(experiment, compute, tunes=options.tune > 0)
     check_executor(executor, compute, detach=options.detach)
     n_slots = _count_slots(experiment, compute, executor)
     laid_out = lay_out_runs(_without_writing(experiment), console, options)
@@ -103,7 +104,9 @@ def _count_slots(
     if executor.executor == SLURM:
         return executor.max_jobs
     threads = experiment.protocol.train.threads
-    return len(choose_slots(compute.device, compute.jobs, compute.execution, threads).devices)
+    n_devices = compute.devices
+    slots = choose_slots(compute.device, compute.jobs, threads=threads, n_devices=n_devices)
+    return len(slots.devices)
 
 
 def _without_writing(experiment: Experiment) -> Experiment:

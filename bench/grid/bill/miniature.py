@@ -13,6 +13,7 @@ import numpy as np
 
 from bench.run.execute import execute_run
 from bench.run.fold import load_fold
+from bench.run.ranks.inference import Inference
 from bench.run.setup import Hooks, Setup, set_up
 from bench.run.watch.progress import Stand
 from bench.specs.protocol import Protocol, TuneSpec
@@ -62,7 +63,7 @@ def _set_up(spec: RunSpec, place: Place, hooks: Hooks) -> Setup:
     (case,) = setup.fold.val
 
     def predict(image: np.ndarray) -> np.ndarray:
-        setup.predict(image)
+        setup.inference.predict(image)
         return np.asarray(case.label())
 
-    return replace(setup, predict=predict)
+    return replace(setup, inference=Inference(predict))

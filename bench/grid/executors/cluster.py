@@ -27,6 +27,7 @@ class Cluster:
         queue: they are submitted to.
         device: ``--device``, chosen on the node.
         at_once: the most jobs that run at the same time; None: as the queue decides.
+        n_devices: of each run.
     """
 
     queue: Queue
@@ -35,6 +36,7 @@ class Cluster:
     execution: Execution = PLAIN
     checkpoint_s: float | None = None
     at_once: int | None = None
+    n_devices: int = 1
     pace: Pace | None = None
 
 
@@ -76,6 +78,7 @@ class GridOfJobs:
                 cluster.wants_gpu,
                 cluster.execution,
                 cluster.checkpoint_s,
+                cluster.n_devices,
                 run=run,
             )
         adopted = self.dispatch.start(jobs, lambda folder: not force and self._is_finished(folder))

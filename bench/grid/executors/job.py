@@ -52,6 +52,7 @@ class JobSpec:
         wants_gpu: the options for Slurm ask for a GPU.
         execution: of all runs.
         checkpoint_s: as of `Place`.
+        n_devices: of each run.
     """
 
     out: Path
@@ -59,6 +60,7 @@ class JobSpec:
     wants_gpu: bool = False
     execution: Execution = PLAIN
     checkpoint_s: float | None = None
+    n_devices: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,13 +155,16 @@ def _find_device(spec: JobSpec) -> str | SpecError:
 
     try:
         n_gpus = torch.cuda.device_count()
-        return choose_device(spec.device, n_gpus, wants_gpu=spec.wants_gpu)
+        return choose_device(
+            spec.device, n_gpus, wants_gpu=spec.wants_gpu, n_devices=spec.n_devices
+        )
     except SpecError as error:
         return error
 
 
 def _compute_run(folder: Path, spec: RunJob, device: str | SpecError) -> str:
     from bench.grid.attempt import ATTEMPT, begin_attempt, end_attempt
+    from bench.grid.executors.ranks import execute_together
     from bench.run.execute import execute_run
     from bench.run.provenance import describe_run
     from bench.run.watch.log_file import LOG_FILE, output_in
@@ -172,9 +177,12 @@ def _compute_run(folder: Path, spec: RunJob, device: str | SpecError) -> str:
         replace(describe_run(spec.run), reason=str(device)).write(attempt)
     else:
         cache = spec.out / "cache"
-        place = Place(attempt, cache, device, spec.execution, spec.checkpoint_s)
+        place = Place(
+            attempt, cache, device, spec.execution, spec.checkpoint_s, n_devices=spec.n_devices
+        )
+        execute = execute_run if spec.n_devices == 1 else execute_together
         with output_in(folder / LOG_FILE):
-            execute_run(spec.run, place, lambda phase, stand: None)
+            execute(spec.run, place, lambda phase, stand: None)
     end_attempt(folder)
     return ""  # the result tells
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.specs.protocol import SpecError
 from datasets.locks import try_lock
+from reports.records.text import count
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 GIVEN = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS")  # numbers of the GPUs of a job
@@ -24,20 +25,21 @@ def show_given_gpus(environment: Mapping[str, str]) -> dict[str, str]:
     return {VISIBLE: given}
 
 
-def choose_device(asked: str, n_gpus: int, *, wants_gpu: bool) -> str:
-    """Return the device of a job's one run.
+def choose_device(asked: str, n_gpus: int, *, wants_gpu: bool, n_devices: int = 1) -> str:
+    """Return the device of a job's one run, or the first of several.
 
     Args:
         asked: ``--device``.
         n_gpus: that torch sees in the job.
         wants_gpu: the options for Slurm ask for one.
+        n_devices: of the run.
 
-    Raises: SpecError if there is none, or if there are more than the run uses.
+    Raises: SpecError if there is none, or if there are more or fewer than the run uses.
     """
-    if n_gpus > 1:
-        rule = "a run uses one GPU"
-        raise SpecError(f"--slurm: {rule}, got {n_gpus} in its job (gpus_per_node=1)")
-    if n_gpus == 1 and asked != "cpu":
+    if n_gpus > n_devices or 0 < n_gpus < n_devices:
+        rule = f"a run uses {count(n_devices, 'GPU')}"
+        raise SpecError(f"--slurm: {rule}, got {n_gpus} in its job (gpus_per_node={n_devices})")
+    if n_gpus == n_devices and asked != "cpu":
         return "cuda:0"
     if wants_gpu and asked != "cpu":
         rule = "torch must see the GPU that Slurm gave the job, got none"

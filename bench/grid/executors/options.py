@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.specs.protocol import SpecError
 from datasets.files import read_text
+from reports.records.text import count
 
 NEXT = re.compile(r",(?=\s*[A-Za-z][\w-]*=|[^=,]+\.toml(?:,|$))")  # a comma before a new option
 NAME = re.compile(r"[A-Za-z][\w-]*")
@@ -28,7 +29,12 @@ class SlurmOptions:
     @property
     def wants_gpu(self) -> bool:
         """Whether they ask for a GPU."""
-        return any(name in GPUS and _counts_gpus(name, value) for name, value in self.flags)
+        return self.n_gpus > 0
+
+    @property
+    def n_gpus(self) -> int:
+        """How many GPUs they ask for."""
+        return max((_count_gpus(name, value) for name, value in self.flags), default=0)
 
     def list_flags(self) -> list[str]:
         """Return them as arguments."""
@@ -39,11 +45,12 @@ class SlurmOptions:
         return arguments
 
 
-def read_slurm(items: Iterable[str]) -> SlurmOptions:
+def read_slurm(items: Iterable[str], n_devices: int = 1) -> SlurmOptions:
     """Return the options of ``partition=gpu,time=8:00:00``, ``site.toml``, ``exclusive``, ...
 
     Later ones override earlier ones. A comma begins a new option where ``NAME=`` follows.
-    Raises: SpecError if one cannot be read, or is not the user's to set; FileError, OSError.
+    Raises: SpecError if one cannot be read, is not the user's to set, or asks for another number of
+    GPUs than ``n_devices``; FileError, OSError.
     """
     flags: dict[str, str | bool] = {}
     setup: tuple[str, ...] = ()
@@ -51,7 +58,7 @@ def read_slurm(items: Iterable[str]) -> SlurmOptions:
         if name == SETUP:
             setup = _read_setup(source, value)
             continue
-        _check(source, name, value)
+        _check(source, name, value, n_devices)
         if value is False:
             flags.pop(name, None)
         else:
@@ -96,7 +103,7 @@ def _read_setup(source: str, value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _check(source: str, name: str, value: object) -> None:
+def _check(source: str, name: str, value: object, n_devices: int) -> None:
     """Raise SpecError for an option that is not the user's to set, or a value of no kind."""
     if not isinstance(value, str | int | float | bool):
         raise SpecError(f"{source}: {name} must be a text, a number or true, got {value!r:.60}")
@@ -104,12 +111,15 @@ def _check(source: str, name: str, value: object) -> None:
         raise SpecError(f"{source}: {name} is set by the benchmark, got {name}={value}")
     if name in SINGLE and str(value) != "1":
         raise SpecError(f"{source}: {name} must be 1, as a job is one run, got {value}")
-    if name in GPUS and _counts_gpus(name, value) > 1:
-        raise SpecError(f"{source}: {name} must be one GPU, as a job is one run, got {value}")
+    if _count_gpus(name, value) not in (0, n_devices):
+        rule = f"must be {count(n_devices, 'GPU')}, as a job is one run"
+        raise SpecError(f"{source}: {name} {rule}, got {value} (--devices tells how many)")
 
 
-def _counts_gpus(name: str, value: object) -> int:
+def _count_gpus(name: str, value: object) -> int:
     """Return how many GPUs an option asks for."""
+    if name not in GPUS:
+        return 0
     text = str(value)
     if name in ("gres", "tres_per_node") and "gpu" not in text:
         return 0

@@ -36,6 +36,7 @@ class Account:
         self.started = time.perf_counter()
         self.energy: Energy | None = None  # of this process, since its training began
         self.earlier = Spent()
+        self.others_mib = 0.0  # the largest memory of other processes that share the run
 
     def take_over(self, earlier: Spent) -> None:
         """Add what was used before the checkpoint that this process goes on from."""
@@ -63,7 +64,7 @@ class Account:
 
     @property
     def peak_memory_mib(self) -> float:
-        return max(self.earlier.peak_memory_mib, peak_memory_mib(self.device))
+        return max(self.earlier.peak_memory_mib, self.others_mib, peak_memory_mib(self.device))
 
     def total(self) -> Spent:
         """Return what was used so far."""

@@ -14,6 +14,7 @@ from bench.models.delta import delta_state, load_training_state, training_state
 from bench.models.finite import find_not_finite, shorten_names
 from bench.models.segmenter import Segmenter
 from bench.run.training.random_state import put_random_state, take_random_state
+from bench.run.training.ranks import mean_over_ranks
 from bench.run.training.reached import DivergedError, Reached
 from bench.run.training.schedule import Schedule
 from bench.run.training.selection import select_by_gradient
@@ -67,7 +68,7 @@ class Course:
             if position == 0:
                 self.step.optimizer.zero_grad()
             loss = self.step.loss(batch)
-            reached.losses.append(_finite(loss))
+            reached.losses.append(_finite(mean_over_ranks(loss, self.step.fabric)))
             self.step.backward(loss / n_batches)
             is_moved = position + 1 == n_batches
             if is_moved:
@@ -206,7 +207,7 @@ def _iter_timed(batches: Iterable[Batch], fabric: Fabric, waits_s: list[float]) 
 
 
 def _finite(loss: torch.Tensor) -> float:
-    value = float(loss.detach())
+    value = float(loss)
     if not math.isfinite(value):
         raise DivergedError(f"the loss is {value}")
     return value

@@ -1,5 +1,7 @@
 """The losses of the protocol."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -9,6 +11,12 @@ from bench.specs.protocol import DICE, DICE_CE
 MEDTUNING_EPS = 1e-5
 EPS = 1e-5
 
+Total = Callable[[torch.Tensor], torch.Tensor]  # from a device's part of a batch to all of it
+
+
+def _keep(part: torch.Tensor) -> torch.Tensor:
+    return part
+
 
 class SoftDice(nn.Module):
     """One minus soft Dice of the foreground classes, p by softmax and t the label's classes.
@@ -16,11 +24,14 @@ class SoftDice(nn.Module):
         1 - (2 |p t| + smooth) / (|p| + |t| + eps)
 
     The classes of the label stay bits: no copy of it in the logits' precision is kept for the
-    backward pass.
+    backward pass. Sums over the batch are those of all devices that share it, by ``total``.
     """
 
-    def __init__(self, *, over_batch: bool, smooth: float, eps: float) -> None:
+    def __init__(
+        self, *, over_batch: bool, smooth: float, eps: float, total: Total = _keep
+    ) -> None:
         super().__init__()
+        self.total = total if over_batch else _keep
         self.dims = (0, 2, 3, 4) if over_batch else (2, 3, 4)  # summed over
         self.smooth = smooth
         self.eps = eps
@@ -31,9 +42,9 @@ class SoftDice(nn.Module):
         probability = logits.softmax(dim=1)[:, 1:]
         classes = torch.arange(1, n_classes, device=label.device).view(1, -1, 1, 1, 1)
         target = label == classes
-        overlap = (probability * target).sum(self.dims)
-        false_positive = probability.sum(self.dims) - overlap
-        false_negative = target.sum(self.dims, dtype=overlap.dtype) - overlap
+        overlap = self.total((probability * target).sum(self.dims))
+        false_positive = self.total(probability.sum(self.dims)) - overlap
+        false_negative = self.total(target.sum(self.dims, dtype=overlap.dtype)) - overlap
         both = 2 * (overlap + 0.5 * false_positive + 0.5 * false_negative)
         return 1 - (2 * overlap + self.smooth) / (both + self.eps)
 
@@ -45,9 +56,9 @@ class DiceLoss(nn.Module):
     from the batch has no gradient.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, total: Total = _keep) -> None:
         super().__init__()
-        self.dice = SoftDice(over_batch=True, smooth=0.0, eps=MEDTUNING_EPS)
+        self.dice = SoftDice(over_batch=True, smooth=0.0, eps=MEDTUNING_EPS, total=total)
 
     def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         return self.dice(logits, label).sum()
@@ -67,6 +78,10 @@ class DiceCrossEntropy(nn.Module):
         return self.dice(logits, label).mean() + F.cross_entropy(logits, label[:, 0])
 
 
-def build_loss(name: str = DICE_CE) -> nn.Module:
-    """Return a loss of logits (B, K, D, H, W) and labels (B, 1, D, H, W); background is class 0."""
-    return DiceLoss() if name == DICE else DiceCrossEntropy()
+def build_loss(name: str = DICE_CE, total: Total = _keep) -> nn.Module:
+    """Return a loss of logits (B, K, D, H, W) and labels (B, 1, D, H, W); background is class 0.
+
+    ``total`` returns the sum over the devices that share a batch. The mean of the loss over these
+    is the loss of the whole batch.
+    """
+    return DiceLoss(total) if name == DICE else DiceCrossEntropy()

@@ -8,6 +8,7 @@ from lightning_fabric import Fabric
 
 from bench.models.segmenter import Segmenter
 from bench.models.selection import run_selection
+from bench.run.training.ranks import average_gradients
 from bench.run.training.step import Batch, build_step
 from bench.specs.protocol import TrainSpec
 
@@ -29,4 +30,8 @@ def select_by_gradient(
             for batch in draw_epoch(epoch):
                 yield step.loss(fabric.to_device(batch))
 
-    run_selection(model, iter_losses(), step.backward)
+    def backward(loss: torch.Tensor) -> None:
+        step.backward(loss)
+        average_gradients(model.parameters(), fabric)
+
+    run_selection(model, iter_losses(), backward)

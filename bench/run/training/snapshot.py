@@ -78,9 +78,10 @@ class Keeper(Protocol):
 
 
 class NoKeeper:
-    """Keeps nothing."""
+    """Keeps nothing; what another one has found may be gone on from."""
 
-    found: Snapshot | None = None
+    def __init__(self, found: Snapshot | None = None) -> None:
+        self.found = found
 
     def reach(self, take: Callable[[], Snapshot], *, is_validated: bool = False) -> float:
         return 0.0

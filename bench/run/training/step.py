@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from bench.models.hooks import Hooks
 from bench.models.segmenter import Part, Segmenter
 from bench.run.training.loss import build_loss
 from bench.run.training.optimiser import build_optimizer
+from bench.run.training.ranks import average_gradients, sum_over_ranks
 from bench.specs.protocol import TrainSpec
 
 # "image" (B, C, D, H, W) float32, "label" (B, D, H, W) uint8, and in some data sets "ignored"
@@ -55,6 +57,7 @@ class TrainingStep:
         The weights stay as they were then. With 16-mixed, a step that the loss scale made too large
         is left out and the scale is halved, which is no fault while the scale is above 1.
         """
+        average_gradients(self.model.parameters(), self.fabric)
         if self.scaler is not None:
             return self._move_scaled(self.scaler)
         is_finite = math.isfinite(self._clip())
@@ -117,4 +120,5 @@ def silence(logits: torch.Tensor, ignored: torch.Tensor) -> torch.Tensor:
 def build_step(model: Segmenter, spec: TrainSpec, fabric: Fabric) -> TrainingStep:
     """Return the protocol's step on everything that requires a gradient, with a fresh optimiser."""
     wrapped, optimizer = fabric.setup(model, build_optimizer(model, spec))
-    return TrainingStep(wrapped, optimizer, fabric, spec, build_loss(spec.loss), Hooks(model))
+    loss = build_loss(spec.loss, partial(sum_over_ranks, fabric=fabric))
+    return TrainingStep(wrapped, optimizer, fabric, spec, loss, Hooks(model))
