@@ -42,7 +42,7 @@ def test_the_device_of_a_job(asked, n_gpus, wants, device):
     [
         ("auto", 0, True, "torch must see the GPU that Slurm gave the job, got none"),
         ("cuda", 0, False, "'cuda' needs a GPU, but Slurm gave the job none"),
-        ("auto", 4, True, "a run uses one GPU, got 4 in its job"),
+        ("auto", 4, True, "a run uses 1 GPU, got 4 in its job"),
     ],
 )
 def test_no_gpu_and_too_many_are_a_sentence(asked, n_gpus, wants, words):
