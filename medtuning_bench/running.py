@@ -109,6 +109,9 @@ def _read_options(given: dict[str, Any]) -> tuple[Request, ComputeRequest, RunOp
     if "data_root" in given:
         given["data_root"] = _list_roots(given["data_root"])
     if "set" in given:
+        if not isinstance(given["set"], Mapping):
+            rule = "set must be a mapping such as {'train.lr': 3e-4}"
+            raise TypeError(f"run: {rule}, got {given['set']!r}")
         given["set"] = [f"{key}={_word(value)}" for key, value in given["set"].items()]
     for name in ("out", "settings"):
         if name in given:
