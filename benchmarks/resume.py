@@ -23,7 +23,7 @@ from pathlib import Path
 
 from bench.grid.attempt import begin_attempt, end_attempt
 from bench.specs.protocol import DataSpec, ModelSpec, Protocol, TrainSpec
-from bench.specs.run import MethodSpec, Place, RunSpec
+from bench.specs.run import Means, MethodSpec, Place, RunSpec
 from reports.records.run import RESULT_FILE, RunResult, Status, read_result
 
 SEED = 19
@@ -69,7 +69,7 @@ def live(folder: Path, root: Path, n_batches: int, interval_s: float) -> None:
 
     progress.SEND_S = 0.0
     attempt = begin_attempt(folder)
-    place = Place(attempt, root.parent / "cache", "cpu", checkpoint_s=interval_s)
+    place = Place(attempt, root.parent / "cache", "cpu", Means(checkpoint_s=interval_s))
     with (folder / STEPS).open("a", encoding="utf-8") as steps:
 
         def send(phase: str, stand: progress.Stand) -> None:

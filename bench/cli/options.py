@@ -15,6 +15,7 @@ from typer import Option
 
 from bench.cli.completion import COMPLETIONS
 from bench.specs.protocol import SpecError
+from bench.specs.run import Means
 from methods.execution import Execution
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ PANELS = {  # of the help of commands that take a `Request`
     "How long, and how": "preset epochs max_steps precision set timeout checkpoint_minutes",
     "Tuning": "tune tuned settings storage search only study trial_epochs tune_per_fold trials "
     "budget sampler pruner objectives export_tuned workers tune_seed",
-    "Where to compute": "device devices jobs executor slurm max_jobs detach",
+    "Where to compute": "device devices jobs data_workers executor slurm max_jobs detach",
     "Memory": "checkpointing slices_per_chunk",
     "Output": "out force verbose quiet cost largest_patch",
 }
@@ -125,6 +126,12 @@ class ComputeRequest:
     checkpoint_minutes: float = option(
         10.0, "Minutes between two checkpoints of a run, from which it goes on after a cut."
     )
+    data_workers: int | None = option(
+        None,
+        "Threads of a run that read patches ahead; default: on a GPU the cores to spare, at most "
+        "8, on a CPU 0.",
+        at_least=0,
+    )
     slices_per_chunk: int = option(
         0, "Slices that go through the backbone at once; 0 = all. Saves memory.", at_least=0
     )
@@ -135,12 +142,13 @@ class ComputeRequest:
         return Execution(self.checkpointing, self.slices_per_chunk)
 
     @property
-    def checkpoint_s(self) -> float:
-        """Raises: SpecError if it is no length of time."""
+    def means(self) -> Means:
+        """Raises: SpecError if a length of time is none."""
         if not 0 < self.checkpoint_minutes < inf:
             rule = f"must be above 0, got {self.checkpoint_minutes:g}"
             raise SpecError(f"--checkpoint-minutes: {rule}")
-        return 60 * self.checkpoint_minutes
+        checkpoint_s = 60 * self.checkpoint_minutes
+        return Means(self.execution, checkpoint_s, self.devices, self.data_workers)
 
     @property
     def timeout_s(self) -> float:

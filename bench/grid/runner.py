@@ -183,11 +183,8 @@ class _Grid:
     def _start(self, spec: RunSpec, lock: Lock) -> None:
         attempt = begin_attempt(run_folder(self.out, spec))
         cache, device = self.out / "cache", self.free[-1]
-        slots = self.slots
-        place = Place(
-            attempt, cache, device, slots.execution, slots.checkpoint_s, n_devices=slots.n_devices
-        )
-        function = self.function if slots.n_devices == 1 else EXECUTE_TOGETHER
+        place = Place(attempt, cache, device, self.slots.means_on(device))
+        function = self.function if place.means.n_devices == 1 else EXECUTE_TOGETHER
         log_file = attempt.parent / LOG_FILE
         child = start_child(function, spec, place, name=spec.run_id, lock=lock, log_file=log_file)
         self.on_event(Event(spec, "start"))

@@ -1,14 +1,15 @@
 """How many runs go on at once, and on which devices."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from bench.specs.protocol import SpecError
-from methods.execution import PLAIN, Execution
+from bench.specs.run import USUAL, Means
 
 MOST_ON_CPU = 4  # runs at once by default
 MOST_JOBS = 10_000
+MOST_DATA_WORKERS = 8  # by default
 
 
 @dataclass(frozen=True)
@@ -16,39 +17,39 @@ class Slots:
     """The places of the runs that go on at once."""
 
     devices: tuple[str, ...]  # one entry a slot: its device, or the first of several
-    execution: Execution = PLAIN
+    means: Means = USUAL
     timeout_s: float = inf  # how long a run, or a trial, may take
-    checkpoint_s: float | None = None  # as of `Place`
-    n_devices: int = 1  # of each slot
+
+    def means_on(self, device: str) -> Means:
+        """Return the means of a run on one of the devices, beside those of the other slots."""
+        return choose_data_workers(self.means, device, len(self.devices))
 
 
 def choose_slots(
     asked: str,
     jobs: int | None = None,
-    execution: Execution = PLAIN,
+    means: Means = USUAL,
     threads: int = 1,
     timeout_s: float = inf,
-    n_devices: int = 1,
 ) -> Slots:
     """Return a slot for each of the jobs; several devices are dealt out in turn.
 
     Args:
         asked: as in `choose_devices`.
         jobs: how many; by default one a GPU, on a CPU as many as its cores have room for.
-        execution: of all of them.
+        means: of all of them.
         threads: of each run, by its protocol. They do not depend on the number of jobs, for another
             number of threads gives other bits.
         timeout_s: of each run.
-        n_devices: of each run; on a CPU, processes.
 
     Raises: SpecError if the device, or so many of them, are not on this machine.
     """
-    devices = group_devices(choose_devices(asked), n_devices)
-    jobs = jobs or count_jobs(devices, max(1, count_cores() // (threads * n_devices)))
+    devices = group_devices(choose_devices(asked), means.n_devices)
+    jobs = jobs or count_jobs(devices, max(1, count_cores() // (threads * means.n_devices)))
     if jobs > MOST_JOBS:
         raise SpecError(f"--jobs: must be at most {MOST_JOBS}, got {jobs}")
     dealt = tuple(devices[slot % len(devices)] for slot in range(jobs))
-    return Slots(dealt, execution, timeout_s, n_devices=n_devices)
+    return Slots(dealt, means, timeout_s)
 
 
 def group_devices(devices: list[str], n_devices: int) -> list[str]:
@@ -91,6 +92,19 @@ def find_devices() -> dict[str, list[str]]:
 def count_jobs(devices: list[str], room: int) -> int:
     """Return how many runs go on at once by default: one a GPU, at most ``room`` on a CPU."""
     return min(room, MOST_ON_CPU) if devices == ["cpu"] else len(devices)
+
+
+def choose_data_workers(means: Means, device: str, n_runs: int) -> Means:
+    """Return the means of one of ``n_runs`` at once with their data workers, if none were chosen.
+
+    A GPU gets what the cores have to spare; on a CPU the training needs them itself.
+    """
+    if means.data_workers is not None:
+        return means
+    if not device.startswith("cuda"):
+        return replace(means, data_workers=0)
+    spare = count_cores() // (n_runs * means.n_devices) - 1
+    return replace(means, data_workers=min(max(spare, 1), MOST_DATA_WORKERS))
 
 
 def count_cores() -> int:

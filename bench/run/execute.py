@@ -80,7 +80,7 @@ def execute_run(
     draft = Draft(spec)
     recorder = Recorder(place.folder, place.device, send)
     account = Account(recorder.clock, place.device)
-    checkpoints = None if place.checkpoint_s is None else Checkpoints(place, account)
+    checkpoints = None if place.means.checkpoint_s is None else Checkpoints(place, account)
     ending = DONE
     try:
         with record_usage(place.folder, place.device):
@@ -134,7 +134,7 @@ def _train_and_score(
     precision = spec.own_protocol.train.precision
     draft.keep_provenance(**describe_arithmetic(setup.fabric.device, precision))
     counts = measure.count_parameters(setup.model)
-    others = map(torch.device, list_devices(place.device, place.n_devices)[1:])
+    others = map(torch.device, list_devices(place.device, place.means.n_devices)[1:])
     with metered(setup.fabric.device, *others) as account.energy:
         fitted = _fit(setup, place, draft)
     found = describe_modules(setup.model)

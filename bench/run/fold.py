@@ -91,7 +91,7 @@ def build_training_data(
         has_ignored=fold.info.ignored_value is not None,
     )
     ranks = inference.ranks
-    n_ahead = place.data_workers if place else 0
+    n_ahead = place.means.data_workers or 0 if place else 0
     pinned = place is not None and place.device.startswith("cuda")
     batch = spec.own_protocol.train.batch
     reader = BatchReader(patches, batch, n_ahead, pinned, ranks.number, ranks.count)

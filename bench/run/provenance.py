@@ -37,7 +37,7 @@ CPU_FACTS = Path("/proc/cpuinfo")
 def describe_start(spec: RunSpec, place: Place) -> dict[str, Any]:
     """Return what was asked for and the circumstances of a run, as plain data."""
     commit = _git("rev-parse", "HEAD")
-    execution = PLAIN if spec.method.is_reference else place.execution  # of backbones alone
+    execution = PLAIN if spec.method.is_reference else place.means.execution  # of backbones alone
     return {
         "git_commit": commit,
         "git_dirty": bool(_git("status", "--porcelain")) if commit else None,
@@ -45,7 +45,8 @@ def describe_start(spec: RunSpec, place: Place) -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: version(name) for name in _list_packages(spec)},
         "device": place.device,
-        "n_devices": place.n_devices,
+        "n_devices": place.means.n_devices,
+        "data_workers": place.means.data_workers or 0,
         "device_name": name_device(place.device),
         "checkpointing": execution.checkpointing,
         "slices_per_chunk": execution.slices_per_chunk,

@@ -56,7 +56,7 @@ def compare_reloaded(trained: Segmenter, place: Place, in_channels: int) -> tupl
     network, which is left in evaluation mode. Raises: NotFiniteError if its logits are not finite.
     """
     spec, restored = load_run(place.folder, place.device)
-    set_execution(restored, place.execution)
+    set_execution(restored, place.means.execution)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(1, in_channels, *spec.protocol.data.patch, generator=generator)
     patch = noise.to(place.device)

@@ -102,7 +102,7 @@ def set_up(
     fold = (load or load_fold)(spec, place.cache, place.folder)
     hooks.on_fold(fold)
     model = build(spec, fold.info, hooks.on_plain)
-    set_execution(model, place.execution)
+    set_execution(model, place.means.execution)
     torch.manual_seed(spec.seeds["train"])
     predict = Predictor(model, protocol.data.patch, protocol.eval, fabric)
 

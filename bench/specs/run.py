@@ -167,24 +167,39 @@ class Team:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a run computes and writes; kind and number of the devices change bits of its result.
+class Means:
+    """By what means a run is carried out; only the number of devices changes bits of its result.
 
     Attributes:
-        device: "cpu", "cuda:0" or "mps"; of several, the first.
         checkpoint_s: between two checkpoints; None: there are none.
-        data_workers: threads that read patches ahead; 0: the training waits for each.
         n_devices: that share the run; on a CPU, processes.
+        data_workers: threads that read patches ahead; 0: the training waits for each; None: as the
+            device and the cores suggest.
+    """
+
+    execution: Execution = PLAIN
+    checkpoint_s: float | None = None
+    n_devices: int = 1
+    data_workers: int | None = None
+
+
+USUAL = Means()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run computes and writes, and by what means.
+
+    Attributes:
+        device: "cpu", "cuda:0" or "mps"; of several, the first. Its kind changes bits of the
+            result.
         team: where there are several devices, set in the process of each.
     """
 
     folder: Path
     cache: Path
     device: str
-    execution: Execution = PLAIN
-    checkpoint_s: float | None = None
-    data_workers: int = 0
-    n_devices: int = 1
+    means: Means = USUAL
     team: Team | None = None
 
 

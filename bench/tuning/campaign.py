@@ -165,8 +165,7 @@ class Crew:
     ) -> TrialRecord:
         """Carry out a trial in a child process on the device; return it ended."""
         folder, cache = plan.trial_folder(trial.number), self.out / "cache"
-        slots = self.slots
-        place = Place(folder, cache, device, slots.execution, slots.checkpoint_s)
+        place = Place(folder, cache, device, self.slots.means_on(device))
         self._report(plan, trial)
         run = plan.trial_run(trial.values)
         function = "bench.tuning.trial:carry_out_trial"

@@ -68,7 +68,7 @@ def _work(folder: Path, spec: WorkerJob, device: str | SpecError) -> str:
         return str(device)
     plans = spec.studies.plan(spec.out)
     first = spec.turn % len(plans)
-    slots = Slots((device,), spec.execution, checkpoint_s=spec.checkpoint_s)
+    slots = Slots((device,), spec.means)
     crew = Crew(spec.storage, spec.out, slots, lambda event: None)
     for plan in [*plans[first:], *plans[:first]]:
         crew.work_for_others(plan, device)
@@ -159,8 +159,7 @@ class Workers:
                 self.out,
                 cluster.device,
                 cluster.wants_gpu,
-                cluster.execution,
-                cluster.checkpoint_s,
+                cluster.means,
                 studies=self.request,
                 storage=self.storage,
                 turn=turn,

@@ -33,7 +33,7 @@ def carry_out_trial(spec: RunSpec, place: Place, send: Callable[..., None]) -> N
         return {"params_tuned": n_tuned, "fit_s": account.wall_s}
 
     checkpoints = None
-    if place.checkpoint_s is not None:
+    if place.means.checkpoint_s is not None:
         checkpoints = Checkpoints(place, account, is_strict=False)
     dice, ending = None, DONE
     hooks = Hooks(

@@ -1,7 +1,7 @@
 """Where runs and trials are carried out: in processes of this command, or as jobs of a cluster."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -132,10 +132,8 @@ class SlurmExecutor:
             SlurmQueue((out / JOBS).resolve(), self.options, function),
             compute.device,
             self.options.wants_gpu,
-            compute.execution,
-            compute.checkpoint_s,
+            compute.means,
             self.max_jobs,
-            compute.devices,
         )
 
 
@@ -153,10 +151,9 @@ def choose_executor(
         options = _read_slurm(request, compute)
         check_slurm(options)
         return SlurmExecutor(options, compute, request.max_jobs, n_workers, is_detached=detach)
-    slots = choose_slots(
-        compute.device, compute.jobs, compute.execution, threads, compute.timeout_s, compute.devices
+    return LocalExecutor(
+        choose_slots(compute.device, compute.jobs, compute.means, threads, compute.timeout_s)
     )
-    return LocalExecutor(replace(slots, checkpoint_s=compute.checkpoint_s))
 
 
 def check_executor(
@@ -167,7 +164,7 @@ def check_executor(
     n_workers: int | None = None,
 ) -> None:
     """Raise SpecError if the options do not fit together."""
-    _ = compute.checkpoint_s
+    _ = compute.means
     if request.executor not in (LOCAL, SLURM):
         raise SpecError(f"--executor: must be {LOCAL} or {SLURM}, got '{request.executor}'")
     if request.executor == SLURM:

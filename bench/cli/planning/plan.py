@@ -78,7 +78,7 @@ def plan(
 
         jobs = compute.jobs if executor.executor == LOCAL else 1
         threads = experiment.protocol.train.threads
-        slots = choose_slots(compute.device, jobs, compute.execution, threads, compute.timeout_s)
+        slots = choose_slots(compute.device, jobs, compute.means, threads, compute.timeout_s)
         ready = Ready(plan, finished, to_do, experiment.out, slots)
         searches = tuning if options.tune else None
         print_bill(ready, n_slots, searches, Session("plan", options, console))
@@ -104,8 +104,7 @@ def _count_slots(
     if executor.executor == SLURM:
         return executor.max_jobs
     threads = experiment.protocol.train.threads
-    n_devices = compute.devices
-    slots = choose_slots(compute.device, compute.jobs, threads=threads, n_devices=n_devices)
+    slots = choose_slots(compute.device, compute.jobs, compute.means, threads)
     return len(slots.devices)
 
 

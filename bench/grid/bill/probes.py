@@ -52,7 +52,14 @@ def probe_folder(out: Path, slots: Slots) -> Path:
     """Return the folder of the probes of this machine, this code and this way to compute."""
     devices = sorted({*map(name_device, slots.devices)})
     number = len(slots.devices)  # runs at once slow each other down
-    facts = [devices, number, asdict(slots.execution), hash_code(), version("torch")]
+    facts = [
+        devices,
+        number,
+        asdict(slots.means.execution),
+        slots.means.n_devices,
+        hash_code(),
+        version("torch"),
+    ]
     return out / "cache" / PROBES / digest(facts)
 
 

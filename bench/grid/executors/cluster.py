@@ -13,9 +13,8 @@ from bench.grid.executors.node import describe_skew
 from bench.grid.executors.queue import ENDED, QUEUED, RUNNING, Queue
 from bench.grid.runner import FINISHED, Event, promote_finished_attempts
 from bench.run.watch.progress import Stand, read_progress
-from bench.specs.run import RunSpec, run_folder
+from bench.specs.run import USUAL, Means, RunSpec, run_folder
 from datasets.locks import try_lock
-from methods.execution import PLAIN, Execution
 from reports.records.run import RunResult, Status, read_result
 
 
@@ -27,16 +26,13 @@ class Cluster:
         queue: they are submitted to.
         device: ``--device``, chosen on the node.
         at_once: the most jobs that run at the same time; None: as the queue decides.
-        n_devices: of each run.
     """
 
     queue: Queue
     device: str = "auto"
     wants_gpu: bool = False
-    execution: Execution = PLAIN
-    checkpoint_s: float | None = None
+    means: Means = USUAL
     at_once: int | None = None
-    n_devices: int = 1
     pace: Pace | None = None
 
 
@@ -73,13 +69,7 @@ class GridOfJobs:
             run = replace(spec, root=spec.root.resolve())
             cluster = self.cluster
             jobs[folder] = RunJob(
-                self.out,
-                cluster.device,
-                cluster.wants_gpu,
-                cluster.execution,
-                cluster.checkpoint_s,
-                cluster.n_devices,
-                run=run,
+                self.out, cluster.device, cluster.wants_gpu, cluster.means, run=run
             )
         adopted = self.dispatch.start(jobs, lambda folder: not force and self._is_finished(folder))
         return adopted, len(self.dispatch.live) - adopted

@@ -30,11 +30,11 @@ from bench.grid.executors.node import (
     sees_lock,
     show_given_gpus,
 )
+from bench.grid.slots import choose_data_workers
 from bench.run.interruption import EXIT_INTERRUPTED, interruptible
 from bench.specs.protocol import SpecError
-from bench.specs.run import Place, RunSpec
+from bench.specs.run import USUAL, Means, Place, RunSpec
 from datasets.locks import hold_lock
-from methods.execution import PLAIN, Execution
 from reports.records.run import RESULT_FILE
 
 PROBE = ".held"  # in the folder of jobs; locked while a command follows
@@ -50,17 +50,13 @@ class JobSpec:
         out: ``--out``.
         device: ``--device``.
         wants_gpu: the options for Slurm ask for a GPU.
-        execution: of all runs.
-        checkpoint_s: as of `Place`.
-        n_devices: of each run.
+        means: of each run.
     """
 
     out: Path
     device: str = "auto"
     wants_gpu: bool = False
-    execution: Execution = PLAIN
-    checkpoint_s: float | None = None
-    n_devices: int = 1
+    means: Means = USUAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +152,7 @@ def _find_device(spec: JobSpec) -> str | SpecError:
     try:
         n_gpus = torch.cuda.device_count()
         return choose_device(
-            spec.device, n_gpus, wants_gpu=spec.wants_gpu, n_devices=spec.n_devices
+            spec.device, n_gpus, wants_gpu=spec.wants_gpu, n_devices=spec.means.n_devices
         )
     except SpecError as error:
         return error
@@ -177,10 +173,8 @@ def _compute_run(folder: Path, spec: RunJob, device: str | SpecError) -> str:
         replace(describe_run(spec.run), reason=str(device)).write(attempt)
     else:
         cache = spec.out / "cache"
-        place = Place(
-            attempt, cache, device, spec.execution, spec.checkpoint_s, n_devices=spec.n_devices
-        )
-        execute = execute_run if spec.n_devices == 1 else execute_together
+        place = Place(attempt, cache, device, choose_data_workers(spec.means, device, 1))
+        execute = execute_run if spec.means.n_devices == 1 else execute_together
         with output_in(folder / LOG_FILE):
             execute(spec.run, place, lambda phase, stand: None)
     end_attempt(folder)

@@ -37,11 +37,11 @@ def execute_together(spec: RunSpec, place: Place, send: Callable[[str, Stand], N
 
     Raises: Interrupted at a signal, after a checkpoint.
     """
-    store = open_store(place.n_devices)
+    store = open_store(place.means.n_devices)
     ranks: list[_Rank] = []
     try:
-        for number, device in enumerate(list_devices(place.device, place.n_devices)):
-            team = Team(number, place.n_devices, store.port)
+        for number, device in enumerate(list_devices(place.device, place.means.n_devices)):
+            team = Team(number, place.means.n_devices, store.port)
             ranks.append(_start(spec, replace(place, device=device, team=team)))
         fault = _follow(ranks, place, send)
     except Interrupted:

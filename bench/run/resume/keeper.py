@@ -39,7 +39,7 @@ class Checkpoints:
     def __init__(self, place: Place, account: Account, *, is_strict: bool = True) -> None:
         """``is_strict``: something else's checkpoint is an error; otherwise it is removed."""
         self.place = place
-        self.interval_s = inf if place.checkpoint_s is None else place.checkpoint_s
+        self.interval_s = place.means.checkpoint_s or inf
         self.account = account
         self.is_strict = is_strict
         self.owner: Owner = {}

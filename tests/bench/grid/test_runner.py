@@ -3,10 +3,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.grid import slots
 from bench.grid.runner import split_finished
 from bench.grid.slots import choose_slots
 from bench.specs.protocol import Protocol, SpecError
-from bench.specs.run import MethodSpec, RunSpec, run_folder
+from bench.specs.run import Means, MethodSpec, RunSpec, run_folder
 from reports.records.run import RunResult, Status
 
 
@@ -65,3 +66,21 @@ def test_gpus_are_dealt_out_in_turn(monkeypatch):
     assert choose_slots("cuda", 3).devices == ("cuda:0", "cuda:1", "cuda:0")
     assert choose_slots("cuda:1").devices == ("cuda:1",)
     assert choose_slots("cpu", 1).devices == ("cpu",)
+
+
+@pytest.mark.parametrize(
+    ("n_cores", "n_gpus", "n_devices", "n_workers"),
+    [(2, 1, 1, 1), (8, 2, 1, 3), (8, 2, 2, 3), (64, 2, 1, 8), (1, 4, 1, 1)],
+)
+def test_gpus_get_the_cores_to_spare_for_their_patches(
+    monkeypatch, n_cores, n_gpus, n_devices, n_workers
+):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: n_gpus)
+    monkeypatch.setattr(slots, "count_cores", lambda: n_cores)
+    found = choose_slots("cuda", means=Means(n_devices=n_devices))
+    assert found.means_on("cuda:0").data_workers == n_workers
+
+
+def test_a_cpu_keeps_its_cores_for_the_training_unless_told_otherwise():
+    assert choose_slots("cpu").means_on("cpu").data_workers == 0
+    assert choose_slots("cpu", means=Means(data_workers=3)).means_on("cpu").data_workers == 3

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bench.run.execute import execute_run
-from bench.specs.run import MethodSpec, Place
+from bench.specs.run import Means, MethodSpec, Place
 from reports.records.run import Status
 
 
@@ -21,7 +21,7 @@ def results(make_run, prepared, tmp_path):
     spec = replace(spec, method=method, protocol=replace(spec.protocol, data=data))
     found = {}
     for n_workers in (0, 1, 3):
-        place = Place(tmp_path / str(n_workers), prepared, "cpu", data_workers=n_workers)
+        place = Place(tmp_path / str(n_workers), prepared, "cpu", Means(data_workers=n_workers))
         found[n_workers] = execute_run(spec, place, tell)
     return found
 

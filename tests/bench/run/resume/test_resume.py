@@ -19,7 +19,7 @@ from bench.run.resume import file as files
 from bench.run.resume.folder import CHECKPOINT_FILE, PREVIOUS_FILE, RESUMED_FILE
 from bench.run.watch import progress
 from bench.specs.protocol import override
-from bench.specs.run import MethodSpec, Place
+from bench.specs.run import Means, MethodSpec, Place
 from bench.tuning.trial import carry_out_trial
 from reports.records.run import RunResult, Status
 
@@ -49,7 +49,9 @@ def begin(prepared, monkeypatch):
                 os.kill(os.getpid(), number)
 
         with interruptible():
-            return execute_run(spec, Place(folder, prepared, "cpu", checkpoint_s=every_s), tell)
+            return execute_run(
+                spec, Place(folder, prepared, "cpu", Means(checkpoint_s=every_s)), tell
+            )
 
     return run
 
@@ -269,7 +271,7 @@ def test_a_trial_goes_on_and_tells_its_validations_again(spec, prepared, tmp_pat
                     os.kill(os.getpid(), signal.SIGTERM)
 
         with interruptible():
-            carry_out_trial(spec, Place(folder, prepared, "cpu", checkpoint_s=3600.0), send)
+            carry_out_trial(spec, Place(folder, prepared, "cpu", Means(checkpoint_s=3600.0)), send)
         return sent
 
     def list_dices(sent):
