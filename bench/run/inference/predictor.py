@@ -67,6 +67,9 @@ class Predictor:
             raise NotFiniteError("the network's logits are not finite")
         return logits
 
+    def find_room(self) -> Room:
+        return find_room(self.fabric.device)
+
     def count_windows(self, image: np.ndarray) -> int:
         """Return how many windows of an image (C, D, H, W) and its mirrored copies there are."""
         return Tiling(image.shape[1:], self.patch, self.spec).n_windows
@@ -81,7 +84,7 @@ class Predictor:
         return noise.astype(np.float32)
 
     def _blend(self, volume: torch.Tensor, tiling: Tiling) -> torch.Tensor:
-        room = find_room(self.fabric.device)
+        room = self.find_room()
         done = []
         if self._window is None:  # only of the first volume of this predictor
             logits, self._window = self._measure_window(next(tiling.iter_patches(volume)))
