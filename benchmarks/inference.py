@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-import numpy as np
 import torch
 from torch import nn
 

@@ -22,7 +22,7 @@ from datasets.prepared.case import PreparedCase
 from datasets.prepared.intensity import fit_window
 from datasets.prepared.patches import Patches
 from datasets.prepared.prepare import prepare
-from datasets.splits.rule import Split
+from datasets.splits.rule import Split, draw_cases
 
 OnValidation = Callable[[tuple[float, ...]], None]  # takes the Dice of each case, every time
 
@@ -66,6 +66,13 @@ def load_fold(
     return Fold(dataset, info, scale(train), scale(load(split.val)), held_out, split)
 
 
+def pick_val_cases(spec: RunSpec, val: Sequence[PreparedCase]) -> list[PreparedCase]:
+    """Return the inner validation cases that are looked at, the same for every method of a fold."""
+    ids = [case.id for case in val]
+    picked = set(draw_cases(ids, spec.own_protocol.train.val_cases, spec.fold))
+    return [case for case in val if case.id in picked]
+
+
 def build_training_data(
     spec: RunSpec,
     fold: Fold,
@@ -76,8 +83,9 @@ def build_training_data(
 ) -> TrainingData:
     """Return the patches to train on, and the mean Dice that selects the epoch.
 
-    ``on_case`` is called as ``on_case(n_done, n_cases)`` after each case of a validation.
-    ``place`` tells how patches are read ahead; by default they are not.
+    ``inference`` segments the inner validation cases that are looked at. ``on_case`` is called as
+    ``on_case(n_done, n_cases)`` after each of them. ``place`` tells how patches are read ahead; by
+    default they are not.
     """
     data = spec.protocol.data
     seed = spec.seeds["data"]
@@ -101,12 +109,14 @@ def build_training_data(
         torch.empty((), dtype=torch.int64).random_()
         return reader.read_epoch(epoch)
 
+    looked_at = pick_val_cases(spec, fold.val)
+
     def score(predict: Predict) -> tuple[float, ...]:
-        return mean_dices(predict, fold.val, fold.info, on_case)
+        return mean_dices(predict, looked_at, fold.info, on_case)
 
     def validate() -> float:
         try:
-            dices = inference.compute(fold.val, score)
+            dices = inference.compute(looked_at, score)
         except NotFiniteError as error:
             raise DivergedError(str(error)) from None
         on_validation(dices)

@@ -105,6 +105,9 @@ def set_up(
     set_execution(model, place.means.execution)
     torch.manual_seed(spec.seeds["train"])
     predict = Predictor(model, protocol.data.patch, protocol.eval, fabric)
+    select = predict
+    if protocol.selection != protocol.eval:
+        select = Predictor(model, protocol.data.patch, protocol.selection, fabric)
 
     checkpoints = hooks.checkpoints
 
@@ -123,9 +126,9 @@ def set_up(
         kind = fabric.device.type if ranks.count == 1 else f"{ranks.count} x {fabric.device.type}"
         checkpoints.open(describe_owner(spec, fold.split.hash, weights, kind))
     found = ranks.broadcast(checkpoints.found if checkpoints else None)
-    inference = Inference(predict, ranks)
-    data = build_training_data(spec, fold, inference, on_validation, on_case, place)
-    progress = hooks.on_progress
+    selection = Inference(select, ranks)
+    data = build_training_data(spec, fold, selection, on_validation, on_case, place)
+    progress, inference = hooks.on_progress, Inference(predict, ranks)
     return Setup(spec, fold, fabric, model, inference, data, progress, checkpoints, found)
 
 

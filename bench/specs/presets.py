@@ -44,7 +44,9 @@ PRESETS = {
         Protocol(
             data=DataSpec(patch=(32, 128, 128), patches_per_epoch=250),
             model=ModelSpec(backbone="vit_b16", weights="in21k"),
-            train=TrainSpec(epochs=100, precision="bf16-mixed"),
+            train=TrainSpec(
+                epochs=100, precision="bf16-mixed", val_every=10, val_cases=8, val_overlap="0.25"
+            ),
             eval=EvalSpec(overlap=0.5),
         ),
     ),
@@ -75,7 +77,10 @@ PRESETS = {
                 schedule="medtuning",
                 clip_norm=0.0,
                 select="last",
-                val_every=10,
+                val_every=50,
+                val_cases=16,
+                val_overlap="0.25",
+                val_flips=False,
             ),
             eval=EvalSpec(
                 overlap=0.67, blend="constant", flips=True, hd95="pooled", empty_policy="medtuning"

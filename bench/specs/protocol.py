@@ -1,8 +1,8 @@
 """The protocol, as plain frozen data that are cheap to import."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from math import inf
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from methods.settings import (
     RATE,
@@ -25,13 +25,22 @@ MATRICES, ALL = "matrices", "all"  # of train.decay
 DICE_CE, DICE = "dice_ce", "dice"  # of train.loss
 BEST, LAST = "best", "last"  # of train.select
 COSINE, MEDTUNING = "cosine", "medtuning"  # of train.schedule
+AS_EVAL = "eval"  # of train.val_overlap
 GAUSSIAN, CONSTANT = "gaussian", "constant"  # of eval.blend
+ADDED = ("val_cases", "val_overlap", "val_flips")  # to train; the defaults change no result
 PROTOCOL_VERSION = 3  # raise when a change of code changes results under the same settings
 
 
 def _is_drop_path(text: str) -> bool:
     try:
         return text == "own" or RATE.holds(float(text))
+    except ValueError:
+        return False
+
+
+def _is_overlap(text: str) -> bool:
+    try:
+        return text == AS_EVAL or RATE.holds(float(text))
     except ValueError:
         return False
 
@@ -55,6 +64,7 @@ FRACTION = Condition("in [0, 1]", lambda value: 0 <= value <= 1)
 PART = Condition("in (0, 1)", lambda value: 0 < value < 1)
 TOLERANCE = Condition(">= 0", lambda value: 0 <= value < inf)
 DROP_PATH = Condition("own or in [0, 1)", _is_drop_path)
+VAL_OVERLAP = Condition(f"{AS_EVAL} or in [0, 1)", _is_overlap)
 RATES = Condition("empty, or positive rates such as full=1e-4,lora=2e-3", _are_rates)
 VOXELS = Condition("auto or a number of voxels", lambda text: text == "auto" or text.isdecimal())
 
@@ -147,6 +157,13 @@ class TrainSpec:
         BEST, "epoch that is kept: best on inner validation | last", one_of(BEST, LAST)
     )
     val_every: int = setting(5, "epochs between inner validations", at_least(1))
+    val_cases: int = setting(  # the same ones for every method of a fold
+        0, "cases of an inner validation; 0 = all", at_least(0)
+    )
+    val_overlap: str = setting(
+        AS_EVAL, "overlap of windows in inner validation: eval.overlap | a fraction", VAL_OVERLAP
+    )
+    val_flips: bool = setting(True, "eval.flips holds in inner validation as well")
     max_steps: int = setting(0, "stop after this many steps; 0 = all epochs", at_least(0))
     threads: int = setting(1, "CPU threads of a run; another number gives other bits", at_least(1))
     precision: str = setting(
@@ -200,6 +217,27 @@ class Protocol:
     eval: EvalSpec = EvalSpec()
     tune: TuneSpec = TuneSpec()
     version: int = PROTOCOL_VERSION
+
+    @property
+    def selection(self) -> EvalSpec:
+        """How inner validation cases are segmented when an epoch or a setting is chosen."""
+        overlap = self.eval.overlap
+        if self.train.val_overlap != AS_EVAL:
+            overlap = float(self.train.val_overlap)
+        flips = self.eval.flips and self.train.val_flips
+        return replace(self.eval, overlap=overlap, flips=flips)
+
+    def record(self) -> dict[str, Any]:
+        """Return the protocol as nested plain data; a field of `ADDED` only if it was set.
+
+        So runs from before there was a field have the record, and the hash, of its default.
+        """
+        record = asdict(self)
+        defaults = TrainSpec()
+        for name in ADDED:
+            if record["train"][name] == getattr(defaults, name):
+                del record["train"][name]
+        return record
 
     def __post_init__(self) -> None:
         """Raises: SpecError naming the field."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +125,7 @@ class RunSpec:
 
         Of a reference network it lacks the section ``model``: one run serves for all backbones.
         """
-        record = asdict(self.protocol)
+        record = self.protocol.record()
         record["dataset"] = {"name": self.dataset, "fingerprint": self.fingerprint}
         if self.scaling:
             record["dataset"]["scaling"] = self.scaling

@@ -86,11 +86,19 @@ def draw_shots(split: Split, shots: int, fold: int, seed: int = SEED) -> Split:
         rule = f"data.shots must be at most the {len(split.train)} training cases of fold {fold}"
         raise DataError(f"splits: {rule}, got {shots}")
 
-    def draw(ids: tuple[str, ...]) -> tuple[str, ...]:
-        order = np.random.RandomState(seed + fold).permutation(len(ids))
-        return tuple(sorted(_pick(ids, order[:shots])))
+    train, val = (draw_cases(ids, shots, fold, seed) for ids in (split.train, split.val))
+    return replace(split, train=train, val=val)
 
-    return replace(split, train=draw(split.train), val=draw(split.val))
+
+def draw_cases(ids: Sequence[str], count: int, fold: int, seed: int = SEED) -> tuple[str, ...]:
+    """Return ``count`` of some cases, sorted; all if there are no more, or if it is 0.
+
+    A smaller number draws a subset of what a larger one draws.
+    """
+    if count == 0:
+        return tuple(sorted(ids))
+    order = np.random.RandomState(seed + fold).permutation(len(ids))
+    return tuple(sorted(_pick(ids, order[:count])))
 
 
 def patients_of(cases: Iterable[Case]) -> list[str]:

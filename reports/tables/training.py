@@ -3,7 +3,7 @@
 A field that a record lacks has the meaning that it had when the record was made: `OLD`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,9 @@ OLD: dict[str, Any] = {
     "train.decay": "all",
     "train.schedule": "cosine",
     "train.select": "best",
+    "train.val_cases": 0,
+    "train.val_overlap": "eval",
+    "train.val_flips": True,
     "eval.blend": "gaussian",
     "eval.hd95": "max",
 }
@@ -99,7 +102,29 @@ def _describe_steps(protocol: Protocol) -> str:
 
 
 def _describe_choice(protocol: Protocol) -> str:
-    return CHOICES[_get(protocol, "train.select")]
+    choice = CHOICES[_get(protocol, "train.select")]
+    words = list(_list_selection(protocol))
+    if not words or not _selects(protocol):
+        return choice
+    return f"{choice}; inner validation: {', '.join(words)}"
+
+
+def _selects(protocol: Protocol) -> bool:
+    """Whether inner validation decides on anything: on the epoch, or on the settings."""
+    tune = protocol.get("tune", {})
+    tunes = bool(tune.get("trials") or tune.get("budget_s"))
+    return tunes or _get(protocol, "train.select") == "best"
+
+
+def _list_selection(protocol: Protocol) -> Iterator[str]:
+    """Yield in what inner validation is less than the evaluation of all its cases."""
+    n_cases = _get(protocol, "train.val_cases")
+    if n_cases:
+        yield f"{_count(n_cases, 'case', 'cases')} at most, the same for all methods of a fold"
+    if _get(protocol, "train.val_overlap") != "eval":
+        yield f"overlap {100 * float(_get(protocol, 'train.val_overlap')):.0f} %"
+    if _get(protocol, "eval.flips") and not _get(protocol, "train.val_flips"):
+        yield "no mirrored volumes"
 
 
 def _describe_rates(results: Sequence[RunResult], names: Names) -> str:

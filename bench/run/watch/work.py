@@ -21,11 +21,12 @@ def count_run(spec: RunSpec, split: Split) -> dict[str, int]:
 
 
 def count_trial(protocol: Protocol, n_val: int) -> dict[str, int]:
-    """Return the units of each phase of a tuning trial with so many validation cases."""
+    """Return the units of each phase of a tuning trial with so many inner validation cases."""
     train = protocol.train
     schedule = Schedule(train, math.ceil(protocol.data.patches_per_epoch / train.batch))
     whole, rest = divmod(schedule.n_steps, schedule.steps_per_epoch)
     n_batches = whole * schedule.batches_per_epoch
     n_batches += min(rest * train.accumulate, schedule.batches_per_epoch)
+    n_val = min(train.val_cases or n_val, n_val)
     n_validations = math.ceil(schedule.epochs / train.val_every)
     return {PREPARE: 1, FIT: n_batches, VALIDATE: n_validations * n_val}

@@ -34,6 +34,17 @@ def test_the_papers_training_is_named_in_full():
         assert words in said
 
 
+def test_inner_validation_that_is_less_than_the_evaluation_is_named():
+    cheap = "weights of the epoch that is best on inner validation; inner validation: "
+    cheap += "8 cases at most, the same for all methods of a fold, overlap 25 %"
+    assert cheap in " ".join(describe_training([run_of("quick")]))
+    assert "inner validation:" not in " ".join(describe_training([run_of("demo")]))
+    paper = run_of("paper")
+    assert "inner validation:" not in " ".join(describe_training([paper]))  # it decides nothing
+    paper.protocol["tune"]["trials"] = 12
+    assert "overlap 25 %, no mirrored volumes" in " ".join(describe_training([paper]))
+
+
 def test_rates_that_tuning_chose_are_not_given_as_those_of_the_protocol():
     said = " ".join(describe_training([run_of("demo", chosen=[["train.lr", "0.5"]])]))
     rate = PRESETS["demo"].protocol.train.decoder_lr
