@@ -1,18 +1,18 @@
 """A training under way: its steps, and the snapshots that it goes on from."""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from lightning_fabric import Fabric
 from torch.optim.lr_scheduler import LambdaLR
 
-from bench.cost.timing import synchronize
 from bench.models.delta import delta_state, load_training_state, training_state
 from bench.models.finite import find_not_finite, shorten_names
 from bench.models.segmenter import Segmenter
+from bench.run.training.lookout import Lookout, Waiting
 from bench.run.training.random_state import put_random_state, take_random_state
 from bench.run.training.ranks import mean_over_ranks
 from bench.run.training.reached import DivergedError, Reached
@@ -46,41 +46,62 @@ class Course:
     unusual: Sequence[str] = ()  # tensors that were not finite before training
     resumed: Snapshot | None = None  # whose random numbers are still to be put back
 
+    def __post_init__(self) -> None:
+        device = self.step.fabric.device
+        self.lookout = Lookout(device, lambda: _describe_gradient(self.step.model))
+        self.waiting = Waiting(device)
+
     @property
     def is_trained(self) -> bool:
         """Whether the present epoch has no step left."""
         is_over = self.reached.n_batches == self.schedule.batches_per_epoch
         return is_over or self.rates.last_epoch == self.schedule.n_steps
 
-    def train_epoch(self, draw_epoch: DrawEpoch, on_batch: Callable[[float], None]) -> None:
+    def train_epoch(self, draw_epoch: DrawEpoch, on_batch: Callable[[float | None], None]) -> None:
         """Carry out the steps of the epoch that are left.
 
         The gradient of a step is the mean over its batches, as data-parallel devices average
-        theirs. ``on_batch`` is called after each batch with the mean loss so far.
+        theirs. ``on_batch`` is called after each batch with the mean loss as far as it is known.
         """
         self.step.model.train()
         reached = self.reached
-        batches = self._skip(draw_epoch(reached.epoch))
-        timed = _iter_timed(batches, self.step.fabric, reached.waits_s)
-        for number, batch in enumerate(timed, start=reached.n_batches):
+        batches = self._iter_on_device(self._skip(draw_epoch(reached.epoch)))
+        for number, batch in enumerate(batches, start=reached.n_batches):
             position = number % self.step.spec.accumulate
             n_batches = self.schedule.count_batches(number - position)
             if position == 0:
                 self.step.optimizer.zero_grad()
             loss = self.step.loss(batch)
-            reached.losses.append(_finite(mean_over_ranks(loss, self.step.fabric)))
+            self.lookout.note_loss(mean_over_ranks(loss, self.step.fabric))
             self.step.backward(loss / n_batches)
             is_moved = position + 1 == n_batches
             if is_moved:
-                if not self.step.move():
-                    raise DivergedError(_describe_gradient(self.step.model))
+                self.lookout.note_norm(self.step.move())
                 self.rates.step()
-            on_batch(sum(reached.losses) / len(reached.losses))
+            if self.lookout.is_due:
+                self.look()
+            on_batch(fmean(reached.losses) if reached.losses else None)
             if is_moved:
                 reached.n_batches = number + 1
                 self.keep()
             if self.is_trained:
                 break
+        self.look()
+
+    def _iter_on_device(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield batches on the device, whose waiting for them is timed."""
+
+        def fetch() -> Batch | None:
+            batch = next(batches, None)
+            return None if batch is None else self.step.fabric.to_device(batch)
+
+        while (batch := self.waiting.time(fetch)) is not None:
+            yield batch
+
+    def look(self) -> None:
+        """Read what the steps have left on the device. Raises: DivergedError."""
+        self.reached.losses += self.lookout.look()
+        self.reached.waits_s += self.waiting.read()
 
     def _skip(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Return the batches that are left; the random numbers go on where they were."""
@@ -116,7 +137,8 @@ class Course:
         self.reached.leave_out(self.keeper.reach(self.take, is_validated=is_validated))
 
     def take(self) -> Snapshot:
-        """Return a snapshot of this moment, which is between two steps."""
+        """Return a snapshot of this moment, which is between two steps. Raises: as `look`."""
+        self.look()
         reached = self.reached
         optimizer = self.step.optimizer.optimizer
         random, random_tensors = take_random_state(self.step.fabric.device)
@@ -189,28 +211,6 @@ def begin_course(
     else:
         course.put(keeper.found)
     return course
-
-
-def _iter_timed(batches: Iterable[Batch], fabric: Fabric, waits_s: list[float]) -> Iterator[Batch]:
-    """Yield batches on the device; append how long each kept an idle device waiting, in seconds."""
-    iterator = iter(batches)
-    while True:
-        synchronize(fabric.device)  # else what the device is still computing would count as waiting
-        started = time.perf_counter()
-        batch = next(iterator, None)
-        if batch is None:
-            return
-        batch = fabric.to_device(batch)
-        synchronize(fabric.device)
-        waits_s.append(time.perf_counter() - started)
-        yield batch
-
-
-def _finite(loss: torch.Tensor) -> float:
-    value = float(loss)
-    if not math.isfinite(value):
-        raise DivergedError(f"the loss is {value}")
-    return value
 
 
 def _describe_gradient(model: torch.nn.Module) -> str:

@@ -49,7 +49,7 @@ def fit(
     n_epochs = course.schedule.epochs
     while reached.epoch < n_epochs:
 
-        def on_batch(loss: float, epoch: int = reached.epoch) -> None:
+        def on_batch(loss: float | None, epoch: int = reached.epoch) -> None:
             on_progress(Advance(FIT, epoch, n_epochs, loss=loss))
 
         try:

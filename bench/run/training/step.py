@@ -51,45 +51,46 @@ class TrainingStep:
     def backward(self, loss: torch.Tensor) -> None:
         self.fabric.backward(loss)
 
-    def move(self) -> bool:
-        """Clip the gradients and move the weights; return False if the gradient is not finite.
+    def move(self) -> torch.Tensor:
+        """Clip the gradients and move the weights; return the gradients' norm, on the device.
 
-        The weights stay as they were then. With 16-mixed, a step that the loss scale made too large
-        is left out and the scale is halved, which is no fault while the scale is above 1.
+        Where it is not finite, the weights of a CPU stay as they were; a GPU would have to wait
+        until it is known. With 16-mixed, a step that the loss scale made too large is left out and
+        the scale is halved, which is no fault while the scale is above 1.
         """
         average_gradients(self.model.parameters(), self.fabric)
         if self.scaler is not None:
             return self._move_scaled(self.scaler)
-        is_finite = math.isfinite(self._clip())
-        if is_finite:
+        norm = self._clip()
+        if self.fabric.device.type != "cpu" or torch.isfinite(norm):
             self.optimizer.step()
             self._after_step()
-        return is_finite
+        return norm
 
-    def _move_scaled(self, scaler: torch.amp.GradScaler) -> bool:
-        norm = self._clip() if self.spec.clip_norm else 0.0
+    def _move_scaled(self, scaler: torch.amp.GradScaler) -> torch.Tensor:
+        norm = self._clip() if self.spec.clip_norm else torch.zeros((), device=self.fabric.device)
         scale = scaler.get_scale()
         self.optimizer.step()
         if scaler.get_scale() < scale:  # the step was left out
-            return scale > 1
+            return norm.new_tensor(0.0 if scale > 1 else math.inf)
         self._after_step()
-        return math.isfinite(norm)
+        return norm
 
     def _after_step(self) -> None:
         groups = self.optimizer.param_groups
         rates = [group["lr"] for group in groups if group["name"].startswith(Part.METHOD)]
         self.hooks.after_step(rates[0] if rates else self.spec.lr)
 
-    def _clip(self) -> float:
+    def _clip(self) -> torch.Tensor:
         """Clip the gradients to the protocol's norm, if it has one; return the norm before."""
         if not self.spec.clip_norm:
             gradients = [each.grad for each in self.model.parameters() if each.grad is not None]
-            return float(torch.nn.utils.get_total_norm(gradients))
+            return torch.nn.utils.get_total_norm(gradients)
         norm = self.fabric.clip_gradients(
             self.model, self.optimizer, max_norm=self.spec.clip_norm, error_if_nonfinite=False
         )
         assert norm is not None  # it is only for clipping by value
-        return float(norm)
+        return norm
 
     def update(self, loss: torch.Tensor) -> None:
         """Compute the gradients of one batch, clip them and move the weights."""
