@@ -62,9 +62,10 @@ class PreparedCase:
 
     def read_patch(self, start: VolumeShape, patch: VolumeShape) -> tuple[np.ndarray, np.ndarray]:
         """Return image (C, *patch), float32, and classes, uint8; see `read_patch_into`."""
-        image = np.empty((self.n_channels, *patch), dtype=np.float32)
+        stored = ArrayFile.find(self._open(IMAGE))
+        image = np.empty((stored.shape[0], *patch), dtype=np.float32)
         label = np.empty(patch, dtype=np.uint8)
-        self.read_patch_into(image, label, start)
+        self._read_into(image, label, stored, start, UNCHANGED)
         return image, label
 
     def read_patch_into(
@@ -75,7 +76,16 @@ class PreparedCase:
         The change is made slab by slab, while a slab is in the processor's cache. Raises: DataError
         if the case has no label.
         """
-        stored = ArrayFile.find(self._open(IMAGE))
+        self._read_into(image, label, ArrayFile.find(self._open(IMAGE)), start, change)
+
+    def _read_into(
+        self,
+        image: np.ndarray,
+        label: np.ndarray,
+        stored: ArrayFile,
+        start: VolumeShape,
+        change: Change,
+    ) -> None:
         classes = ArrayFile.find(self._label_path())
         source, target = _overlap(start, label.shape, self.shape)
         if target != tuple(slice(0, size) for size in label.shape):
@@ -148,11 +158,13 @@ class PreparedCase:
             rule = "a window must be chosen before CT is read"
             raise DataError(f"case {self.id}: {rule} (data.ct_norm)")
         for channel, target in enumerate(image):
-            for where, values in stored.iter_float_slabs(box, channel):
+
+            def adjust(values: np.ndarray, channel: int = channel) -> None:
                 if self.window is not None:
                     self.window.scale_in_place(values)
                 change.adjust(values, channel)
-                target[where] = values
+
+            stored.read_floats(target, box, channel, adjust)
 
 
 def load_prepared(folder: Path, info: DatasetInfo) -> PreparedCase:

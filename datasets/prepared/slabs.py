@@ -4,7 +4,7 @@ The rows of a box are read together with what is between them in the file, which
 than the page faults of a mapped file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -51,14 +51,25 @@ class ArrayFile:
                         raise DataError(f"{self.path} ends early ({hint})")
                 yield slice(first - d.start, first - d.start + len(slab)), slab[..., w]
 
-    def iter_float_slabs(self, box: Box, channel: int) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield as `iter_slabs`, in float32, which may be changed."""
-        # NumPy takes six times as long for float16; what only prepares data does without torch
-        import torch
-
-        sizes = [each.stop - each.start for each in box]
-        floats = np.empty((min(SLICES_AT_ONCE, sizes[0]), *sizes[1:]), dtype=np.float32)
+    def read_floats(
+        self, target: np.ndarray, box: Box, channel: int, adjust: Callable[[np.ndarray], None]
+    ) -> None:
+        """Fill float32 (n, h, w), which may be a mirrored view; ``adjust`` changes each slab."""
+        is_mirrored = min(target.strides) < 0  # which torch does not know
+        slabs = np.empty((SLICES_AT_ONCE, *target.shape[1:]), np.float32) if is_mirrored else None
         for where, values in self.iter_slabs(box, channel):
-            slab = floats[: len(values)]
-            torch.from_numpy(slab).copy_(torch.from_numpy(values))
-            yield where, slab
+            floats = target[where] if slabs is None else slabs[: len(values)]
+            _convert_into(floats, values)
+            adjust(floats)
+            if slabs is not None:
+                target[where] = floats
+
+
+def _convert_into(floats: np.ndarray, values: np.ndarray) -> None:
+    if values.dtype != np.float16:
+        floats[:] = values
+        return
+    # NumPy takes six times as long for float16; what only prepares data does without torch
+    import torch
+
+    torch.from_numpy(floats).copy_(torch.from_numpy(values))
