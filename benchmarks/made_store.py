@@ -3,6 +3,7 @@
 import sqlite3
 import uuid
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice, product
 from pathlib import Path
 
@@ -27,12 +28,7 @@ def make_runs(n_runs: int) -> list[RunResult]:
 def make_run(dataset: str, weights: str, fold: int, seed: int, method: str) -> RunResult:
     """Return a finished run of 20 cases whose scores follow from its arguments alone."""
     rng = np.random.default_rng([fold, seed, METHODS.index(method), len(weights)])
-    cases = []
-    for number, region in product(range(20), REGIONS[dataset]):
-        dice = float(rng.uniform(0.5, 0.9))
-        case = f"{dataset}_{fold}_{number:02d}"
-        hd95_mm = 30 * (1 - dice)
-        cases.append(CaseScore(case, region, dice, hd95_mm, 4000, 3900, 3000, dice, 1, 4, 3.9))
+    cases = draw_cases(rng, dataset, fold, 20)
     curve = tuple(EpochRecord(epoch, 1 / (epoch + 1), 1e-3, 0.1 * epoch) for epoch in range(5))
     data, train = {"patch": [16, 64, 64]}, {"lr": 0.001, "epochs": 5}
     return RunResult(
@@ -51,12 +47,38 @@ def make_run(dataset: str, weights: str, fold: int, seed: int, method: str) -> R
         protocol={"data": data, "model": {"weights": weights}, "train": train},
         synthetic=True,
         regions=REGIONS[dataset],
-        cases=tuple(cases),
+        cases=cases,
         curve=curve,
         best_epoch=4,
         cost=make_cost(10_000 * METHODS.index(method)),
         provenance={"git_commit": "made", "device": "cpu", "packages": {"torch": "made"}},
     )
+
+
+def make_large(n_cases: int, n_methods: int) -> list[RunResult]:
+    """Return one run of each of ``n_methods`` settings of methods on ``n_cases`` cases."""
+    results = []
+    for number in range(n_methods):
+        method = METHODS[number % len(METHODS)]
+        label = method if number < len(METHODS) else f"{method}[rank={number}]"
+        run = make_run("brats", "none", 0, 0, method)
+        cases = draw_cases(np.random.default_rng(number), "brats", 0, n_cases)
+        made = replace(run, run_id=f"made-{number}", label=label, cases=cases)
+        results.append(made)
+    return results
+
+
+def draw_cases(
+    rng: np.random.Generator, dataset: str, fold: int, n_cases: int
+) -> tuple[CaseScore, ...]:
+    """Return the scores of some cases of a fold."""
+    cases = []
+    for number, region in product(range(n_cases), REGIONS[dataset]):
+        dice = float(rng.uniform(0.5, 0.9))
+        case = f"{dataset}_{fold}_{number:02d}"
+        hd95_mm = 30 * (1 - dice)
+        cases.append(CaseScore(case, region, dice, hd95_mm, 4000, 3900, 3000, dice, 1, 4, 3.9))
+    return tuple(cases)
 
 
 def make_cost(n_tuned: int) -> costs.Cost:

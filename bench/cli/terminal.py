@@ -83,6 +83,13 @@ def add_columns(table: Table, words: Sequence[str] = (), numbers: Sequence[str] 
     return table
 
 
+def print_remarks(remarks: Sequence[str]) -> None:
+    """Print on standard error how layouts differ from the tables that were asked for."""
+    errors = SafeConsole(stderr=True)
+    for remark in remarks:
+        errors.print(f"[yellow]{escape(remark)}[/]", highlight=False, soft_wrap=True)
+
+
 def print_tables(tables: Sequence[ReportTable], console: Console) -> None:
     """Print the tables of a report one below the other."""
     for table in tables:

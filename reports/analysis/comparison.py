@@ -5,7 +5,7 @@ Numbers are aggregated in this room and nowhere else; tables and figures only sh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from math import nan
@@ -21,8 +21,9 @@ from reports.analysis.protocols import describe_difference
 from reports.analysis.quantities import COSTS, score_keys
 from reports.analysis.references import place_references
 from reports.analysis.scopes import Scope, find_scopes
-from reports.analysis.statistics import Verdict, find_ties
+from reports.analysis.statistics import Verdict
 from reports.analysis.tidy import MEAN, Setting, describe_setting, name_dataset
+from reports.analysis.verdicts import Verdicts
 from reports.names import BUILT_IN_NAMES, Names
 from reports.records.metrics import METRICS
 from reports.records.run import RunResult, Status
@@ -49,7 +50,7 @@ class MethodComparison:
     spreads: pd.DataFrame  # standard deviations under the keys of ``rows``
     spread_over: str  # "cases" or "runs" (folds and seeds)
     ranked: tuple[bool, ...]  # for each row, whether the method may be ranked
-    verdicts: dict[str, Verdict]  # by the key of a score; empty where nothing may be ranked
+    verdicts: Mapping[str, Verdict]  # by the key of a score; empty where nothing may be ranked
     difference: str  # how the protocols differ; empty if there is one
     notes: tuple[str, ...]  # one sentence for each run that has no numbers
     results: tuple[RunResult, ...]
@@ -173,7 +174,7 @@ def _compare(
         spreads=pd.DataFrame(spreads),
         spread_over=over,
         ranked=tuple(ranked),
-        verdicts=_find_verdicts(of_group, regions),
+        verdicts=Verdicts.of(of_group),
         difference=difference,
         notes=(),
         results=tuple(group),
@@ -281,14 +282,5 @@ def _leave_out(comparison: MethodComparison, key: str, cases: set[str]) -> Metho
             for name, value in found[0].items():
                 rows.loc[number, f"{key}{name}"] = value
     scopes = comparison.scopes | {key: scope}
-    verdicts = _find_verdicts(scopes, comparison.regions)
-    return replace(comparison, rows=rows, spreads=spreads, scopes=scopes, verdicts=verdicts)
-
-
-def _find_verdicts(scopes: dict[str, Scope], regions: tuple[str, ...]) -> dict[str, Verdict]:
-    verdicts = {}
-    for key, (metric, _) in score_keys(regions).items():
-        if key in scopes and scopes[key].ranked:
-            options = {"largest_first": metric.largest_first}
-            verdicts[key] = find_ties(scopes[key].matrix(), scopes[key].matrix_of_runs(), **options)
-    return verdicts
+    of_scopes = Verdicts.of(scopes)
+    return replace(comparison, rows=rows, spreads=spreads, scopes=scopes, verdicts=of_scopes)

@@ -13,7 +13,7 @@ from math import floor, inf, sqrt
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from reports.analysis.paired.contrasts import Sample
 from reports.analysis.paired.intervals import (
@@ -57,13 +57,13 @@ def mean_ranks(scores: pd.DataFrame) -> pd.Series[float]:
     A method that no block defines has none.
     """
     scores = scores.dropna(axis="columns", how="all")
-    ranks = stats.rankdata(-_complete_blocks(scores), axis=1)
+    ranks = scipy.stats.rankdata(-_complete_blocks(scores), axis=1)
     return pd.Series(ranks.mean(axis=0), index=scores.columns)
 
 
 def nemenyi_difference(n_methods: int, n_blocks: int, alpha: float = ALPHA) -> float:
     """Return the critical difference of two mean ranks (Demsar 2006, section 3.2.2)."""
-    q = float(stats.studentized_range.ppf(1 - alpha, n_methods, inf)) / sqrt(2)
+    q = float(scipy.stats.studentized_range.ppf(1 - alpha, n_methods, inf)) / sqrt(2)
     return q * sqrt(n_methods * (n_methods + 1) / (6 * n_blocks))
 
 
@@ -87,11 +87,11 @@ def friedman_nemenyi(scores: pd.DataFrame, alpha: float = ALPHA) -> Friedman:
     equal = Friedman(n, ranks, 0.0, 1.0, 0.0, 1.0, nemenyi_difference(k, n, alpha))
     if np.ptp(values, axis=1).max() == 0:  # no method differs on any block: no evidence
         return equal
-    test = stats.friedmanchisquare(*values.T)
+    test = scipy.stats.friedmanchisquare(*values.T)
     chi2 = float(test.statistic)
     rest = n * (k - 1) - chi2
     f = (n - 1) * chi2 / rest if rest > 1e-9 else inf
-    p_f = float(stats.f.sf(f, k - 1, (k - 1) * (n - 1)))
+    p_f = float(scipy.stats.f.sf(f, k - 1, (k - 1) * (n - 1)))
     return replace(equal, chi2=chi2, p=float(test.pvalue), f=f, p_f=p_f)
 
 
@@ -118,7 +118,7 @@ def rank_intervals(
         raise TooFewError(f"statistics: {rule}, got {n}")
     names = list(sample.scores.columns)
     means = sample.scores.mean().to_numpy(float) * (-1 if largest_first else 1)
-    own = stats.rankdata(round_noise(means, float(np.abs(means).max())))
+    own = scipy.stats.rankdata(round_noise(means, float(np.abs(means).max())))
     found = {}
     for index, name in enumerate(names):
         others = np.arange(len(names)) != index

@@ -18,6 +18,7 @@ from reports.analysis.tidy import (
     MEAN,
     TRAINING,
     WideScores,
+    is_among,
     mean_if_all,
     select_methods,
     spread_regions,
@@ -68,9 +69,8 @@ class Scope:
 
     def trainings(self) -> pd.Series[float]:
         """Return the values of the ranked methods in the common cases; none is nan."""
-        levels = self.values.index
-        kept = levels.isin(self.ranked, level="method") & levels.isin(self.cases, level="case")
-        return self.values[kept]
+        of_ranked = is_among(self.values, "method", self.ranked)
+        return self.values.loc[of_ranked & is_among(self.values, "case", self.cases)]
 
     def matrix(self) -> pd.DataFrame:
         """Return (common cases x ranked methods), seeds averaged, without nan."""
@@ -118,10 +118,10 @@ class Scope:
 
     @cached_property
     def _counted(self) -> pd.Series[float]:
-        levels = self.values.index
         complete = self.values.notna().groupby(level=["method", "case"]).transform("all")
-        common = levels.isin(self.cases, level="case")
-        return self.values[complete & (common | ~levels.isin(self.ranked, level="method"))]
+        unranked = ~is_among(self.values, "method", self.ranked)
+        common = is_among(self.values, "case", self.cases)
+        return self.values.loc[complete.to_numpy(bool) & (common | unranked)]
 
     def without(self, cases: set[str]) -> Scope:
         """Return the scope with fewer common cases."""

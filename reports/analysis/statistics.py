@@ -15,7 +15,7 @@ from math import ceil, log2, nan, sqrt
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from reports.analysis.paired.contrasts import Sample, list_pairs
 from reports.analysis.paired.intervals import ALPHA, Interval, estimate_mean, subtract
@@ -64,7 +64,7 @@ def signed_rank_p(differences: np.ndarray) -> float:
     kept = differences[differences != 0]
     if kept.size == 0:
         return 1.0
-    return float(stats.wilcoxon(kept, zero_method="wilcox", method="auto").pvalue)
+    return float(scipy.stats.wilcoxon(kept, zero_method="wilcox", method="auto").pvalue)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -83,7 +83,7 @@ def rank_biserial(differences: np.ndarray) -> float:
     kept = differences[differences != 0]
     if kept.size == 0:
         return 0.0
-    ranks = stats.rankdata(np.abs(kept))
+    ranks = scipy.stats.rankdata(np.abs(kept))
     return float((ranks[kept > 0].sum() - ranks[kept < 0].sum()) / ranks.sum())
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from math import inf
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from reports.names import BUILT_IN_NAMES, Names
@@ -175,8 +176,18 @@ class WideScores:
 
 def select_methods(frame: pd.DataFrame, methods: Iterable[str]) -> pd.Series[bool]:
     """Return which rows are of these methods."""
-    chosen = frame.index.isin(list(methods), level="method")
+    chosen = is_among(frame, "method", methods)
     return pd.Series(chosen, index=frame.index)
+
+
+def is_among(
+    rows: pd.DataFrame | pd.Series[float], level: str, names: Iterable[str]
+) -> npt.NDArray[np.bool_]:
+    """Return which rows have one of ``names`` in a level."""
+    index = rows.index
+    assert isinstance(index, pd.MultiIndex)
+    number = index.names.index(level)
+    return np.asarray(index.levels[number].isin(list(names)))[index.codes[number]]
 
 
 def spread_regions(table: pd.DataFrame, metric: str) -> WideScores:

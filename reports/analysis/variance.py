@@ -14,7 +14,7 @@ from math import nan, sqrt
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from reports.analysis.paired.intervals import ALPHA, root_of_variance, round_noise
 from reports.analysis.paired.trainings import collect_blocks
@@ -136,7 +136,7 @@ def count_trainings(differences: Spread, n_cases: int, step: float) -> int | Non
             return count
         uncertain = training**2 / (2 * (count - 1)) + by_cases**2 / (n_cases - 1)
         df = variance**2 / uncertain
-        least = stats.t.isf(ALPHA / 2, df)
-        if stats.nct.sf(least, df, step / sqrt(variance)) >= POWER:
+        least = scipy.stats.t.isf(ALPHA / 2, df)
+        if scipy.stats.nct.sf(least, df, step / sqrt(variance)) >= POWER:
             return count
     return None

@@ -1,9 +1,10 @@
 """A picture that can be drawn, and what is said of it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from reports.analysis.comparison import MethodComparison
 from reports.tables.assemble import name_setting
@@ -11,7 +12,10 @@ from reports.tables.conditions import describe_tuning, warn_of_differences
 from reports.tables.table import make_slug
 from reports.tables.wording import describe_setting
 
-Draw = Callable[[], Figure]
+if TYPE_CHECKING:  # a page of tables needs no Matplotlib
+    from matplotlib.figure import Figure
+
+Draw = Callable[[], "Figure"]
 Compared = Sequence[MethodComparison]
 
 

@@ -1,21 +1,16 @@
 """What `report` makes: tables of the store, printed, in a file, or all in a folder."""
 
-import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
 
-import datasets
-import methods
 from bench.cli.options import check_out
-from bench.cli.reporting.naming import check_keys
+from bench.cli.reporting.loading import group_rows, list_wanted, load_results
 from bench.cli.reporting.options import ReportOptions
-from bench.cli.terminal import NO_RESULT, print_tables
+from bench.cli.terminal import NO_RESULT, print_remarks, print_tables
 from bench.tracking.reading import open_existing
-from bench.tracking.store import Store
 from bench.tracking.studies import load_studies
 from datasets.files import write_durably
 from datasets.processes import PROGRAM
@@ -23,16 +18,10 @@ from reports.formats import FORMATS
 from reports.formats.latex import NOTES, format_all, read_printing
 from reports.formats.macros import format_macros
 from reports.formats.spreadsheet import format_case_scores
-from reports.formats.terminal import SafeConsole, escape
-from reports.page.page import format_page
-from reports.page.portfolio import PAGE, Contents, Portfolio, build_portfolio, name_files
-from reports.records.run import RunResult
-from reports.records.slices import SLICES_FILE, CaseSlices, read_slices
+from reports.formats.terminal import SafeConsole
 from reports.tables.build import ALL, TUNING, ReportRequest, build_tables, summarise
-from reports.tables.families import group_by_family
 from reports.tables.kinds.tuning import tuning_tables
 from reports.tables.table import Table
-from reports.tables.view import select_methods
 
 NO_STUDY = f"the tracking store holds no tuning study (make some with `{PROGRAM} tune`)"
 WIDE = 200  # columns of a table that goes into a file
@@ -44,6 +33,8 @@ def write_report(request: ReportRequest, options: ReportOptions) -> None:
     Raises: ValueError if there is nothing to show, or the place cannot be written to.
     """
     console = SafeConsole()
+    if options.figures or request.format == "html":
+        from bench.cli.reporting.folder import format_html, write_folder  # imports Matplotlib
     if options.figures:
         write_folder(request, options.out, console)
         return
@@ -51,7 +42,7 @@ def write_report(request: ReportRequest, options: ReportOptions) -> None:
     if options.case_scores:
         text = _collect_case_scores(request)
     elif request.format == "html":
-        text = format_page(_build_portfolio(request, ("svg",)).page)
+        text = format_html(request)
     else:
         narrow = request.format == "terminal" and not request.macros
         tables = collect_tables(request, per_dataset=narrow or request.per_dataset)
@@ -102,13 +93,6 @@ def write_latex(
     print_remarks(remarks)
 
 
-def print_remarks(remarks: Sequence[str]) -> None:
-    """Print on standard error how layouts differ from the tables that were asked for."""
-    errors = SafeConsole(stderr=True)
-    for remark in remarks:
-        errors.print(f"[yellow]{escape(remark)}[/]", highlight=False, soft_wrap=True)
-
-
 def _format(tables: Sequence[Table], request: ReportRequest) -> str:
     if request.macros:
         return format_macros(tables)
@@ -125,7 +109,7 @@ def collect_tables(request: ReportRequest, *, per_dataset: bool) -> list[Table]:
     Raises: ValueError if the store has nothing for them, or results that cannot be compared.
     """
     store = open_existing(f"report: {NO_STUDY if request.kind == TUNING else NO_RESULT}")
-    wanted = _list_wanted(request)
+    wanted = list_wanted(request)
     studies = load_studies(store, *wanted) if request.kind in (ALL, TUNING) else []
     if request.kind != TUNING:
         results = load_results(store, request)
@@ -135,77 +119,3 @@ def collect_tables(request: ReportRequest, *, per_dataset: bool) -> list[Table]:
     if not studies:
         raise ValueError(f"report: {NO_STUDY}")
     return tuning_tables(studies, request.names)
-
-
-def load_results(store: Store, request: ReportRequest) -> list[RunResult]:
-    """Return the results that the request is about, in the order in which `run` lays runs out.
-
-    Raises: ValueError if the store has none, or does not know the data set.
-    """
-    results = [_add_family(run) for run in store.load_results(*_list_wanted(request))]
-    if not results and (known := store.list_datasets()):
-        rule = f"--dataset must be among {', '.join(known)}"
-        raise ValueError(f"report: {rule}, got '{request.dataset}'")
-    if not results:
-        raise ValueError(f"report: {NO_RESULT}")
-    check_keys(request.names, results)
-    order = {name: number for number, name in enumerate(methods.names())}
-
-    def place(run: RunResult) -> tuple[object, ...]:
-        number = order.get(run.method, len(order))
-        return run.dataset, run.backbone, number, run.label, run.fold, run.seed
-
-    return select_methods(sorted(results, key=place), request.view)
-
-
-def _add_family(run: RunResult) -> RunResult:
-    """Return a result with its family; records of the time before there were any lack it."""
-    return run if run.family else replace(run, family=methods.family_of(run.method))
-
-
-def group_rows(request: ReportRequest, results: Sequence[RunResult]) -> ReportRequest:
-    """Return the request with the groups of the families, if it asks for them."""
-    if not request.view.by_family:
-        return request
-    return replace(request, view=group_by_family(request.view, results, request.names))
-
-
-def _list_wanted(request: ReportRequest) -> list[str]:
-    """Return the data sets that ``--dataset`` means; empty: all."""
-    return [] if request.dataset is None else datasets.members_of(request.dataset)
-
-
-def write_folder(request: ReportRequest, out: Path | None, console: Console) -> None:
-    """Write tables, macros, pictures and the page into a folder; files of the same names go.
-
-    Raises: as `collect_tables`; nothing is written then.
-    """
-    is_taken = out is not None and out.exists() and not out.is_dir()
-    if out is None or is_taken or not out.resolve().parent.is_dir():
-        rule = "--figures must have --out FOLDER, in a folder that exists"
-        raise ValueError(f"report: {rule}, got {out or 'none'}")
-    portfolio = _build_portfolio(request, ("pdf", "png", "svg"))
-    for name, content in name_files(portfolio).items():
-        write_durably(out / name, content)
-    print_remarks(portfolio.remarks)
-    page = portfolio.page
-    for sentence in page.absent:
-        console.print(f"[dim]{escape(sentence)}[/]", soft_wrap=True)
-    counts = f"{len(page.tables)} tables, {len(portfolio.pictures)} pictures"
-    console.print(f"{counts} from {len(page.results)} runs")
-    console.print(f"open:  [bold]{escape(str(out / PAGE))}[/]", soft_wrap=True)
-
-
-def _build_portfolio(request: ReportRequest, formats: Sequence[str]) -> Portfolio:
-    store = open_existing(f"report: {NO_RESULT}")
-    with tempfile.TemporaryDirectory() as scratch:
-
-        def read_case(run: RunResult, case: str) -> CaseSlices | None:
-            file = store.fetch_file(run.run_id, SLICES_FILE, Path(scratch))
-            return None if file is None else read_slices(file, case)
-
-        results = load_results(store, request)
-        request = group_rows(request, results)
-        studies = load_studies(store, *_list_wanted(request))
-        contents = Contents(results, studies, read_case, methods.names())
-        return build_portfolio(contents, request, formats)

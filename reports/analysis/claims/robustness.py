@@ -14,6 +14,7 @@ import pandas as pd
 
 from reports.analysis.paired.contrasts import Sample
 from reports.analysis.paired.intervals import LEAST_FOR_INTERVAL, Interval
+from reports.analysis.paired.resampling import iter_slices
 from reports.analysis.scopes import Scope
 from reports.analysis.statistics import TooFewError
 from reports.analysis.tidy import MEAN
@@ -64,9 +65,12 @@ def ranking_stability(scores: pd.DataFrame, n_draws: int = DRAWS, seed: int = 0)
     if k < 2 or n < LEAST_FOR_INTERVAL:
         rule = f"the stability of a ranking must have two methods and {LEAST_FOR_INTERVAL} cases"
         raise TooFewError(f"{rule}, got {k} and {n}")
-    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_draws) / n
-    # Rounded: equal means must stay equal in any order of the sum.
-    drawn = (draws @ values).round(12)
+    rng = np.random.default_rng(seed)
+    drawn = np.empty((n_draws, k))
+    for rows in iter_slices(n_draws, n):
+        counts = rng.multinomial(n, np.full(n, 1 / n), size=rows.stop - rows.start)
+        # Rounded: equal means must stay equal in any order of the sum.
+        drawn[rows] = (counts / n @ values).round(12)
     own = values.mean(axis=0).round(12)
     taus = _correlate_ranks(own, drawn)
     low, high = np.percentile(taus, (2.5, 97.5))

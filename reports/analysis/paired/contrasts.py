@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.paired.intervals import ALPHA, Estimate, estimate_mean, round_noise
-from reports.analysis.paired.resampling import DRAWS, balance, count_p, flip_signs, step_down
+from reports.analysis.paired.resampling import DRAWS, Draws, balance, find_p_values, flip_signs
 from reports.analysis.paired.trainings import Design, find_design
 
 
@@ -62,12 +62,10 @@ class Sample:
         else the mean over cases with its sign flips.
         """
         if self.design is None:
-            drawn = flip_signs(self._weigh_cases(contrasts), n_draws)
-        else:
-            observed = [_studentise(self.estimate(contrast)) for contrast in contrasts]
-            drawn = np.vstack([observed, self.design.draw(contrasts, n_draws)])
-            drawn = balance(drawn, ALPHA)
-        return count_p(drawn), step_down(drawn)
+            return find_p_values(flip_signs(self._weigh_cases(contrasts), n_draws))
+        observed = np.array([_studentise(self.estimate(contrast)) for contrast in contrasts])
+        draw = self.design.prepare(contrasts, n_draws)
+        return find_p_values(balance(Draws(observed, n_draws, draw), ALPHA))
 
     def _weigh_cases(self, contrasts: np.ndarray) -> np.ndarray:
         values = self.scores.to_numpy(float)

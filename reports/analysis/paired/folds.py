@@ -10,10 +10,11 @@ what they have in common is not in the variance).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from reports.analysis.paired.intervals import Estimate, round_noise
 from reports.analysis.paired.resampling import DRAWS
@@ -53,8 +54,10 @@ class FoldsDesign:
         value, error = map(float, round_noise(np.array([value, error]), scale))
         return Estimate(value, error, n - 1, self.n_cases, self.n_trainings)
 
-    def draw(self, contrasts: np.ndarray, n_draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-        """Return |estimate| / standard error for equal methods: (draws, contrasts).
+    def prepare(
+        self, contrasts: np.ndarray, n_draws: int = DRAWS, seed: int = 0
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the ``draw`` of `Draws`: |estimate| / standard error for equal methods.
 
         The means of folds are normal. Their variance, equal for all methods, decides only how the
         ratios of different pairs depend on each other.
@@ -63,7 +66,12 @@ class FoldsDesign:
         n_folds, n_methods = self.fold_means.shape
         drawn = rng.normal(size=(n_draws, n_folds, n_methods))
         means = drawn.mean(axis=1)
-        centred = drawn - means[:, None]
-        covariance = centred.transpose(0, 2, 1) @ centred / (n_folds * (n_folds - 1))
-        variance = np.einsum("pi,dij,pj->dp", contrasts, covariance, contrasts, optimize=True)
-        return np.abs(means @ contrasts.T) / np.sqrt(variance)
+        centred = np.ascontiguousarray((drawn - means[:, None]).transpose(1, 2, 0))
+        means = np.ascontiguousarray(means.T)  # (methods, draws)
+
+        def draw(numbers: np.ndarray) -> np.ndarray:
+            weights = csr_array(contrasts[numbers])  # of two methods each
+            variance = sum((weights @ of_fold) ** 2 for of_fold in centred)
+            return np.abs(weights @ means) / np.sqrt(variance / (n_folds * (n_folds - 1)))
+
+        return draw

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import floor, isfinite, isnan, log10, nan, sqrt
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 ALPHA = 0.05
 LEAST_FOR_INTERVAL = 5  # cases; below, there is no interval
@@ -48,7 +48,7 @@ class Estimate:
         rough = self.n_cases < LEAST_FOR_COVERAGE
         if self.n_cases < LEAST_FOR_INTERVAL or isnan(self.standard_error):
             return Interval(self.value, nan, nan, rough)
-        t = float(stats.t.ppf((1 + level) / 2, self.df))
+        t = float(special.stdtrit(self.df, (1 + level) / 2))  # Student's quantile
         low = self.value - self.standard_error * self._from_t(t)
         high = self.value - self.standard_error * self._from_t(-t)
         return Interval(self.value, low, high, rough)
@@ -68,7 +68,7 @@ class Estimate:
         distance = self.value - bound
         if self.standard_error == 0:
             return 0.5 - 0.5 * float(np.sign(distance))
-        return float(stats.t.sf(self._to_t(distance / self.standard_error), self.df))
+        return float(special.stdtr(self.df, -self._to_t(distance / self.standard_error)))
 
     def _to_t(self, ratio: float) -> float:
         """Return Student's t of (estimate - truth) / error, corrected for skewness."""

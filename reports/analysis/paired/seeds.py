@@ -11,15 +11,16 @@ that of the cases where it is positive); Satterthwaite 1946 (degrees of freedom)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import special
+from scipy.sparse import csr_array
 
 from reports.analysis.paired.intervals import Estimate, root_of_variance, round_noise
-from reports.analysis.paired.resampling import DRAWS
+from reports.analysis.paired.resampling import DRAWS, pack_random, sum_flipped
 
 # With few trainings their variance is often underestimated by chance, and the tails of t with it.
 # So its part in the whole variance is taken from an upper confidence limit. The levels are chosen
@@ -92,34 +93,43 @@ class SeedsDesign:
             skewness=third / variance**1.5 if error else 0.0,
         )
 
-    def draw(self, contrasts: np.ndarray, n_draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-        """Return |estimate| / standard error for equal methods: (draws, contrasts).
+    def prepare(
+        self, contrasts: np.ndarray, n_draws: int = DRAWS, seed: int = 0
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the ``draw`` of `Draws`: |estimate| / standard error for equal methods.
 
         Effects of trainings and folds are normal with the estimated variances, which are estimated
         anew in each draw; effects of cases are the observed averages over seeds with signs flipped.
         These include the rest, so that to subtract it from the variance is no advantage by chance.
         """
         shape = (n_draws, *self.effects.shape)
-        normal, training_share, fold_share, signs = _draw_standard(
+        normal, training_share, fold_share, flips = _draw_standard(
             shape, self.training_df, max(1, self.fold_df), seed
         )
-        weights = (contrasts**2).T
-        training = self._upper_training(UPPER_FOR_TESTS)
-        variance = (training_share * training) @ weights
-        variance += self.fold * fold_share * weights.sum(axis=0)
-        effects = self.effects @ contrasts.T
-        size = np.sqrt((effects**2).sum(axis=0))
-        flipped = signs @ (effects / np.where(size > 0, size, 1))
-        case = np.einsum("pi,ij,pj->p", contrasts, self.case, contrasts).clip(0)
-        n_cases = len(self.effects)
-        variance += case * (1 - flipped**2 / n_cases) * n_cases / (n_cases - 1)
+        training = self._upper_training(UPPER_FOR_TESTS)[:, None]
+        training_part = training_share * training
         trained = normal * np.sqrt(training + self.fold)
-        averages = size / np.sqrt(self.case_df * n_cases)
-        distance = np.abs(trained @ contrasts.T + flipped * averages)
-        return distance / np.sqrt(np.where(variance > 0, variance, np.inf))
+        n_cases = len(self.effects)
+
+        def draw(numbers: np.ndarray) -> np.ndarray:
+            chosen = contrasts[numbers]
+            weights = csr_array(chosen)  # of one or two methods each
+            variance = weights**2 @ training_part
+            variance += np.outer((chosen**2).sum(axis=1), self.fold * fold_share)
+            effects = self.effects @ chosen.T
+            size = np.sqrt((effects**2).sum(axis=0))
+            flipped = sum_flipped(effects / np.where(size > 0, size, 1), flips)
+            case = ((chosen @ self.case) * chosen).sum(axis=1).clip(0)[:, None]
+            variance += case * (1 - flipped**2 / n_cases) * n_cases / (n_cases - 1)
+            averages = size / np.sqrt(self.case_df * n_cases)
+            distance = np.abs(weights @ trained + flipped * averages[:, None])
+            return distance / np.sqrt(np.where(variance > 0, variance, np.inf))
+
+        return draw
 
     def _upper_training(self, level: float) -> np.ndarray:
-        lower = float(stats.chi2.ppf(1 - level, self.training_df)) / self.training_df
+        quantile = special.chdtri(self.training_df, level)  # chi-square, from above
+        lower = float(quantile) / self.training_df
         return np.maximum(self.training, self.training.mean()) / lower
 
 
@@ -127,17 +137,18 @@ class SeedsDesign:
 def _draw_standard(
     shape: tuple[int, int, int], training_df: int, fold_df: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return normal effects, shares of the variances of trainings and folds, signs of cases.
+    """Return normal effects, shares of the variances of trainings and folds, flips of cases.
 
-    ``shape`` is (draws, cases, methods); the shares are chi-square over degrees of freedom.
+    ``shape`` is (draws, cases, methods). Effects and shares are (methods, draws), shares of folds
+    (draws,); the shares are chi-square over degrees of freedom. Flips are packed by draw.
     """
     rng = np.random.default_rng(seed)
     n_draws, n_cases, n_methods = shape
     normal = rng.normal(size=(n_draws, n_methods))
     training = rng.chisquare(training_df, (n_draws, n_methods)) / training_df
-    fold = rng.chisquare(fold_df, (n_draws, 1)) / fold_df
-    signs = 1.0 - 2.0 * rng.integers(0, 2, (n_draws, n_cases), dtype=np.int8)
-    return normal, training, fold, signs
+    fold = rng.chisquare(fold_df, n_draws) / fold_df
+    flips = pack_random(rng, n_draws, n_cases)
+    return np.ascontiguousarray(normal.T), np.ascontiguousarray(training.T), fold, flips
 
 
 def _centre(values: np.ndarray) -> np.ndarray:
