@@ -13,7 +13,7 @@ from torch import nn
 
 from bench.cost.flops import count_compute
 from bench.cost.memory import MeasuredStep, measure_memory
-from bench.cost.timing import Repeats, time_repeats
+from bench.cost.timing import Part, Repeats, time_part, time_repeats
 from bench.models.segmenter import Segmenter
 from methods import surgery
 from reports.records.cost import Compute, Memory, Merged, Timing
@@ -63,7 +63,7 @@ def measure(
     model: Segmenter,
     build_step: Callable[[], MeasuredStep],
     batch: dict[str, torch.Tensor],
-    predict_volume: Callable[[], object],
+    inference: Part,
     repeats: Repeats = PLAIN,
 ) -> Measured:
     """Measure a trained network on its device; restore weights, buffers, modes and random state.
@@ -72,15 +72,15 @@ def measure(
         model: has just been trained and has segmented volumes.
         build_step: returns the protocol's training step with a fresh optimiser.
         batch: training patches.
-        predict_volume: predicts one whole volume with the current weights.
+        inference: a part of the segmentation of a volume, with the current weights.
         repeats: of each of the timed calls.
     """
     device = next(model.parameters()).device
     batch = {"image": batch["image"].to(device), "label": batch["label"].to(device)}
     first = {"image": batch["image"][:1], "label": batch["label"][:1]}
     with preserved(model, device):
-        inference = time_repeats(predict_volume, device, repeats, is_warm=True)
-        merged = _measure_merged(model, batch["image"], predict_volume, repeats)
+        timing = time_part(inference, device, repeats)
+        merged = _measure_merged(model, batch["image"], inference, repeats)
         step = build_step()
         model.train()
 
@@ -93,7 +93,7 @@ def measure(
         model.train()
         train_step = time_repeats(lambda: step.repeat(batch), device, repeats, is_warm=True)
         memory = measure_memory(model, step, batch)
-    return Measured(compute, memory, train_step, inference, merged)
+    return Measured(compute, memory, train_step, timing, merged)
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def limit_repeats(run_s: float) -> Repeats:
 
 
 def _measure_merged(
-    model: Segmenter, image: torch.Tensor, predict_volume: Callable[[], object], repeats: Repeats
+    model: Segmenter, image: torch.Tensor, inference: Part, repeats: Repeats
 ) -> Merged | None:
     """Time inference with the method merged, compare a batch's logits; None if nothing merges."""
     if not any(isinstance(module, surgery.Mergeable) for module in model.backbone.modules()):
@@ -146,7 +146,7 @@ def _measure_merged(
     surgery.merge(model.backbone)
     try:
         difference = float((compute_logits() - unmerged).abs().max())
-        timing = time_repeats(predict_volume, image.device, repeats, is_warm=True)
+        timing = time_part(inference, image.device, repeats)
         return Merged(timing, difference)
     finally:
         surgery.unmerge(model.backbone)

@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -51,6 +51,25 @@ def time_repeats(
         return Timing(median_s=seconds[0], iqr_s=0.0, n=1)
     lower, median, upper = statistics.quantiles(seconds, n=4, method="inclusive")
     return Timing(median_s=median, iqr_s=upper - lower, n=len(seconds))
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of some work, whose time tells that of the whole.
+
+    Attributes:
+        scale: how many times as long the whole takes.
+    """
+
+    function: Callable[[], object]
+    scale: float = 1.0
+
+
+def time_part(part: Part, device: torch.device, repeats: Repeats) -> Timing:
+    """Return the timing of the whole, by repeating a part that has run before."""
+    found = time_repeats(part.function, device, repeats, is_warm=True)
+    seconds = {"median_s": part.scale * found.median_s, "iqr_s": part.scale * found.iqr_s}
+    return replace(found, **seconds, scale=part.scale)
 
 
 def time_call(function: Callable[[], object], device: torch.device) -> float:

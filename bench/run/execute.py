@@ -165,7 +165,7 @@ def _train_and_score(
         setup.model,
         lambda: build_step(setup.model, spec.own_protocol.train, setup.build_own_fabric()),
         next(iter(setup.data.draw_epoch(0))),
-        lambda: setup.inference.predict(setup.fold.val[0].image()),
+        setup.predictor.part_of(setup.fold.val[0].image()),
         measure.limit_repeats(fitted.fit_s + fitted.data_wait_s + score_s),
     )
     n_volumes = len({row.case for row in draft.record.cases})

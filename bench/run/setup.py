@@ -43,6 +43,7 @@ class Setup:
     fold: Fold
     fabric: Fabric
     model: Segmenter
+    predictor: Predictor  # of this process alone
     inference: Inference  # by the model as it then is
     data: TrainingData
     on_progress: Progress
@@ -129,7 +130,7 @@ def set_up(
     selection = Inference(select, ranks)
     data = build_training_data(spec, fold, selection, on_validation, on_case, place)
     progress, inference = hooks.on_progress, Inference(predict, ranks)
-    return Setup(spec, fold, fabric, model, inference, data, progress, checkpoints, found)
+    return Setup(spec, fold, fabric, model, predict, inference, data, progress, checkpoints, found)
 
 
 def _check_precision(fabric: Fabric, asked: str) -> None:

@@ -13,6 +13,9 @@ class Timing:
     median_s: float
     iqr_s: float  # between the quartiles
     n: int
+    # A part was repeated and its seconds multiplied by this: of a volume's windows, as many as fill
+    # a forward pass. 1 where the whole was repeated, as in records from before there was the field.
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ class Cost:
     compute: Compute | None = None
     memory: Memory | None = None
     train_step: Timing | None = None  # one optimiser step on one batch
-    inference: Timing | None = None  # one inner validation volume, windows and flips included
+    # One inner validation volume, windows and flips included; reading it is not.
+    inference: Timing | None = None
     merged: Merged | None = None  # None where the method does not merge
     energy_j: float | None = None  # of the device over the fit, where it tells
     delta_mib: float | None = None  # the file of what was trained

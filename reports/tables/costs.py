@@ -7,7 +7,8 @@ from reports.records.run import RunResult
 from reports.tables.wording import FIT
 
 STEP = "Step: an optimiser step on one batch."
-VOLUME = "Volume (time): prediction of an inner validation volume, windows and flips included."
+VOLUME = "Volume (time): prediction of an inner validation volume, windows and flips included"
+BY_PART = "; a forward pass was timed, and multiplied by the number of windows"
 MERGED = "Merged: the same with the method folded into the backbone's weights."
 ACTIVATIONS = "Activations: what autograd keeps between the passes of a training step."
 DELTA = "Delta: the file of what was trained."
@@ -23,7 +24,7 @@ def describe_costs(results: Sequence[RunResult], shown: set[str]) -> list[str]:
         "peak_mib": _describe_peak(measured),
         "saved_mib": [ACTIVATIONS],
         "step_ms": [_describe_machines(measured), STEP],
-        "inference_s": [VOLUME],
+        "inference_s": [_describe_time(measured)],
         "merged_s": [MERGED],
         "fit_s": [FIT],
         "delta_mib": [DELTA],
@@ -57,6 +58,12 @@ def _describe_volume(results: Sequence[RunResult]) -> Iterator[str]:
         mean = sum(passes) / len(passes)
         how = "; ".join(sorted(factors))
         yield f"Volume (GFLOP): a held-out volume, {mean:.1f} forward passes on average ({how})."
+
+
+def _describe_time(results: Sequence[RunResult]) -> str:
+    timings = [run.cost.inference for run in results if run.cost is not None]
+    by_part = any(each is not None and each.scale != 1 for each in timings)
+    return f"{VOLUME}{BY_PART if by_part else ''}."
 
 
 def _describe_peak(results: Sequence[RunResult]) -> Iterator[str]:

@@ -100,7 +100,7 @@ def _measuring_s(spec: RunSpec, cost: Cost, probe_s: float, run_s: float) -> flo
     budget_s = limit_repeats(run_s).budget_s
     took_s = probe_s
     for each in timed:
-        took_s += max(0.0, budget_s - each.n * each.median_s)
+        took_s += max(0.0, budget_s - each.n * each.median_s / each.scale)
     n_batches = spec.own_protocol.train.accumulate
     return took_s + (n_batches - 1) * cost.train_step.median_s
 

@@ -10,9 +10,10 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from bench.cost.memory import MIB, allocated_bytes, peak_bytes, peak_left_out
+from bench.cost.timing import Part
 from bench.models.finite import is_finite
 from bench.run.inference.room import SLICES_AT_ONCE, Room, count_sum_bytes, find_room
-from bench.run.inference.windows import Blend, Shape, Tiling, step_of
+from bench.run.inference.windows import Blend, Shape, Tiling, build_weights
 from bench.scoring.cases import NotFiniteError
 from bench.specs.protocol import EvalSpec
 
@@ -38,6 +39,7 @@ class Predictor:
     Attributes:
         at_once: windows in a forward pass, those of mirrored copies included. `Room` chooses it
             for each volume; where a device has too little memory nevertheless, it is halved.
+        home: where the logits of the last volume were summed.
     """
 
     def __init__(self, model: nn.Module, patch: Shape, spec: EvalSpec, fabric: Fabric) -> None:
@@ -46,6 +48,7 @@ class Predictor:
         self.spec = spec
         self.fabric = fabric
         self.at_once = 1
+        self.home = torch.device("cpu")
         self._most = SLICES_AT_ONCE  # windows at once that were not yet too many
         self._window: Window | None = None
         self._said: set[str] = set()
@@ -74,14 +77,23 @@ class Predictor:
         """Return how many windows of an image (C, D, H, W) and its mirrored copies there are."""
         return Tiling(image.shape[1:], self.patch, self.spec).n_windows
 
-    def make_sample(self, image: np.ndarray) -> np.ndarray:
-        """Return noise with the channels of an image whose windows fill a forward pass."""
-        n_mirrors = len(Tiling(self.patch, self.patch, self.spec).mirrors)
-        n_along = -(-self.at_once // n_mirrors)  # rounded up
-        depth, *plane = self.patch
-        depth += (n_along - 1) * step_of(depth, self.spec.overlap)
-        noise = np.random.default_rng(0).standard_normal((len(image), depth, *plane))
-        return noise.astype(np.float32)
+    def part_of(self, image: np.ndarray) -> Part:
+        """Return the segmentation of as many windows as fill a forward pass.
+
+        All windows of an image (C, D, H, W) and its mirrored copies are the whole. What is done
+        once for a volume is not in it, such as the argmax.
+        """
+        noise = np.random.default_rng(0).standard_normal((self.at_once, len(image), *self.patch))
+        patches = torch.from_numpy(noise.astype(np.float32)).to(self.home)
+        weights = build_weights(self.patch, self.spec.blend).to(self.home)
+
+        @torch.inference_mode()
+        def segment() -> None:
+            total: torch.Tensor | float = 0.0
+            for logits in self._predict(patches):
+                total = total + logits.to(self.home) * weights
+
+        return Part(segment, self.count_windows(image) / self.at_once)
 
     def _blend(self, volume: torch.Tensor, tiling: Tiling) -> torch.Tensor:
         room = self.find_room()
@@ -90,14 +102,14 @@ class Predictor:
             logits, self._window = self._measure_window(next(tiling.iter_patches(volume)))
             done.append(logits)
         n_bytes = count_sum_bytes(volume.shape[1], self._window.n_classes, tiling.padded)
-        home = room.choose_home(n_bytes)
+        self.home = room.choose_home(n_bytes)
         fitting = room.count_windows(self.patch[0], self._window.n_bytes)
         self.at_once = min(fitting, self._most)
-        self._tell(room, home, n_bytes)
-        blend = Blend(tiling, home)
+        self._tell(room, n_bytes)
+        blend = Blend(tiling, self.home)
         for logits in done:
             blend.add(logits)
-        patches = islice(tiling.iter_patches(volume.to(home)), len(done), None)
+        patches = islice(tiling.iter_patches(volume.to(self.home)), len(done), None)
         while chunk := list(islice(patches, self.at_once)):
             for logits in self._predict(torch.cat(chunk)):
                 blend.add(logits[None])
@@ -123,12 +135,12 @@ class Predictor:
         self._say_once("inference: memory was short", f"; {self.at_once} windows at once from here")
         return torch.cat([self._predict(part) for part in torch.split(patches, self.at_once)])
 
-    def _tell(self, room: Room, home: torch.device, n_bytes: int) -> None:
+    def _tell(self, room: Room, n_bytes: int) -> None:
         """Say where the sums are, and how many windows are computed at once, if that was chosen."""
         if room.free is None:
             return
         need = f"a volume takes {n_bytes / MIB:.0f} MiB, {room.free / MIB:.0f} MiB are free"
-        where = "in host memory" if home != room.device else f"on {home}"
+        where = "in host memory" if self.home != room.device else f"on {self.home}"
         details = f"; {self.at_once} windows at once ({need})"
         self._say_once(f"inference: sums {where}", details)
 

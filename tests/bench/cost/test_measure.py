@@ -13,6 +13,7 @@ from torch import nn
 import datasets
 import methods
 from bench.cost import measure as measuring
+from bench.cost.timing import Part
 from bench.grid.runner import FINISHED
 from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
@@ -56,7 +57,7 @@ def measure(model, n_volumes=2, **options):
         with torch.inference_mode():
             return model.eval()(volume)
 
-    return measuring.measure(model, lambda: build_step(model, spec, fabric), batch, predict)
+    return measuring.measure(model, lambda: build_step(model, spec, fabric), batch, Part(predict))
 
 
 @pytest.mark.parametrize("method", ["full", "linear", "lora", "vpt_deep", "med_adapter"])
@@ -90,7 +91,7 @@ def measure_without_drawing(model):
         model,
         lambda: build_step(model, TrainSpec(), fabric),
         batch,
-        lambda: model.eval()(inputs[0]),
+        Part(lambda: model.eval()(inputs[0])),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.cost import timing
-from bench.cost.timing import Repeats, metered, time_repeats
+from bench.cost.timing import Part, Repeats, metered, time_part, time_repeats
 
 CPU = torch.device("cpu")
 
@@ -104,3 +104,10 @@ def test_without_nvml_there_is_none(monkeypatch, gpu):
     with metered(gpu) as energy:
         pass
     assert energy.joules is None
+
+
+def test_the_time_of_a_part_is_scaled_to_the_whole(monkeypatch):
+    clock = Clock(monkeypatch)
+    function = clock.work(1.0, 1.0, 2.0, 3.0, 4.0, 50.0)
+    found = time_part(Part(function, scale=6.0), CPU, Repeats(at_least=5, budget_s=55))
+    assert (found.median_s, found.iqr_s, found.n, found.scale) == (18.0, 12.0, 5, 6.0)

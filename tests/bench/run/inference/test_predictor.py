@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from math import prod
 
 import numpy as np
@@ -148,12 +150,38 @@ def test_the_bytes_of_a_volume_hold_its_tensors():
 
 
 @pytest.mark.parametrize("flips", [False, True])
-def test_a_sample_fills_the_passes_of_a_volume(flips, roomy):
+def test_a_part_is_a_forward_pass(flips, roomy):
     network = Counting()
     predictor = make_predictor(network, EvalSpec(flips=flips, overlap=0.5))
-    predictor(np.zeros((2, *SIZE), dtype=np.float32))
-    sample = predictor.make_sample(np.zeros((2, *SIZE), dtype=np.float32))
-    assert predictor.count_windows(sample) == (8 if flips else 5)
+    image = np.zeros((2, *SIZE), dtype=np.float32)
+    predictor(image)
+    network.sizes.clear()
+    part = predictor.part_of(image)
+    part.function()
+    assert network.sizes == [5]
+    assert part.scale == predictor.count_windows(image) / 5
+
+
+def test_a_part_takes_its_share_of_a_volume():
+    sizes = {"in_channels": 2, "n_classes": 3, "patch": (8, 64, 64)}
+    network = build_segmenter(Blueprint("tiny_vit"), **sizes, seed=0)
+    spec = EvalSpec(overlap=0.5)
+    predictor = Predictor(network, (8, 64, 64), spec, Fabric(accelerator="cpu", devices=1))
+    image = np.zeros((2, 16, 96, 80), dtype=np.float32)
+    part = predictor.part_of(image)
+    assert part.scale == 3 * 2 * 2 == predictor.count_windows(image)  # a part has one window
+    whole_s, part_s = [], []
+    for _ in range(3):
+        whole_s.append(time_of(lambda: predictor(image)))
+        part_s += [time_of(part.function) for _ in range(4)]
+    assert 0.8 < part.scale * min(part_s) / min(whole_s) < 1.25
+
+
+def time_of(function: Callable[[], object]) -> float:
+    """Return the processor's seconds, which other work of the machine changes less."""
+    started = time.process_time()
+    function()
+    return time.process_time() - started
 
 
 class FakeCard:
