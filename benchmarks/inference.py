@@ -8,7 +8,8 @@ copies, one window at a time, sums in host memory. The presets take what is left
 `bench.run.inference` computes it. All use random networks of one backbone. Without ``--whole``, one
 of 8 mirrored copies is forwarded, and its time counts 8 times. The second part trains the demo's
 Med-Adapter, and gives the Dice of its held-out cases under each protocol, with the demo's patch.
-Exit code 1 if a preset differs from the public protocol by more than 0.002.
+Exit code 1 if ``paper`` differs by more than 0.002 from the public protocol on cropped volumes. On
+whole ones the network, which has learned from cropped ones, sees margins that are new to it.
 """
 
 import sys
@@ -37,6 +38,7 @@ from bench.scoring.metrics import Scoring
 from bench.specs.presets import get_preset
 from bench.specs.protocol import EvalSpec
 from bench.specs.run import MethodSpec, Place, RunSpec
+from bench.tuning.tuned_values import apply_shipped
 from benchmarks.network import build_network
 from datasets.phantoms.write import write_phantoms
 from datasets.prepared.case import PreparedCase
@@ -49,6 +51,12 @@ PUBLIC = replace(get_preset("paper").protocol.eval, overlap=0.67, blend="constan
 PUBLIC_PATCH: Shape = (128, 128, 128)
 N_MIRRORS = 8
 MOST_DICE = 0.002
+TITLES = {
+    "public": "public, whole volumes",
+    "cropped": "public, cropped volumes",
+    "quick": "quick",
+    "paper": "paper",
+}
 
 
 class OneByOne(Predictor):
@@ -82,13 +90,15 @@ def main() -> int:
     parser.add_argument("--precision", default="32-true", help="32-true or bf16-mixed")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--whole", action="store_true", help="forward all 8 copies")
+    parser.add_argument("--skip-times", action="store_true", help="leave out the first part")
     parser.add_argument("--skip-dice", action="store_true", help="leave out the second part")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     processor = f"{arguments.threads} threads" if arguments.device == "cpu" else arguments.device
-    print(f"{arguments.backbone}, linear, {arguments.precision}, {processor}")
     with tempfile.TemporaryDirectory() as scratch:
-        print_times(arguments, Path(scratch))
+        if not arguments.skip_times:
+            print(f"{arguments.backbone}, linear, {arguments.precision}, {processor}", flush=True)
+            print_times(arguments, Path(scratch))
         if arguments.skip_dice:
             return 0
         return print_dice(Path(scratch))
@@ -142,17 +152,17 @@ def build(arguments: Namespace, patch: Shape) -> nn.Module:
 
 
 def print_dice(scratch: Path) -> int:
-    """Print the mean Dice of the demo's held-out cases; return 1 if protocols differ by much."""
+    """Print the mean Dice of the demo's held-out cases; return 1 if ``paper`` is not the public."""
     spec = train_demo(scratch)
     torch.set_num_threads(spec.protocol.train.threads)
     found = {"public": score(spec, scratch, PUBLIC, crop=False)}
+    found["cropped"] = score(spec, scratch, PUBLIC, crop=True)
     for name in PRESETS:
         found[name] = score(spec, scratch, get_preset(name).protocol.eval, crop=True)
     print("the demo's Med-Adapter, mean Dice of its held-out cases")
     for name, dice in found.items():
-        print(f"  {name:<8}{dice:.4f}  {dice - found['public']:+.4f}")
-    is_far = any(abs(dice - found["public"]) > MOST_DICE for dice in found.values())
-    return int(is_far)
+        print(f"  {TITLES[name]:<26}{dice:.4f}  {dice - found['cropped']:+.4f}")
+    return int(abs(found["paper"] - found["cropped"]) > MOST_DICE)
 
 
 def train_demo(scratch: Path) -> RunSpec:
@@ -160,7 +170,10 @@ def train_demo(scratch: Path) -> RunSpec:
     assert preset.phantom is not None
     root = scratch / "demo"
     write_phantoms("brats", root, preset.phantom.n_cases, shape=preset.phantom.shape)
-    spec = RunSpec(MethodSpec("med_adapter"), "brats", "demo", 0, 0, preset.protocol, root)
+    method = MethodSpec("med_adapter")
+    plain = RunSpec(method, "brats2020", "demo", 0, 0, preset.protocol, root)
+    assert preset.tuned_file is not None
+    (spec,) = apply_shipped([plain], preset.tuned_file)
     place = Place(scratch / "run", scratch / "cache", "cpu")
     result = execute_run(spec, place, lambda phase, stand: None)
     assert result.status is Status.DONE, result.traceback
