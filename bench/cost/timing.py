@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -68,8 +68,7 @@ class Part:
 def time_part(part: Part, device: torch.device, repeats: Repeats) -> Timing:
     """Return the timing of the whole, by repeating a part that has run before."""
     found = time_repeats(part.function, device, repeats, is_warm=True)
-    seconds = {"median_s": part.scale * found.median_s, "iqr_s": part.scale * found.iqr_s}
-    return replace(found, **seconds, scale=part.scale)
+    return Timing(part.scale * found.median_s, part.scale * found.iqr_s, found.n, part.scale)
 
 
 def time_call(function: Callable[[], object], device: torch.device) -> float:
