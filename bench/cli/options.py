@@ -113,7 +113,9 @@ class ComputeRequest:
 
     device: str = option("auto", "auto, cpu, cuda, cuda:1 or mps.")
     devices: int = option(
-        1, "Devices of one run, which share each batch and the cases; 4: four GPUs.", at_least=1
+        1,
+        "Devices of each run, which share its batches and cases (on a CPU: processes).",
+        at_least=1,
     )
     jobs: int | None = option(
         None,

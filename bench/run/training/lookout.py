@@ -27,6 +27,7 @@ class Lookout:
     describe_gradient: Callable[[], str]  # called when its norm is not finite
     losses: list[torch.Tensor] = field(default_factory=list)
     norms: list[torch.Tensor] = field(default_factory=list)
+    n_noted: int = 0  # losses, in all
 
     @property
     def every(self) -> int:
@@ -35,6 +36,7 @@ class Lookout:
     def note_loss(self, loss: torch.Tensor) -> None:
         """Note the loss of a batch. Raises: as `look`, if there is a look at each."""
         self.losses.append(loss)
+        self.n_noted += 1
         if self.every == 1:
             _check_loss(float(loss))
 
@@ -46,7 +48,8 @@ class Lookout:
 
     @property
     def is_due(self) -> bool:
-        return len(self.losses) >= self.every
+        """Whether to look, at the same batches in all processes that share a training."""
+        return self.n_noted % self.every == 0
 
     def look(self) -> list[float]:
         """Return the losses since the last look. Raises: DivergedError if one is not finite."""

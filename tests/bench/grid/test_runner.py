@@ -7,7 +7,7 @@ from bench.grid import slots
 from bench.grid.runner import split_finished
 from bench.grid.slots import choose_slots
 from bench.specs.protocol import Protocol, SpecError
-from bench.specs.run import Means, MethodSpec, RunSpec, run_folder
+from bench.specs.run import Means, MethodSpec, RunSpec, list_devices, run_folder
 from reports.records.run import RunResult, Status
 
 
@@ -84,3 +84,20 @@ def test_gpus_get_the_cores_to_spare_for_their_patches(
 def test_a_cpu_keeps_its_cores_for_the_training_unless_told_otherwise():
     assert choose_slots("cpu").means_on("cpu").data_workers == 0
     assert choose_slots("cpu", means=Means(data_workers=3)).means_on("cpu").data_workers == 3
+
+
+def test_a_run_may_have_several_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 5)
+    assert choose_slots("auto", means=Means(n_devices=2)).devices == ("cuda:0", "cuda:2")
+    assert choose_slots("cuda", 3, Means(n_devices=4)).devices == ("cuda:0",) * 3
+    assert choose_slots("cpu", 1, Means(n_devices=4)).devices == ("cpu",)
+    assert list_devices("cuda:2", 2) == ["cuda:2", "cuda:3"]
+    assert list_devices("cpu", 2) == ["cpu", "cpu"]
+
+
+@pytest.mark.parametrize(("device", "n_gpus"), [("cuda", 8), ("cuda:1", 2)])
+def test_more_devices_than_there_are_is_a_sentence(monkeypatch, device, n_gpus):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 5)
+    n_here = 5 if device == "cuda" else 1
+    with pytest.raises(SpecError, match=f"--devices: must be at most {n_here}, .*got {n_gpus}"):
+        choose_slots(device, means=Means(n_devices=n_gpus))

@@ -1,6 +1,7 @@
 """Options of executors that do not fit together are one sentence."""
 
 import pytest
+import torch
 
 from bench.cli.app import main
 from bench.grid.executors import slurm
@@ -51,6 +52,35 @@ def test_what_does_not_fit_tuning_is_one_sentence(options, sentence, tmp_path, m
     monkeypatch.chdir(tmp_path)
     assert main(["tune", "--methods", "linear", *options]) == 2
     assert " ".join(capsys.readouterr().err.split()).startswith(f"error: {sentence}")
+
+
+TWO = ["--devices", "2", "--set", "train.batch=2"]
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--devices", "2"], "--devices: train.batch must be a multiple of 2"),
+        (["--devices", "2", "--set", "train.batch=3"], "--devices: train.batch must be a multiple"),
+        ([*TWO, "--set", "data.patches_per_epoch=5"], "--devices: the last batch of an epoch must"),
+        ([*TWO, "--tune", "3"], "--devices: a trial has one device"),
+        ([*TWO, "--device", "cuda:0"], "--devices: must be at most 1, as there is cuda:0, got 2"),
+        ([*TWO, "--executor", "slurm"], "--devices: 2 GPUs for each run need gpus_per_node=2"),
+        (
+            [*TWO, "--executor", "slurm", "--slurm", "gpus_per_node=4"],
+            "--slurm: gpus_per_node must be 2 GPUs, as a job is one run, got 4",
+        ),
+    ],
+)
+def test_devices_that_cannot_share_a_run_are_one_sentence(
+    command, options, sentence, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert main([command, "--methods", "linear", *options]) == 2
+    assert " ".join(capsys.readouterr().err.split()).startswith(f"error: {sentence}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_submitit_the_extra_is_named(monkeypatch, tmp_path, capsys):

@@ -50,6 +50,12 @@ def test_no_gpu_and_too_many_are_a_sentence(asked, n_gpus, wants, words):
         node.choose_device(asked, n_gpus, wants_gpu=wants)
 
 
+def test_a_run_has_all_gpus_of_its_job():
+    assert node.choose_device("auto", 4, wants_gpu=True, n_devices=4) == "cuda:0"
+    with pytest.raises(SpecError, match="a run uses 4 GPUs, got 2 in its job"):
+        node.choose_device("auto", 2, wants_gpu=True, n_devices=4)
+
+
 def test_a_clock_is_compared_with_that_of_the_disk(tmp_path, monkeypatch):
     assert abs(node.measure_clock_offset_s(tmp_path)) < 1
     now = node.time.time

@@ -86,3 +86,10 @@ def test_a_bad_file_of_a_site_is_one_sentence(tmp_path, text, words):
     file.write_text(text)
     with pytest.raises(SpecError, match=words):
         read_slurm([str(file)])
+
+
+def test_a_job_asks_for_the_gpus_of_its_run():
+    assert read_slurm(["gpus_per_node=4"], n_devices=4).n_gpus == 4
+    assert read_slurm(["gres=gpu:a100:4,mem=9G"], n_devices=4).n_gpus == 4
+    with pytest.raises(SpecError, match="gpus_per_node must be 4 GPUs, as a job is one run, got 2"):
+        read_slurm(["gpus_per_node=2"], n_devices=4)
