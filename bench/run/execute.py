@@ -19,6 +19,7 @@ from bench.run.firewall import READS_FILE, count_reads, write_selection
 from bench.run.fold import Fold
 from bench.run.interruption import Interrupted
 from bench.run.provenance import describe_arithmetic, describe_end, describe_run, describe_start
+from bench.run.ranks.group import Used
 from bench.run.restore import check_reloaded, compare_reloaded
 from bench.run.resume.account import Account
 from bench.run.resume.folder import count_resumptions, remove_checkpoints
@@ -144,7 +145,8 @@ def _train_and_score(
     _check_delta(setup, place, draft)
     recorder.clock.tick(WRITE)
     score_s, passes = _score(setup, place, draft, recorder)
-    account.others_mib = setup.inference.end(account.peak_memory_mib)
+    used = setup.inference.end(Used(account.peak_memory_mib, passes.n_passes))
+    account.others_mib, passes.n_passes = used.peak_memory_mib, used.n_passes
     costs = Cost(
         params_total=counts.total,
         params_tuned=counts.tuned,

@@ -39,6 +39,19 @@ def join(place: Place) -> None:
 
 
 @dataclass(frozen=True)
+class Used:
+    """What a process has used, or all of them.
+
+    Attributes:
+        peak_memory_mib: the largest, of any process.
+        n_passes: of windows of held-out cases through the network.
+    """
+
+    peak_memory_mib: float
+    n_passes: int
+
+
+@dataclass(frozen=True)
 class Ranks:
     """This process among those of its run; the first leads. By default there are no others.
 
@@ -66,14 +79,15 @@ class Ranks:
         found: T = box[0]
         return found
 
-    def end(self, peak_memory_mib: float) -> float:
-        """Leave the team; return the largest memory of any rank."""
+    def end(self, used: Used) -> Used:
+        """Leave the team; return what all ranks have used."""
         if self.count == 1:
-            return peak_memory_mib
-        peaks: list[Any] = [None] * self.count
-        dist.all_gather_object(peaks, peak_memory_mib)
+            return used
+        found: list[Any] = [None] * self.count
+        dist.all_gather_object(found, used)
         dist.destroy_process_group()
-        return float(max(peaks))
+        peaks = [each.peak_memory_mib for each in found]
+        return Used(max(peaks), sum(each.n_passes for each in found))
 
 
 ALONE = Ranks()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch.distributed as dist
 
-from bench.run.ranks.group import ALONE, IN_HOST, Ranks
+from bench.run.ranks.group import ALONE, IN_HOST, Ranks, Used
 from bench.scoring.cases import NotFiniteError, Predict
 from datasets.prepared.case import PreparedCase
 
@@ -60,11 +60,11 @@ class Inference:
             dist.send_object_list([found], dst=0, device=IN_HOST)
         return bool(cases)
 
-    def end(self, peak_memory_mib: float) -> float:
-        """Let the other ranks return from `serve` and end; return the largest memory of any."""
+    def end(self, used: Used) -> Used:
+        """Let the other ranks return from `serve` and end; return what all have used."""
         if self.ranks.is_first:
             self.ranks.broadcast(())
-        return self.ranks.end(peak_memory_mib)
+        return self.ranks.end(used)
 
 
 def _receive(source: int) -> np.ndarray:
