@@ -82,6 +82,7 @@ def run(
     threads = experiment.protocol.train.threads
     chosen = choose_executor(executor, compute, threads, detach=options.detach)
     session = Session(context.obj, options)
+    chosen.get_ready()
     with interruptible(KeyboardInterrupt):
         try:
             plan = make_plan(experiment, chosen, tuning, options, session)

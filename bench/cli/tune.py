@@ -95,6 +95,7 @@ def tune(
     check_tuned_alone(compute)
     threads = experiment.protocol.train.threads
     chosen = choose_executor(executor, compute, threads, n_workers=options.workers)
+    chosen.get_ready()
     console = SafeConsole()
     warn_about_synthetic_inputs(experiment, console)
     specs = lay_out_runs(experiment, console, output).runs

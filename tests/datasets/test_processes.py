@@ -106,6 +106,22 @@ def test_a_fork_server_that_imports_ends_with_its_parent(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
+def test_a_fork_server_that_imports_leaves_ctrl_c_to_its_parent(tmp_path: Path) -> None:
+    done = tmp_path / "imported"
+    slow = "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(1)\n"
+    slow += f"open({str(done)!r}, 'w').close()\n"
+    (tmp_path / "slow_to_import.py").write_text(slow, encoding="utf-8")
+    parent, server = start_parent(tmp_path, SERVER)
+    os.kill(server, signal.SIGINT)
+    deadline = time.monotonic() + 10
+    while not done.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert done.exists()
+    parent.kill()
+    parent.wait()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
 def test_a_program_ends_with_its_parent(tmp_path: Path) -> None:
     parent, child = start_parent(tmp_path, PROGRAM)
     parent.kill()

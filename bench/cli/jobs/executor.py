@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.cli.options import ComputeRequest, option
+from bench.grid.children import start_server
 from bench.grid.executors.cluster import Cluster, GridOfJobs
 from bench.grid.executors.job import carry_out_run
 from bench.grid.executors.ledger import JOBS
@@ -55,6 +56,9 @@ class Executor(Protocol):
     def n_slots(self) -> int | None:
         """How many runs go on at once; None: as the cluster decides."""
 
+    def get_ready(self) -> None:
+        """Start what takes seconds and needs no data, in the background."""
+
     def carry_out(
         self, specs: Sequence[RunSpec], out: Path, watcher: Watcher, *, force: bool
     ) -> None:
@@ -76,6 +80,9 @@ class LocalExecutor:
     @property
     def n_slots(self) -> int | None:
         return len(self.slots.devices)
+
+    def get_ready(self) -> None:
+        start_server()
 
     def carry_out(
         self, specs: Sequence[RunSpec], out: Path, watcher: Watcher, *, force: bool
@@ -107,6 +114,9 @@ class SlurmExecutor:
     @property
     def n_slots(self) -> int | None:
         return self.max_jobs
+
+    def get_ready(self) -> None:
+        """Jobs import on their own machines."""
 
     def carry_out(
         self, specs: Sequence[RunSpec], out: Path, watcher: Watcher, *, force: bool
