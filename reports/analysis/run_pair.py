@@ -40,7 +40,8 @@ def list_differences(first: RunResult, second: RunResult) -> Iterator[FieldDiffe
 
 
 def _group_fields(run: RunResult) -> dict[str, dict[str, Any]]:
-    lasting = {key: run.provenance[key] for key in run.provenance if key not in INCIDENTAL}
+    facts = run.provenance | {"n_devices": run.n_devices}
+    lasting = {key: facts[key] for key in facts if key not in INCIDENTAL}
     described = {name: getattr(run, name) for name in (*SPEC, "protocol_id", *DATA)}
     settings = {f"method.{name}": value for name, value in run.settings.items()}
     return {"run": described | settings, "protocol": run.protocol, "environment": lasting}

@@ -20,6 +20,7 @@ DECIMALS = 4
 ENVIRONMENT = (
     "device",
     "device_name",
+    "n_devices",
     "threads",
     "precision",
     "python",

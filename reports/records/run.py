@@ -176,6 +176,12 @@ class RunResult:
         found = STUDY_NAME.search(self.study)  # records without the field have it in the name
         return int(found[1]) if found else None
 
+    @property
+    def n_devices(self) -> int:
+        """How many devices shared the run; records without the number are of one."""
+        found = self.provenance.get("n_devices")
+        return found if isinstance(found, int) else 1
+
     def write(self, folder: Path) -> Path:
         """Write ``result.json`` into ``folder``, whole or not at all; raises as `to_json`."""
         write_durably(folder / RESULT_FILE, self.to_json())

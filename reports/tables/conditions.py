@@ -158,6 +158,7 @@ def _iter_environment(run: RunResult) -> Iterator[tuple[str, object]]:
     device = facts.get("device")
     yield "device", device and str(device).partition(":")[0]
     yield "device name", facts.get("device_name")
+    yield "devices of a run", run.n_devices
     yield "threads", facts.get("threads")
     yield "torch", facts.get("packages", {}).get("torch")
     yield "precision", facts.get("precision") or run.protocol.get("train", {}).get("precision")

@@ -117,6 +117,8 @@ def test_an_intersection_is_named() -> None:
         ({"device": "cuda:0", "device_name": "H100"}, "device (cpu, cuda), device name (H100, i5)"),
         ({"packages": {"torch": "2.9"}}, "Runs DIFFER in torch (2.8, 2.9)."),
         ({"precision": "bf16-mixed"}, "Runs DIFFER in precision (32-true, bf16-mixed)."),
+        ({"n_devices": 4}, "Runs DIFFER in devices of a run (1, 4)."),
+        ({"n_devices": 1}, ""),  # as older records, which lack it
         ({}, ""),
     ],
 )
@@ -129,6 +131,12 @@ def test_machines_that_differ_are_named(changes: dict[str, object], words: str) 
         shown = caption(only(KINDS[kind](compare_methods([full, lora]))))
         assert words in shown
         assert ("DIFFER" in shown) == bool(words)
+
+
+def test_times_name_the_devices_that_shared_a_run() -> None:
+    facts = {"device": "cuda:0", "device_name": "H100", "n_devices": 4}
+    runs = [replace(make_result(name), provenance=facts) for name in ("full", "lora")]
+    assert "Times on 4 x cuda (H100)." in caption(only(KINDS["efficiency"](compare_methods(runs))))
 
 
 def test_two_gpus_of_one_kind_are_one_device() -> None:
