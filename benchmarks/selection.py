@@ -120,6 +120,7 @@ def print_measured(folder: Path) -> list[float]:
         train,
         quick.eval,
     )
+    print("measured, tiny_vit")
     shares = []
     for name in MEASURED:
         spec = RunSpec(MethodSpec(name), "brats", "x", 0, 0, protocol, folder / "small")
