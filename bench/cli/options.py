@@ -22,7 +22,8 @@ T = TypeVar("T")
 UNITS_S = {"s": 1, "m": 60, "h": 3600}
 KEYWORD = Parameter.KEYWORD_ONLY
 PANELS = {  # of the help of commands that take a `Request`
-    "What to compare": "methods match_params datasets folds seeds shots backbone weights decoder",
+    "What to compare": "methods match_params datasets folds seeds shots backbone weights decoder "
+    "decoder_from",
     "Data": "data_root release skip_bad_cases",
     "How long, and how": "preset epochs max_steps precision set timeout checkpoint_minutes",
     "Tuning": "tune tuned settings storage search only study trial_epochs tune_per_fold trials "
@@ -98,6 +99,9 @@ class Request:
     weights: str | None = option(None, "Pre-training of the backbone; default: the preset's.")
     decoder: str | None = option(
         None, "own, medtuning or one of `list decoders`; default: the preset's."
+    )
+    decoder_from: str | None = option(
+        None, "Run (folder or id) whose decoder all begin with; set model.decoder_mode=frozen|peft."
     )
     epochs: int | None = option(None, "Training epochs; default: the preset's.")
     max_steps: int | None = option(None, "Stop training after so many steps.")

@@ -1,8 +1,11 @@
 """From what was typed to a checked experiment, without reading data, and from there to its runs."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -17,11 +20,14 @@ from bench.models import registry
 from bench.specs import lookup
 from bench.specs.presets import Preset, get_preset
 from bench.specs.protocol import Protocol, SpecError, override, read_rates
-from bench.specs.run import EMBEDDED_WEIGHTS, MethodSpec
+from bench.specs.run import EMBEDDED_WEIGHTS, TRAINED_DECODER, MethodSpec
 from bench.tuning.tuned_values import apply_shipped
 from datasets.nnunet.naming import is_folder_name
 from datasets.phantoms.layouts import name_demo_release
 from reports.formats.terminal import escape
+
+if TYPE_CHECKING:
+    from bench.run.donor import DonorRun
 
 
 def read_request(request: Request) -> Experiment:
@@ -36,6 +42,7 @@ def read_request(request: Request) -> Experiment:
     _check_has_root(names, has_data=has_data)
     preset = _choose_preset(request.preset, has_data=has_data)
     protocol = _limit_trials(_build_protocol(preset.protocol, request), preset.trial_epochs)
+    donor = _find_donor(request, asked, protocol)
     phantom = None if has_data else preset.phantom
     if has_data:
         roots = _find_roots(names, request.data_root or ())
@@ -65,6 +72,7 @@ def read_request(request: Request) -> Experiment:
         shots=tuple(shots),
         tuned=preset.tuned_file if unchanged else None,
         notes=tuple(notes),
+        donor=donor,
     )
 
 
@@ -149,6 +157,24 @@ def _match_sizes(
         chosen = f"{name}={getattr(matched.method, name)}" if name else "no capacity to choose"
         notes.append(f"--match-params {text}: {spec.name}: {chosen}, {size}")
     return found, notes
+
+
+def _find_donor(
+    request: Request, asked: Sequence[MethodSpec], protocol: Protocol
+) -> DonorRun | None:
+    """Return the run whose decoder all runs begin with; None if each begins with its own."""
+    text, mode = request.decoder_from, protocol.model.decoder_mode
+    if text is None and mode == TRAINED_DECODER:
+        return None
+    from bench.run.donor import check_given, find_donor  # imports torch
+
+    whole = [str(spec) for spec in asked if spec.is_reference]
+    if whole:
+        rule = "every method must be put into a backbone"
+        hint = "run reference networks by a command of their own: tables put them beside"
+        raise SpecError(f"--decoder-from: {rule}, got {', '.join(whole)} ({hint})")
+    check_given(mode, is_given=text is not None)
+    return find_donor(str(text), request.out, protocol.model)
 
 
 def _check_methods(asked: Sequence[MethodSpec], protocol: Protocol) -> tuple[MethodSpec, ...]:

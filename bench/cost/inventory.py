@@ -10,9 +10,9 @@ import torch
 import methods
 from bench.cost.measure import count_elements
 from bench.models import registry
-from bench.models.backbones.info import KEEP, NONE, OWN, Blueprint
+from bench.models.backbones.info import KEEP, NONE, OWN, TRAIN, Blueprint
 from bench.models.build import build_segmenter
-from bench.models.segmenter import Segmenter, apply_method
+from bench.models.segmenter import Part, Segmenter, apply_method
 from methods.base import Method, MissingRole
 from methods.settings import read_value
 
@@ -28,6 +28,7 @@ class NetworkShape:
     also_train: str = "decoder"  # as `model.also_train` of the protocol
     decoder: str = OWN
     prefix_tokens: str = KEEP
+    decoder_mode: str = TRAIN
 
     def __post_init__(self) -> None:
         """Raises: ValueError if the backbone does not exist or does not take such a patch."""
@@ -39,7 +40,8 @@ class NetworkShape:
     @property
     def blueprint(self) -> Blueprint:
         """The network with random weights."""
-        return Blueprint(self.backbone, NONE, self.decoder, self.prefix_tokens)
+        mode = self.decoder_mode
+        return Blueprint(self.backbone, NONE, self.decoder, self.prefix_tokens, decoder_mode=mode)
 
 
 @dataclass(frozen=True)
@@ -133,4 +135,4 @@ def _apply_and_count(method: Method, model: Segmenter, also_train: str) -> Parts
     other = count_elements(model.also_trained)
     own = count_elements(model.tuned_parameters().values()) - other
     assert own == expected, f"{method.info.name}: trains {own}, its closed form says {expected}"
-    return Parts(own, count_elements(model.decoder.parameters()), other)
+    return Parts(own, count_elements(model.list_trained()[Part.DECODER]), other)

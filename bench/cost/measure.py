@@ -14,6 +14,7 @@ from torch import nn
 from bench.cost.flops import count_compute
 from bench.cost.memory import MeasuredStep, measure_memory
 from bench.cost.timing import Part, Repeats, time_part, time_repeats
+from bench.models.decoders.mode import count_plain
 from bench.models.segmenter import Segmenter
 from methods import surgery
 from reports.records.cost import Compute, Memory, Merged, Timing
@@ -30,7 +31,8 @@ class ParameterCount:
     total: int
     backbone: int  # injected modules included
     tuned: int  # of the backbone, trained by the method
-    decoder: int
+    decoder: int  # trained
+    decoder_plain: int  # trained or frozen, without what adapts it
     other: int  # of the backbone, trained by the protocol beside every method
 
 
@@ -49,9 +51,11 @@ def count_parameters(model: Segmenter) -> ParameterCount:
     """Return the exact counts; a parameter trains if it requires a gradient."""
     backbone = count_elements(model.backbone.parameters())
     decoder = count_elements(model.decoder.parameters())
+    trained = count_elements(each for each in model.decoder.parameters() if each.requires_grad)
     other = count_elements(model.also_trained)
     tuned = count_elements(model.tuned_parameters().values()) - other
-    return ParameterCount(backbone + decoder, backbone, tuned, decoder, other)
+    plain = count_plain(model.decoder)
+    return ParameterCount(backbone + decoder, backbone, tuned, trained, plain, other)
 
 
 def count_elements(parameters: Iterable[nn.Parameter]) -> int:

@@ -54,7 +54,13 @@ def describe_outline(protocol: Protocol) -> Outline:
     """Return what methods are checked on."""
     model, data = protocol.model, protocol.data
     return Outline(
-        Blueprint(model.backbone, NONE, model.decoder, model.prefix_tokens),
+        Blueprint(
+            model.backbone,
+            NONE,
+            model.decoder,
+            model.prefix_tokens,
+            decoder_mode=model.decoder_mode,
+        ),
         data.patch,
         find_smallest_batch(protocol),
         data.spacing_mm,

@@ -1,11 +1,14 @@
 """From a checked request to runs that can start: data found, or phantoms written."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.grid.sources import DataSource, check_distinct, check_exclude, inspect_source
 from bench.models.weights.catalogue import is_path
@@ -16,6 +19,9 @@ from bench.specs.protocol import Protocol, SpecError
 from bench.specs.run import EMBEDDED_WEIGHTS, MethodSpec, RunSpec
 from datasets.base import DataError
 from datasets.splits.rule import Split
+
+if TYPE_CHECKING:
+    from bench.run.donor import DonorRun
 
 MOST_RUNS = 100_000
 OnCase = Callable[[str, int, int], None]  # what is going on, cases done, cases in all
@@ -36,6 +42,7 @@ class Experiment:
     shots: tuple[int, ...] = ()  # empty: that of the protocol
     tuned: Path | None = None  # values that come with the preset
     notes: tuple[str, ...] = ()  # what was chosen for the user, in sentences
+    donor: DonorRun | None = None  # of the decoder
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,34 @@ def lay_out(experiment: Experiment, on_case: OnCase) -> Plan:
     check_exclude(data.exclude, [source.dataset for source in sources])
     # the name of a file, or of what is embedded, does not say what is in it
     is_changing = is_path(model.weights) or model.weights == EMBEDDED_WEIGHTS
-    return Plan(expand(experiment, sources, sha256 if is_changing else ""), tuple(sources))
+    runs = expand(experiment, sources, sha256 if is_changing else "")
+    if experiment.donor is not None:
+        _check_donor(experiment.donor, runs, sources)
+    return Plan(runs, tuple(sources))
+
+
+def _check_donor(found: DonorRun, runs: Sequence[RunSpec], sources: Sequence[DataSource]) -> None:
+    """Check that a decoder fits every data set, and has seen no case that its runs hold out.
+
+    Raises: SpecError with the first reason against it.
+    """
+    from bench.cost.inventory import NetworkShape, build_outline  # imports torch
+    from bench.run.donor import check_classes, check_shapes, check_unseen
+
+    for source in sources:
+        info = source.dataset.info
+        check_classes(found, info)
+        mine = [run for run in runs if run.dataset == source.name]
+        data, model = mine[0].protocol.data, mine[0].protocol.model
+        shape = NetworkShape(
+            model.backbone, data.patch, len(info.channels), len(info.classes), decoder=model.decoder
+        )
+        check_shapes(found, build_outline(shape).decoder)
+        held_out = {}
+        for fold in range(data.n_folds):
+            split = _find_split(source, replace(mine[0], fold=fold))
+            held_out[fold] = split.test if split else ()
+        check_unseen(found, source.name, sorted({run.fold for run in mine}), held_out)
 
 
 def expand(
@@ -96,7 +130,8 @@ def expand(
         sha256 = "" if method.is_reference else weights_sha256
         run = RunSpec(method, name, content, fold, seed, protocol, source.root, sha256)
         run = replace(run, left_out=source.left_out, splits_sha256=source.splits_sha256)
-        runs.append(replace(run, scaling=source.dataset.scaling))
+        donor = experiment.donor.donor if experiment.donor else None
+        runs.append(replace(run, scaling=source.dataset.scaling, donor=donor))
     return tuple(runs)
 
 

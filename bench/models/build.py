@@ -1,5 +1,6 @@
 """From names to networks: a backbone with its weights, its decoder, and the segmenter of both."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -7,7 +8,8 @@ from torch import nn
 
 from bench.models import registry
 from bench.models.backbones.base import Backbone
-from bench.models.backbones.info import DROP, KEEP, NONE, OWN, Blueprint
+from bench.models.backbones.info import DROP, KEEP, NONE, OWN, TRAIN, Blueprint
+from bench.models.decoders.mode import set_mode
 from bench.models.segmenter import Segmenter, random_stream
 from bench.models.weights import catalogue
 from bench.models.weights.load import load_weights
@@ -17,13 +19,19 @@ Size = tuple[int, int]  # (H, W) of a slice in voxels
 
 
 def build_segmenter(
-    blueprint: Blueprint, *, in_channels: int, n_classes: int, patch: Patch, seed: int
+    blueprint: Blueprint,
+    *,
+    in_channels: int,
+    n_classes: int,
+    patch: Patch,
+    seed: int,
+    decoder_state: Mapping[str, torch.Tensor] | None = None,
 ) -> Segmenter:
-    """Return a network, nothing frozen, no method in it.
+    """Return a network with no method in it; its decoder is frozen if the blueprint asks for that.
 
     Backbone and decoder have a random stream each: a seed's decoder is the same for all weights
-    and methods. The global random state is untouched.
-    Raises: ValueError if a name, the weights or the patch do not fit.
+    and methods. The global random state is untouched. ``decoder_state`` are the decoder's tensors;
+    None: random ones. Raises: ValueError if a name, the weights or the patch do not fit.
     """
     name, weights, prefix_tokens = blueprint.backbone, blueprint.weights, blueprint.prefix_tokens
     registry.get_decoder(blueprint.decoder, name)
@@ -36,7 +44,11 @@ def build_segmenter(
     backbone.volume.depth = patch[0]
     with random_stream(seed, "decoder"):
         decoder = build_decoder(backbone, n_classes, blueprint.decoder)
-    return Segmenter(backbone, decoder)
+    if decoder_state is not None:
+        decoder.load_state_dict(decoder_state)
+    with random_stream(seed, "residuals of the decoder"):
+        set_mode(decoder, blueprint.decoder_mode)
+    return Segmenter(backbone, decoder, trains_decoder=blueprint.decoder_mode == TRAIN)
 
 
 def build_backbone(

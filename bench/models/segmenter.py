@@ -4,12 +4,13 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from typing import Self
 
 import torch
 from torch import nn
 
 from bench.models.backbones.base import Backbone
-from methods.base import Method, apply
+from methods.base import Method, MissingRole, apply
 
 
 class Part(StrEnum):
@@ -27,8 +28,12 @@ class Segmenter(nn.Module):
     ``taps_stage_inputs``: then all taps but the last are what enters a stage's blocks.
     """
 
-    def __init__(self, backbone: Backbone, decoder: nn.Module) -> None:
+    def __init__(
+        self, backbone: Backbone, decoder: nn.Module, *, trains_decoder: bool = True
+    ) -> None:
+        """Put both together; a decoder that does not train as a whole stays in evaluation mode."""
         super().__init__()
+        self.trains_decoder = trains_decoder
         self.backbone = backbone
         self.decoder = decoder
         backbone.taps_stage_inputs = getattr(decoder, "taps_stage_inputs", False)
@@ -47,6 +52,13 @@ class Segmenter(nn.Module):
         maps = self.backbone(slices, batch, depth)
         logits = self.decoder(maps, (height, width))  # (B*D, K, H, W)
         return logits.reshape(batch, depth, -1, height, width).transpose(1, 2)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and evaluation; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        if not self.trains_decoder:
+            self.decoder.eval()
+        return self
 
     def list_trained(self) -> dict[Part, list[nn.Parameter]]:
         """Return what trains, by the part that it belongs to; a part may be empty."""
@@ -82,7 +94,8 @@ def apply_method(
         also_train: beside the method: ``decoder``, or ``paper``, the backbone's `paper_parts` too.
         backbone_mode: ``eval`` keeps frozen modules in evaluation mode (no dropout, no drop path);
             ``train`` lets them follow ``train()``.
-    Raises: MissingRole if the backbone has no place for the method; ValueError if a setting is bad.
+    Raises: MissingRole if the backbone has no place for the method, or if nothing would train;
+    ValueError if a setting is bad.
     """
     _check_choice("also_train", also_train, ("decoder", "paper"))
     _check_choice("backbone_mode", backbone_mode, ("eval", "train"))
@@ -93,6 +106,9 @@ def apply_method(
             if not parameter.requires_grad:  # the method has not thawed it
                 parameter.requires_grad_(True)
                 model.also_trained.append(parameter)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        reason = "it trains nothing in the backbone, and the decoder is frozen"
+        raise MissingRole(f"{method.info.name}: {reason}")
     model.backbone.frozen_in_train_mode = backbone_mode == "train"
     model.backbone.train(model.backbone.training)
 

@@ -151,6 +151,7 @@ def _train_and_score(
         params_total=counts.total,
         params_tuned=counts.tuned,
         params_decoder=counts.decoder,
+        params_decoder_plain=counts.decoder_plain,
         params_other=counts.other,
         params_tuned_frac=counts.tuned / setup.model.n_pretrained,
         params_backbone=setup.model.n_pretrained,

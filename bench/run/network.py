@@ -12,6 +12,7 @@ from bench.models.build import build_segmenter
 from bench.models.references.base import Reference, Task
 from bench.models.references.network import build_network
 from bench.models.segmenter import Segmenter, apply_method
+from bench.run.donor import read_decoder
 from bench.run.ranks.fabric import TeamEnvironment, TeamStrategy
 from bench.specs.run import RunSpec, Team, list_devices
 from datasets.base import DatasetInfo
@@ -49,19 +50,20 @@ def describe_task(spec: RunSpec, info: DatasetInfo) -> Task:
 def build_plain(spec: RunSpec, info: DatasetInfo) -> Segmenter:
     """Return the network that the method goes into: equal for every method of a seed and weights.
 
-    Raises: ValueError if the weights cannot be had or read, or are others than those of the spec.
+    Raises: ValueError if the weights or the decoder of another run cannot be had or read, or are
+    others than those of the spec.
     """
     options = spec.protocol.model
     method = spec.method.build()
     from_scratch = isinstance(method, Method) and method.info.from_scratch
+    names = (options.backbone, options.weights, options.decoder, options.prefix_tokens)
     model = build_segmenter(
-        Blueprint(
-            options.backbone, options.weights, options.decoder, options.prefix_tokens, from_scratch
-        ),
+        Blueprint(*names, from_scratch, options.decoder_mode),
         in_channels=len(info.channels),
         n_classes=len(info.classes),
         patch=spec.protocol.data.patch,
         seed=spec.seeds["model"],
+        decoder_state=read_decoder(spec.donor) if spec.donor else None,
     )
     expected = spec.weights_sha256
     if expected and model.weights_sha256 not in ("", expected):

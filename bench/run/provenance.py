@@ -52,6 +52,7 @@ def describe_start(spec: RunSpec, place: Place) -> dict[str, Any]:
         "slices_per_chunk": execution.slices_per_chunk,
         "started_at": read_clock(),
         "spec": asdict(spec) | {"root": str(spec.root)},
+        "decoder_from": asdict(spec.donor) if spec.donor else None,
         "seeds": spec.seeds,
     }
 

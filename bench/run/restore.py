@@ -38,7 +38,8 @@ def load_run(
     spec = replace(header.spec, root=root or header.spec.root)
     if weights is not None:
         spec = replace(spec, protocol=override(spec.protocol, f"model.weights={weights}"))
-    model = _build(folder, header, replace(spec, weights_sha256=""))
+    # the delta holds the whole decoder: the run that it came from need not be there
+    model = _build(folder, header, replace(spec, weights_sha256="", donor=None))
     load_delta(model, state)
     found, expected = hash_tensors(frozen_state(model)), header.frozen_sha256
     if found != expected:

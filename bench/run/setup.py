@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from bench.cost.memory import describe_out_of_memory, is_out_of_memory
 from bench.cost.phases import VALIDATE, Advance
 from bench.models.segmenter import Segmenter
+from bench.run.donor import check_given
 from bench.run.fold import Fold, OnValidation, build_training_data, load_fold
 from bench.run.inference.predictor import Predictor
 from bench.run.interruption import deferred
@@ -96,6 +97,8 @@ def set_up(
     a checkpoint of something else.
     """
     protocol = spec.own_protocol
+    if not spec.method.is_reference:
+        check_given(protocol.model.decoder_mode, is_given=spec.donor is not None)
     ranks = Ranks.of(place.team)
     fabric = build_fabric(place.device, protocol.train.precision, place.team)
     torch.set_num_threads(protocol.train.threads)  # Fabric has its own idea of several processes

@@ -101,6 +101,9 @@ class ModelSpec:
     decoder: str = setting(  # medtuning: computed as in Med-Tuning's code
         "own", "own or medtuning = the backbone's, or a name"
     )
+    decoder_mode: str = setting(  # peft: low-rank residuals beside its frozen weights
+        "train", "what trains in the decoder", one_of("train", "frozen", "peft")
+    )
     prefix_tokens: str = setting(  # every patch token attends to them
         "keep", "class and register tokens of a ViT", one_of("keep", "drop")
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 EMBEDDED_WEIGHTS = "formula-vit"  # what ships with the package
 NO_BACKBONE = "none"  # in the place of a backbone and of its weights, where there is none
+TRAINED_DECODER = "train"  # of model.decoder_mode; records without the field mean it
 RUNS, COMMANDS = "runs", "commands"  # folders in the one that ``--out`` names
 DELTA_FILE = "delta.safetensors"  # in a run's folder: what it trained
 SLUG = str.maketrans({"[": "-", "]": "", ",": "-", ":": "-"})
@@ -51,6 +52,15 @@ class MethodSpec:
 
 
 @dataclass(frozen=True)
+class Donor:
+    """A finished run whose decoder other runs begin with."""
+
+    run_id: str
+    folder: str
+    sha256: str  # of its decoder's tensors, by which alone it has an influence on a result
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """One run, as plain data; ``root`` and ``group`` have no influence on its result."""
 
@@ -70,6 +80,7 @@ class RunSpec:
     group: str = ""  # the command that asked for the run
     splits_sha256: str = ""  # of the file of folds, if there is one
     scaling: str = ""  # of intensities, where the names of the channels decide it
+    donor: Donor | None = None  # of the decoder; None: it starts from random numbers
 
     @property
     def cell(self) -> Cell:
@@ -134,8 +145,10 @@ class RunSpec:
         record["data"]["splits"] = f"sha256:{self.splits_sha256}" if self.splits_sha256 else "rule"
         if self.method.is_reference:
             del record["model"]
-        elif self.weights_sha256:
+            return record
+        if self.weights_sha256:
             record["model"]["weights"] = f"sha256:{self.weights_sha256}"
+        _describe_decoder(record, self.donor)
         return record
 
     @property
@@ -149,6 +162,15 @@ class RunSpec:
         if self.weights_sha256:
             return f"{Path(weights).name}@{self.weights_sha256[:8]}"
         return weights
+
+
+def _describe_decoder(record: dict[str, Any], donor: Donor | None) -> None:
+    """Keep what a decoder begins with and how it trains, unless both are as in older records."""
+    model = record["model"]
+    if donor is not None:
+        model["decoder_from"] = f"sha256:{donor.sha256}"
+    if model["decoder_mode"] == TRAINED_DECODER:
+        del model["decoder_mode"]
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,12 @@ def find_idle(method: Contender, protocol: Protocol) -> frozenset[str]:
     if a setting does not fit.
     """
     model, patch = protocol.model, protocol.data.patch
-    blueprint = Blueprint(model.backbone, decoder=model.decoder, prefix_tokens=model.prefix_tokens)
+    blueprint = Blueprint(
+        model.backbone,
+        decoder=model.decoder,
+        prefix_tokens=model.prefix_tokens,
+        decoder_mode=model.decoder_mode,
+    )
     return _ask(Question(method, blueprint, patch, model.also_train, protocol.train.decay))
 
 

@@ -10,12 +10,14 @@ from reports.records.run import RunResult
 ID = "protocol_id"
 ABSENT = "(none)"  # of a field that a protocol does not have
 # The fields of the protocol in which settings may differ, by the field of `Setting`.
+DECODER_FIELDS = ("model.decoder", "model.decoder_mode", "model.decoder_from")
 OWN_FIELDS = {
     "dataset": ("dataset",),
     "weights": ("model.weights",),
     "shots": ("data.shots",),
     "tuned": ("tune",),
-    "setting": ("dataset", "model.backbone", "model.weights"),  # several of these at once
+    # several of these at once
+    "setting": ("dataset", "model.backbone", "model.weights", *DECODER_FIELDS),
 }
 
 

@@ -64,7 +64,7 @@ def _place(reference: RunResult, hosts: Sequence[RunResult]) -> list[RunResult]:
     near = []
     for host in hosts:
         alike = replace(setting_of(host), backbone=own.backbone, weights=own.weights)
-        if replace(alike, decoder=own.decoder) == own:
+        if replace(alike, decoder="", decoder_mode="", decoder_from="") == own:
             near.append(host)
     equal = [host for host in near if _describe_rest(host) == _describe_rest(reference)]
     if equal:

@@ -23,9 +23,9 @@ NO_BACKBONE = "none"  # of the run of a reference network
 UNKNOWN_BUDGET = "tuned"  # of a record that names a study, but no budget
 MEAN = "mean"  # stands in a region's place for the mean over the regions
 TRAINING = ["method", "fold", "seed", "run_id"]  # the columns that name one training
-
-
 OWN_DECODER = "own"  # as protocols name the backbone's own
+SHA256 = "sha256:"  # begins the protocol's name of the decoder of an earlier run
+DECODER_MODES = {"": "trained further", "frozen": "frozen", "peft": "with low-rank residuals"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Setting:
     title: str = field(default="", compare=False)  # how tables name the data set
     tuned: str = ""  # the budget that found the methods' settings, in words; empty: not tuned
     decoder: str = ""  # by its name; empty: the backbone's own, as in records that do not say
+    decoder_mode: str = ""  # frozen or peft; empty: all of it trains
+    decoder_from: str = ""  # start of the SHA-256 of the decoder that it begins with; empty: random
 
     def __str__(self) -> str:
         return describe_setting(self, BUILT_IN_NAMES)
@@ -48,8 +50,7 @@ def describe_setting(setting: Setting, names: Names) -> str:
     """Return a setting in words."""
     heading = name_dataset(setting.dataset, setting.title, names)
     facts = [] if setting.backbone == NO_BACKBONE else [names.find(setting.weights)]
-    if setting.decoder:
-        facts.append(name_decoder(setting.decoder, names))
+    facts += filter(None, [describe_decoder(setting, names)])
     if setting.shots is not None:
         facts.append(f"{setting.shots} training cases")
     if setting.tuned:
@@ -64,9 +65,15 @@ def name_dataset(dataset: str, title: str, names: Names) -> str:
     return names.find(dataset, "" if title == dataset else title)
 
 
-def name_decoder(decoder: str, names: Names) -> str:
-    """Return how names and headings call a decoder that is not the backbone's own."""
-    return f"decoder {names.find(decoder)}"
+def describe_decoder(setting: Setting, names: Names) -> str:
+    """Return how headings call a decoder; empty for the backbone's own that trains from the start.
+
+    The decoder of an earlier run has the start of its SHA-256 behind it.
+    """
+    words = [names.find(setting.decoder)] if setting.decoder else []
+    if setting.decoder_from:
+        words.append(f"{DECODER_MODES[setting.decoder_mode]} ({setting.decoder_from})")
+    return f"decoder {', '.join(words)}" if words else ""
 
 
 def name_tuning(tuned: str) -> str:
@@ -81,9 +88,17 @@ def setting_of(result: RunResult) -> Setting:
     if result.study and not tuned:
         tuned = UNKNOWN_BUDGET
     where = (result.dataset, result.backbone, result.weights)
-    decoder = (result.protocol.get("model") or {}).get("decoder", OWN_DECODER)
-    decoder = "" if decoder == OWN_DECODER else decoder
-    return Setting(*where, shots, result.dataset_title, tuned, decoder)
+    model = result.protocol.get("model") or {}
+    decoder = model.get("decoder", OWN_DECODER)
+    return Setting(
+        *where,
+        shots,
+        result.dataset_title,
+        tuned,
+        decoder="" if decoder == OWN_DECODER else decoder,
+        decoder_mode=model.get("decoder_mode", ""),
+        decoder_from=model.get("decoder_from", "").removeprefix(SHA256)[:8],
+    )
 
 
 def group_by_setting(results: Iterable[RunResult]) -> dict[Setting, list[RunResult]]:

@@ -88,7 +88,7 @@ class Cost:
 
     params_total: int
     params_tuned: int  # trained by the method, but not by all methods
-    params_decoder: int
+    params_decoder: int  # trained in the decoder
     params_tuned_frac: float  # of the backbone before the method was put in: full fine-tuning is 1
     fit_s: float
     score_s: float
@@ -104,6 +104,9 @@ class Cost:
     energy_j: float | None = None  # of the device over the fit, where it tells
     delta_mib: float | None = None  # the file of what was trained
     params_backbone: int | None = None  # before the method was put in; None in older records
+    # Of the decoder, trained or frozen, without what adapts it; None in older records, where all
+    # of it trained.
+    params_decoder_plain: int | None = None
     # As the process that ended the run saw them; empty in older records.
     phases: tuple[PhaseTime, ...] = ()
 
@@ -120,7 +123,10 @@ class Cost:
             backbone = round(self.params_tuned / self.params_tuned_frac)
         if backbone is None and not self.params_tuned:  # nothing was put in
             backbone = self.params_total - self.params_decoder
-        return None if backbone is None else backbone + self.params_decoder
+        decoder = self.params_decoder_plain
+        if decoder is None:
+            decoder = self.params_decoder
+        return None if backbone is None else backbone + decoder
 
     @property
     def params_trained_frac(self) -> float | None:

@@ -105,8 +105,9 @@ def group_comparisons(
     return list(groups.values())
 
 
-def name_setting(setting: Setting) -> tuple[str, str, str, str, str, str]:
+def name_setting(setting: Setting) -> tuple[str, ...]:
     """Return the parts of a slug: data set, backbone, weights, decoder, training cases, tuning."""
+    decoder = (setting.decoder, setting.decoder_mode, setting.decoder_from)
     shots = f"{setting.shots}shot" if setting.shots else ""
     tuned = name_tuning(setting.tuned) if setting.tuned else ""
-    return setting.dataset, setting.backbone, setting.weights, setting.decoder, shots, tuned
+    return setting.dataset, setting.backbone, setting.weights, *decoder, shots, tuned

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.protocols import OWN_FIELDS, describe_columns
-from reports.analysis.tidy import name_tuning
+from reports.analysis.protocols import DECODER_FIELDS, OWN_FIELDS, describe_columns
+from reports.analysis.tidy import describe_decoder, name_tuning
 from reports.records.run import RunResult
 from reports.records.study import describe_budget
 
@@ -81,8 +81,15 @@ def describe_protocols(comparisons: Sequence[MethodComparison], field: str) -> s
     if difference:
         return f"{sentence}, which DIFFER in {difference}."
     if len(comparisons) > 1 and field != "dataset":
-        return f"{sentence}, which differ in {', '.join(OWN_FIELDS[field])} alone."
+        return f"{sentence}, which differ in {', '.join(_name_fields(comparisons, field))} alone."
     return f"{sentence}."
+
+
+def _name_fields(comparisons: Sequence[MethodComparison], field: str) -> list[str]:
+    """Return the protocol's fields in which the settings differ; those of a decoder if they do."""
+    decoders = {describe_decoder(each.setting, each.names) for each in comparisons}
+    left_out = DECODER_FIELDS if len(decoders) == 1 else ()
+    return [name for name in OWN_FIELDS[field] if name not in left_out]
 
 
 def describe_mixture(comparisons: Sequence[MethodComparison]) -> str:

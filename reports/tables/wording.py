@@ -1,11 +1,12 @@
 """The sentences without which the numbers of a table cannot be read."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from operator import attrgetter
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.statistics import Verdict
-from reports.analysis.tidy import MEAN, NO_BACKBONE, name_decoder
+from reports.analysis.tidy import MEAN, NO_BACKBONE, Setting, describe_decoder
 from reports.records.cost import Cost
 from reports.records.metrics import METRICS
 from reports.records.run import REFERENCE, RunResult
@@ -49,9 +50,8 @@ def describe_setting(comparisons: Sequence[MethodComparison], subject: str) -> l
     backbones = join_values(comparisons, "backbone")
     weights = list_values(comparisons, "weights")
     shots = set(map(attrgetter("setting.shots"), comparisons))
-    decoders = [each for each in list_values(comparisons, "setting.decoder") if each]
-    names = comparisons[0].names
-    ending = "".join(f", {name_decoder(each, names)}" for each in decoders)
+    found = [describe_decoder(each.setting, each.names) for each in comparisons]
+    ending = "".join(f", {decoder}" for decoder in dict.fromkeys(filter(None, found)))
     where = f"backbone {backbones}, weights: {', '.join(weights)}{ending}"
     sentences = [f"{subject} on {datasets}; {where}."]
     if list_values(comparisons, "setting.backbone") == [NO_BACKBONE]:
@@ -60,7 +60,17 @@ def describe_setting(comparisons: Sequence[MethodComparison], subject: str) -> l
         sentences.append(WHOLE)
     if len(shots) == 1 and None not in shots:
         sentences.append(f"Trained on {shots.pop()} cases.")
-    return [*sentences, *_describe_data(comparisons)]
+    return [*sentences, *_describe_donors(comparisons), *_describe_data(comparisons)]
+
+
+def _describe_donors(comparisons: Sequence[MethodComparison]) -> list[str]:
+    """Return which runs the decoders are from that others than the trained ones began with."""
+    donors: dict[str, str] = {}
+    for comparison in comparisons:
+        for run in comparison.results:
+            if donor := run.provenance.get("decoder_from"):
+                donors[donor["sha256"][:8]] = donor["run_id"]
+    return [f"Decoder {start}: of run {run_id}." for start, run_id in donors.items()]
 
 
 def _describe_data(comparisons: Sequence[MethodComparison]) -> list[str]:
@@ -120,12 +130,12 @@ def describe_parameters(comparisons: Sequence[MethodComparison]) -> list[str]:
 
 def _differ_by_dataset(comparisons: Sequence[MethodComparison]) -> bool:
     """Return whether a method has other counts on one data set than on another."""
-    counts: dict[tuple[str, ...], set[int]] = {}
+    counts: dict[tuple[Setting, str], set[int]] = {}
     for comparison in comparisons:
         for run in comparison.results:
             if run.cost:
                 setting = comparison.setting
-                key = (setting.backbone, setting.weights, run.label)
+                key = (replace(setting, dataset=""), run.label)
                 counts.setdefault(key, set()).add(run.cost.params_total)
     return len(comparisons) > 1 and any(len(found) > 1 for found in counts.values())
 

@@ -146,6 +146,7 @@ def _build(spec: RunSpec, info: DatasetInfo, patch: Shape) -> Segmenter:
         len(info.classes),
         decoder=model.decoder,
         prefix_tokens=model.prefix_tokens,
+        decoder_mode=model.decoder_mode,
     )
     outline = build_outline(shape)
     apply_method(outline, method, 0, also_train=model.also_train, backbone_mode=model.backbone_mode)

@@ -6,6 +6,7 @@ NONE = "none"  # the weights of a backbone that starts from random numbers
 TIMM = "timm:"  # in front of timm's name of a ViT or Swin
 OWN = "own"  # the decoder that a backbone names itself
 MEDTUNING = "medtuning"  # the same as Med-Tuning's code computes it: `upernet_medtuning`, ...
+TRAIN, FROZEN, PEFT = "train", "frozen", "peft"  # how much of a decoder trains
 KEEP, DROP = "keep", "drop"  # what becomes of class and register tokens
 NORMALISATION = (
     "inputs are z-scored per channel;"
@@ -38,6 +39,7 @@ class Blueprint:
     decoder: str = OWN
     prefix_tokens: str = KEEP  # of a ViT that has some
     from_scratch: bool = False  # the weights decide the form alone, the numbers are random
+    decoder_mode: str = TRAIN
 
     def __post_init__(self) -> None:
         """Raises: ValueError if prefix tokens are neither kept nor dropped."""

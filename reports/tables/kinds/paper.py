@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.quantities import score_keys
-from reports.analysis.tidy import MEAN, NO_BACKBONE, name_decoder
+from reports.analysis.tidy import MEAN, NO_BACKBONE, describe_decoder
 from reports.records.metrics import METRICS
 from reports.tables import wording
 from reports.tables.assemble import Draft, assemble
@@ -54,8 +54,8 @@ def _split_blocks(group: Compared) -> dict[str, list[MethodComparison]]:
     for comparison in group:
         weights = SCRATCH if comparison.setting.weights == "none" else comparison.weights
         heading = f"{comparison.backbone}, {weights}"
-        if comparison.setting.decoder:
-            heading += f", {name_decoder(comparison.setting.decoder, comparison.names)}"
+        decoder = describe_decoder(comparison.setting, comparison.names)
+        heading = ", ".join(filter(None, (heading, decoder)))
         blocks.setdefault(heading, []).append(comparison)
     return blocks
 
