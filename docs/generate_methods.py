@@ -137,8 +137,19 @@ These types cannot be put into a vision backbone; they are refused with the reas
 DECODERS = """
 A decoder turns four maps of features of every slice into logits. Every backbone names its own;
 `--decoder NAME` takes another one, and `--decoder medtuning` the backbone's own as the public code
-of Med-Tuning computes it, for parity with the paper. Both have the same parameters. All of a
-decoder trains, for every method alike.
+of Med-Tuning computes it, for parity with the paper. Both have the same parameters.
+
+By default all of a decoder trains, from random numbers that are equal for all methods of a seed.
+`--decoder-from RUN` begins with the decoder of a run that is done, and `model.decoder_mode` says
+what trains in it. `train`: all of it, from there on. `frozen`: nothing; it stays in evaluation
+mode, batch norms with their statistics, and gradients go through it to the method. `peft`: low-rank
+residuals beside its frozen weights. [protocol.md](protocol.md#the-decoder-of-an-earlier-run) has
+the rules for such runs.
+
+Residuals are our definition, in the form of LoRA (Hu et al., ICLR 2022): a convolution or linear
+layer with the weight W computes with W + U V, where W is a matrix of its first axis and all others,
+U (rows, 4) starts at zero and V (4, columns) at random. Biases and norms stay frozen, and the
+decoder stays in evaluation mode.
 """
 
 

@@ -41,6 +41,7 @@ class Options(TypedDict, total=False):
     backbone: str
     weights: str
     decoder: str
+    decoder_from: str | Path  # a run whose decoder all begin with
     epochs: int
     max_steps: int
     precision: str
@@ -113,9 +114,9 @@ def _read_options(given: dict[str, Any]) -> tuple[Request, ComputeRequest, RunOp
             rule = "set must be a mapping such as {'train.lr': 3e-4}"
             raise TypeError(f"run: {rule}, got {given['set']!r}")
         given["set"] = [f"{key}={_word(value)}" for key, value in given["set"].items()]
-    for name in ("out", "settings"):
+    for name, read in (("decoder_from", str), ("out", Path), ("settings", Path)):
         if name in given:
-            given[name] = Path(given[name])
+            given[name] = read(given[name])
     found = []
     for kind in (Request, ComputeRequest, RunOptions):
         names = kind.__dataclass_fields__

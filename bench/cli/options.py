@@ -101,7 +101,8 @@ class Request:
         None, "own, medtuning or one of `list decoders`; default: the preset's."
     )
     decoder_from: str | None = option(
-        None, "Run (folder or id) whose decoder all begin with; set model.decoder_mode=frozen|peft."
+        None,
+        "Begin with the decoder of a run (folder or id); see model.decoder_mode: frozen, peft.",
     )
     epochs: int | None = option(None, "Training epochs; default: the preset's.")
     max_steps: int | None = option(None, "Stop training after so many steps.")
