@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from statistics import fmean
 
 import psutil
 
@@ -58,6 +59,18 @@ def read_usage(folder: Path) -> list[tuple[int, Sample]]:
             if 0 <= at_ms < LATEST_MS:
                 samples.append((at_ms, {name: values[name] for name in VALUES if name in values}))
     return samples
+
+
+def mean_gpu_busy(folder: Path, since_s: float) -> float | None:
+    """Return the share of time in which the GPU computed, mean over the samples of a run.
+
+    ``since_s``: since 1970; earlier samples do not count. None: no sample tells.
+    """
+    values = []
+    for at_ms, sample in read_usage(folder):
+        if at_ms >= 1000 * since_s and "gpu_percent" in sample:
+            values.append(sample["gpu_percent"])
+    return fmean(values) / 100 if values else None
 
 
 def _keep_sampling(file: Path, device: str, interval_s: float, over: threading.Event) -> None:

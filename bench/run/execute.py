@@ -1,5 +1,6 @@
 """One run, from its spec to its result. A child process executes it; it does not know the grid."""
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -11,7 +12,7 @@ from bench.cost import measure
 from bench.cost.flops import PassCount, counted_passes
 from bench.cost.phases import MEASURE, SCORE, VALIDATE, WRITE, Advance
 from bench.cost.timing import metered
-from bench.cost.usage import record_usage
+from bench.cost.usage import mean_gpu_busy, record_usage
 from bench.models.hooks import describe_modules
 from bench.models.segmenter import Segmenter
 from bench.run.delta_file import write_delta
@@ -136,8 +137,10 @@ def _train_and_score(
     draft.keep_provenance(**describe_arithmetic(setup.fabric.device, precision))
     counts = measure.count_parameters(setup.model)
     others = map(torch.device, list_devices(place.device, place.means.n_devices)[1:])
+    began_s = time.time()
     with metered(setup.fabric.device, *others) as account.energy:
         fitted = _fit(setup, place, draft)
+    gpu_busy_frac = mean_gpu_busy(place.folder, began_s)
     found = describe_modules(setup.model)
     if found:
         draft.keep_provenance(found_by_method=found)
@@ -161,6 +164,7 @@ def _train_and_score(
         data_wait_s=fitted.data_wait_s,
         energy_j=account.energy_j,
         delta_mib=(place.folder / DELTA_FILE).stat().st_size / 2**20,
+        gpu_busy_frac=gpu_busy_frac,
     )
     draft.keep(cost=costs)
     recorder.begin(MEASURE)

@@ -18,7 +18,7 @@ from reports.analysis import tidy
 from reports.analysis.cases.equal import check_cases
 from reports.analysis.cases.missing import explain_ends
 from reports.analysis.protocols import describe_difference
-from reports.analysis.quantities import COSTS, score_keys
+from reports.analysis.quantities import QUANTITIES, score_keys
 from reports.analysis.references import place_references
 from reports.analysis.scopes import Scope, find_scopes
 from reports.analysis.statistics import Verdict
@@ -36,9 +36,9 @@ class MethodComparison:
     """The comparison of methods in one setting.
 
     ``rows`` has a row per method: method, name, kind, protocol_id, note (empty where every fold and
-    seed is done), n_cases, n_runs, a mean per key of `score_keys` (as printed) and of `COSTS`, and
-    the share of cases x regions in which a metric is defined (``hd95_mm_defined_frac``). Nan if not
-    measured. Beside the mean of a score: how many cases it is of (``dice/WT_n``), whether the
+    seed is done), n_cases, n_runs, a mean per key of `score_keys` (as printed) and of `QUANTITIES`,
+    and the share of cases x regions in which a metric is defined (``hd95_mm_defined_frac``). Nan if
+    not measured. Beside the mean of a score: how many cases it is of (``dice/WT_n``), whether the
     method is ranked for it (``dice/WT_ranked``), and the share of its trainings and cases that have
     a value (``dice/WT_share``).
     """
@@ -209,8 +209,8 @@ def _describe_runs(runs: Sequence[RunResult], group: Sequence[RunResult]) -> dic
 
 def _average_costs(runs: Sequence[RunResult]) -> tuple[Numbers, Numbers]:
     measured = [run.cost for run in _select_done(runs) if run.cost]
-    means, spreads = dict.fromkeys(COSTS, nan), dict.fromkeys(COSTS, nan)
-    for key, quantity in COSTS.items():
+    means, spreads = dict.fromkeys(QUANTITIES, nan), dict.fromkeys(QUANTITIES, nan)
+    for key, quantity in QUANTITIES.items():
         found = [value for cost in measured if (value := quantity.read(cost)) is not None]
         if found:
             means[key] = float(np.mean(found))

@@ -57,6 +57,18 @@ COSTS = {
     "delta_mib": CostQuantity("Delta", "MiB", 2, "delta_mib"),
     "energy_kj": CostQuantity("Energy", "kJ", 1, "energy_j", lambda joule: joule / 1000, True),
 }
+SPENT = "Share of the time of a run (%)"
+UTILISATION = {
+    "step_pct": CostQuantity(SPENT, "steps", 1, "shares.step", _to_percent, True),
+    "wait_pct": CostQuantity(SPENT, "waiting", 1, "shares.wait", _to_percent, True),
+    "validate_pct": CostQuantity(SPENT, "validating", 1, "shares.validate", _to_percent, True),
+    "score_pct": CostQuantity(SPENT, "scoring", 1, "shares.score", _to_percent, True),
+    "measure_pct": CostQuantity(SPENT, "measuring", 1, "shares.measure", _to_percent, True),
+    "start_pct": CostQuantity(SPENT, "starting", 1, "shares.start", _to_percent, True),
+    "write_pct": CostQuantity(SPENT, "writing", 1, "shares.write", _to_percent, True),
+    "gpu_busy_pct": CostQuantity("GPU busy", "in fit (%)", 1, "gpu_busy_frac", _to_percent, True),
+}
+QUANTITIES = COSTS | UTILISATION
 PARAMETERS = ("tuned_m", "tuned_pct", "trained_m", "trained_pct", "total_m", "total_pct")
 
 

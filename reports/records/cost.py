@@ -83,6 +83,19 @@ class PhaseTime:
 
 
 @dataclass(frozen=True)
+class Shares:
+    """What the time of a run was spent on, as shares that add up to 1."""
+
+    step: float  # training steps
+    wait: float  # for patches, between the steps
+    validate: float
+    score: float
+    measure: float  # cost
+    start: float  # from the start of the process to the first batch
+    write: float  # the trained weights are written and read back
+
+
+@dataclass(frozen=True)
 class Cost:
     """What the run needed; counts are exact."""
 
@@ -109,6 +122,8 @@ class Cost:
     params_decoder_plain: int | None = None
     # As the process that ended the run saw them; empty in older records.
     phases: tuple[PhaseTime, ...] = ()
+    # Share of the fit in which the device computed, where NVML tells; None in older records too.
+    gpu_busy_frac: float | None = None
 
     @property
     def params_trained(self) -> int:
@@ -137,6 +152,28 @@ class Cost:
     def params_total_frac(self) -> float | None:
         """All parameters, of backbone and decoder without the method."""
         return self.params_total / self.params_plain if self.params_plain else None
+
+    @property
+    def shares(self) -> Shares | None:
+        """What the time was spent on; None where a record has no phases.
+
+        The whole is the time of all phases: from the start of the process to the end of measuring.
+        """
+        seconds = {each.phase: each.seconds for each in self.phases}
+        total = sum(seconds.values())
+        if not total:
+            return None
+        fit = seconds.get("fit", 0.0)
+        wait = min(self.data_wait_s, fit)
+        return Shares(
+            step=(fit - wait) / total,
+            wait=wait / total,
+            validate=seconds.get("validate", 0.0) / total,
+            score=seconds.get("score", 0.0) / total,
+            measure=seconds.get("measure", 0.0) / total,
+            start=seconds.get("prepare", 0.0) / total,
+            write=seconds.get("write", 0.0) / total,
+        )
 
 
 def read_cost(cost: Cost, path: str) -> Any:

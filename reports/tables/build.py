@@ -17,6 +17,7 @@ from reports.tables.kinds.main import main_tables
 from reports.tables.kinds.noninferiority import noninferiority_tables
 from reports.tables.kinds.paper import paper_tables
 from reports.tables.kinds.sweep import sweep_tables
+from reports.tables.kinds.utilisation import utilisation_tables
 from reports.tables.kinds.variance import variance_tables
 from reports.tables.table import Table
 from reports.tables.view import View, apply_view
@@ -26,6 +27,7 @@ KINDS: dict[str, Callable[..., list[Table]]] = {
     "main": main_tables,  # Dice and HD95 of methods
     "paper": paper_tables,  # grouped by backbone and pre-training, HD95 by region
     "efficiency": efficiency_tables,  # parameters, FLOPs, memory, time
+    "utilisation": utilisation_tables,  # shares of a run's time
     "ablation": ablation_tables,  # several settings of a method
     "pretraining": partial(sweep_tables, "pretraining", "weights", "weights"),
     "kshot": partial(sweep_tables, "kshot", "shots", "training cases"),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from reports.analysis.claims.robustness import mean_intervals
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.quantities import COSTS, PARAMETERS, list_shown, score_keys
+from reports.analysis.quantities import PARAMETERS, QUANTITIES, list_shown, score_keys
 from reports.analysis.scopes import Scope
 from reports.names import Names
 from reports.records.metrics import Metric
@@ -133,7 +133,7 @@ class MethodRows:
 
     def cost_column(self, cost: str) -> Column:
         """Return a column of costs, averaged over the settings that have the method."""
-        quantity = COSTS[cost]
+        quantity = QUANTITIES[cost]
         means = []
         for key in self.keys:
             found = [line[cost] for _, line in self._find_lines(key)]

@@ -13,6 +13,7 @@ REPORTS = {  # kinds of `report`, in words
     "main": "Dice and HD95 of each method; the default",
     "paper": "the same by backbone and pre-training, HD95 by region",
     "efficiency": "parameters, FLOPs, memory, time",
+    "utilisation": "steps, waiting, validating and more, as shares of a run's time",
     "ablation": "several settings of one method",
     "pretraining": "several weights of a backbone",
     "kshot": "several numbers of training cases",

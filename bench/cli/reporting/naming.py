@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datasets.files import read_text
 from methods.settings import suggest
-from reports.analysis.quantities import COSTS
+from reports.analysis.quantities import QUANTITIES
 from reports.names import BUILT_IN, Names
 from reports.records.metrics import METRICS
 from reports.records.run import RunResult
@@ -35,7 +35,7 @@ def read_names(file: Path | None, pairs: Mapping[str, str]) -> Names:
 
 def check_keys(names: Names, results: Sequence[RunResult]) -> None:
     """Raise ValueError if a key of the user's names is none of the results, nor a built-in one."""
-    known = {*BUILT_IN, *COSTS, *METRICS, "method", "mean"}
+    known = {*BUILT_IN, *QUANTITIES, *METRICS, "method", "mean"}
     for run in results:
         known |= {run.label, run.method, run.dataset, run.backbone, run.weights}
         known |= {*run.regions, *run.settings}

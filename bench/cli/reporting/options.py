@@ -19,6 +19,7 @@ Kind = Literal[
     "main",
     "paper",
     "efficiency",
+    "utilisation",
     "ablation",
     "pretraining",
     "kshot",

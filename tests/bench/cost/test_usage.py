@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.cost import usage
-from bench.cost.usage import read_usage, record_usage
+from bench.cost.usage import USAGE_FILE, mean_gpu_busy, read_usage, record_usage
 
 
 def spin(seconds: float) -> None:
@@ -58,3 +58,17 @@ def test_a_full_disk_is_not_worth_a_run(tmp_path: Path, caplog: pytest.LogCaptur
     with record_usage(tmp_path / "no such folder", "cpu"):
         pass
     assert "cannot be written" in caplog.text
+
+
+def test_the_busy_share_is_the_mean_of_the_samples_of_the_training(tmp_path: Path) -> None:
+    lines = [
+        "at_ms,cpu_percent,memory_mib,gpu_percent",
+        "1000,1,1,10",
+        "2000,1,1,80",
+        "3000,1,1,90",
+    ]
+    (tmp_path / USAGE_FILE).write_text("\n".join(lines) + "\n")
+    assert mean_gpu_busy(tmp_path, since_s=1.5) == pytest.approx(0.85)
+    assert mean_gpu_busy(tmp_path, since_s=4) is None
+    (tmp_path / USAGE_FILE).write_text("at_ms,cpu_percent,memory_mib\n1000,1,1\n")
+    assert mean_gpu_busy(tmp_path, since_s=0) is None
