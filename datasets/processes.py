@@ -18,12 +18,17 @@ _ABOVE = Path(__file__).resolve().parents[1]
 IS_INSTALLED = (_ABOVE / "__init__.py").is_file()  # the wheel has one package around all
 PROGRAM = "medtuning-bench" if IS_INSTALLED else "python -m bench"  # starts this program
 GRACE_S = 5.0  # between asking a process to end and killing it
+GROUP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # Slurm's, to a whole group
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
 def follow_parent() -> None:
-    """Leave Ctrl-C to the parent of this process, and end as soon as the parent has ended."""
+    """Leave Ctrl-C to the parent of this process, and end as soon as the parent has ended.
+
+    Signals that a fork server blocks reach this process, also if they came before.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
     parent = multiprocessing.parent_process()
     assert parent is not None
     _kill_on_close(parent.sentinel)

@@ -106,13 +106,16 @@ def test_a_fork_server_that_imports_ends_with_its_parent(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
-def test_a_fork_server_that_imports_leaves_ctrl_c_to_its_parent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, *processes.GROUP_SIGNALS])
+def test_a_fork_server_leaves_signals_to_the_group_to_its_parent(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     done = tmp_path / "imported"
     slow = "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(1)\n"
     slow += f"open({str(done)!r}, 'w').close()\n"
     (tmp_path / "slow_to_import.py").write_text(slow, encoding="utf-8")
     parent, server = start_parent(tmp_path, SERVER)
-    os.kill(server, signal.SIGINT)
+    os.kill(server, number)
     deadline = time.monotonic() + 10
     while not done.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -168,3 +171,19 @@ def test_a_second_ctrl_c_kills_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
     assert process.exitcode == -signal.SIGKILL
+
+
+def test_a_child_of_a_fork_server_ends_when_it_is_asked_to() -> None:
+    before = {number: signal.getsignal(number) for number in processes.GROUP_SIGNALS}
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["datasets.fork_server"])
+    child = context.Process(target=hold_for_long)
+    child.start()
+    stop_processes([child], 20.0)
+    assert child.exitcode == -signal.SIGTERM
+    assert {number: signal.getsignal(number) for number in processes.GROUP_SIGNALS} == before
+
+
+def hold_for_long() -> None:
+    processes.follow_parent()
+    time.sleep(60)

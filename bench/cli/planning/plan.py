@@ -78,7 +78,12 @@ def plan(
 
         jobs = compute.jobs if executor.executor == LOCAL else 1
         threads = experiment.protocol.train.threads
-        slots = choose_slots(compute.device, jobs, compute.means, threads, compute.timeout_s)
+        if compute.devices > 1:
+            console.print(
+                f"--devices {compute.devices}: the cost is predicted for one device a run"
+            )
+        means = replace(compute.means, n_devices=1)  # of a probe
+        slots = choose_slots(compute.device, jobs, means, threads, compute.timeout_s)
         ready = Ready(plan, finished, to_do, experiment.out, slots)
         searches = tuning if options.tune else None
         print_bill(ready, n_slots, searches, Session("plan", options, console))
