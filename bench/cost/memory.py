@@ -18,7 +18,7 @@ from reports.records.cost import Memory
 
 MIB = 2**20
 CPU_MESSAGE = "(?i)can't allocate memory|not enough memory"  # of torch's CPU allocator
-_earlier_peaks: dict[torch.device, int] = {}  # of GPUs in bytes, before torch's was last reset
+_earlier_peaks: dict[int, int] = {}  # of GPUs by index, in bytes, before torch's was last reset
 HINT = "try --checkpointing, --slices-per-chunk, or a smaller data.patch or train.batch"
 
 
@@ -78,7 +78,7 @@ def peak_memory_mib(device: torch.device) -> float:
     What `peak_left_out` leaves out is not in it.
     """
     if device.type == "cuda":
-        return max(_earlier_peaks.get(device, 0), peak_bytes(device)) / MIB
+        return max(_earlier_peaks.get(_index_of(device), 0), peak_bytes(device)) / MIB
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / MIB if sys.platform == "darwin" else peak / 2**10
 
@@ -89,12 +89,13 @@ def peak_left_out(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    before = max(_earlier_peaks.get(device, 0), peak_bytes(device))
+    index = _index_of(device)
+    before = max(_earlier_peaks.get(index, 0), peak_bytes(device))
     torch.cuda.reset_peak_memory_stats(device)
     try:
         yield
     finally:
-        _earlier_peaks[device] = before
+        _earlier_peaks[index] = before
         torch.cuda.reset_peak_memory_stats(device)
 
 
@@ -132,6 +133,11 @@ def _find_peak(device: torch.device, step: Callable[[], None]) -> tuple[float | 
     torch.cuda.synchronize(device)
     peak = torch.cuda.max_memory_allocated(device)
     return peak / MIB, torch.cuda.max_memory_reserved(device) / MIB
+
+
+def _index_of(device: torch.device) -> int:
+    """Return the number of a GPU, which may be named without one."""
+    return torch.cuda.current_device() if device.index is None else device.index
 
 
 def _address(tensor: torch.Tensor) -> int:

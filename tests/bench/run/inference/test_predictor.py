@@ -206,5 +206,7 @@ def test_what_inference_takes_is_not_in_the_peak_of_a_gpu(monkeypatch):
         assert memory.peak_bytes(device) == 0
         card.take(9 * memory.MIB)
     assert memory.peak_memory_mib(device) == 3
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    assert memory.peak_memory_mib(torch.device("cuda")) == 3  # the same one
     card.take(5 * memory.MIB)
     assert memory.peak_memory_mib(device) == 5
