@@ -57,7 +57,7 @@ COSTS = {
     "delta_mib": CostQuantity("Delta", "MiB", 2, "delta_mib"),
     "energy_kj": CostQuantity("Energy", "kJ", 1, "energy_j", lambda joule: joule / 1000, True),
 }
-SPENT = "Share of the time of a run (%)"
+SPENT = "Time (%)"
 UTILISATION = {
     "step_pct": CostQuantity(SPENT, "steps", 1, "shares.step", _to_percent, True),
     "wait_pct": CostQuantity(SPENT, "waiting", 1, "shares.wait", _to_percent, True),
