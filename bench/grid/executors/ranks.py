@@ -99,9 +99,9 @@ def _follow(ranks: list[_Rank], place: Place, send: Callable[[str, Stand], None]
 
 def _find_death(rank: _Rank) -> Ending | None:
     """Return how a process was killed; None if it has ended by itself."""
-    code = rank.child.process
-    code.join()
-    if code.exitcode is None or code.exitcode >= 0:
+    process = rank.child.process
+    process.join()
+    if process.exitcode is None or process.exitcode >= 0:
         return None
     return Ending(Status.FAILED, f"{rank.name} {rank.child.describe_end()}")
 

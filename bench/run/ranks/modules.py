@@ -44,8 +44,7 @@ def _choose_forward(module: nn.Module, fabric: Fabric) -> Forward | None:
             return _build_torch_norm(module)
         return lambda x: _normalise(module, x, fabric)
     if isinstance(module, _DropoutNd | DropPath):
-        own = module.forward
-        return lambda x: x * _take_share(own(_whole_ones(x, fabric)), fabric)
+        return _share_dropout(module, fabric)
     if isinstance(module, Noise):
         draw = module.forward
         return lambda x: _take_share(draw(_whole_ones(x, fabric)), fabric)
@@ -53,6 +52,17 @@ def _choose_forward(module: nn.Module, fabric: Fabric) -> Forward | None:
         add = module.forward
         return lambda x: sum_over_ranks(add(x), fabric)
     return None
+
+
+def _share_dropout(module: nn.Module, fabric: Fabric) -> Forward:
+    own: Forward = module.forward
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        if not module.training:
+            return own(x)
+        return x * _take_share(own(_whole_ones(x, fabric)), fabric)
+
+    return forward
 
 
 def _whole_ones(x: torch.Tensor, fabric: Fabric) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """What the processes of a run do in these tests."""
 
+import math
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ import torch
 from bench.models.delta import delta_state, hash_tensors, training_state
 from bench.run.ranks.group import join
 from bench.run.setup import Ending, set_up
+from bench.run.training.reached import DivergedError
 from bench.specs.run import Place, RunSpec
 from reports.records.run import Status
 
@@ -49,6 +51,19 @@ def train_all(specs: Sequence[RunSpec], place: Place, send: Callable[[Trained], 
                 torch.get_rng_state().numpy().tobytes(),
             )
         )
+
+
+def train_with_a_bad_gradient(spec: RunSpec, place: Place, send: Callable[[str], None]) -> None:
+    """Send how a training ends in which one tensor of the second process has no finite gradient."""
+    join(place)
+    setup = set_up(spec, place)
+    if setup.inference.ranks.number == 1:
+        trained = [each for each in setup.model.parameters() if each.requires_grad]
+        trained[-1].register_hook(lambda gradient: gradient * math.nan)
+    try:
+        setup.fit()
+    except DivergedError as error:
+        send(str(error))
 
 
 def wait_for_long(spec: RunSpec, place: Place, send: Callable[..., None]) -> None:

@@ -73,6 +73,22 @@ def test_two_processes_train_what_one_trains(specs, prepared, tmp_path):
         assert one.random == alone.random, name
 
 
+@pytest.mark.slow
+def test_a_gradient_that_is_not_finite_in_one_process_ends_the_training_in_all(
+    make_run, prepared, tmp_path
+):
+    function = f"{processes.__name__}:{processes.train_with_a_bad_gradient.__name__}"
+    place, store = Place(tmp_path, prepared, "cpu"), open_store(2)
+    children = []
+    for rank in range(2):
+        own = replace(place, team=Team(rank, 2, store.port))
+        children.append(start_child(function, make_run(method="linear"), own, name="diverges"))
+    (first,), (second,) = [child.messages.recv() for child in children]
+    assert first == second
+    assert first.startswith("training: the gradient is not finite: ")
+    assert "decoder.head.bias in epoch 0" in first
+
+
 def train(places: list[Place], specs: list[RunSpec]) -> list[list[Trained]]:
     """Return what each of some processes has trained."""
     children = [start(specs, place) for place in places]
