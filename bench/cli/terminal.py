@@ -6,7 +6,6 @@ import logging
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -17,9 +16,6 @@ from datasets.processes import PROGRAM
 from reports.formats.terminal import SafeConsole, build_terminal_table, escape, fit_columns
 from reports.records.text import make_printable, mask_passwords
 from reports.tables.table import Table as ReportTable
-
-if TYPE_CHECKING:  # `--help` needs this file, and neither of these
-    pass
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 NO_RESULT = f"the tracking store holds no result yet (make some with `{PROGRAM} run`)"

@@ -48,7 +48,7 @@ class Course:
 
     def __post_init__(self) -> None:
         device = self.step.fabric.device
-        self.lookout = Lookout(device, lambda: _describe_gradient(self.step.model))
+        self.lookout = Lookout(device, lambda: _describe_gradient(self.model))
         self.waiting = Waiting(device)
 
     @property
