@@ -225,5 +225,5 @@ def test_how_it_computes_is_no_part_of_what_a_run_is(monkeypatch):
         assert app.main(["run", "--device", "cpu", *options]) == 0
     (protocol, plain), (same, saving) = calls
     assert protocol == same
-    assert (plain.execution.checkpointing, plain.execution.slices_per_chunk) == (False, 0)
-    assert (saving.execution.checkpointing, saving.execution.slices_per_chunk) == (True, 8)
+    assert plain.means.execution == Execution()
+    assert saving.means.execution == Execution(checkpointing=True, slices_per_chunk=8)
