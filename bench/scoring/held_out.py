@@ -47,13 +47,13 @@ def score_held_out(
     slices: dict[str, CaseSlices] = {}
 
     def keep_slices(done: int, prediction: np.ndarray) -> None:
-        on_case(done, len(cases))
         case = cases[done - 1]
         reference = leave_out_ignored(prediction, np.asarray(case.label()), scoring.info)[1]
         slices[case.id] = cut_slices(case.image()[0], reference, prediction, len(cases))
         if done == 1:
             with _optional("overlay"):
                 _save_overlay(folder / OVERLAY_FILE, case, prediction, scoring.info, title)
+        on_case(done, len(cases))  # the time of a case has that of its pictures in it
 
     scores = score_cases(predict, cases, scoring, keep_slices)
     with _optional("slices"):

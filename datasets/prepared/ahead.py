@@ -8,9 +8,10 @@ memory, of which containers often have 64 MiB.
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
+from datasets.prepared.memory import Memory, empty_pinned
 from datasets.prepared.patches import Batch, Patches
 
 
@@ -29,6 +30,7 @@ class BatchReader:
     pinned: bool = False  # in memory that a GPU copies from while it computes
     share: int = 0  # number of the part that is read, from 0
     n_shares: int = 1  # equal parts of a batch
+    memory: Memory = field(default_factory=Memory)
 
     @property
     def n_batches(self) -> int:
@@ -46,7 +48,7 @@ class BatchReader:
         whole = range(first, min(first + self.batch, self.patches.n_patches))
         size = len(whole) // self.n_shares
         items = whole[self.share * size : (self.share + 1) * size]
-        return self.patches.read(epoch, items, pinned=self.pinned)
+        return self.patches.read(epoch, items, empty_pinned if self.pinned else self.memory.empty)
 
     def _read_ahead(self, epoch: int) -> Iterator[Batch]:
         pool = ThreadPoolExecutor(self.n_ahead, "patches")

@@ -9,6 +9,7 @@ import torch
 from datasets.base import IGNORED_CLASS, VolumeShape
 from datasets.prepared.augment import UNCHANGED, Change
 from datasets.prepared.case import PreparedCase
+from datasets.prepared.memory import Empty, empty_new
 
 Batch = dict[str, torch.Tensor]  # as `Patches.read` returns it
 
@@ -42,16 +43,16 @@ class Patches:
             rule = "foreground_frac must be in [0, 1]"
             raise ValueError(f"patches: {rule}, got {self.foreground_frac}")
 
-    def read(self, epoch: int, items: Sequence[int], *, pinned: bool = False) -> Batch:
-        """Return some items of an epoch; with ``pinned`` in memory that a GPU copies from.
+    def read(self, epoch: int, items: Sequence[int], empty: Empty = empty_new) -> Batch:
+        """Return some items of an epoch, in tensors that ``empty(shape, dtype=...)`` makes.
 
         ``image`` is float32 (B, C, D, H, W), ``label`` uint8 (B, D, H, W); with ``has_ignored``
         there is also ``ignored``, bool (B, D, H, W), where the label is background. Raises:
         IndexError if an item is not in the epoch.
         """
         n_channels = self.cases[0].n_channels
-        image = torch.empty((len(items), n_channels, *self.size), pin_memory=pinned)
-        label = torch.empty((len(items), *self.size), dtype=torch.uint8, pin_memory=pinned)
+        image = empty((len(items), n_channels, *self.size), dtype=torch.float32)
+        label = empty((len(items), *self.size), dtype=torch.uint8)
         for item, voxels, classes in zip(items, image.numpy(), label.numpy(), strict=True):
             self._read_into(voxels, classes, epoch, item)
         if not self.has_ignored:

@@ -15,6 +15,7 @@ from datasets.prepared.augment import Change
 from datasets.prepared.case import PreparedCase
 from datasets.prepared.integrity import DamagedError
 from datasets.prepared.keys import Preparation
+from datasets.prepared.memory import Empty, empty_new
 from datasets.prepared.patches import Batch, Patches, draw_start
 from datasets.prepared.prepare import prepare
 
@@ -77,9 +78,9 @@ def test_no_more_batches_are_read_than_there_are_threads(cases: list[PreparedCas
     seen: list[int] = []
 
     class Counted(Patches):
-        def read(self, epoch: int, items: Sequence[int], *, pinned: bool = False) -> Batch:
+        def read(self, epoch: int, items: Sequence[int], empty: Empty = empty_new) -> Batch:
             seen.extend(items)
-            return super().read(epoch, items, pinned=pinned)
+            return super().read(epoch, items, empty)
 
     patches = Counted(cases, (4, 4, 4), 12, 3, 0.5, augment=True)
     epoch = BatchReader(patches, batch=1, n_ahead=2).read_epoch(0)
@@ -89,6 +90,21 @@ def test_no_more_batches_are_read_than_there_are_threads(cases: list[PreparedCas
         time.sleep(0.01)
     time.sleep(0.05)
     assert sorted(seen) == [0, 1, 2]  # one is used, two are ready
+
+
+def test_memory_is_used_again_when_nobody_holds_a_batch_and_not_before(
+    cases: list[PreparedCase],
+) -> None:
+    reader = BatchReader(make_patches(cases), batch=4)
+    kept = [batch["image"][1:] for batch in reader.read_epoch(0)]  # views hold a batch
+    copies = [image.clone() for image in kept]
+    addresses = {image.data_ptr() for image in kept}
+    again = list(reader.read_epoch(1))
+    assert all(map(torch.equal, kept, copies))
+    assert not addresses & {batch["image"][1:].data_ptr() for batch in again}
+    del kept
+    later = [batch["image"][1:] for batch in reader.read_epoch(2)]
+    assert addresses == {image.data_ptr() for image in later}
 
 
 def test_a_fault_of_a_thread_reaches_the_training(cases: list[PreparedCase]) -> None:
