@@ -1,10 +1,14 @@
 """GPS and SPT: what the gradients choose, against choices made by hand."""
 
+from itertools import count
+
 import pytest
 import torch
 from torch import nn
 
 import methods
+from bench.models.backbones.info import Blueprint
+from bench.models.build import build_segmenter
 from bench.models.contract import Subject, iter_losses, train
 from bench.models.delta import delta_state, load_delta
 from bench.models.segmenter import apply_method
@@ -12,6 +16,7 @@ from bench.models.selection import run_selection
 from methods.selective.sparse import SparseUpdate
 from methods.selective.spt import SensitiveLinear, allocate, spread
 
+PATCH = (2, 32, 32)
 LAYERS = (".qkv", ".proj", ".fc1", ".fc2", ".reduction")
 
 
@@ -42,6 +47,20 @@ def select_on(subject, seed=0):
     apply_method(model, subject.method, seed)
     run_selection(model.train(), iter_losses(model, subject.make_volume()))
     return model
+
+
+@pytest.mark.parametrize("name", ["gps", "spt"])
+def test_the_pass_leaves_the_statistics_of_the_decoders_norms_alone(name):
+    model = build_segmenter(
+        Blueprint("tiny_vit", decoder="upernet"), in_channels=2, n_classes=3, patch=PATCH, seed=0
+    )
+    apply_method(model, methods.build(name), seed=0)
+    before = {key: value.clone() for key, value in model.decoder.state_dict().items()}
+    assert any("running_mean" in key for key in before)
+    losses = (model(torch.randn(1, 2, *PATCH)).square().mean() for _ in count())
+    run_selection(model.train(), losses)
+    after = model.decoder.state_dict()
+    assert all(torch.equal(after[key], value) for key, value in before.items())
 
 
 @pytest.mark.parametrize("backbone", ["tiny_vit", "tiny_swin"])
