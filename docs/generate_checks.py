@@ -23,7 +23,8 @@ HEAD = """# Checks
 <!-- Written by `python -m docs.generate_checks`. -->
 
 What `bench check all --backbone {backbones}` found on {date}, with default settings: the
-promises that a method keeps, of these {n}: {promises}. [Methods](methods.md) has what each method declares.
+promises that a method keeps, of these {n}: {promises}. [Methods](methods.md) has what each
+method declares.
 """
 
 
