@@ -80,6 +80,7 @@ depth). ViT-B/16 is without its class token, as in Med-Tuning (`model.prefix_tok
 keeps its buffers; but for whole blocks that train, it is in evaluation mode. **Step 0** says
 whether the network starts as the frozen one, exactly. For any backbone and patch,
 `python -m bench list methods --backbone vit_b16` counts these parameters, the decoder's and all.
+[Checks](checks.md) has what `bench check` found of each method.
 
 In the equations, E is the width of the tokens, x the stream of tokens that runs through the blocks,
 W a matrix; LN is layer norm, BN batch norm.
