@@ -22,9 +22,9 @@ import datasets
 from bench.grid.slots import count_cores
 from datasets.base import VolumeShape
 from datasets.phantoms.write import write_phantoms
-from datasets.prepared.ahead import BatchReader
+from datasets.prepared.batches.ahead import BatchReader
+from datasets.prepared.batches.patches import Batch, Patches
 from datasets.prepared.case import PreparedCase
-from datasets.prepared.patches import Batch, Patches
 from datasets.prepared.prepare import prepare
 
 BATCH = 2

@@ -17,10 +17,10 @@ from bench.run.training.step import Batch
 from bench.scoring.cases import NotFiniteError, Predict, mean_dices
 from bench.specs.run import Place, RunSpec
 from datasets.base import Dataset, DatasetInfo
-from datasets.prepared.ahead import BatchReader
+from datasets.prepared.batches.ahead import BatchReader
+from datasets.prepared.batches.patches import Patches
 from datasets.prepared.case import PreparedCase
 from datasets.prepared.intensity import fit_window
-from datasets.prepared.patches import Patches
 from datasets.prepared.prepare import prepare
 from datasets.splits.rule import Split, draw_cases
 

@@ -19,7 +19,7 @@ from bench.scoring.metrics import Scoring, score_case
 from bench.specs.protocol import DICE, DICE_CE, EvalSpec
 from datasets.base import IGNORED_CLASS
 from datasets.nnunet.export import ExportOptions, export_dataset
-from datasets.prepared.patches import Patches
+from datasets.prepared.batches.patches import Patches
 from datasets.prepared.prepare import prepare
 from datasets.volumes.checking import check_dataset
 from datasets.volumes.reading import read_image, read_label

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from datasets.kits import Kits
+from datasets.prepared.batches.patches import Patches
 from datasets.prepared.case import PreparedCase
-from datasets.prepared.patches import Patches
 from datasets.prepared.prepare import prepare
 from tests.datasets.roots.build import kidney
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from datasets.brats import Brats
-from datasets.prepared.ahead import BatchReader
 from datasets.prepared.augment import Change
+from datasets.prepared.batches.ahead import BatchReader
+from datasets.prepared.batches.memory import Empty, empty_new
+from datasets.prepared.batches.patches import Batch, Patches, draw_start
 from datasets.prepared.case import PreparedCase
 from datasets.prepared.integrity import DamagedError
 from datasets.prepared.keys import Preparation
-from datasets.prepared.memory import Empty, empty_new
-from datasets.prepared.patches import Batch, Patches, draw_start
 from datasets.prepared.prepare import prepare
 
 Save = Callable[..., Path]

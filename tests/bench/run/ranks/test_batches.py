@@ -4,7 +4,7 @@ import pytest
 
 from bench.run.ranks.batches import check_batches
 from bench.specs.protocol import DataSpec, Protocol, SpecError, TrainSpec
-from datasets.prepared.ahead import BatchReader
+from datasets.prepared.batches.ahead import BatchReader
 
 
 def make_protocol(batch: int, n_patches: int = 12) -> Protocol:

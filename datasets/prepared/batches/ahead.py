@@ -11,8 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 
-from datasets.prepared.memory import Memory, empty_pinned
-from datasets.prepared.patches import Batch, Patches
+from datasets.prepared.batches.memory import Memory, empty_pinned
+from datasets.prepared.batches.patches import Batch, Patches
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import torch
 
 from datasets.base import IGNORED_CLASS, VolumeShape
 from datasets.prepared.augment import UNCHANGED, Change
+from datasets.prepared.batches.memory import Empty, empty_new
 from datasets.prepared.case import PreparedCase
-from datasets.prepared.memory import Empty, empty_new
 
 Batch = dict[str, torch.Tensor]  # as `Patches.read` returns it
 
