@@ -10,28 +10,22 @@ import sys
 from collections.abc import Sequence
 from dataclasses import Field, fields, replace
 from itertools import groupby
-from typing import Any, NamedTuple
-
-import torch
+from typing import Any
 
 import methods
 from bench.cost.inventory import NetworkShape, build_outline, count_methods
 from bench.cost.measure import count_elements
-from bench.cost.memory import count_bytes, count_saved_bytes
 from bench.cost.reference_counts import count_reference
 from bench.models import registry
 from bench.models.backbones.info import DROP
 from bench.models.references import registry as references
 from bench.models.references.base import Task
-from bench.models.segmenter import apply_method
-from bench.run.training.loss import build_loss
 from docs.articles import format_article, join, read_article, table, wrap, wrap_item
+from docs.memory_section import memory_section
 from methods.base import Contender, Method
 from methods.bridge import registry as bridge
 from methods.bridge.method import make_record
 from methods.bridge.names import UNUSABLE
-from methods.executed import set_execution
-from methods.execution import Execution
 from methods.sites import Role
 from reports.records.cost import GFLOP_PER_GMAC
 
@@ -40,9 +34,7 @@ SHAPES = {
     "ViT-B/16": NetworkShape("vit_b16", prefix_tokens=DROP),
     "Swin-T": NetworkShape("swin_tiny"),
 }
-MEASURED = ("full", "med_adapter")  # whose training step is estimated
 TASK = Task(in_channels=4, n_classes=4, patch=(128, 128, 128))  # of the reference networks
-SAVING = Execution(checkpointing=True, slices_per_chunk=16)
 
 PLACES: dict[Role, str] = {
     Role.PROMPT: "in front of the patch tokens that enter the first block",
@@ -84,16 +76,6 @@ whether the network starts as the frozen one, exactly. For any backbone and patc
 
 In the equations, E is the width of the tokens, x the stream of tokens that runs through the blocks,
 W a matrix; LN is layer norm, BN batch norm.
-"""
-
-MEMORY = """
-What a training step on one patch of 4×128×128×128 voxels through ViT-B/16 holds in fp32, in GiB:
-weights, gradients and AdamW's moments, and what is kept for the backward pass. *Saving* is
-`--checkpointing --slices-per-chunk 16`, which changes no result. These are sums of tensors;
-temporary results and the allocator's reserve come on top. The largest sum leaves a card with 24 GB
-more than two thirds free. Measured on a GPU, the peak of a plain step was 6.20 GiB for `full` and
-4.93 GiB for `med_adapter` (`benchmarks/README.md`); not all of it exists at one
-time.
 """
 
 
@@ -162,7 +144,12 @@ def write_guide() -> str:
     parts.append(_summary(built, tuned))
     for _, group in groupby(built, key=lambda method: type(method).__module__):
         parts.append(_section(list(group), tuned))
-    parts += [*_bridge_section(), *_decoder_sections(), _memory_section(), *_networks_section()]
+    parts += [
+        *_bridge_section(),
+        *_decoder_sections(),
+        memory_section(SHAPES["ViT-B/16"]),
+        *_networks_section(),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -264,43 +251,6 @@ def _settings_table(contender: Contender) -> list[str]:
         default, rule = _describe_values(item)
         rows.append((f"`{item.name}`", f"`{default}`", item.metadata["help"], rule))
     return [table(("Setting", "Default", "Meaning", "Rule"), rows)] if rows else []
-
-
-class StepBytes(NamedTuple):
-    """Bytes of a training step on one patch in fp32, with AdamW's two moments."""
-
-    weights: int
-    gradients: int
-    optimizer: int
-    saved: int  # by autograd, for the backward pass
-
-
-def estimate_step(shape: NetworkShape, method: Method, execution: Execution) -> StepBytes:
-    """Return what a step holds but temporary results; the network is on torch's meta device."""
-    model = build_outline(shape)
-    with torch.device("meta"):
-        apply_method(model, method, seed=0, also_train=shape.also_train)
-        image = torch.empty(1, shape.channels, *shape.patch)
-        label = torch.empty(1, 1, *shape.patch, dtype=torch.int64)
-    set_execution(model.train(), execution)
-    loss_function = build_loss()
-    trained = count_bytes(parameter for parameter in model.parameters() if parameter.requires_grad)
-    weights = count_bytes([*model.parameters(), *model.buffers()])
-    saved = count_saved_bytes(model, lambda: loss_function(model(image), label))
-    return StepBytes(weights, gradients=trained, optimizer=2 * trained, saved=saved)
-
-
-def _memory_section() -> str:
-    rows = []
-    for name in MEASURED:
-        method = methods.build(name)
-        plain = estimate_step(SHAPES["ViT-B/16"], method, Execution())
-        saving = estimate_step(SHAPES["ViT-B/16"], method, SAVING)
-        fixed = sum(plain) - plain.saved
-        sizes = (fixed, plain.saved, sum(plain), saving.saved, sum(saving))
-        rows.append((f"`{name}`", *(f"{size / 2**30:.2f}" for size in sizes)))
-    headings = ("Method", "Fixed", "Kept", "Sum", "Kept, saving", "Sum, saving")
-    return "\n\n".join(["## Memory", wrap(MEMORY), table(headings, rows)])
 
 
 def _networks_section() -> list[str]:

@@ -10,7 +10,7 @@ from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
 from bench.run.training.loss import build_loss
-from docs.generate_methods import estimate_step
+from docs.memory_section import estimate_step
 from methods.executed import set_execution
 from methods.execution import Execution
 
