@@ -14,7 +14,7 @@ from methods.base import Method
 from methods.executed import set_execution
 from methods.execution import Execution
 
-MEASURED = ("full", "med_adapter")  # whose training step is estimated
+LISTED = ("full", "med_adapter", "adaptformer", "lora", "bitfit", "vpt_deep", "linear")
 SAVING = Execution(checkpointing=True, slices_per_chunk=16)
 MEMORY = """
 What a training step on one patch of 4×128×128×128 voxels through ViT-B/16 holds in fp32, in GiB:
@@ -51,15 +51,20 @@ def estimate_step(shape: NetworkShape, method: Method, execution: Execution) -> 
     return StepBytes(weights, gradients=trained, optimizer=2 * trained, saved=saved)
 
 
+def estimate_listed(shape: NetworkShape, execution: Execution) -> dict[str, StepBytes]:
+    """Return what a step of each listed method holds."""
+    return {name: estimate_step(shape, methods.build(name), execution) for name in LISTED}
+
+
 def memory_section(shape: NetworkShape) -> str:
     """Return the section on the memory of a training step as Markdown."""
+    plain = estimate_listed(shape, Execution())
+    saving = estimate_listed(shape, SAVING)
     rows = []
-    for name in MEASURED:
-        method = methods.build(name)
-        plain = estimate_step(shape, method, Execution())
-        saving = estimate_step(shape, method, SAVING)
-        fixed = sum(plain) - plain.saved
-        sizes = (fixed, plain.saved, sum(plain), saving.saved, sum(saving))
-        rows.append((f"`{name}`", *(f"{size / 2**30:.2f}" for size in sizes)))
-    headings = ("Method", "Fixed", "Kept", "Sum", "Kept, saving", "Sum, saving")
+    for name, step in plain.items():
+        fixed = sum(step) - step.saved
+        sizes = (fixed, step.saved, sum(step), saving[name].saved, sum(saving[name]))
+        share = f"{100 * sum(step) / sum(plain['full']):.0f}"
+        rows.append((f"`{name}`", *(f"{size / 2**30:.2f}" for size in sizes), share))
+    headings = ("Method", "Fixed", "Kept", "Sum", "Kept, saving", "Sum, saving", "Sum, % of `full`")
     return "\n\n".join(["## Memory", wrap(MEMORY), table(headings, rows)])

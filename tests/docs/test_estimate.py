@@ -1,5 +1,8 @@
 """The estimate of a training step's bytes against the bytes of a real network."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -10,7 +13,8 @@ from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
 from bench.run.training.loss import build_loss
-from docs.memory_section import estimate_step
+from docs.generate_methods import SHAPES
+from docs.memory_section import estimate_listed, estimate_step
 from methods.executed import set_execution
 from methods.execution import Execution
 
@@ -36,3 +40,16 @@ def test_an_estimate_is_what_a_real_step_holds(name, way):
     assert estimate.weights == count_bytes([*model.parameters(), *model.buffers()])
     assert estimate.gradients == sum(4 * parameter.numel() for parameter in trained)
     assert estimate.optimizer == 2 * estimate.gradients
+
+
+def test_the_readme_states_the_estimated_shares():
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    section = readme.partition("## Few parameters are not little memory")[2].partition("\n## ")[0]
+    stated = re.findall(r"^\| `(\w+)` \| ([\d.]+) \| (\d+) \|$", section, re.MULTILINE)
+    steps = estimate_listed(SHAPES["ViT-B/16"], Execution())
+    decoder, everything = steps["linear"].gradients, steps["full"].gradients
+    expected = {}
+    for name, step in steps.items():
+        tuned = (step.gradients - decoder) / (everything - decoder)
+        expected[name] = (round(100 * tuned, 2), round(100 * sum(step) / sum(steps["full"])))
+    assert {name: (float(tuned), int(memory)) for name, tuned, memory in stated} == expected
