@@ -1,7 +1,7 @@
 """How everything is called where a person reads it: one registry, and the user's own names.
 
-Tables, captions, notes, pictures, the page and the terminal print these names. CSV files, macros,
-file names, MLflow and the command line keep the keys.
+Tables, captions, notes, pictures, the page, the terminal and names of runs in MLflow are these.
+CSV files, macros, file names, other texts in MLflow and the command line keep the keys.
 """
 
 import re

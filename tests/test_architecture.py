@@ -43,7 +43,7 @@ bench.pretrain methods.settings bench.specs bench.models bench.run.training
 bench.grid bench.specs bench.models bench.cost bench.run datasets methods reports.records
 bench.tuning bench.specs bench.models bench.cost bench.run bench.grid methods reports.records
 bench.tracking bench.specs bench.cost.usage reports.records reports.analysis reports.tables
-bench.tracking reports.formats
+bench.tracking reports.formats reports.names
 bench.cli bench datasets methods reports
 bench.__main__ medtuning_bench
 medtuning_bench bench datasets methods reports"""

@@ -10,6 +10,7 @@ from bench.cost.usage import read_usage
 from bench.tracking.entities.logged_models import describe_model
 from bench.tracking.entry import NOTE_TAG, RESULT, Entry, build_metrics, hash_record
 from bench.tracking.keys import key_of, tag_of
+from bench.tracking.titles import name_run
 from reports.analysis.aggregates import average_metric, share_defined
 from reports.formats.markdown import escape
 from reports.records.cost import Cost, read_cost
@@ -65,9 +66,8 @@ def describe_result(result: RunResult, folder: Path) -> Entry:
     for step, (at_ms, sample) in enumerate(read_usage(folder)):
         usage = [(f"system/{name}", value, step) for name, value in sample.items()]
         numbers += build_metrics(usage, at_ms)
-    where = f"fold {result.fold} · seed {result.seed}"
     return Entry(
-        name=f"{result.label} · {result.dataset_title} · {result.backbone} · {where}",
+        name=name_run(result),
         tags=tags(result),
         params=params(result),
         metrics=numbers,

@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.tracking.entry import NOTE_TAG, STUDIES, STUDY, Entry, Number, build_metrics, hash_record
 from bench.tracking.keys import experiment_of, tag_of
 from bench.tracking.store import Store
+from bench.tracking.titles import name_study
 from reports.formats.markdown import escape
 from reports.records.plain import flatten
 from reports.records.run import Status
@@ -39,7 +40,7 @@ def describe_study(record: StudyRecord, folder: Path) -> Entry:
     for step, dice in enumerate(record.best_so_far()):
         numbers.append(("dice/best_so_far", dice, step))
     return Entry(
-        name=record.name,
+        name=name_study(record),
         tags={
             STUDY.key_tag: tag_of(record.name),
             STUDY.digest_tag: hash_record(record),

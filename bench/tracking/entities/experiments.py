@@ -28,7 +28,10 @@ VIEW_TAG = f"mlflow.sharedViewState.{VIEW_KEY}"
 DICE, TUNED, GFLOP, MEMORY = (
     "dice/mean", "params/tuned", "compute/forward_gflop", "memory/peak_mib",
 )  # fmt: skip
-# What comes first, in pixels: they fit beside the names of runs and MLflow's assistant.
+# Columns that are always there, in pixels: the name, and the time, of which the status is left.
+ALWAYS = {"attributes.`Run Name`": 180, "runDateAndNestInfo": 44}
+# What comes next. All of them fit into a window of 1366 pixels, beside MLflow's assistant, which
+# opens by itself.
 WIDTHS = {DICE: 90, TUNED: 110, GFLOP: 165, MEMORY: 140}
 NARROW = 90
 # Fields of the state that keep their values; older versions of the UI do not fill them in.
@@ -115,8 +118,8 @@ def build_view(regions: Sequence[str]) -> dict[str, Any]:
         "modelVersionFilter": "All Runs",
         "datasetsFilter": [],
         "selectedColumns": list(widths),
-        "columnOrder": list(widths),
-        "columnWidths": widths,
+        "columnOrder": [*ALWAYS, *widths],
+        "columnWidths": ALWAYS | widths,
         "runsHiddenMode": "SHOW_ALL",
         "hideEmptyCharts": True,
         "isAccordionReordered": True,

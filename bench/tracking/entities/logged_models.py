@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from bench.specs.run import DELTA_FILE
 from bench.tracking.keys import LONGEST_NAME, key_of, param_of, tag_of
+from bench.tracking.titles import name_run
 from reports.records.plain import flatten
 from reports.records.run import RESULT_FILE, RunResult, Status
 
@@ -72,7 +73,7 @@ def describe_model(result: RunResult, folder: Path) -> ModelEntry | None:
     for key, value in flatten({"method": result.settings}).items():
         settings[key_of(key)] = value if isinstance(value, str) else json.dumps(value)
     return ModelEntry(
-        name=NOT_IN_A_NAME.sub("-", result.run_id)[:LONGEST_NAME],
+        name=NOT_IN_A_NAME.sub("-", name_run(result))[:LONGEST_NAME],
         params={key: param_of(value) for key, value in settings.items()},
         tags={
             "run_id": tag_of(result.run_id),

@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from bench.tracking import browsing
-from bench.tracking.entities.experiments import KIND, KIND_TAG, VIEW_TAG, build_view, encode_view
+from bench.tracking.entities.experiments import (
+    ALWAYS,
+    KIND,
+    KIND_TAG,
+    VIEW_TAG,
+    build_view,
+    encode_view,
+)
 from bench.tracking.entry import NOTE_TAG
 from bench.tracking.store import Store, open_store
 from reports.records.run import RunResult, Status
@@ -58,7 +65,8 @@ def test_an_experiment_has_a_kind_a_description_and_a_view(store: Store, folder:
     view = decode_view(experiment.tags[VIEW_TAG])
     assert view["orderByKey"] == "metrics.`dice/mean`"
     assert "metrics.`dice/WT`" in view["selectedColumns"]
-    assert view["selectedColumns"] == view["columnOrder"]
+    assert view["columnOrder"] == [*ALWAYS, *view["selectedColumns"]]
+    assert set(view["columnWidths"]) == set(view["columnOrder"])
     assert view["runsPinned"] == []  # mlflow 3.7 does not fill in what a view lacks
     assert view["runsExpanded"] == {}
 

@@ -129,7 +129,8 @@ def test_another_command_adds_a_parent_and_takes_nothing_away(store: Store, out:
     runs = runs_of(store)
     first, second = runs["run --methods linear,lora"], runs["run --methods all"]
     children = {
-        name.split(" ")[0]: run.data.tags.get("mlflow.parentRunId") for name, run in runs.items()
+        run.data.tags.get("method", "run"): run.data.tags.get("mlflow.parentRunId")
+        for run in runs.values()
     }
     assert children == {
         "run": None,
@@ -264,8 +265,10 @@ def test_sync_restores_the_studies_and_their_trials(
         assert "sent study lora-brats" in printed
         assert "broken/study.json: must be a study of this version" in printed
         shown = runs_of(open_store(), "tuning/lora-brats")
-        assert set(shown) == {"lora-brats", "trial 0", "trial 1"}
-        parent = shown["lora-brats"]
+        title = "LoRA, BraTS, fold 0, Tiny ViT/8, random initialisation"
+        assert set(shown) == {title, "trial 0", "trial 1"}
+        parent = shown[title]
+        assert parent.data.tags["medtuning.study"] == "lora-brats"
         assert parent.data.metrics["dice/tuned"] == pytest.approx(0.6)
         assert shown["trial 1"].data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert main(["sync", "--out", str(out)]) == 1
@@ -278,10 +281,10 @@ def test_sync_sends_again_what_the_store_has_lost_or_what_has_changed(
     linear, lora = make_result("linear"), make_result("lora")
     write_runs(out, linear, lora)
     sync(store, out)
-    run = next(run for name, run in runs_of(store).items() if name.startswith("lora"))
+    run = next(run for name, run in runs_of(store).items() if name.startswith("LoRA"))
     Path(run.info.artifact_uri.removeprefix("file://"), "result.json").unlink()
     with pytest.raises(
-        TrackingError, match=r"'lora .*' must have its result\.json, found none in .*bench sync"
+        TrackingError, match=r"'LoRA, .*' must have its result\.json, found none in .*bench sync"
     ):
         store.load_results()
     write_runs(out, replace(linear, best_epoch=1), lora)
@@ -357,7 +360,7 @@ def test_a_store_that_fails_on_the_way_is_said_once_and_let_be(
 def test_tuning_trials_are_apart_and_are_no_results(store: Store, tmp_path: Path) -> None:
     trial, place = make_result("lora"), "tuning/lora-brats"
     store.log_result(replace(trial, dataset=place), tmp_path)
-    assert set(runs_of(store, place)) == {f"lora · {place} · tiny_vit · fold 0 · seed 0"}
+    assert set(runs_of(store, place)) == {"LoRA, fold 0, seed 0, Tiny ViT/8, random initialisation"}
     assert store.load_results() == []
     assert Tracker(tmp_path, store).send(trial, tmp_path)  # the same run as a result is another one
     assert len(store.load_results()) == 1

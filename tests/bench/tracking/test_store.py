@@ -85,7 +85,7 @@ def test_a_run_shows_what_a_reader_looks_for(
     (tmp_path / "overlay.png").write_bytes(OVERLAY)
     store.log_result(result, tmp_path)
     (run,) = find_runs(store, result.dataset)
-    assert run.info.run_name == f"lora r=8 · {result.dataset} · tiny_vit · fold 0 · seed 0"
+    assert run.info.run_name == "lora r=8, fold 0, seed 0, Tiny ViT/8, random initialisation"
     assert run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time == 15_000
     wanted = {
