@@ -21,6 +21,7 @@ from reports.analysis.tidy import MEAN, case_table, fold_means
 from reports.formats import FORMATS
 from reports.records.run import RESULT_FILE, RunResult, Status, read_result
 from reports.tables.build import ALL, KINDS, ReportRequest, build_tables, summarise
+from reports.tables.families import find_families
 from reports.tables.table import Table
 
 if TYPE_CHECKING:
@@ -145,7 +146,8 @@ class Results:
 
         if kind not in PLOTS:
             raise ValueError(f"plot: unknown kind '{kind}'{suggest(kind, list(PLOTS))}")
-        looks = assign_looks({(run.method, run.label) for run in self.records}, methods.names())
+        families = methods.families() | find_families(self.records)
+        looks = assign_looks({(run.method, run.label) for run in self.records}, families)
         summaries = summarise(self._order(), ReportRequest())
         pictures, absent = list_pictures(summaries, (), lambda run, case: None, looks)
         slug = kind if kind in ("cases", "ranks", "learning") else f"dice-{kind}"

@@ -79,6 +79,11 @@ def family_of(name: str) -> str:
     return METHODS[name].split(".")[1] if name in METHODS else ""
 
 
+def families() -> dict[str, str]:
+    """Return the family of each of our own methods, in the order in which tables show them."""
+    return {name: family_of(name) for name in METHODS}
+
+
 def check_name(name: str) -> str:
     """Return a known name (a user's own is not imported). Raises: ValueError with the nearest."""
     if name.startswith(PEFT):

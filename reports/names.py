@@ -132,6 +132,13 @@ WEIGHTS = {
     "dino": "DINO",
     "dinov2": "DINOv2",
 }
+SETTINGS = {  # of methods, where the key with spaces is not how they are printed
+    "fourier": "Fourier branch",
+    "conv3": "3×3 branch",
+    "conv5": "5×5 branch",
+    "inter_stage": "inter-stage interaction",
+    "zero_init": "zero initialisation",
+}
 BUILT_IN: Mapping[str, str] = MappingProxyType(
     METHODS | BRIDGED | NETWORKS | DATASETS | BACKBONES | DECODERS | WEIGHTS
 )
@@ -160,12 +167,17 @@ class Names:
         settings = []
         for item in found[2].split(","):
             key, sign, value = item.partition("=")
-            settings.append(f"{self.setting(key)} {value}" if sign else item)
+            settings.append(self._print_setting(key, value) if sign else item)
         return f"{self.find(found[1])} [{', '.join(settings)}]"
 
     def setting(self, key: str) -> str:
         """Return how a setting of a method is printed."""
-        return self.find(key, key.replace("_", " "))
+        return self.find(key, SETTINGS.get(key, key.replace("_", " ")))
+
+    def _print_setting(self, key: str, value: str) -> str:
+        if value in ("true", "false"):
+            return f"{'with' if value == 'true' else 'without'} {self.setting(key)}"
+        return f"{self.setting(key)} {value}"
 
 
 BUILT_IN_NAMES = Names()

@@ -45,11 +45,13 @@ def score_held_out(
     """
     started = time.perf_counter()
     slices: dict[str, CaseSlices] = {}
+    regions = [region.classes for region in scoring.info.regions]
 
     def keep_slices(done: int, prediction: np.ndarray) -> None:
         case = cases[done - 1]
         reference = leave_out_ignored(prediction, np.asarray(case.label()), scoring.info)[1]
-        slices[case.id] = cut_slices(case.image()[0], reference, prediction, len(cases))
+        maps = case.image()[0], reference, prediction
+        slices[case.id] = cut_slices(*maps, len(cases), regions)
         if done == 1:
             with _optional("overlay"):
                 _save_overlay(folder / OVERLAY_FILE, case, prediction, scoring.info, title)

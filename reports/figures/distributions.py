@@ -36,7 +36,7 @@ def draw_cases(scores: pd.DataFrame, looks: Looks) -> Figure:
             part.set(color=colour, linewidth=0.9)
         heights = row + 0.26 + rng.uniform(-0.09, 0.09, size=values.size)
         axes.plot(values, heights, "o", color=colour, markersize=2, alpha=0.6, mew=0)
-    _name_rows(axes, [looks[name].name for name in names])
+    name_rows(axes, [looks[name].name for name in names])
     axes.set_xlabel(f"Dice of a case, mean over regions (%), n = {len(scores)}")
     add_grid(axes, "x")
     return figure
@@ -51,7 +51,7 @@ def draw_ranks(ranks: Mapping[str, Interval], looks: Looks) -> Figure:
         ends = (rank.low, rank.high)
         axes.plot(ends, (row, row), color=look.colour, linewidth=2, solid_capstyle="butt")
         axes.plot([rank.value], [row], linestyle="none", markersize=6, **look.point)
-    _name_rows(axes, [looks[name].name for name in order])
+    name_rows(axes, [looks[name].name for name in order])
     axes.set_xticks(range(1, len(order) + 1))
     axes.set(xlim=(0.6, len(order) + 0.4), xlabel="rank by mean Dice, 95 % interval")
     add_grid(axes, "x")
@@ -96,7 +96,8 @@ def draw_critical_difference(test: Friedman, blocks: str, looks: Looks) -> Figur
     return figure
 
 
-def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Write a name at the left of each row, from 0 at the top on."""
     axes.set_yticks(range(len(names)), labels=names)
     axes.set_ylim(len(names) - 0.45, -0.6)
     axes.tick_params(axis="y", length=0)

@@ -1,47 +1,71 @@
 """Which pictures a set of results has something for, under which names, with which caption."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pandas as pd
 
 from reports.analysis.cases.shared import describe_shared_cases
+from reports.analysis.claims.noninferiority import MARGIN_POINTS
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.ranks import Friedman, friedman_nemenyi, rank_intervals
-from reports.analysis.statistics import TooFewError
+from reports.analysis.statistics import LEAST_CASES, TooFewError
 from reports.analysis.tidy import name_dataset
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
+from reports.figures.differences import draw_forest, draw_gaps
 from reports.figures.distributions import draw_cases, draw_critical_difference, draw_ranks
-from reports.figures.panels import ShownCase, draw_panels, pick_cases, pick_failing
-from reports.figures.picture import Compared, Draw, Picture, Words
+from reports.figures.picture import Compared, Draw, Picture, Plan, Words, has_seeds
+from reports.figures.qualitative import ReadSlices, plan_panels
 from reports.figures.style import Looks
-from reports.figures.tradeoff import AXES, Axis, draw_tradeoff, finished_with
+from reports.figures.tradeoff import AXES, Axis, draw_tradeoff, finished_with, has_tests
 from reports.names import BUILT_IN_NAMES, Names
-from reports.records.run import REFERENCE, RunResult, Status
-from reports.records.slices import CaseSlices
+from reports.records.run import REFERENCE, Status
 from reports.records.study import StudyRecord
 from reports.tables.assemble import group_comparisons, name_setting
+from reports.tables.kinds.gap import find_gaps
+from reports.tables.kinds.noninferiority import compare_at_margin
 from reports.tables.table import make_slug
 from reports.tables.wording import describe_scores
 
-# Returns the slices of a run's case; None if the run kept none.
-ReadSlices = Callable[[RunResult, str], CaseSlices | None]
-
-
 FRONT = (
-    "The line is the Pareto front: no other method has a mean that is better and cheaper. "
-    "Bars: 95 % intervals of the means."
+    "The line is the Pareto front: it rises to a dearer method only where its mean is higher than "
+    "that of each cheaper one on it beyond chance (the tests of the tables, corrected over the "
+    "pairs of methods that no other equals in both)."
 )
+BARS = "Bars: 95 % intervals of the means."
+NO_FRONT = f"No front: {LEAST_CASES} common cases and one protocol are needed for its tests."
 ZERO = "A method that tunes nothing is left of the dotted line, outside of the logarithmic scale."
 RINGED = "A ring marks a reference network."
 ANEW = "95 % interval of the rank: from 1 + the number of methods that are better beyond chance."
 INNER = "Dice of inner validation cases, on which the values are chosen: optimistic."
-Plan = Iterator[Picture]
+FINDINGS = (
+    "Intervals are not corrected, findings are (Holm): non-inferior: above the lower margin; "
+    "equivalent: also below the upper; inferior: below the lower; undecided: none of them."
+)
+GAPS = "Hollow: default; filled: tuned. Intervals of the difference are over the cases of both."
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request says of pictures.
+
+    Attributes:
+        names: how everything is printed.
+        reference: label or name of the method that differences are to; empty: full fine-tuning.
+        margin_points: in points of Dice, for non-inferiority to it.
+    """
+
+    names: Names = BUILT_IN_NAMES
+    reference: str = ""
+    margin_points: float = MARGIN_POINTS
+
+
+DEFAULT = Wanted()
 
 
 def _describe_points(comparison: MethodComparison) -> str:
-    averaged = ", averaged over its seeds" if _has_seeds(comparison) else ""
+    averaged = ", averaged over its seeds" if has_seeds(comparison) else ""
     return f"Density, quartiles, and a point per held-out case{averaged}."
 
 
@@ -49,10 +73,6 @@ def _describe_band(comparison: MethodComparison) -> str:
     if comparison.rows["n_runs"].max() > 1:
         return "Mean over folds and seeds; the band is from the lowest to the highest run."
     return "One run per method."
-
-
-def _has_seeds(comparison: MethodComparison) -> bool:
-    return len({run.seed for run in comparison.results}) > 1
 
 
 # Returns the drawing of the methods in one setting; None if there is nothing to draw.
@@ -96,9 +116,17 @@ def _without_runs(comparison: MethodComparison) -> MethodComparison:
 
 
 def _word_tradeoff(axis: Axis) -> Words:
-    against = f"against {axis.name}"
-    note = f"{FRONT} {ZERO}" if axis.logarithmic else FRONT
-    return Words(f"dice-{axis.name}", f"Dice {against}", f"Mean Dice {against} of methods", note)
+    against = f"against {axis.words or axis.name}"
+    return Words(f"dice-{axis.name}", f"Dice {against}", f"Mean Dice {against} of methods")
+
+
+def _describe_tradeoff(axis: Axis, comparison: MethodComparison) -> str:
+    sentences = [FRONT if has_tests(comparison) else NO_FRONT, BARS]
+    if axis.logarithmic and (comparison.rows[axis.cost] == 0).any():
+        sentences.append(ZERO)
+    if (comparison.rows["kind"] == REFERENCE).any():
+        sentences.append(RINGED)
+    return " ".join(sentences)
 
 
 PICTURES: dict[Words, Prepare] = {  # of one setting
@@ -107,7 +135,11 @@ PICTURES: dict[Words, Prepare] = {  # of one setting
     Words("ranks", "Ranks", "Ranks of methods", ANEW): _prepare_ranks,
     Words("learning", "Learning curves", "Learning curves of methods"): _prepare_learning,
 }
-NOTES = {"cases": _describe_points, "learning": _describe_band}  # which depend on the runs
+NOTES: dict[str, Callable[[MethodComparison], str]] = {  # which depend on the runs
+    **{f"dice-{axis.name}": partial(_describe_tradeoff, axis) for axis in AXES},
+    "cases": _describe_points,
+    "learning": _describe_band,
+}
 
 
 def list_pictures(
@@ -115,19 +147,21 @@ def list_pictures(
     studies: Sequence[StudyRecord],
     read_slices: ReadSlices,
     looks: Looks,
-    names: Names = BUILT_IN_NAMES,
+    wanted: Wanted = DEFAULT,
 ) -> tuple[list[Picture], list[str]]:
     """Return the pictures of all settings, and a sentence for each that has too few data."""
     plans: list[Plan] = []
     for comparison in comparisons:
         for words, prepare in PICTURES.items():
             plans.append(_plan_one(words, prepare, comparison, looks))
-        plans.append(_plan_panels(comparison, read_slices, looks))
+        plans.append(_plan_forest(comparison, looks, wanted))
+        plans.append(plan_panels(comparison, read_slices, looks))
     for group in group_comparisons(comparisons, "dataset"):
-        plans.append(_plan_differences(group, looks))
+        plans.append(_plan_critical(group, looks))
     for group in group_comparisons(comparisons, "shots"):
         plans.append(_plan_kshot(group, looks))
-    plans.append(_plan_tuning(studies, looks, names))
+    plans.append(_plan_gaps(comparisons, looks))
+    plans.append(_plan_tuning(studies, looks, wanted.names))
     pictures: list[Picture] = []
     absent: dict[str, None] = {}
     for plan in plans:
@@ -140,76 +174,35 @@ def list_pictures(
 
 def _plan_one(words: Words, prepare: Prepare, comparison: MethodComparison, looks: Looks) -> Plan:
     draw = prepare(comparison, looks)
-    if words.note.startswith(FRONT) and (comparison.rows["kind"] == REFERENCE).any():
-        words = replace(words, note=f"{words.note} {RINGED}")
     if draw is not None:
         if words.name in NOTES:
             words = replace(words, note=NOTES[words.name](comparison))
         yield words.put_on(draw, [comparison])
 
 
-def _plan_panels(comparison: MethodComparison, read_slices: ReadSlices, looks: Looks) -> Plan:
-    """Yield the panels of the best, the median and the worst case, and of two cases together."""
-    scores = comparison.scores
-    if scores.empty:
+def _plan_forest(comparison: MethodComparison, looks: Looks, wanted: Wanted) -> Plan:
+    """Yield the differences to full fine-tuning, or to the method that was asked for."""
+    if comparison.mixed or len(comparison.scores.columns) < 2:
         return
-    picked = pick_cases(scores)
-    for word, case in picked.items():
-        shown = _read_case(comparison, read_slices, case)
-        if shown is not None:
-            how = _describe_panels(comparison)
-            note = f"Case {case}, the {word} by the mean over methods; {how}"
-            words = Words(f"panels-{word}", f"The {word} case", "Contours of methods", note)
-            draw = partial(draw_panels, [shown], looks)
-            yield replace(words.put_on(draw, [comparison]), case=case)
-    median = picked.get("median")
-    failing, method = pick_failing(scores)
-    pair = [_read_case(comparison, read_slices, case) for case in (median or failing, failing)]
-    if median in (None, failing) or None in pair:
-        return
-    titles = (f"median case: {median}", f"failing case: {failing}")
-    both = [replace(each, title=title) for each, title in zip(pair, titles, strict=True) if each]
-    by = comparison.names.label(method)
-    note = (
-        f"Case {median}, the median by the mean over methods, and case {failing}, with the lowest "
-        f"Dice of all methods and cases (of {by}); "
-        f"{_describe_panels(comparison)}"
-    )
-    words = Words("panels", "A median and a failing case", "Contours of methods", note)
-    yield words.put_on(partial(draw_panels, both, looks), [comparison])
+    asked, margin = wanted.reference, wanted.margin_points
+    reference, found = compare_at_margin(comparison, asked, margin)
+    shown = comparison.names.label(reference)
+    subject = f"Difference of mean Dice to {shown}, margin {margin:g} % points (dashed),"
+    words = Words("differences", f"Differences to {shown}", subject, FINDINGS)
+    yield words.put_on(partial(draw_forest, found, reference, margin, looks), [comparison])
 
 
-def _describe_panels(comparison: MethodComparison) -> str:
-    of_case = "Dice (%) of the case"
-    if _has_seeds(comparison):
-        of_case += " averaged over its seeds, contours of the lowest seed"
-    return f"slice with most disagreement; {of_case}. White, dashed: the reference."
+def _plan_gaps(comparisons: Compared, looks: Looks) -> Plan:
+    """Yield default against tuned settings, for each setting and budget that has both."""
+    for found in find_gaps(comparisons):
+        words = Words("gap", "Default and tuned", "Default against tuned settings", GAPS)
+        draw = partial(draw_gaps, found.gaps, found.tuned.names, looks)
+        picture = words.put_on(draw, [found.default, found.tuned], "tuned")
+        slug = make_slug("gap", *name_setting(found.tuned.setting))
+        yield replace(picture, slug=slug, setting=found.tuned.title)
 
 
-def _read_case(
-    comparison: MethodComparison, read_slices: ReadSlices, case: str
-) -> ShownCase | None:
-    """Return the slices and scores of a case by method; None if no run has kept any."""
-    scores = comparison.scores
-    slices = {}
-    for label in scores.columns:
-        found = read_slices(_find_run(comparison.results, label, case), case)
-        if found is not None:
-            slices[str(label)] = found
-    dices = dict(zip(scores.columns, scores.loc[case].to_numpy(float), strict=True))
-    return ShownCase(slices, dices) if slices else None
-
-
-def _find_run(runs: Sequence[RunResult], label: str, case: str) -> RunResult:
-    """Return the run of lowest seed of a method that has the case."""
-    found = []
-    for run in runs:
-        if run.label == label and any(row.case == case for row in run.cases):
-            found.append(run)
-    return min(found, key=lambda run: run.seed)
-
-
-def _plan_differences(comparisons: Compared, looks: Looks) -> Plan:
+def _plan_critical(comparisons: Compared, looks: Looks) -> Plan:
     """Yield the critical-difference diagram over data sets, or with few one for each over cases."""
     means = [each.scores.mean() for each in comparisons if not each.scores.empty]
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,9 @@ class Picture:
     case: str = ""  # the one that it shows, if it shows one
 
 
+Plan = Iterator[Picture]
+
+
 @dataclass(frozen=True)
 class Words:
     """What is said of a picture of methods."""
@@ -49,3 +52,8 @@ class Words:
         caption = " ".join(sentences)
         slug = make_slug(self.name, *name_setting(setting))
         return Picture(slug, comparisons[0].title, self.title, caption, draw)
+
+
+def has_seeds(comparison: MethodComparison) -> bool:
+    """Return whether runs differ in their seed."""
+    return len({run.seed for run in comparison.results}) > 1

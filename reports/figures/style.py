@@ -1,12 +1,11 @@
-"""How all pictures look: one column of a paper wide, and one colour for a method in every picture.
+"""How all pictures look: one column of a paper wide, and one look of a method in every picture.
 
 Figures are made without pyplot, so that no window system is touched and none stays in memory.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from types import MappingProxyType
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -15,12 +14,20 @@ from matplotlib.figure import Figure
 from reports.names import BUILT_IN_NAMES, FAMILIES, Names
 
 COLUMN_IN = 3.4  # width of one column of a two-column paper, in inches
+TEXT_IN = 7.0  # width of both columns
 INK, FAINT = "#262626", "#b5b5b5"  # text and lines; helper lines
-# Okabe & Ito's palette, for the colour-blind, with Tol's wine instead of its yellow, which is too
-# faint for lines, and of grey, which is hidden on the grey images of panels.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-DASHES: tuple[Any, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
+# Of the families, in their order. Their lightness (L* of CIELAB) is 7 apart, so that they differ in
+# grey; hues are the furthest apart for readers of usual and of colour-blind sight.
+COLOURS = (
+    *("#000094", "#BBA7FA", "#005143", "#9A9009", "#F8B5B9"),
+    *("#4E3100", "#BC0FB1", "#E91983", "#2F37F2", "#FC776E"),
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
+DASHES: tuple[Any, ...] = (
+    *("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2))),
+    *((0, (8, 2)), (0, (3, 1, 1, 1, 1, 1))),
+)
+OTHER = "other"  # the family of a method without one
 INKED = ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color")
 SETTINGS: dict[Any, Any] = {
     **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8),
@@ -69,43 +76,39 @@ Looks = Mapping[str, Look]  # by label
 
 
 def assign_looks(
-    methods: Iterable[tuple[str, str]],
-    order: Sequence[str],
-    names: Names = BUILT_IN_NAMES,
-    families: Mapping[str, str] = MappingProxyType({}),
+    methods: Iterable[tuple[str, str]], families: Mapping[str, str], names: Names = BUILT_IN_NAMES
 ) -> Looks:
     """Return the look of each label of the pairs (method, label).
 
-    It follows from the method's place in ``order``, all known methods, and is so the same in every
-    report; others come after them, by name. With ``families`` (of methods), a family has one
-    colour, and its methods have markers.
+    A family has one colour, its methods have markers and dashes. They follow from the place of a
+    method among those of its family, and are so the same in every report. A method without a family
+    is among the others.
+
+    Args:
+        methods: pairs of a method and a label of it.
+        families: of all known methods, in their fixed order.
+        names: how labels are printed.
     """
     labels: dict[str, set[str]] = {}
     for method, label in methods:
         labels.setdefault(method, set()).add(label)
-    places = [*order, *sorted(set(labels) - set(order))]
+    places = [*families, *sorted(set(labels) - set(families))]
     looks = {}
     for name, mine in labels.items():
-        rounds, place = divmod(places.index(name), len(COLOURS))
-        if families:
-            rounds, place = _place_in_family(name, places, families)
+        family = _find_family(name, families)
+        members = [each for each in places if _find_family(each, families) == family]
+        member = members.index(name)
+        colour = COLOURS[[*FAMILIES].index(family)]
         for number, label in enumerate(sorted(mine, key=lambda label: (len(label), label))):
-            marker = MARKERS[(place + rounds + number) % len(MARKERS)]
-            dash = DASHES[(rounds + number) % len(DASHES)]
-            shown = names.label(label)
-            looks[label] = Look(COLOURS[place], marker, dash, filled=number == 0, name=shown)
+            marker = MARKERS[(member + number) % len(MARKERS)]
+            dash = DASHES[(member + number) % len(DASHES)]
+            looks[label] = Look(colour, marker, dash, filled=number == 0, name=names.label(label))
     return looks
 
 
-def _place_in_family(
-    name: str, places: Sequence[str], families: Mapping[str, str]
-) -> tuple[int, int]:
-    """Return the number of a method in its family, and the place of the family's colour."""
-    family = families.get(name, "")
-    members = [each for each in places if families.get(each, "") == family]
-    known = [*FAMILIES]
-    number = known.index(family) if family in known else len(known)
-    return members.index(name), number % len(COLOURS)
+def _find_family(method: str, families: Mapping[str, str]) -> str:
+    family = families.get(method, OTHER)
+    return family if family in FAMILIES else OTHER
 
 
 def new_figure(height_in: float) -> tuple[Figure, Axes]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from matplotlib.transforms import Bbox
 
 from reports.analysis.claims.robustness import mean_intervals
 from reports.analysis.comparison import MethodComparison
+from reports.analysis.paired.contrasts import Sample
+from reports.analysis.paired.intervals import ALPHA
+from reports.analysis.statistics import LEAST_CASES
 from reports.analysis.tidy import MEAN
 from reports.figures.style import FAINT, INK, Looks, add_grid, fix_layout, new_figure
 from reports.records.run import REFERENCE
@@ -36,11 +40,12 @@ class Axis:
     name: str  # of the picture
     label: str  # below the axis
     logarithmic: bool = False
+    words: str = ""  # in the caption, where they are not the name
 
 
 AXES = (
     Axis("tuned_pct", "parameters", "tuned parameters (% of the backbone)", logarithmic=True),
-    Axis("training_gflop", "flops", "training, GFLOP for one patch"),
+    Axis("training_gflop", "flops", "training, GFLOP for one patch", words="FLOPs"),
     Axis("peak_mib", "memory", "peak memory (MiB)"),
     Axis("fit_s", "time", "training (s)"),
 )
@@ -49,7 +54,7 @@ AXES = (
 def draw_tradeoff(comparison: MethodComparison, axis: Axis, looks: Looks) -> Figure:
     """Return mean Dice (%) over a cost, a named point per finished method, and the Pareto front.
 
-    A bar is the 95 % interval of a ranked method's mean.
+    A bar is the 95 % interval of a ranked method's mean. The front is that of `find_front`.
 
     On the logarithmic axis a method that tunes nothing stands at "0", left of a gap.
 
@@ -68,9 +73,12 @@ def draw_tradeoff(comparison: MethodComparison, axis: Axis, looks: Looks) -> Fig
         costs = costs / length_s
     figure, axes = new_figure(2.6)
     places = _place_on_log_axis(axes, costs) if axis.logarithmic else costs
-    front = pareto_front(costs, dices)
-    axes.step(places[front], dices[front], where="post", color=FAINT, linewidth=1.2, zorder=1)
     names = list(rows["method"])
+    front = find_front(comparison, names, costs, dices)
+    if front:
+        across = [*places[front], places.max()]  # to the dearest point, at the height of the last
+        up = [*dices[front], dices[front[-1]]]
+        axes.step(across, up, where="post", color=FAINT, linewidth=1.2, zorder=1)
     for name, x, y in zip(names, places, dices, strict=True):
         axes.plot([x], [y], linestyle="none", markersize=6, zorder=3, **looks[name].point)
     whole = (rows["kind"] == REFERENCE).to_numpy()
@@ -95,11 +103,49 @@ def finished_with(comparison: MethodComparison, cost: str) -> pd.DataFrame:
     return rows[(rows["note"] == "") & rows[cost].notna() & ~np.array(own, dtype=bool)]
 
 
-def pareto_front(costs: np.ndarray, dices: np.ndarray) -> np.ndarray:
+def find_front(
+    comparison: MethodComparison, names: Sequence[str], costs: np.ndarray, dices: np.ndarray
+) -> list[int]:
+    """Return the numbers of the methods on the Pareto front, the cheapest first.
+
+    A dearer method is on it only if its mean Dice is higher beyond chance than that of each cheaper
+    one on it: a test of the means, corrected over all pairs of the methods that no other equals or
+    beats in both. Without tests (few cases, mixed protocols) nothing differs, and there is no
+    front.
+
+    Args:
+        names: labels, with their ``costs`` and mean ``dices``.
+    """
+    if not has_tests(comparison):
+        return []
+    scope = comparison.scopes[f"dice/{MEAN}"]
+    ranked = set(scope.ranked)
+    best = [each for each in pareto_front(costs, dices) if names[each] in ranked]
+    sample = Sample.of(scope.matrix(), scope.matrix_of_runs())
+    pairs = list(combinations(best, 2))
+    differs: dict[tuple[int, int], bool] = {}
+    if pairs:
+        contrasts = [sample.contrast(names[dearer], names[cheaper]) for cheaper, dearer in pairs]
+        corrected = sample.test(np.array(contrasts))[1]
+        differs = dict(zip(pairs, corrected < ALPHA, strict=True))
+    front = best[:1]
+    for dearer in best[1:]:
+        if all(differs[cheaper, dearer] for cheaper in front):
+            front.append(dearer)
+    return front
+
+
+def has_tests(comparison: MethodComparison) -> bool:
+    """Return whether there are tests of mean Dice: one protocol, and cases enough."""
+    scope = comparison.scopes.get(f"dice/{MEAN}")
+    return scope is not None and len(scope.cases) >= LEAST_CASES
+
+
+def pareto_front(costs: np.ndarray, dices: np.ndarray) -> list[int]:
     """Return the numbers of the points that no other equals or beats in both, cheapest first."""
     order = np.lexsort((-dices, costs))
     best = np.maximum.accumulate(np.concatenate([[-np.inf], dices[order]]))[:-1]
-    return np.asarray(order[dices[order] > best])
+    return [int(each) for each in order[dices[order] > best]]
 
 
 def _place_on_log_axis(axes: Axes, costs: np.ndarray) -> np.ndarray:

@@ -66,6 +66,8 @@ def _list_needs(table: Table, sheets: Sequence[Sheet], how: Printing) -> Iterato
         signs = ", ".join(f"U+{ord(sign):04X}" for sign in foreign)
         yield f"% needs lualatex and a font with {signs}; pdflatex prints these numbers"
     packages = "".join(sorted({PACKAGES.get(sheet.form, "") for sheet in sheets}))
+    if any("✓" in text for text in _list_texts(table)):
+        packages += ",amssymb"
     yield rf"% needs \usepackage{{booktabs,siunitx,graphicx{packages}}}; for {how.venue.document}"
     for sheet in sheets:
         yield from map(comment, sheet.remarks)

@@ -1,6 +1,6 @@
 """All tables and pictures of a store, made in memory first: bad input leaves no file behind."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import TypeVar
@@ -8,8 +8,9 @@ from typing import TypeVar
 import pandas as pd
 
 from reports.analysis.comparison import MethodComparison
-from reports.figures.gallery import ReadSlices, list_pictures
+from reports.figures.gallery import Wanted, list_pictures
 from reports.figures.picture import Picture
+from reports.figures.qualitative import ReadSlices
 from reports.figures.rendering import render_one, start_renderers
 from reports.figures.style import assign_looks
 from reports.formats.latex import DEFAULT, NOTES, format_all, format_latex, read_printing
@@ -48,7 +49,7 @@ class Contents:
     results: Sequence[RunResult]  # in the order of the tables
     studies: Sequence[StudyRecord]
     read_slices: ReadSlices
-    method_names: Sequence[str]  # of all methods, in the order in which they get colours
+    families: Mapping[str, str]  # of all methods, in the order in which they get markers
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,10 @@ def build_portfolio(of: Contents, request: ReportRequest, formats: Sequence[str]
         summaries = summarise(of.results, request)
         labels = {(run.method, run.label) for run in of.results}
         labels |= {(study.method.partition("[")[0], study.method) for study in of.studies}
-        families = find_families(of.results) if request.view.by_family else {}
-        looks = assign_looks(labels, of.method_names, request.names, families)
-        pictures, undrawn = list_pictures(
-            summaries, of.studies, of.read_slices, looks, request.names
-        )
+        families = {**of.families, **find_families(of.results)}
+        looks = assign_looks(labels, families, request.names)
+        wanted = Wanted(request.names, request.versus, request.margin_points)
+        pictures, undrawn = list_pictures(summaries, of.studies, of.read_slices, looks, wanted)
         pictures = make_unique(pictures)
         drawing = [renderers.submit(render_one, picture, formats) for picture in pictures]
         tables, absent = build_tables_of(summaries, request, per_dataset=request.per_dataset)

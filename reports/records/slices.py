@@ -4,8 +4,8 @@ They are chosen by the reference alone, so that the runs of all methods keep the
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,24 @@ class CaseSlices:
     image: np.ndarray  # uint8 (n, H, W), the first channel between its 1st and 99th percentile
     reference: np.ndarray  # uint8 (n, H, W), classes
     prediction: np.ndarray  # uint8 (n, H, W), classes
+    # bool (regions, classes), which classes a region of the run has; (0, 0) in older files
+    members: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))
+
+    def find_region(self, classes: np.ndarray, region: int) -> np.ndarray:
+        """Return where a map of classes has the region of that number."""
+        return self.members[region][np.minimum(classes, self.members.shape[1] - 1)]
 
 
 def cut_slices(
-    image: np.ndarray, reference: np.ndarray, prediction: np.ndarray, n_cases: int
+    image: np.ndarray,
+    reference: np.ndarray,
+    prediction: np.ndarray,
+    n_cases: int,
+    regions: Sequence[Sequence[int]] = (),
 ) -> CaseSlices:
     """Return slices of a case (D, H, W), spread evenly over those with a reference.
 
-    The run's bound is shared out among ``n_cases``.
+    The run's bound is shared out among ``n_cases``. ``regions`` are the classes of each region.
     """
     height, width = reference.shape[1:]
     step = -(-max(height, width) // LONGEST_SIDE)
@@ -51,7 +61,16 @@ def cut_slices(
     low, high = np.percentile(grey, (1, 99))
     scaled = np.clip((grey - low) / max(high - low, 1e-6), 0, 1) * 255
     maps = np.asarray(reference)[kept], np.asarray(prediction)[kept]
-    return CaseSlices(depths, scaled.astype(np.uint8), *maps)
+    return CaseSlices(depths, scaled.astype(np.uint8), *maps, _mark_members(regions))
+
+
+def _mark_members(regions: Sequence[Sequence[int]]) -> np.ndarray:
+    """Return the matrix of regions and classes; the last class is none, and so in no region."""
+    n_classes = max((max(classes) for classes in regions), default=-1) + 2
+    members = np.zeros((len(regions), n_classes if regions else 0), bool)
+    for number, classes in enumerate(regions):
+        members[number, list(classes)] = True
+    return members
 
 
 def write_slices(file: Path, cases: Mapping[str, CaseSlices]) -> None:
@@ -72,7 +91,10 @@ def read_slices(file: Path, case: str) -> CaseSlices | None:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             if f"{case}/depths" not in arrays:
                 return None
-            return CaseSlices(*(arrays[f"{case}/{item.name}"] for item in fields(CaseSlices)))
+            names = [item.name for item in fields(CaseSlices)]
+            if f"{case}/members" not in arrays:
+                names.remove("members")  # an older file
+            return CaseSlices(*(arrays[f"{case}/{name}"] for name in names))
     except DAMAGE as error:
         log.warning("%s: is damaged, its pictures are left out: %s", file, error)
         return None

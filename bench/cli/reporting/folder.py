@@ -60,5 +60,5 @@ def _build_portfolio(request: ReportRequest, formats: Sequence[str]) -> Portfoli
         results = load_results(store, request)
         request = group_rows(request, results)
         studies = load_studies(store, *list_wanted(request))
-        contents = Contents(results, studies, read_case, methods.names())
+        contents = Contents(results, studies, read_case, methods.families())
         return build_portfolio(contents, request, formats)

@@ -35,6 +35,7 @@ MATH = {
     **{"∆": r"\Delta", "∑": r"\sum", "√": r"\surd", "∂": r"\partial", "¬": r"\neg"},
     **{"★": r"\star", "☆": r"\star", "∘": r"\circ", "ϕ": r"\varphi", "ϵ": r"\varepsilon"},
 }
+CHECK = r"\ifdefined\checkmark\checkmark\else$\surd$\fi{}"  # of amssymb
 WORDS = {
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
     **{"`": r"\textasciigrave{}", "†": DAGGER, "‡": r"{\textdaggerdbl}", "°": r"\textdegree{}"},
@@ -43,7 +44,7 @@ WORDS = {
     **{"²": r"\texttwosuperior{}", "³": r"\textthreesuperior{}", "¹": r"\textonesuperior{}"},
     **{"§": r"\S{}", "¶": r"\P{}", "©": r"\textcopyright{}", "®": r"\textregistered{}"},
     **{"€": r"\texteuro{}", "£": r"\pounds{}", "•": r"\textbullet{}", "™": r"\texttrademark{}"},
-    **{"\u2010": "-", "\u2011": "-", "\u2212": r"\textminus{}", "✓": r"$\surd$", "✔": r"$\surd$"},
+    **{"\u2010": "-", "\u2011": "-", "\u2212": r"\textminus{}", "✓": CHECK, "✔": CHECK},
     **{"✗": r"$\times$", "✘": r"$\times$", "\u200b": "", "\u200d": "", "\ufe0f": ""},
 }
 

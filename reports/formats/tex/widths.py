@@ -26,6 +26,7 @@ WIDTHS = {
 }
 WORD = re.compile(r"\([^)]*\)|\[[^\]]*\]|\S+")  # what is in brackets is not broken
 SPACE, OTHER = 333, 1000
+MARKS = "✓✔✗✘"
 BY_LETTER = {letter: width for width, letters in WIDTHS.items() for letter in letters}
 BOLD = 1.16  # how much wider than regular letters
 LEAD = 1.2  # from line to line, of the size
@@ -44,7 +45,7 @@ def _measure_sign(sign: str) -> int:
     base = unicodedata.normalize("NFD", sign)[0]
     if base in BY_LETTER:
         return BY_LETTER[base]
-    is_common = ord(base) < 0x400 or 0x2000 <= ord(base) < 0x2300
+    is_common = ord(base) < 0x400 or 0x2000 <= ord(base) < 0x2300 or base in MARKS
     return OTHER if is_common else FOREIGN
 
 

@@ -9,7 +9,7 @@ from reports.names import Names
 from reports.records.run import RunResult
 from reports.tables.assemble import Draft, assemble, name_setting
 from reports.tables.layout import MethodRows
-from reports.tables.table import MISSING, Column, Head, Table, fill_column, make_slug
+from reports.tables.table import MISSING, Cell, Column, Head, Table, fill_column, make_slug
 from reports.tables.undefined import describe_scopes
 from reports.tables.wording import (
     describe_metrics,
@@ -17,6 +17,9 @@ from reports.tables.wording import (
     describe_scores,
     describe_verdict,
 )
+
+ON, OFF = "✓", "✗"  # a component of a method
+MARKS = f"{ON}: the component is on; {OFF}: it is off."
 
 
 def ablation_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
@@ -39,7 +42,7 @@ def ablation_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
 
 def _ablation_table(comparison: MethodComparison, name: str, runs: Sequence[RunResult]) -> Table:
     rows = MethodRows([comparison], [(run.label, "") for run in runs])
-    columns = [rows.name_column(), *_swept_columns(runs, comparison.names)]
+    columns = [_name_rows(rows, runs, comparison.names), *_swept_columns(runs, comparison.names)]
     columns += map(rows.cost_column, PARAMETERS)
     columns += [*rows.score_columns(comparison), *rows.share_columns(comparison)]
     last = describe_verdict([comparison])
@@ -49,6 +52,8 @@ def _ablation_table(comparison: MethodComparison, name: str, runs: Sequence[RunR
     shown = comparison.names.label(name)
     title = f"ablation · {shown}"
     sentences = [describe_scores([comparison]), *describe_metrics([comparison])]
+    if _find_components(runs):
+        sentences.append(MARKS)
     sentences += [*describe_scopes([comparison]), *describe_parameters([comparison])]
     draft = Draft("ablation", slug, title, f"Settings of {shown}", columns, sentences, last)
     table = assemble(draft, [comparison])
@@ -57,10 +62,50 @@ def _ablation_table(comparison: MethodComparison, name: str, runs: Sequence[RunR
 
 
 def _swept_columns(runs: Sequence[RunResult], names: Names) -> list[Column]:
-    """Return a column of words for each method setting that has several values."""
+    """Return a column for each method setting that has several values: marks for components."""
     columns = []
-    for key in dict.fromkeys(key for run in runs for key in run.settings):
-        values = [str(run.settings.get(key, MISSING)) for run in runs]
-        if len(set(values)) > 1:
-            columns.append(fill_column(Head(key, (names.setting(key),)), values))
+    for key in _find_swept(runs):
+        values = [run.settings.get(key, MISSING) for run in runs]
+        if key in _find_components(runs):
+            cells = tuple(Cell(ON if value else OFF, key=str(value).lower()) for value in values)
+            columns.append(Column(key, ("Components", names.setting(key)), cells))
+        else:
+            head = Head(key, (names.setting(key),))
+            columns.append(fill_column(head, list(map(str, values))))
     return columns
+
+
+def _find_swept(runs: Sequence[RunResult]) -> list[str]:
+    """Return the settings that have several values."""
+    keys = dict.fromkeys(key for run in runs for key in run.settings)
+    return [key for key in keys if len({str(run.settings.get(key, MISSING)) for run in runs}) > 1]
+
+
+def _find_components(runs: Sequence[RunResult]) -> set[str]:
+    """Return the settings that switch something on or off in all runs."""
+    found = set()
+    for key in _find_swept(runs):
+        if all(isinstance(run.settings.get(key), bool) for run in runs):
+            found.add(key)
+    return found
+
+
+def _name_rows(rows: MethodRows, runs: Sequence[RunResult], names: Names) -> Column:
+    """Return the column of names, without the components, which have marks of their own."""
+    column = rows.name_column()
+    components = _find_components(runs)
+    cells = []
+    for cell, run in zip(column.cells, runs, strict=True):
+        if run.label not in names.own:
+            cell = replace(cell, text=names.label(_leave_out(run.label, components)))
+        cells.append(cell)
+    return replace(column, cells=tuple(cells))
+
+
+def _leave_out(label: str, settings: set[str]) -> str:
+    """Return a label such as ``med_adapter[ratio=4,fourier=false]`` without some settings."""
+    name, bracket, inside = label.partition("[")
+    if not bracket:
+        return label
+    kept = [item for item in inside[:-1].split(",") if item.partition("=")[0] not in settings]
+    return f"{name}[{','.join(kept)}]" if kept else name

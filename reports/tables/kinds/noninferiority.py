@@ -68,15 +68,25 @@ def noninferiority_tables(
     return tables
 
 
-def _table(comparison: MethodComparison, asked: str, margin_points: float) -> Table:
+def compare_at_margin(
+    comparison: MethodComparison, asked: str, margin_points: float
+) -> tuple[str, list[NonInferiority]]:
+    """Return the label of the reference, and each other ranked method against it.
+
+    Raises: as `noninferiority_tables`.
+    """
     where = f"report: non-inferiority on {comparison.title}"
     if comparison.mixed:
         raise ValueError(f"{where} must have one protocol, got {comparison.difference}")
     reference = _find_reference(comparison, asked, where)
     try:
-        found = find_non_inferior(comparison.scopes[DICE], reference, margin_points / 100)
+        return reference, find_non_inferior(comparison.scopes[DICE], reference, margin_points / 100)
     except TooFewError as error:
         raise TooFewError(f"{where}: {error}") from None
+
+
+def _table(comparison: MethodComparison, asked: str, margin_points: float) -> Table:
+    reference, found = compare_at_margin(comparison, asked, margin_points)
     labels = [reference, *(each.method for each in found)]
     rows = [_describe(comparison, reference, None)]
     rows += [_describe(comparison, each.method, each) for each in found]

@@ -89,7 +89,7 @@ def test_without_a_method_to_compare_with_it_has_a_table_of_its_own() -> None:
 def test_the_trade_off_has_a_ring_around_it() -> None:
     runs = [*make_methods()[:2], make_reference()]
     (comparison,) = compare_methods(runs)
-    looks = assign_looks({(run.method, run.label) for run in runs}, ["linear", "lora"])
+    looks = assign_looks({(run.method, run.label) for run in runs}, {})
     figure = draw_tradeoff(comparison, AXES[0], looks)
     (ring,) = [line for line in figure.axes[0].lines if line.get_markersize() == RING["markersize"]]
     row = comparison.rows.iloc[2]

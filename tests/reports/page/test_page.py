@@ -18,7 +18,7 @@ from reports.page.page import Page, format_page
 from reports.records.run import RunResult
 from reports.tables.build import KINDS
 from tests.reports.figures.test_figures import made_slices
-from tests.reports.made_results import SHIFT, read_fixture
+from tests.reports.made_results import read_fixture
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 DRIVER, BROWSER = (
@@ -38,7 +38,7 @@ def make_page(results: list[RunResult]) -> str:
     tables = [
         table for kind in ("main", "efficiency", "ablation") for table in KINDS[kind](summaries)
     ]
-    looks = assign_looks({(run.method, run.label) for run in results}, tuple(SHIFT))
+    looks = assign_looks({(run.method, run.label) for run in results}, {})
     pictures, absent = list_pictures(summaries, [], lambda run, case: made_slices(), looks)
     shown = [
         picture for picture in pictures if picture.slug.startswith(("dice-parameters", "panels"))

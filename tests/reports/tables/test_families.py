@@ -37,7 +37,7 @@ def test_families_are_headings_in_their_order(results):
 
 def test_a_family_has_one_colour_and_its_methods_have_markers(results):
     labels = [(name, name) for name in ORDER]
-    looks = assign_looks(labels, methods.names(), BUILT_IN_NAMES, find_families(results))
+    looks = assign_looks(labels, find_families(results))
     assert looks["full"].colour == looks["linear"].colour
     assert looks["full"].marker != looks["linear"].marker
     assert len({looks[name].colour for name in ORDER}) == 5

@@ -63,13 +63,6 @@ def test_kshot_table_goes_from_few_to_all() -> None:
     assert [cell.place for cell in table.columns[1].cells] == [2, 1]
 
 
-def test_ablation_shows_what_was_swept(fixture: list[RunResult]) -> None:
-    table = only(KINDS["ablation"](compare_methods(fixture)))
-    assert texts(table, "rank") == ["8", "4"]
-    assert texts(table, "method") == ["lora", "lora[rank=4]"]
-    assert table.notes == ()
-
-
 def test_comparison_is_with_the_first_method_unless_told(fixture: list[RunResult]) -> None:
     brats = [result for result in fixture if result.dataset == "brats"]
     table = only(KINDS["comparison"](compare_methods(brats)))

@@ -74,7 +74,7 @@ def test_a_rank_test_over_data_sets_says_it(monkeypatch: pytest.MonkeyPatch) -> 
     results = of_release("brats2019", BRATS2019) + of_release("brats2020", BRATS2020)
     test = Friedman(2, {"linear": 2.0, "lora": 1.0}, 2.0, 0.1, 2.0, 0.1, 1.5)
     monkeypatch.setattr(gallery, "friedman_nemenyi", lambda scores: test)
-    looks = assign_looks({("linear", "linear"), ("lora", "lora")}, ["linear", "lora"])
-    (picture,) = gallery._plan_differences(compare_methods(results), looks)
+    looks = assign_looks({("linear", "linear"), ("lora", "lora")}, {})
+    (picture,) = gallery._plan_critical(compare_methods(results), looks)
     assert "over 2 data sets: p = 0.1." in picture.caption
     assert "not independent of each other: BraTS 2019 is contained in" in picture.caption
