@@ -15,6 +15,7 @@ from bench.cli.display.cases import case_progress
 from bench.cli.display.options import OutputRequest
 from bench.cli.options import Request
 from bench.grid.cells import parse_methods, parse_names, parse_numbers
+from bench.grid.feasibility import check_methods
 from bench.grid.plan import Experiment, Plan, lay_out
 from bench.models import registry
 from bench.specs import lookup
@@ -57,7 +58,7 @@ def read_request(request: Request) -> Experiment:
     notes: list[str] = []
     if request.match_params is not None:
         asked, notes = _match_sizes(asked, request.match_params, protocol)
-    checked = _check_methods(asked, protocol)
+    checked = check_methods(asked, protocol)
     shots = [] if request.shots is None else parse_numbers(request.shots, "--shots")
     unchanged = phantom is not None and protocol == preset.protocol
     return Experiment(
@@ -175,19 +176,6 @@ def _find_donor(
         raise SpecError(f"--decoder-from: {rule}, got {', '.join(whole)} ({hint})")
     check_given(mode, is_given=text is not None)
     return find_donor(str(text), request.out, protocol.model)
-
-
-def _check_methods(asked: Sequence[MethodSpec], protocol: Protocol) -> tuple[MethodSpec, ...]:
-    """Return the methods, each once and with the settings that differ from its defaults alone."""
-    from bench.grid.feasibility import check_methods  # the first step that imports torch
-
-    check_methods(asked, protocol)
-    built = [spec.build() for spec in asked]
-    changed = [
-        MethodSpec(spec.name, methods.changed_settings(method))
-        for spec, method in zip(asked, built, strict=True)
-    ]
-    return tuple(dict.fromkeys(changed))
 
 
 def _build_protocol(protocol: Protocol, request: Request) -> Protocol:

@@ -1,11 +1,16 @@
 """The command `run`: a grid of runs, from the data to the table."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
 
 from bench.cli import terminal
 from bench.cli.display.cases import case_progress
@@ -23,6 +28,7 @@ from bench.cli.tune import (
     search_values,
     with_budget,
 )
+from bench.grid.answers import answer_by_forks
 from bench.grid.forecast import Forecast
 from bench.grid.plan import Experiment, Plan, count_work, prepare_data
 from bench.grid.runner import Event, promote_finished_attempts, split_finished
@@ -39,6 +45,9 @@ from datasets.processes import PROGRAM
 from reports.formats.terminal import escape
 from reports.records.run import RESULT_FILE, RunResult
 from reports.records.text import count
+
+if TYPE_CHECKING:
+    from bench.tracking.publishing import Tracker
 
 commands = typer.Typer()
 
@@ -75,6 +84,8 @@ def run(
     SIGTERM, SIGUSR1 or SIGUSR2.
     """
     options.check()
+    if options.tune:
+        answer_by_forks()
     experiment = read_run(request, tuning, options)
     check_devices(experiment, compute, tunes=options.tune > 0)
     if options.tune:
@@ -100,7 +111,8 @@ def read_run(request: Request, tuning: TuneRequest, options: RunOptions) -> Expe
     if options.tune:
         request = with_budget(request, tuning, {"trials": options.tune})
     experiment = read_request(request)
-    check_searches(experiment, tuning)
+    if options.tune or tuning.search or tuning.dimensions:
+        check_searches(experiment, tuning)
     return experiment
 
 
@@ -160,8 +172,6 @@ def run_plan(
     plan: Plan, out: Path, executor: Executor, options: RunOptions, session: Session
 ) -> int:
     """Carry out the runs that are not done yet, send all to MLflow, print the table."""
-    from bench.tracking.publishing import Tracker  # imports pandas
-
     specs = plan.runs
     console = session.console
     with case_progress(console, session.output) as on_case:
@@ -177,22 +187,22 @@ def run_plan(
     group = begin_group(specs, session.command, out)
     to_do = [replace(spec, group=group.id) for spec in to_do]
     terminal.print_warning(describe_network_disk(default_uri()), console)
-    tracker = Tracker(out, console=console)
+    tracking = LateTracking(out, console)
     results = {spec.run_id: result for spec, result in finished}
     if finished:
         count = f"{len(finished)} of {len(specs)} runs"
         console.print(f"{count} are done already (--force repeats them)")
     try:
         for spec, result in finished:
-            tracker.send(result, run_folder(out, spec))
+            tracking.tracker.send(result, run_folder(out, spec))
         forecast = build_forecast(replace(plan, runs=tuple(to_do)), finished, executor)
         with GridDisplay(console, session.output, forecast, out) as display:
 
             def on_event(event: Event) -> None:
                 display.show(event)
+                tracking.follow(event)
                 if event.result is not None:
                     results[event.spec.run_id] = event.result
-                    tracker.send(event.result, run_folder(out, event.spec))
 
             watcher = Watcher(on_event, lambda note: display.console.print(escape(note)))
             executor.carry_out(to_do, out, watcher, force=options.force)
@@ -202,12 +212,39 @@ def run_plan(
             what += ", jobs go on (scancel ends them)"
         return terminal.report_interrupt(console, what)
     finally:
-        tracker.finish()
+        tracking.finish()
     if len(results) < len(specs):
         left = f"{len(specs) - len(results)} of {len(specs)} runs are left to Slurm"
         console.print(f"{left} (`status` shows them, the same command without --detach follows)")
         return terminal.EXIT_DONE
     return print_outcome([results[spec.run_id] for spec in specs], len(to_do), out, session)
+
+
+@dataclass
+class LateTracking:
+    """What sends results to MLflow, from its first use: imports take as long as a run's start."""
+
+    out: Path
+    console: Console
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        """The tracker, with its store open."""
+        from bench.tracking.publishing import Tracker  # imports pandas
+
+        return Tracker(self.out, console=self.console)
+
+    def follow(self, event: Event) -> None:
+        """Open the store, once as many runs have been started as may go on; send what has ended."""
+        if event.phase != "start":
+            _ = self.tracker
+        if event.result is not None:
+            self.tracker.send(event.result, run_folder(self.out, event.spec))
+
+    def finish(self) -> None:
+        """Finish what has been sent."""
+        if "tracker" in vars(self):
+            self.tracker.finish()
 
 
 def build_forecast(

@@ -13,6 +13,8 @@ from bench.cli.jobs.executor import SLURM, Executor, ExecutorRequest, choose_exe
 from bench.cli.options import ComputeRequest, Request, TuneRequest, option, read_duration, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
 from bench.cli.terminal import EXIT_FAILED, print_tables, print_warning, report_interrupt
+from bench.grid.answers import answer_by_forks
+from bench.grid.feasibility import check_methods
 from bench.grid.plan import Experiment
 from bench.run.interruption import interruptible
 from bench.specs.addresses import sqlite_address
@@ -89,6 +91,7 @@ def tune(
     if options.trials is not None and options.budget is not None:
         raise ValueError("tune: --trials and --budget exclude each other, got both")
     output.check()
+    answer_by_forks()
     experiment = read_request(with_budget(request, tuning, options.fields))
     check_searches(experiment, tuning)
     check_storage(tuning.storage, executor.executor)
@@ -131,8 +134,6 @@ def with_budget(request: Request, tuning: TuneRequest, budget: Mapping[str, obje
 
 def check_searches(experiment: Experiment, tuning: TuneRequest) -> None:
     """Raise ValueError for a dimension that does not exist or does not fit the backbone."""
-    from bench.grid.feasibility import check_methods  # imports torch
-
     searches = tuning.search or ()
     protocol = experiment.protocol
     built = [spec.build() for spec in experiment.methods]

@@ -1,22 +1,33 @@
-"""Whether the methods of a request fit their network, asked in a process of its own.
+"""Whether what a request names can be had and fits, asked in a process of its own.
 
 Building a method runs its author's code, which may do anything. A ValueError refuses the request.
 Anything else means that the answer is not known here, and the run itself decides.
 """
 
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from __future__ import annotations
 
-from bench.grid.answers import NoAnswer, Refusal, iter_answers
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import methods as registered
+from bench.grid.answers import NoAnswer, Refusal, ask, iter_answers
 from bench.models.backbones.info import NONE, Blueprint
-from bench.models.feasibility import Outline, check_fit
 from bench.run.training.schedule import Schedule
+from bench.specs import lookup
 from bench.specs.protocol import Protocol
 from bench.specs.run import MethodSpec
+from methods.settings import Value
+
+if TYPE_CHECKING:  # imports torch, which a command that asks does without
+    from bench.models.feasibility import Outline
 
 PATIENCE_S = 60.0  # for each method
 ANSWER = "bench.grid.feasibility:answer"
+BUILD_SPEC = "bench.grid.feasibility:build_spec"
+READ_WEIGHTS = "bench.grid.feasibility:read_weights"
 
 log = logging.getLogger(__name__)
 
@@ -26,32 +37,64 @@ class Question:
     """Whether a method's record can be built, or whether the method fits a network."""
 
     method: MethodSpec
-    outline: Outline | None  # None: only its record is built
+    protocol: Protocol | None  # of the network; None: only the method's record is built
 
 
-def check_methods(methods: Sequence[MethodSpec], protocol: Protocol) -> None:
+def check_methods(methods: Sequence[MethodSpec], protocol: Protocol) -> tuple[MethodSpec, ...]:
     """Check that each method can be built, and fits the protocol's network and batches.
 
+    Returns: each once, with the settings that differ from its defaults alone.
     Raises: ValueError with the method's own sentence if it does not; if building its record ends
     the process or does not return.
     """
-    outline = describe_outline(protocol)
     questions = []
     for method in methods:
-        questions += [Question(method, None), Question(method, outline)]
+        questions += [Question(method, None), Question(method, protocol)]
+    built = []
     for answer in iter_answers(ANSWER, questions, PATIENCE_S):
         question, value = answer.job, answer.value
         if isinstance(value, Refusal):
             raise ValueError(value.sentence)
-        if not isinstance(value, NoAnswer):
-            continue
-        if question.outline is None and not value.is_exception:
-            raise ValueError(f"method '{question.method}': building its record: {value.sentence}")
-        log.info("%s: not checked beforehand: %s", question.method, value.sentence)
+        if isinstance(value, NoAnswer):
+            if question.protocol is None:
+                start = f"method '{question.method}': building its record"
+                raise ValueError(f"{start}: {value.sentence}")
+            log.info("%s: not checked beforehand: %s", question.method, value.sentence)
+        elif question.protocol is None:
+            built.append(value)
+    return tuple(dict.fromkeys(built))
+
+
+def check_weights(protocol: Protocol) -> str:
+    """Return the SHA-256 of the file of the protocol's weights, "" for ``none``.
+
+    Raises: ValueError if they cannot be had, are damaged, or are of another architecture.
+    """
+    return "" if protocol.model.weights == NONE else ask(READ_WEIGHTS, protocol)
+
+
+def change_settings(method: MethodSpec, changes: Mapping[str, Value]) -> MethodSpec:
+    """Return a method with changed settings, those that equal its defaults left out.
+
+    Raises: ValueError if it has no such setting, or cannot be built with it.
+    """
+    asked = method.name, {**dict(method.settings), **changes}
+    if "torch" in sys.modules:
+        return build_spec(asked)
+    found: MethodSpec = ask(BUILD_SPEC, asked)
+    return found
+
+
+def build_spec(asked: tuple[str, Mapping[str, Value]]) -> MethodSpec:
+    """Build a method of a name with settings; return the settings that differ from its defaults."""
+    name, settings = asked
+    return MethodSpec(name, registered.changed_settings(lookup.build(name, settings)))
 
 
 def describe_outline(protocol: Protocol) -> Outline:
     """Return what methods are checked on."""
+    from bench.models.feasibility import Outline
+
     model, data = protocol.model, protocol.data
     return Outline(
         Blueprint(
@@ -80,8 +123,19 @@ def find_smallest_batch(protocol: Protocol) -> int:
     return size if n_batches and ends_before else rest
 
 
-def answer(question: Question) -> None:
-    """Build a method's record, and the method into an outline; raises as `check_fit`."""
-    contender = question.method.build()
-    if question.outline is not None:
-        check_fit(contender, question.outline)
+def answer(question: Question) -> MethodSpec | None:
+    """Return a method's short spec, or check that it fits; raises as `check_fit`."""
+    if question.protocol is None:
+        return build_spec((question.method.name, dict(question.method.settings)))
+    from bench.models.feasibility import check_fit
+
+    check_fit(question.method.build(), describe_outline(question.protocol))
+    return None
+
+
+def read_weights(protocol: Protocol) -> str:
+    """Get the weights of a protocol and return the SHA-256 of their file."""
+    from bench.models.build import check_weights as check
+
+    model, size = protocol.model, protocol.data.patch[1:]
+    return check(model.backbone, model.weights, size, prefix_tokens=model.prefix_tokens)

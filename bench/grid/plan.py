@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.grid.feasibility import check_weights
 from bench.grid.sources import DataSource, check_distinct, check_exclude, inspect_source
 from bench.models.weights.catalogue import is_path
 from bench.run.cases import preparation_of, split_of
@@ -60,15 +61,12 @@ def lay_out(experiment: Experiment, on_case: OnCase) -> Plan:
     one holds cases that cannot be used and that the experiment does not skip; ValueError if the
     weights cannot be had or read.
     """
-    from bench.models.build import check_weights  # imports torch
     from datasets.phantoms.write import write_phantoms
 
     model, data = experiment.protocol.model, experiment.protocol.data
     sha256 = ""
     if not all(method.is_reference for method in experiment.methods):
-        sha256 = check_weights(
-            model.backbone, model.weights, data.patch[1:], prefix_tokens=model.prefix_tokens
-        )
+        sha256 = check_weights(experiment.protocol)
     cache = experiment.out / "cache"
     phantom = experiment.phantom
     sources = []

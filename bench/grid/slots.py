@@ -1,15 +1,20 @@
 """How many runs go on at once, and on which devices."""
 
 import os
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
+from bench.grid.answers import ask
 from bench.specs.protocol import SpecError
 from bench.specs.run import USUAL, Means
 
 MOST_ON_CPU = 4  # runs at once by default
 MOST_JOBS = 10_000
 MOST_DATA_WORKERS = 8  # by default
+KINDS = ("cuda", "mps", "cpu")  # of devices, the fastest first
+FIND_DEVICES = "bench.grid.slots:find_devices"
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,9 @@ def group_devices(devices: list[str], n_devices: int) -> list[str]:
 
 def choose_devices(asked: str) -> list[str]:
     """Return the devices that ``auto``, ``cuda``, ``cuda:1``, ... is. Raises: SpecError if none."""
-    devices = find_devices()
+    if asked == "cpu":
+        return ["cpu"]
+    devices = find_devices() if "torch" in sys.modules else _ask_for_devices()
     if asked == "auto":
         return next(iter(devices.values()))
     if asked in devices:
@@ -80,13 +87,22 @@ def choose_devices(asked: str) -> list[str]:
     raise SpecError(f"--device: '{asked}' is not on this machine ({hint})")
 
 
-def find_devices() -> dict[str, list[str]]:
-    """Return the devices of this machine by their kind, the fastest kind first."""
+def _ask_for_devices() -> dict[str, list[str]]:
+    """Find the devices without importing torch here. Raises: SpecError if torch cannot tell."""
+    try:
+        found: dict[str, list[str]] = ask(FIND_DEVICES, KINDS)
+    except ValueError as error:
+        raise SpecError(f"--device: {error}") from error
+    return found
+
+
+def find_devices(kinds: Sequence[str] = KINDS) -> dict[str, list[str]]:
+    """Return the devices of this machine that torch sees, by their kind."""
     import torch
 
     gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     found = {"cuda": gpus, "mps": ["mps"] * torch.backends.mps.is_available(), "cpu": ["cpu"]}
-    return {kind: devices for kind, devices in found.items() if devices}
+    return {kind: found[kind] for kind in kinds if found[kind]}
 
 
 def count_jobs(devices: list[str], room: int) -> int:

@@ -14,8 +14,8 @@ from bench.run.inference.predictor import Predictor
 from bench.run.network import build_fabric
 from bench.run.restore import load_run
 from bench.scoring.cases import NotFiniteError
-from bench.scoring.postprocessing import AUTO, is_known, relabel_small
-from bench.specs.protocol import Protocol
+from bench.scoring.postprocessing import is_known, relabel_small
+from bench.specs.protocol import ET_AUTO, Protocol
 from bench.specs.run import DELTA_FILE, RUNS
 from datasets.base import Case, DataError, DatasetInfo
 from datasets.prepared.frame import Frame
@@ -120,7 +120,7 @@ def choose_cutoff(runs: Sequence[Chosen], asked: int | None) -> int:
 
 def read_cutoff(folder: Path, asked: str) -> int:
     """Return how many voxels enhancing tumour needs; under ``auto``, as many as the run chose."""
-    if asked != AUTO:
+    if asked != ET_AUTO:
         return int(asked)
     result = read_result(folder)
     if result is None or result.postprocessing is None:

@@ -17,12 +17,13 @@ import numpy as np
 
 from bench.scoring.metrics import Scoring
 from bench.scoring.policies import score_empty
+from bench.specs.protocol import ET_AUTO
 from datasets.base import DatasetInfo
 from reports.records.run import CaseScore, PostProcessing
 
 REGION, CORE = "ET", "TC"
 CANDIDATES_VOX = (0, 10, 25, 50, 100, 200, 300, 500, 750, 1000)
-AUTO, OFF = "auto", "0"
+OFF = "0"  # of eval.et_min_vox
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def choose_cutoff(
     asked = scoring.spec.et_min_vox
     if asked == OFF or not is_known(scoring.info):
         return None
-    if asked != AUTO:
+    if asked != ET_AUTO:
         return Cutoff(int(asked), (), scoring.policy_name)
     rows = score_validation()
     policy = scoring.policy_name

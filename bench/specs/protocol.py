@@ -26,6 +26,7 @@ DICE_CE, DICE = "dice_ce", "dice"  # of train.loss
 BEST, LAST = "best", "last"  # of train.select
 COSINE, MEDTUNING = "cosine", "medtuning"  # of train.schedule
 AS_EVAL = "eval"  # of train.val_overlap
+ET_AUTO = "auto"  # of eval.et_min_vox: chosen on the inner validation cases
 GAUSSIAN, CONSTANT = "gaussian", "constant"  # of eval.blend
 ADDED = ("val_cases", "val_overlap", "val_flips")  # to train; the defaults change no result
 PROTOCOL_VERSION = 3  # raise when a change of code changes results under the same settings

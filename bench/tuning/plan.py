@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import methods
+from bench.grid.feasibility import change_settings
 from bench.run.watch.progress import Stand
-from bench.specs import lookup
 from bench.specs.protocol import TuneSpec
-from bench.specs.run import MethodSpec, RunSpec, digest
+from bench.specs.run import RunSpec, digest
 from bench.tuning.space import Space, build_space, describe_space, split_values
 from datasets.files import file_name_of
 from methods.settings import Value
@@ -105,7 +104,6 @@ def describe_protocol(run: RunSpec) -> dict[str, Any]:
 def vary(run: RunSpec, values: Mapping[str, Value]) -> RunSpec:
     """Return the run with a trial's values in place of its defaults."""
     own, shared = split_values(values)
-    built = lookup.build(run.method.name, dict(run.method.settings) | own)
-    method = MethodSpec(run.method.name, methods.changed_settings(built))
+    method = change_settings(run.method, own) if own else run.method
     chosen = tuple((key, str(value)) for key, value in sorted(shared.items()))
     return replace(run, method=method, chosen=chosen)

@@ -5,9 +5,11 @@ many there are; the same call gives the same bytes. The root holds no other data
 `SYNTHETIC_MARKER` in it states what it is.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
@@ -16,11 +18,11 @@ import datasets
 from datasets.base import SYNTHETIC_MARKER, SYNTHETIC_PLAN, DataError, VolumeShape
 from datasets.files import read_record, sync_folder, write_durably
 from datasets.locks import hold_lock
-from datasets.phantoms.anatomy import DRAWERS, Patient
-from datasets.phantoms.files import write_patient
 from datasets.phantoms.layouts import DEFAULT_LAYOUT, LAYOUTS, get_layout
-from datasets.phantoms.shapes import VoxelGrid
 from datasets.volumes.pool import OnCase, ignore_progress
+
+if TYPE_CHECKING:  # imports SciPy, which phantoms that are there do without
+    from datasets.phantoms.anatomy import Patient
 
 GENERATOR = "datasets.phantom"
 GENERATOR_VERSIONS = {"brats": 4, "kits": 5, "lits": 5}  # raise one when its patients change
@@ -66,6 +68,8 @@ def write_phantoms(
     }
     if _read_marker(root) == plan:
         return  # no lock: the root may be closed to writing
+    from datasets.phantoms.files import write_patient
+
     with hold_lock(root / LOCK):
         if _open_root(root, plan):
             return
@@ -85,6 +89,9 @@ def draw_patient(name: str, index: int, seed: int = 0, shape: VolumeShape = DEMO
 
     Nothing is written. The layouts of a data set have different patients.
     """
+    from datasets.phantoms.anatomy import DRAWERS
+    from datasets.phantoms.shapes import VoxelGrid
+
     layout = get_layout(name)
     stream = [seed, sorted(DRAWERS).index(layout.dataset), index]
     if layout.release != DEFAULT_LAYOUT[layout.dataset]:

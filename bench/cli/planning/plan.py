@@ -16,6 +16,7 @@ from bench.cli.options import ComputeRequest, Request, TuneRequest, flag, option
 from bench.cli.request import lay_out_runs
 from bench.cli.run import RunOptions, check_devices, read_run
 from bench.cli.terminal import add_columns
+from bench.grid.answers import answer_by_forks
 from bench.grid.bill.ready import Ready
 from bench.grid.plan import Experiment, Plan
 from bench.grid.runner import split_finished
@@ -58,6 +59,8 @@ def plan(
     """
     options.check()
     limit = read_memory(options.largest_patch) if options.largest_patch is not None else None
+    if options.cost or limit is not None or options.tune:
+        answer_by_forks()
     console = SafeConsole()
     experiment = read_run(request, tuning, options)
     check_devices(experiment, compute, tunes=options.tune > 0)

@@ -16,8 +16,8 @@ from bench.cli.options import flag, option, takes
 from bench.cli.terminal import SYNTHETIC, add_columns
 from bench.scoring.label_files import Pairing, pair_files, read_pair, read_reference
 from bench.scoring.metrics import Scoring, score_case, score_missing
-from bench.scoring.postprocessing import AUTO, REGION, choose_cutoff
-from bench.specs.protocol import EvalSpec, Protocol, SpecError, override
+from bench.scoring.postprocessing import REGION, choose_cutoff
+from bench.specs.protocol import ET_AUTO, EvalSpec, Protocol, SpecError, override
 from reports.analysis.aggregates import Mean, RegionAggregate, aggregate_regions
 from reports.formats.terminal import SafeConsole, escape
 from reports.records.metrics import METRICS
@@ -93,7 +93,7 @@ def _read_spec(assignments: Sequence[str]) -> EvalSpec:
             rule = "--set must be a field of the scoring such as eval.hd95"
             raise SpecError(f"score: {rule}, got '{assignment}'")
         protocol = override(protocol, assignment)
-    if protocol.eval.et_min_vox == AUTO:
+    if protocol.eval.et_min_vox == ET_AUTO:
         hint = "only a run has cases to choose it on"
         raise SpecError(f"score: eval.et_min_vox must be a number, got auto ({hint})")
     return protocol.eval

@@ -4,8 +4,7 @@ import math
 
 from bench.cost.phases import FIT, MEASURE, PREPARE, SCORE, VALIDATE, WRITE
 from bench.run.training.schedule import Schedule
-from bench.scoring.postprocessing import AUTO
-from bench.specs.protocol import Protocol
+from bench.specs.protocol import ET_AUTO, Protocol
 from bench.specs.run import RunSpec
 from datasets.splits.rule import Split
 
@@ -15,7 +14,7 @@ def count_run(spec: RunSpec, split: Split) -> dict[str, int]:
     protocol = spec.own_protocol
     n_val = len(split.val)
     units = count_trial(protocol, n_val)
-    if protocol.eval.et_min_vox == AUTO:
+    if protocol.eval.et_min_vox == ET_AUTO:
         units[VALIDATE] += n_val
     return units | {WRITE: 1, SCORE: len(split.test), MEASURE: 1}
 
