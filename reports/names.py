@@ -181,3 +181,8 @@ class Names:
 
 
 BUILT_IN_NAMES = Names()
+
+
+def name_dataset(dataset: str, title: str, names: Names) -> str:
+    """Return how a data set is printed; ``title`` is that of its record, which may be empty."""
+    return names.find(dataset, "" if title == dataset else title)

@@ -1,7 +1,6 @@
 """How MLflow lists runs, models and studies: by the names that tables print. Tags have the keys."""
 
-from reports.analysis.tidy import name_dataset
-from reports.names import BUILT_IN_NAMES
+from reports.names import BUILT_IN_NAMES, name_dataset
 from reports.records.run import REFERENCE, RunResult
 from reports.records.study import StudyRecord
 

@@ -22,9 +22,9 @@ from reports.analysis.quantities import QUANTITIES, score_keys
 from reports.analysis.references import place_references
 from reports.analysis.scopes import Scope, find_scopes
 from reports.analysis.statistics import Verdict
-from reports.analysis.tidy import MEAN, Setting, describe_setting, name_dataset
+from reports.analysis.tidy import MEAN, Setting, describe_setting
 from reports.analysis.verdicts import Verdicts
-from reports.names import BUILT_IN_NAMES, Names
+from reports.names import BUILT_IN_NAMES, Names, name_dataset
 from reports.records.metrics import METRICS
 from reports.records.run import RunResult, Status
 

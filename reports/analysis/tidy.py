@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from reports.names import BUILT_IN_NAMES, Names
+from reports.names import BUILT_IN_NAMES, Names, name_dataset
 from reports.records.metrics import METRICS
 from reports.records.run import SCORE_FIELDS, RunResult, Status, list_further
 from reports.records.study import describe_budget
@@ -58,11 +58,6 @@ def describe_setting(setting: Setting, names: Names) -> str:
     if setting.backbone == NO_BACKBONE:
         return ", ".join([heading, "reference networks", *facts])
     return f"{heading} on {names.find(setting.backbone)} ({', '.join(facts)})"
-
-
-def name_dataset(dataset: str, title: str, names: Names) -> str:
-    """Return how a data set is printed; ``title`` is that of its record, which may be empty."""
-    return names.find(dataset, "" if title == dataset else title)
 
 
 def describe_decoder(setting: Setting, names: Names) -> str:

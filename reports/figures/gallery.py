@@ -11,7 +11,6 @@ from reports.analysis.claims.noninferiority import MARGIN_POINTS
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.ranks import Friedman, friedman_nemenyi, rank_intervals
 from reports.analysis.statistics import LEAST_CASES, TooFewError
-from reports.analysis.tidy import name_dataset
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
 from reports.figures.differences import draw_forest, draw_gaps
 from reports.figures.distributions import draw_cases, draw_critical_difference, draw_ranks
@@ -19,7 +18,7 @@ from reports.figures.picture import Compared, Draw, Picture, Plan, Words, has_se
 from reports.figures.qualitative import ReadSlices, plan_panels
 from reports.figures.style import Looks
 from reports.figures.tradeoff import AXES, Axis, draw_tradeoff, finished_with, has_tests
-from reports.names import BUILT_IN_NAMES, Names
+from reports.names import BUILT_IN_NAMES, Names, name_dataset
 from reports.records.run import REFERENCE, Status
 from reports.records.study import StudyRecord
 from reports.tables.assemble import group_comparisons, name_setting

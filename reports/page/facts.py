@@ -8,8 +8,8 @@ from typing import Any
 
 from reports.analysis.aggregates import mean_defined, share_defined
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.tidy import average_seeds, describe_setting, name_dataset, setting_of
-from reports.names import Names
+from reports.analysis.tidy import average_seeds, describe_setting, setting_of
+from reports.names import Names, name_dataset
 from reports.records.metrics import METRICS
 from reports.records.plain import flatten
 from reports.records.run import REFERENCE, RunResult, Status

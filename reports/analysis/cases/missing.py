@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from textwrap import shorten
 
-from reports.analysis.tidy import name_dataset
-from reports.names import Names
+from reports.names import Names, name_dataset
 from reports.records.run import RunResult, Status
 
 

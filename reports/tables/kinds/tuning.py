@@ -7,8 +7,7 @@ from math import nan
 from typing import Any
 
 from reports.analysis.references import place_studies
-from reports.analysis.tidy import name_dataset
-from reports.names import BUILT_IN_NAMES, Names
+from reports.names import BUILT_IN_NAMES, Names, name_dataset
 from reports.records.edges import describe_ends
 from reports.records.study import StudyRecord, TrialRecord
 from reports.tables.table import (
