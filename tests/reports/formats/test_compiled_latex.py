@@ -1,26 +1,29 @@
 """Tables compile for every venue: nothing is too wide, no letter too small, no caption too long."""
 
-import math
-import re
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pypdf import PdfReader
 
-from reports.formats.latex import format_all
 from reports.formats.macros import format_macros
-from reports.formats.tex.captions import write_caption
-from reports.formats.tex.layout import Form, plan_sheets
 from reports.formats.tex.signs import escape
-from reports.formats.tex.venues import VENUES, Printing, Venue
 from reports.names import Names
 from reports.records.release import ReleaseRecord
 from reports.records.run import RunResult
-from reports.tables.build import ReportRequest, build_tables
+from reports.tables.build import KINDS, ReportRequest, build_tables
+from reports.tables.kinds.tuning import tuning_tables
 from reports.tables.table import Table
+from tests.reports.formats.printed import (
+    CAPTION,
+    DOCUMENTS,
+    compile_tex,
+    count_caption_lines,
+    find_smallest_pt,
+    print_tables,
+)
+from tests.reports.made_everything import make_everything, make_studies
 from tests.reports.made_results import make_result, read_fixture
 
 pytestmark = [
@@ -30,59 +33,27 @@ pytestmark = [
     ),
 ]
 
-PACKAGES = r"\usepackage{booktabs,siunitx,graphicx,rotating,longtable}"
-LEAST_PT = 6.0
-DOCUMENTS = {
-    **{venue.document: venue.name for venue in VENUES.values()},
-    r"\documentclass[twocolumn]{article}": "article",
-    r"\documentclass[5p]{elsarticle}": "elsevier",
-}
 
-
-def compile_tex(folder: Path, text: str, program: str = "pdflatex") -> str:
-    """Compile twice, so that labels are resolved, and return the log."""
-    (folder / "paper.tex").write_text(text)
-    for _ in range(2):
-        command = [program, "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, errors="replace")
-        assert done.returncode == 0, done.stdout[-2000:]
-    return (folder / "paper.log").read_text(errors="replace")
-
-
-def print_tables(folder: Path, document: str, tables: list[Table], names: str = "") -> str:
-    """Compile tables and their notes, check what is too wide, and return the LaTeX."""
-    text, notes, _ = format_all(tables, Printing(VENUES[DOCUMENTS[document]]))
-    (folder / "tables.tex").write_text(text)
-    (folder / "notes.tex").write_text(notes)
-    inputs = rf"{names}\input{{tables.tex}}\clearpage\input{{notes.tex}}"
-    whole = f"{document}\n{PACKAGES}\n\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
-    log = compile_tex(folder, whole)
-    for trouble in ("Overfull \\hbox", "Float too large", "LaTeX Warning: Reference"):
-        assert trouble not in log
-    assert find_smallest_pt(folder / "paper.pdf") >= LEAST_PT
-    return text
-
-
-def find_smallest_pt(file: Path) -> float:
-    """Return the size of the smallest letters of a PDF, as scaled on the page."""
-    sizes: list[float] = []
-
-    def visit(text: str, cm: list[float], tm: list[float], font: object, size: float) -> None:
-        if text.strip():
-            scale = abs((tm[0] * tm[3] - tm[1] * tm[2]) * (cm[0] * cm[3] - cm[1] * cm[2]))
-            sizes.append(size * math.sqrt(scale))
-
-    for page in PdfReader(file).pages:
-        page.extract_text(visitor_text=visit)
-    assert len(sizes) > 10
-    return min(sizes)
+@pytest.fixture(scope="module")
+def every_kind() -> list[Table]:
+    """The first and the last table of each kind."""
+    found = build_tables(make_everything(), ReportRequest(kind="all"), per_dataset=False)
+    found += tuning_tables(make_studies())
+    by_kind: dict[str, dict[str, Table]] = {}
+    for table in found:
+        by_kind.setdefault(table.kind, {})[table.slug] = table
+    assert set(by_kind) == {*KINDS, "tuning", "front"}
+    tables = []
+    for mine in by_kind.values():
+        tables += {mine[slug].slug: mine[slug] for slug in (next(iter(mine)), [*mine][-1])}.values()
+    return tables
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_kind_of_table_is_printed(tmp_path: Path, document: str) -> None:
-    tables = build_tables(read_fixture(), ReportRequest(kind="all"), per_dataset=False)
-    assert len(tables) == 9
-    print_tables(tmp_path, document, tables)
+def test_every_kind_of_table_is_printed(
+    tmp_path: Path, document: str, every_kind: list[Table]
+) -> None:
+    print_tables(tmp_path, document, every_kind)
 
 
 def test_macros_and_labels_of_the_tables_are_found(tmp_path: Path) -> None:
@@ -113,7 +84,8 @@ def make_many() -> list[RunResult]:
 
 @pytest.fixture(scope="module")
 def many_tables() -> list[Table]:
-    names = {f"lora[rank={each + 1}]": f"β-LoRA [ours] 50 % & more_ {each}" for each in range(60)}
+    hard = "β-LoRA [ours] 50 % & more_"
+    names = {f"lora[rank={each + 1}]": f"{hard} {each}" for each in range(60)}
     request = ReportRequest(names=Names(names))
     return build_tables(make_many(), request, per_dataset=False)
 
@@ -128,22 +100,15 @@ def test_sixty_methods_on_six_data_sets_with_hard_names(
     assert pages.count("-LoRA [ours] 50 % &") == 6 * 60
 
 
-@pytest.mark.parametrize("venue", VENUES.values(), ids=VENUES)
-def test_captions_have_at_most_three_lines(tmp_path: Path, venue: Venue) -> None:
-    how = Printing(venue)
-    boxes = []
-    for table in build_tables(read_fixture(), ReportRequest(kind="all"), per_dataset=False):
-        for sheet in plan_sheets(table, venue):
-            turned = sheet.form is Form.TURNED
-            width = venue.caption_width_pt(sheet.form is Form.COLUMN, turned)
-            words = rf"Table 10: {write_caption(sheet, how)}\par\typeout{{LINES \the\prevgraf}}"
-            boxes.append(rf"\parbox{{{width}pt}}{{{words}}}")
-    size = rf"\fontsize{{{venue.caption_pt}}}{{12}}\selectfont"
-    body = "\n\n".join([rf"{venue.document}{PACKAGES}\begin{{document}}{size}", *boxes])
-    log = compile_tex(tmp_path, rf"{body}\end{{document}}")
-    counts = list(map(int, re.findall(r"LINES (\d+)", log)))
-    assert len(counts) == len(boxes) >= 9
-    assert max(counts) <= 3
+def test_what_is_measured_is_what_is_printed(tmp_path: Path) -> None:
+    words = " ".join(["words"] * 50)
+    start = r"\documentclass{article}\usepackage{graphicx}" + CAPTION
+    small = r"\begin{table}\caption{%s}\resizebox{!}{4pt}{\Huge A small letter}\end{table}"
+    log = compile_tex(
+        tmp_path, start + r"\begin{document}" + small % words + 20 * " more" + r"\end{document}"
+    )
+    assert count_caption_lines(log) == [5]
+    assert find_smallest_pt(tmp_path / "paper.pdf") < 6
 
 
 @pytest.mark.parametrize("program", ["pdflatex", "lualatex"])
