@@ -110,13 +110,13 @@ def wrap(site: Site, make: Callable[[nn.Module], nn.Module]) -> None:
 
 def merge(backbone: HasSites) -> None:
     """Fold every mergeable module into the frozen weights."""
-    for module in backbone.modules():
+    for module in reversed([*backbone.modules()]):  # of two around one layer, the inner one first
         if isinstance(module, Mergeable):
             module.merge()
 
 
 def unmerge(backbone: HasSites) -> None:
     """Undo `merge` bit for bit."""
-    for module in reversed([*backbone.modules()]):  # two may have changed one weight in turn
+    for module in backbone.modules():
         if isinstance(module, Mergeable):
             module.unmerge()

@@ -1,5 +1,6 @@
 """Methods of equal size: the capacity at which each trains as many parameters as asked for."""
 
+import copy
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -7,14 +8,18 @@ from typing import Any
 
 import torch
 
+from bench.models.backbones.base import Backbone
 from bench.models.backbones.info import NONE
 from bench.models.build import Patch, build_backbone
-from methods.base import Method
+from methods.base import Method, apply
 from methods.settings import SpecError
 
 # settings that decide a method's size; the first that it has is chosen, the others stay
 CAPACITIES = ("share", "bottleneck", "ratio", "rank", "n_prompts", "per_neuron")
+CAPACITIES_OF_PEFT = ("r", "init_r", "n_frequency")
 LARGEST = 4096  # of a capacity that is a number of something
+DIGITS = 6  # of a share
+REACH = 4  # around the nearest number, where others may divide what it does not
 UNITS = {"": 1, "k": 1e3, "M": 1e6}
 AMOUNT = re.compile(r"(\d+(?:\.\d+)?)([kM]?)")
 
@@ -40,45 +45,72 @@ def read_amount(text: str) -> int:
 def find_capacity(method: Method) -> str | None:
     """Return the setting that decides a method's size; None if there is none."""
     known = {item.name for item in fields(method)}
-    return next((name for name in CAPACITIES if name in known), None)
+    return next((name for name in CAPACITIES + CAPACITIES_OF_PEFT if name in known), None)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many parameters a method trains in a backbone, by the value of a setting."""
+
+    method: Method
+    name: str  # of the setting
+    outline: Backbone  # without numbers
+
+    def set(self, value: float) -> Method:
+        """Return the method with a value. Raises: ValueError if it must not be."""
+        changed: dict[str, Any] = {self.name: value}
+        return replace(self.method, **changed)
+
+    def count(self, value: int) -> int | None:
+        """Return the size at a value; None if the method refuses it."""
+        try:
+            return self.set(value).expected_tuned(self.outline)
+        except ValueError:
+            return None
+
+    def fits(self, value: int) -> bool:
+        """Return whether the method with a value goes into the backbone."""
+        try:
+            with torch.device("meta"):
+                apply(self.set(value), copy.deepcopy(self.outline))
+        except ValueError:
+            return False
+        except (RuntimeError, TypeError):  # a method that looks at numbers
+            return True
+        return True
 
 
 def match_capacity(method: Method, amount: int, backbone: str, patch: Patch) -> Matched:
     """Return the method with the capacity whose closed form is nearest to an amount.
 
-    Raises: MissingRole or ValueError if the backbone or a setting does not fit.
+    That is the nearest of those that it takes in this backbone: a rank is at most the width.
+    Raises: MissingRole or ValueError if the backbone or a setting does not fit; SpecError if the
+    amount is above the number of the backbone's parameters.
     """
     with torch.device("meta"):
         outline = build_backbone(backbone, 3, patch[1:], NONE)
     outline.volume.depth = patch[0]
+    whole = sum(parameter.numel() for parameter in outline.parameters())
+    if amount > whole:
+        rule = f"must be at most {whole:,}, the parameters of {backbone}"
+        raise SpecError(f"--match-params: {rule}, got {amount:,}")
     name = find_capacity(method)
     if name is None:
         return Matched(method, None, method.expected_tuned(outline))
-
-    def count(value: float) -> int | None:
-        """Return the size at a capacity; None if the method refuses it."""
-        try:
-            return _set(method, name, value).expected_tuned(outline)
-        except ValueError:
-            return None
-
-    if isinstance(getattr(method, name), float):  # a share
-        whole = sum(parameter.numel() for parameter in outline.parameters())
-        chosen = _set(method, name, amount / whole)
+    sizes = Sizes(method, name, outline)
+    if isinstance(getattr(method, name), float):  # a share of all
+        chosen = sizes.set(float(f"{amount / whole:.{DIGITS}g}"))
+    elif sizes.count(2) == sizes.count(LARGEST):  # it is a matter of other settings
+        return Matched(method, None, method.expected_tuned(outline))
     else:
-        chosen = _set(method, name, _search(count, amount))
+        chosen = sizes.set(_move_in(sizes, _search(sizes.count, amount), amount))
     return Matched(chosen, name, chosen.expected_tuned(outline))
-
-
-def _set(method: Method, name: str, value: float) -> Method:
-    changed: dict[str, Any] = {name: value}
-    return replace(method, **changed)
 
 
 def _search(count: Callable[[int], int | None], amount: int) -> int:
     """Return the whole number whose count is nearest; counts rise or fall with the number."""
-    sizes = {value: count(value) for value in (1, 2, 3, 4, LARGEST)}
-    found = {value: size for value, size in sizes.items() if size is not None}
+    counts = {value: count(value) for value in (1, 2, 3, 4, LARGEST)}
+    found = {value: size for value, size in counts.items() if size is not None}
     rises = found[max(found)] > found[min(found)]
     low, high = 1, LARGEST
     while high - low > 4:
@@ -86,6 +118,29 @@ def _search(count: Callable[[int], int | None], amount: int) -> int:
         size = next(filter(None, map(count, range(middle, high))), None)
         is_above = size is not None and size > amount
         low, high = (low, middle) if is_above == rises else (middle, high)
-    near = {value: count(value) for value in range(max(1, low - 4), high + 5)}
+    near = {value: count(value) for value in range(max(1, low - 4), min(LARGEST, high + 4) + 1)}
     kept = {value: size for value, size in near.items() if size is not None}
-    return min(kept, key=lambda value: (abs(kept[value] - amount), value))
+    return _lower(count, min(kept, key=lambda value: abs(kept[value] - amount)))
+
+
+def _lower(count: Callable[[int], int | None], value: int) -> int:
+    """Return the smallest number with the count of ``value``: above some rank, counts may stay."""
+    size, low, high = count(value), 0, value
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if count(middle) == size else (middle, high)
+    return high
+
+
+def _move_in(sizes: Sizes, value: int, amount: int) -> int:
+    """Return a value, or else one near to it, or else towards the default, that fits."""
+    counts = {each: sizes.count(each) for each in range(max(1, value - REACH), value + REACH + 1)}
+    distances = {each: abs(size - amount) for each, size in counts.items() if size is not None}
+    for near in [value, *sorted(distances, key=lambda each: distances[each])]:
+        if sizes.fits(near):
+            return near
+    fitting, refused = int(getattr(sizes.method, sizes.name)), value
+    while abs(refused - fitting) > 1:
+        middle = (fitting + refused) // 2
+        fitting, refused = (middle, refused) if sizes.fits(middle) else (fitting, middle)
+    return fitting

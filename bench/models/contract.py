@@ -185,7 +185,10 @@ def check_merge(subject: Subject) -> str | None:
     if not torch.allclose(merged, separate, rtol=1e-4, atol=rounding):
         return f"merging changes the output by {float((merged - separate).abs().max()):.1e}"
     left = _find_changed(model.backbone.state_dict(), before)
-    return _say("after merging and unmerging, these differ:", left) if left else None
+    if left:
+        return _say("after merging and unmerging, these differ:", left)
+    is_back = torch.equal(predict(model, volume), separate)
+    return None if is_back else "after merging and unmerging, the output differs"
 
 
 PROMISES: dict[str, Promise] = {

@@ -30,9 +30,6 @@ class SparseUpdate(surgery.Folding):
         values = torch.zeros(len(index), dtype=self.weight.dtype, device=device)
         self.register_parameter("values", nn.Parameter(values) if has_some else None)
 
-    def no_weight_decay(self) -> set[str]:
-        return {"values"} if self.values is not None else set()
-
     def change(self) -> torch.Tensor:
         """Return what is added to the weight, in its shape."""
         flat = torch.zeros_like(self.weight).flatten()

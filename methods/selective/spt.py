@@ -32,7 +32,7 @@ from methods.settings import Condition, at_least, setting
 from methods.sites import HasSites, Role
 
 LAYERS = (Role.QKV, Role.PROJ, Role.FC1, Role.FC2)
-SHARE = Condition("in (0, 0.2]", lambda value: 0 < value <= 0.2)
+SHARE = Condition("in (0, 1]", lambda value: 0 < value <= 1)
 
 
 @dataclass(frozen=True)

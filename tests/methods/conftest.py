@@ -18,6 +18,7 @@ from bench.models.backbones.swin import SwinBackbone
 from bench.models.backbones.vit import ViTBackbone
 from bench.models.contract import CHANNELS, Gradients, Subject, train
 from bench.models.segmenter import Segmenter
+from methods import surgery
 from methods.base import Method, apply
 
 Build = Callable[..., Segmenter]
@@ -170,6 +171,25 @@ class Pair:
         )
         for ours, theirs in zip(*gradients, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+        self.assert_merged_equal(expected)
+
+    @torch.no_grad()
+    def assert_merged_equal(self, expected: list[torch.Tensor]) -> None:
+        """Compare the taps again with all in the frozen weights that can be merged."""
+        surgery.merge(self.backbone)
+        taps = self.backbone(self.slices, self.batch, self.depth)
+        for ours, theirs in zip(taps, expected, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
+        surgery.unmerge(self.backbone)
+
+
+def shake(network: torch.nn.Module) -> None:
+    """Move biases, norms and position biases off their starts: zeros and ones hide mistakes."""
+    for name, parameter in network.named_parameters():
+        if "position" in name:
+            parameter.data.normal_()
+        elif parameter.ndim == 1:
+            parameter.data += 0.2 * torch.randn(parameter.shape, dtype=torch.float64)
 
 
 OUR_NAMES = {
@@ -248,6 +268,7 @@ def vit_pair() -> ViTPair:
             depth=8,
             num_heads=4,
         ).double()
+        shake(vit)
         return ViTPair(
             vit, ViTBackbone("vit", copy.deepcopy(vit)), torch.randn(10, CHANNELS, 32, 48).double()
         )
@@ -267,9 +288,7 @@ def swin_pair() -> SwinPair:
             window_size=(4, 2),
             drop_path_rate=0.0,
         ).double()
-        for name, parameter in swin.named_parameters():
-            if "position" in name:
-                parameter.data.normal_()
+        shake(swin)
         return SwinPair(
             swin,
             SwinBackbone("swin", copy.deepcopy(swin)),

@@ -3,6 +3,8 @@ from __future__ import annotations
 import torch
 
 import methods
+from bench.models.contract import predict
+from bench.models.delta import copy_tensors
 from methods import surgery
 from methods.base import find_sites
 from methods.sites import Role
@@ -38,6 +40,22 @@ def test_a_site_follows_what_was_put_there(plain):
     assert qkv.module[0] is original
     surgery.replace(qkv, original)
     assert backbone.blocks[3][0].attn_branch.inner.qkv is original
+
+
+def test_two_around_one_layer_merge_from_the_inside_and_are_undone(plain, volume):
+    model = plain("tiny_vit")
+    surgery.freeze(model.backbone)
+    for name in ("lora", "ssf"):
+        methods.build(name).inject(model.backbone)
+    for parameter in model.tuned_parameters().values():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    before, separate = copy_tensors(model.backbone.state_dict()), predict(model, volume)
+    surgery.merge(model.backbone)
+    torch.testing.assert_close(predict(model, volume), separate, rtol=1e-4, atol=1e-4)
+    surgery.unmerge(model.backbone)
+    after = model.backbone.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert torch.equal(predict(model, volume), separate)
 
 
 def test_unfreeze_undoes_freeze(plain):

@@ -8,6 +8,7 @@ import torch
 import methods
 from bench.models.build import build_backbone
 from bench.models.capacity import find_capacity, match_capacity, read_amount
+from bench.models.contract import Subject
 from methods.settings import SpecError
 
 PATCH = (3, 64, 64)
@@ -38,6 +39,32 @@ def test_what_has_no_capacity_stays_as_it_is():
         method = methods.build(name)
         matched = match_capacity(method, 1000, "tiny_vit", PATCH)
         assert (matched.method, matched.capacity) == (method, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "amount", "setting"),
+    [
+        ("lora", 1_000_000, {"rank": 128}),  # the width
+        ("gps", 1_200_000, {"per_neuron": 128}),
+        ("med_adapter", 1, {"ratio": 64}),  # half the width
+        ("st_adapter", 1, {"ratio": 65}),  # from there on one hidden unit
+        ("peft:gralora", 16_000, {"r": 6}),  # even, or its two blocks do not divide it
+        ("peft:randlora", 30_000, {"r": 3}),
+        ("peft:unilora", 30_000, {"r": 4}),  # its rank has no effect on its size
+    ],
+)
+def test_the_nearest_is_one_that_the_method_takes_in_this_backbone(name, amount, setting):
+    method = methods.build(name)
+    matched = match_capacity(method, amount, "tiny_vit", PATCH)
+    assert matched.method == replace(method, **setting)
+    Subject(matched.method, "tiny_vit").build_tuned()
+
+
+def test_more_than_the_whole_backbone_is_refused():
+    sentence = r"--match-params: must be at most 1,\d+,\d+, the parameters of tiny_vit, got 2,000,"
+    for name in ("lora", "full", "spt"):
+        with pytest.raises(SpecError, match=sentence):
+            match_capacity(methods.build(name), 2_000_000, "tiny_vit", PATCH)
 
 
 def test_amounts_are_read():

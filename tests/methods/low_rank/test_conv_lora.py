@@ -91,10 +91,12 @@ def test_experts_that_are_used_alike_have_no_loss():
     one_sided = torch.zeros(4, 4)
     one_sided[:, 0] = 1.0
     # importance 4, 0, 0, 0: variance 4 over a squared mean of 1; load: P(0 > 0) and P(0 > 1)
-    best, other = 0.5, 0.5 * math.erfc(1 / math.sqrt(2))
-    load = torch.tensor([4 * best, 4 * other, 4 * other, 4 * other])
-    expected = 4 + float(load.var() / load.mean() ** 2)
-    assert unbalance(clean, one_sided, deviation).item() == pytest.approx(expected, rel=1e-5)
+    for sigma in (1.0, 2.0):
+        best, other = 0.5, 0.5 * math.erfc(1 / sigma / math.sqrt(2))
+        load = torch.tensor([4 * best, 4 * other, 4 * other, 4 * other])
+        expected = 4 + float(load.var() / load.mean() ** 2)
+        found = unbalance(clean, one_sided, sigma * deviation).item()
+        assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_loss_of_the_experts_joins_that_of_the_task_once(tuned, volume):

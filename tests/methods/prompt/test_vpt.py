@@ -18,6 +18,19 @@ def test_shallow_prompts_travel_through_all_blocks(vit_pair):
     vit_pair.assert_equal(vit_pair.run(lambda _, block, x: block(x), start))
 
 
+def test_shallow_prompts_are_cut_off_behind_the_last_of_their_blocks(vit_pair):
+    vit_pair.apply(methods.build("vpt_shallow", {"n_prompts": 3, "blocks": "2-4"}))
+    (prompts,) = vit_pair.tuned()
+
+    def step(index, block, x):
+        if index == 2:
+            x = torch.cat([prompts.expand(10, 3, 48), x], dim=1)
+        x = block(x)
+        return x[:, 3:] if index == 4 else x
+
+    vit_pair.assert_equal(vit_pair.run(step))
+
+
 def test_deep_prompts_are_new_in_every_block(vit_pair):
     vit_pair.apply(methods.build("vpt_deep", {"n_prompts": 3}))
     prompts = vit_pair.tuned()

@@ -14,7 +14,7 @@ from bench.models.delta import delta_state, load_delta
 from bench.models.segmenter import apply_method
 from bench.models.selection import run_selection
 from methods.selective.sparse import SparseUpdate
-from methods.selective.spt import SensitiveLinear, allocate, spread
+from methods.selective.spt import SensitiveLinear, SensitivitySelection, allocate, spread
 
 PATCH = (2, 32, 32)
 LAYERS = (".qkv", ".proj", ".fc1", ".fc2", ".reduction")
@@ -100,6 +100,54 @@ def test_a_sparse_change_is_a_change_of_the_weight(pair):
             pair.put(f"{theirs}.weight", module.weight.detach() + change)
             pair.put(f"{theirs}.bias", module.base.bias)
     pair.assert_equal(pair.run(lambda _, block, x: block(x)))
+
+
+def test_a_sensitive_layer_has_single_weights_and_updates_in_its_weight(pair):
+    """Forward and gradient of y = (W + B A + M * dW) x, in float64, with all kinds of choices."""
+    pair.apply(methods.build("spt", {"rank": 2}))
+    found = {n: each for n, each in updates_of(pair).items() if isinstance(each, SensitiveLinear)}
+    generator = torch.Generator().manual_seed(7)
+    for number, (name, update) in enumerate(found.items()):
+        update.set_entries(torch.randperm(update.weight.numel(), generator=generator)[: number % 5])
+        of_three = [[2, 0], [1], []][number // 4 % 3]
+        update.set_updates(of_three if update.n_parts == 3 else [0] * (number % 2))
+        change = torch.zeros_like(update.weight)
+        for parameter in [*update.parameters(recurse=False)]:
+            parameter.data.normal_(generator=generator)
+        if update.values is not None:
+            for place, value in zip(update.index, update.values, strict=True):
+                row, column = divmod(int(place), change.shape[1])
+                change = change.index_put((torch.tensor(row), torch.tensor(column)), value)
+        parts = [*change.chunk(update.n_parts)]
+        for place, part in enumerate(update.structured.tolist()):
+            parts[part] = parts[part] + update.lora_b[place] @ update.lora_a[place]
+        theirs = pair.name_in_timm(f"{name}.").rstrip(".")
+        pair.put(f"{theirs}.weight", update.weight.detach() + torch.cat(parts))
+    assert {len(update.structured) for update in found.values()} == {0, 1, 2}
+    pair.assert_equal(pair.run(lambda _, block, x: block(x)))
+
+
+@pytest.mark.parametrize("in_second", [False, True])
+def test_each_layer_gets_its_own_share_of_the_choice(in_second):
+    """Three matrices of 2 x 4 in the first layer and one in the second; an update costs 6."""
+    layers = [SensitiveLinear(nn.Linear(4, 6), 3, 1), SensitiveLinear(nn.Linear(4, 2), 1, 1)]
+    method = methods.build("spt", {"alpha": 2, "rank": 1})
+    selection = SensitivitySelection(layers, method, 9)
+    first, second = (total.flatten() for total in selection.start().totals)
+    if in_second:
+        second += 10.0
+        first[[0, 8, 23]] = torch.tensor([3.0, 2.0, 1.0])
+    else:
+        first[8:16] = 10.0  # all of the second matrix
+        first[0] = 3.0
+        second[[0, 7]] = torch.tensor([2.0, 1.0])
+    seen = selection.start()
+    seen.totals = [first.reshape(6, 4), second.reshape(2, 4)]
+    selection.choose(seen)
+    updates = [layer.structured.tolist() for layer in layers]
+    entries = [[] if layer.index is None else layer.index.tolist() for layer in layers]
+    assert updates == ([[], [0]] if in_second else [[1], []])
+    assert entries == ([[0, 8, 23], []] if in_second else [[0], [0, 7]])
 
 
 def test_the_budget_is_used_up_and_large_shares_become_updates():

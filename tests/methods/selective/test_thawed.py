@@ -23,6 +23,7 @@ RULES = {
     "full[blocks=first_1]": lambda pair, name: name.startswith(
         ("patch_embed.", "pos_embed", "blocks.0.", "layers.0.blocks.0.")
     ),
+    "full[blocks=2-3]": lambda pair, name: name.startswith(("blocks.2.", "blocks.3.", "layers.1.")),
 }
 
 

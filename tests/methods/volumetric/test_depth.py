@@ -113,7 +113,9 @@ def test_aim_attends_along_depth_first(pair):
     assert len(deep) == (4 if is_swin else 8)  # every second block of stages of 2, 2, 1, 2
     first_of_pairs = (0, 2, 4, 5)
     for name in ("weight", "bias"):
-        pair.put(f"norm.{name}", getattr(pair.backbone.norm, name))
+        trained = getattr(pair.backbone.norm, name)
+        assert trained.requires_grad
+        pair.put(f"norm.{name}", trained)
     (embedding,) = find(pair, DepthEmbedding)
 
     def bottleneck(h, adapter):

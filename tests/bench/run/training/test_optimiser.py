@@ -90,6 +90,8 @@ def test_a_parameter_is_grouped_by_its_place_and_not_by_its_name():
         ("vpt_deep", "tiny_vit", {"tokens"}),
         ("vpt_shallow", "tiny_swin", {"tokens"}),
         ("med_adapter", "tiny_vit", set()),
+        ("arena", "tiny_vit", {"diagonal"}),
+        ("aim", "tiny_swin", {"slices"}),
     ],
 )
 def test_biases_norms_scales_prompts_and_position_embeddings_get_no_decay(method, backbone, others):
