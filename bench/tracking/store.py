@@ -252,7 +252,7 @@ class Store:
                 return
 
     def fetch_file(self, run_id: str, name: str, scratch: Path) -> Path | None:
-        """Return a file of a run that was read, in place or copied into ``scratch``, or None."""
+        """Return a file of a run that was read, or None; ``scratch`` gets at most one copy."""
         with reaching(self.uri):
             return self._find_file(self.runs[run_id], name, scratch)
 
@@ -261,9 +261,11 @@ class Store:
         if place.scheme == "file":  # on this machine, where MLflow takes longer than reading does
             file = Path(url2pathname(place.path), name)
             return file if file.is_file() else None
+        folder = scratch / run.info.run_id
+        if (folder / name).is_file():
+            return folder / name
         if not self._has_file(run, name):
             return None
-        folder = scratch / run.info.run_id
         folder.mkdir(exist_ok=True)
         return Path(self.client.download_artifacts(run.info.run_id, name, str(folder)))
 

@@ -67,7 +67,7 @@ def draw_panels(shown: Sequence[ShownCase], looks: Looks, *, width_in: float = C
 
     Raises: ValueError if the methods have no slice of a case in common.
     """
-    drawings = [_Drawing.of(case, width_in) for case in shown]
+    drawings = [CaseDrawing.of(case, width_in) for case in shown]
     legend_in = 0.28
     heights = [*(drawing.height_in for drawing in drawings), legend_in]
     figure = Figure(figsize=(width_in, sum(heights)))
@@ -95,7 +95,7 @@ def _cycle_colours(count: int) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Drawing:
+class CaseDrawing:
     """The slice of a case that is drawn, and where its objects are."""
 
     case: ShownCase
@@ -106,7 +106,7 @@ class _Drawing:
     window: tuple[slice, slice]
 
     @staticmethod
-    def of(case: ShownCase, width_in: float) -> "_Drawing":
+    def of(case: ShownCase, width_in: float) -> "CaseDrawing":
         slices = case.slices
         first = next(iter(slices.values()))
         depth = _find_depth(list(slices.values()))
@@ -116,7 +116,7 @@ class _Drawing:
         for label, mine in slices.items():
             predictions[label] = mine.prediction[_place(mine, depth)]
         window = _find_window([reference, *predictions.values()])
-        return _Drawing(case, width_in, image, reference, predictions, window)
+        return CaseDrawing(case, width_in, image, reference, predictions, window)
 
     @property
     def n_rows(self) -> int:
@@ -146,7 +146,7 @@ class _Drawing:
         maps += [each.prediction for each in self.case.slices.values()]
         return max(int(classes.max(initial=0)) for classes in maps)
 
-    def _iter_masks(self, classes: np.ndarray) -> Iterator[np.ndarray]:
+    def iter_masks(self, classes: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the mask of each layer of a map of classes."""
         for number in range(len(self.list_layers())):
             if self._has_regions:
@@ -179,7 +179,7 @@ class _Drawing:
             axes.set_title(f"{name}\n{100 * self.case.dices[label]:.1f}", fontsize=6.5, pad=2)
 
     def _draw_layers(self, axes: Axes, classes: np.ndarray) -> None:
-        masks = list(self._iter_masks(classes))
+        masks = list(self.iter_masks(classes))
         for mask, colour in zip(masks, _cycle_colours(len(masks)), strict=True):
             draw_outline(axes, mask, INK, CONTOUR_PT + 2 * EDGE_PT, "solid")
             draw_outline(axes, mask, colour, CONTOUR_PT, "solid")

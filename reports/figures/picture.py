@@ -28,7 +28,7 @@ class Picture:
     title: str
     caption: str
     draw: Draw = field(repr=False)
-    case: str = ""  # the one that it shows, if it shows one
+    case: str = ""  # the first that it shows; the page has other panels of cases
 
 
 Plan = Iterator[Picture]

@@ -24,7 +24,7 @@ def plan_panels(comparison: MethodComparison, read_slices: ReadSlices, looks: Lo
     picked = pick_cases(scores)
     cases: dict[str, ShownCase] = {}
     for word in WORDS:
-        shown = _read_case(comparison, read_slices, picked[word]) if word in picked else None
+        shown = read_shown_case(comparison, read_slices, picked[word]) if word in picked else None
         if shown is not None:
             cases[word] = shown
     for word, shown in cases.items():
@@ -48,7 +48,8 @@ def _put_together(
     named = ", ".join(f"{word}: {picked[word]}" for word in cases)
     note = f"Cases by the mean over methods: {named}; "
     words = _word_panels("-all", "Worst, median and best case", note, comparison)
-    return words.put_on(partial(draw_panels, titled, looks, width_in=TEXT_IN), [comparison])
+    draw = partial(draw_panels, titled, looks, width_in=TEXT_IN)
+    return replace(words.put_on(draw, [comparison]), case=next(iter(picked.values())))
 
 
 def _plan_failing(
@@ -57,7 +58,7 @@ def _plan_failing(
     """Yield the median case, and below it the one with the lowest Dice of any method."""
     failing, method = pick_failing(comparison.scores)
     median = picked.get("median")
-    pair = [_read_case(comparison, read_slices, case) for case in (median or failing, failing)]
+    pair = [read_shown_case(comparison, read_slices, case) for case in (median or failing, failing)]
     if median in (None, failing) or None in pair:
         return
     titles = (f"median case: {median}", f"failing case: {failing}")
@@ -68,7 +69,7 @@ def _plan_failing(
         f"Dice of all methods and cases (of {by}); "
     )
     words = _word_panels("", "A median and a failing case", note, comparison)
-    yield words.put_on(partial(draw_panels, both, looks), [comparison])
+    yield replace(words.put_on(partial(draw_panels, both, looks), [comparison]), case=failing)
 
 
 def _word_panels(end: str, title: str, note: str, comparison: MethodComparison) -> Words:
@@ -85,7 +86,7 @@ def _describe_panels(comparison: MethodComparison) -> str:
     )
 
 
-def _read_case(
+def read_shown_case(
     comparison: MethodComparison, read_slices: ReadSlices, case: str
 ) -> ShownCase | None:
     """Return the slices and scores of a case by method; None if no run has kept any."""

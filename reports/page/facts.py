@@ -1,6 +1,7 @@
 """What the HTML page shows beside tables and pictures, as plain data."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import isnan
@@ -9,14 +10,17 @@ from typing import Any
 from reports.analysis.aggregates import mean_defined, share_defined
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.tidy import average_seeds, describe_setting, setting_of
+from reports.formats.spreadsheet import format_number
 from reports.names import Names, name_dataset
+from reports.page.panels import Found
 from reports.records.metrics import METRICS
 from reports.records.plain import flatten
 from reports.records.run import REFERENCE, RunResult, Status
+from reports.tables.table import Cell
 from reports.tables.wording import list_values
 
-Panels = Mapping[tuple[str, str], str]  # anchors of pictures of cases, by setting and case
 DECIMALS = 4
+LEADING_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(?= \[|$)")
 ENVIRONMENT = (
     "device",
     "device_name",
@@ -60,19 +64,11 @@ def describe_synthetic(results: Sequence[RunResult], names: Names) -> str:
     return " ".join([f"The volumes{which} are phantoms from a generator.", *notes])
 
 
-def describe_cases(comparisons: Sequence[MethodComparison], panels: Panels) -> list[dict[str, Any]]:
-    """Return the scores of every case of each setting that has one protocol.
+def describe_cases(comparison: MethodComparison, panels: Found) -> dict[str, Any]:
+    """Return the scores of every case of a setting with one protocol, and the panels of some.
 
-    There is a list per metric, region and method; undefined scores are None.
+    There is a list of scores per metric, region and method; undefined ones are None.
     """
-    found = []
-    for comparison in comparisons:
-        if not comparison.cases.empty and not comparison.mixed:
-            found.append(_describe_setting(comparison, panels))
-    return found
-
-
-def _describe_setting(comparison: MethodComparison, panels: Panels) -> dict[str, Any]:
     long = comparison.cases
     cases = sorted(long["case"].unique())
     labels = list(long["method"].unique())
@@ -86,8 +82,13 @@ def _describe_setting(comparison: MethodComparison, panels: Panels) -> dict[str,
             of_region[region] = list(map(_round, of_methods.to_numpy()))
     volumes = long.groupby(["case", "region"])["reference_ml"].first().unstack("region")
     setting = comparison.title
+    images = {}
+    for case in cases:
+        if (setting, case) in panels:
+            images[case] = vars(panels[setting, case])
     return {
         "setting": setting,
+        "labels": labels,
         "methods": list(map(comparison.names.label, labels)),
         "regions": list(comparison.regions),
         "region_names": {name: comparison.names.find(name) for name in comparison.regions},
@@ -95,8 +96,18 @@ def _describe_setting(comparison: MethodComparison, panels: Panels) -> dict[str,
         "metrics": shown,
         "scores": scores,
         "reference_ml": {name: _round(volumes[name].reindex(cases)) for name in volumes},
-        "panels": {case: panels[setting, case] for case in cases if (setting, case) in panels},
+        "panels": {
+            case: vars(panels[setting, case]) for case in cases if (setting, case) in panels
+        },
     }
+
+
+def sort_value(cell: Cell) -> str:
+    """Return the number by which a column is sorted: of a difference, before its interval."""
+    if cell.is_number:
+        return format_number(cell.value)
+    found = LEADING_NUMBER.match(cell.text)
+    return found[0] if found else ""
 
 
 def _list_metrics() -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from reports.formats.markdown import format_markdown
 from reports.formats.spreadsheet import format_case_scores, format_csv
 from reports.formats.tex.venues import Printing
 from reports.page.page import Page, format_page
+from reports.page.panels import collect_panels
 from reports.records.run import RunResult
 from reports.records.study import StudyRecord
 from reports.tables.assemble import name_setting
@@ -80,15 +81,26 @@ def build_portfolio(of: Contents, request: ReportRequest, formats: Sequence[str]
         looks = assign_looks(labels, families, request.names)
         wanted = Wanted(request.names, request.versus, request.margin_points)
         pictures, undrawn = list_pictures(summaries, of.studies, of.read_slices, looks, wanted)
-        pictures = make_unique(pictures)
-        drawing = [renderers.submit(render_one, picture, formats) for picture in pictures]
+        pictures = [each for each in make_unique(pictures) if list_formats(each, formats)]
+        drawing = [
+            renderers.submit(render_one, each, list_formats(each, formats)) for each in pictures
+        ]
+        panels = collect_panels(summaries, of.read_slices)
         tables, absent = build_tables_of(summaries, request, per_dataset=request.per_dataset)
         rendered = [each.result() for each in drawing]
-    svgs = [files["svg"].decode() for files in rendered]
-    drawn = list(zip(pictures, svgs, strict=True))
+    drawn = []
+    for picture, files in zip(pictures, rendered, strict=True):
+        if "svg" in files:
+            drawn.append((picture, files["svg"].decode()))
     tables = make_unique([*tables, *tuning_tables(of.studies, request.names)])
-    page = Page(of.results, summaries, tables, drawn, [*absent, *undrawn], request.names)
+    missing = [*absent, *undrawn]
+    page = Page(of.results, summaries, tables, drawn, missing, request.names, of.studies, panels)
     return Portfolio(page, pictures, rendered, read_printing(request))
+
+
+def list_formats(picture: Picture, formats: Sequence[str]) -> list[str]:
+    """Return in which formats a picture is drawn: the page has other panels of cases."""
+    return [name for name in formats if not (picture.case and name == "svg")]
 
 
 def make_unique(items: Sequence[Named]) -> list[Named]:
