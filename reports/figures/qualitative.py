@@ -24,7 +24,7 @@ def plan_panels(comparison: MethodComparison, read_slices: ReadSlices, looks: Lo
     picked = pick_cases(scores)
     cases: dict[str, ShownCase] = {}
     for word in WORDS:
-        shown = read_shown_case(comparison, read_slices, picked[word]) if word in picked else None
+        shown = _read_case(comparison, read_slices, picked[word]) if word in picked else None
         if shown is not None:
             cases[word] = shown
     for word, shown in cases.items():
@@ -58,7 +58,7 @@ def _plan_failing(
     """Yield the median case, and below it the one with the lowest Dice of any method."""
     failing, method = pick_failing(comparison.scores)
     median = picked.get("median")
-    pair = [read_shown_case(comparison, read_slices, case) for case in (median or failing, failing)]
+    pair = [_read_case(comparison, read_slices, case) for case in (median or failing, failing)]
     if median in (None, failing) or None in pair:
         return
     titles = (f"median case: {median}", f"failing case: {failing}")
@@ -86,14 +86,14 @@ def _describe_panels(comparison: MethodComparison) -> str:
     )
 
 
-def read_shown_case(
+def _read_case(
     comparison: MethodComparison, read_slices: ReadSlices, case: str
 ) -> ShownCase | None:
     """Return the slices and scores of a case by method; None if no run has kept any."""
     scores = comparison.scores
     slices = {}
     for label in scores.columns:
-        found = read_slices(_find_run(comparison.results, label, case), case)
+        found = read_slices(find_run(comparison.results, label, case), case)
         if found is not None:
             slices[str(label)] = found
     dices = dict(zip(scores.columns, scores.loc[case].to_numpy(float), strict=True))
@@ -101,7 +101,7 @@ def read_shown_case(
     return ShownCase(slices, dices, regions) if slices else None
 
 
-def _find_run(runs: Sequence[RunResult], label: str, case: str) -> RunResult:
+def find_run(runs: Sequence[RunResult], label: str, case: str) -> RunResult:
     """Return the run of lowest seed of a method that has the case."""
     found = []
     for run in runs:

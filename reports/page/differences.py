@@ -33,8 +33,8 @@ def list_differences(comparison: MethodComparison) -> dict[str, Any] | None:
         "labels": labels,
         "methods": list(map(comparison.names.label, labels)),
         "first": _find_reference(comparison, labels),
-        "n_cases": sample.n_cases,
-        "n_trainings": sample.n_trainings,
+        "n_cases": int(sample.n_cases),
+        "n_trainings": int(sample.n_trainings),
         "rows": rows,
     }
 
@@ -51,4 +51,4 @@ def _find_reference(comparison: MethodComparison, labels: Sequence[str]) -> int:
 
 
 def _round(value: float) -> float | None:
-    return None if isnan(value) else round(100 * value, DIGITS)
+    return None if isnan(value) else round(100 * float(value), DIGITS)

@@ -12,8 +12,8 @@ from io import BytesIO
 import numpy as np
 
 from reports.analysis.comparison import MethodComparison
-from reports.figures.panels import REGION_COLOURS, CaseDrawing, pick_cases
-from reports.figures.qualitative import ReadSlices, read_shown_case
+from reports.figures.panels import REGION_COLOURS, CaseDrawing, ShownCase, pick_cases
+from reports.figures.qualitative import ReadSlices, find_run
 from reports.figures.style import COLUMN_IN
 
 MOST_CASES = 150  # on a page; their slices must be read
@@ -74,12 +74,18 @@ def _order_cases(comparison: MethodComparison) -> list[str]:
 def _make_panels(
     comparison: MethodComparison, read_slices: ReadSlices, case: str
 ) -> CasePanels | None:
-    shown = read_shown_case(comparison, read_slices, case)
-    if shown is None:
+    slices = {}
+    of_case = comparison.cases["case"] == case
+    for label in comparison.cases.loc[of_case, "method"].unique():
+        kept = read_slices(find_run(comparison.results, label, case), case)
+        if kept is not None:
+            slices[str(label)] = kept
+    if not slices:
         return None
-    drawing = CaseDrawing.of(shown, COLUMN_IN)
-    rows, columns = drawing.window
+    regions = tuple(map(comparison.names.find, comparison.regions))
+    drawing = CaseDrawing.of(ShownCase(slices, {}, regions), COLUMN_IN)
     image = _cut(drawing, drawing.image)
+    height, width = image.shape
     predictions = {}
     for label, classes in drawing.predictions.items():
         predictions[label] = _encode_map(_number_layers(drawing, classes))
@@ -92,8 +98,8 @@ def _make_panels(
         reference=_encode_map(_number_layers(drawing, drawing.reference)),
         outline=_encode_map(_cut(drawing, outline)),
         predictions=predictions,
-        width=columns.stop - columns.start,
-        height=rows.stop - rows.start,
+        width=width,
+        height=height,
         layers=tuple(layers),
     )
 
