@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from reports.analysis.comparison import MethodComparison
-from reports.analysis.tidy import name_dataset, setting_of
-from reports.names import FAMILIES, Names
+from reports.analysis.tidy import setting_of
+from reports.names import FAMILIES, Names, name_dataset
 from reports.records.run import REFERENCE, RunResult
 from reports.records.study import StudyRecord
 from reports.tables.families import OTHER
