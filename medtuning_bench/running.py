@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from bench.cli.display.session import Session
-from bench.cli.jobs.executor import ExecutorRequest, choose_executor
+from bench.cli.jobs.compiler import check_compile
+from bench.cli.jobs.executor import LOCAL, ExecutorRequest, choose_executor
 from bench.cli.options import ComputeRequest, Request, TuneRequest
 from bench.cli.run import RunOptions, make_plan, read_run, run_plan
 from bench.cli.terminal import EXIT_INTERRUPTED
@@ -54,6 +55,7 @@ class Options(TypedDict, total=False):
     timeout: str
     slices_per_chunk: int
     checkpointing: bool
+    compile: bool
     tune: int  # trials for each method before its run
     tuned: bool  # with the best values of the studies below ``out``
     settings: str | Path  # with the values of a file
@@ -83,6 +85,7 @@ def run(methods: Names = "paper", datasets: Names = "brats", **options: Unpack[O
     request, compute, asked = _read_options(given)
     asked.check()
     experiment = read_run(request, TuneRequest(), asked)
+    check_compile(compute, experiment.methods, LOCAL)
     executor = choose_executor(ExecutorRequest(), compute, experiment.protocol.train.threads)
     session = Session(_describe(methods, datasets, options), asked, _build_console(), time.time())
     plan = make_plan(experiment, executor, TuneRequest(), asked, session)

@@ -45,6 +45,7 @@ class Info:
     url: str
     _: KW_ONLY
     packages: tuple[str, ...] = ()  # that it needs beside ours, by the names that are imported
+    compile_note: str = ""  # why torch.compile cannot compile it, if it cannot
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ class Executed(nn.Module):
         """Return ``function(x)``, maybe computed twice; only batch norms' statistics may change."""
         if not self.execution.checkpointing or _IS_WITHIN.get() or not self._needs_graph(x):
             return function(x)
+        if torch.compiler.is_compiling():  # its second pass has no effect beside its output
+            return checkpoint(function, x, use_reentrant=False)
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
         contexts = (_computing(), _computing(again=norms, repeating=True))
         return checkpoint(function, x, use_reentrant=False, context_fn=lambda: contexts)

@@ -8,10 +8,11 @@ class Execution:
     """Memory against time."""
 
     checkpointing: bool = False  # keep a module's input alone, and compute activations again
-    slices_per_chunk: int = 0  # that go through a module at once; 0: all
+    # That go through a module at once; 0: all. None: to be chosen; until then all.
+    slices_per_chunk: int | None = 0
 
     def __post_init__(self) -> None:
-        if self.slices_per_chunk < 0:
+        if self.slices_per_chunk is not None and self.slices_per_chunk < 0:
             rule = f"slices_per_chunk must be >= 0, got {self.slices_per_chunk}"
             raise ValueError(f"execution: {rule} (0 = all at once)")
 

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import wraps
 from inspect import Parameter
 from math import inf
@@ -16,7 +16,7 @@ from typer import Option
 from bench.cli.completion import COMPLETIONS
 from bench.specs.protocol import SpecError
 from bench.specs.run import Means
-from methods.execution import Execution
+from methods.execution import PLAIN, Execution
 
 T = TypeVar("T")
 UNITS_S = {"s": 1, "m": 60, "h": 3600}
@@ -29,7 +29,7 @@ PANELS = {  # of the help of commands that take a `Request`
     "Tuning": "tune tuned settings storage search only study trial_epochs tune_per_fold trials "
     "budget sampler pruner objectives export_tuned workers tune_seed",
     "Where to compute": "device devices jobs data_workers executor slurm max_jobs detach",
-    "Memory": "checkpointing slices_per_chunk",
+    "Memory and speed": "checkpointing slices_per_chunk compile",
     "Output": "out force verbose quiet cost largest_patch",
 }
 PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names.split()}
@@ -139,13 +139,19 @@ class ComputeRequest:
         "8, on a CPU 0.",
         at_least=0,
     )
-    slices_per_chunk: int = option(
-        0, "Slices that go through the backbone at once; 0 = all. Saves memory.", at_least=0
+    slices_per_chunk: int | None = option(
+        None,
+        "Slices that go through the backbone at once; 0 = all. Saves memory. Default: 0; with "
+        "--checkpointing on a GPU as many as fit.",
+        at_least=0,
     )
     checkpointing: bool = flag("Compute activations twice instead of keeping them. Saves memory.")
+    compile: bool = flag("Compile the network by torch.compile, which takes a while at the start.")
 
     @property
     def execution(self) -> Execution:
+        if self.slices_per_chunk is None and not self.checkpointing:
+            return PLAIN
         return Execution(self.checkpointing, self.slices_per_chunk)
 
     @property
@@ -155,7 +161,8 @@ class ComputeRequest:
             rule = f"must be above 0, got {self.checkpoint_minutes:g}"
             raise SpecError(f"--checkpoint-minutes: {rule}")
         checkpoint_s = 60 * self.checkpoint_minutes
-        return Means(self.execution, checkpoint_s, self.devices, self.data_workers)
+        means = Means(self.execution, checkpoint_s, self.devices, self.data_workers)
+        return replace(means, compiled=self.compile)
 
     @property
     def timeout_s(self) -> float:

@@ -18,6 +18,7 @@ from bench.cli.display.options import OutputRequest
 from bench.cli.display.runs import GridDisplay
 from bench.cli.display.session import Session
 from bench.cli.display.words import FAILURES
+from bench.cli.jobs.compiler import check_compile
 from bench.cli.jobs.executor import Executor, ExecutorRequest, Watcher, choose_executor
 from bench.cli.options import ComputeRequest, Request, TuneRequest, flag, option, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
@@ -88,6 +89,7 @@ def run(
         answer_by_forks()
     experiment = read_run(request, tuning, options)
     check_devices(experiment, compute, tunes=options.tune > 0)
+    check_compile(compute, experiment.methods, executor.executor)
     if options.tune:
         check_storage(tuning.storage, executor.executor)
     threads = experiment.protocol.train.threads

@@ -9,6 +9,7 @@ import typer
 
 from bench.cli.display.options import OutputRequest
 from bench.cli.display.studies import StudyDisplay
+from bench.cli.jobs.compiler import check_compile
 from bench.cli.jobs.executor import SLURM, Executor, ExecutorRequest, choose_executor
 from bench.cli.options import ComputeRequest, Request, TuneRequest, option, read_duration, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
@@ -96,6 +97,7 @@ def tune(
     check_searches(experiment, tuning)
     check_storage(tuning.storage, executor.executor)
     check_tuned_alone(compute)
+    check_compile(compute, experiment.methods, executor.executor)
     threads = experiment.protocol.train.threads
     chosen = choose_executor(executor, compute, threads, n_workers=options.workers)
     chosen.get_ready()

@@ -14,6 +14,7 @@ from torch import nn
 from bench.cost.flops import count_compute
 from bench.cost.memory import MeasuredStep, measure_memory
 from bench.cost.timing import Part, Repeats, time_part, time_repeats
+from bench.models.compiled import uncompiled
 from bench.models.decoders.mode import count_plain
 from bench.models.segmenter import Segmenter
 from methods import surgery
@@ -93,7 +94,8 @@ def measure(
                 _rest_batch_norms(model)
             step.backward(step.loss(first))
 
-        compute = count_compute(model, first["image"], train_on_first)
+        with uncompiled(model):  # operations are counted by their names
+            compute = count_compute(model, first["image"], train_on_first)
         model.train()
         train_step = time_repeats(lambda: step.repeat(batch), device, repeats, is_warm=True)
         memory = measure_memory(model, step, batch)

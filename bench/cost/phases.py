@@ -1,9 +1,9 @@
 """The phases of a run: what each took, and from that what is left."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.cost.compiling import work_s
 from reports.records.cost import PhaseTime
 
 # In their order; fit and validate take turns. Their units:
@@ -42,9 +42,12 @@ class Advance:
 
 
 class PhaseClock:
-    """Assigns time to phases: what passes before a step belongs to the phase of the step."""
+    """Assigns time to phases: what passes before a step belongs to the phase of the step.
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    Compiling belongs to none.
+    """
+
+    def __init__(self, now: Callable[[], float] = work_s) -> None:
         self.now = now
         self.last = now()
         self.times: dict[str, PhaseTime] = {}

@@ -1,13 +1,13 @@
 """Seconds of a repeated function, and the energy of a block."""
 
 import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
+from bench.cost.compiling import work_s
 from reports.records.cost import Timing
 
 
@@ -72,12 +72,12 @@ def time_part(part: Part, device: torch.device, repeats: Repeats) -> Timing:
 
 
 def time_call(function: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds of one call."""
+    """Return the seconds of one call, without those of compiling."""
     synchronize(device)
-    started = time.perf_counter()
+    started = work_s()
     function()
     synchronize(device)
-    return time.perf_counter() - started
+    return work_s() - started
 
 
 def synchronize(device: torch.device) -> None:

@@ -11,6 +11,8 @@ from statistics import fmean
 
 import psutil
 
+from bench.cost.compiling import was_compiling
+
 USAGE_FILE = "usage.csv"
 INTERVAL_S = 1.0  # at first; doubled when there are more than `MOST_SAMPLES`
 MOST_SAMPLES = 240
@@ -64,11 +66,14 @@ def read_usage(folder: Path) -> list[tuple[int, Sample]]:
 def mean_gpu_busy(folder: Path, since_s: float) -> float | None:
     """Return the share of time in which the GPU computed, mean over the samples of a run.
 
-    ``since_s``: since 1970; earlier samples do not count. None: no sample tells.
+    ``since_s``: since 1970; earlier samples do not count, nor those while the network was compiled.
+    None: no sample tells.
     """
     values = []
     for at_ms, sample in read_usage(folder):
-        if at_ms >= 1000 * since_s and "gpu_percent" in sample:
+        if at_ms < 1000 * since_s or was_compiling(at_ms / 1000):
+            continue
+        if "gpu_percent" in sample:
             values.append(sample["gpu_percent"])
     return fmean(values) / 100 if values else None
 

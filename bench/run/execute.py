@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from bench.cost import measure
+from bench.cost.compiling import compile_s
 from bench.cost.flops import PassCount, counted_passes
 from bench.cost.phases import MEASURE, SCORE, VALIDATE, WRITE, Advance
 from bench.cost.timing import metered
@@ -135,6 +136,7 @@ def _train_and_score(
     recorder.expect(count_run(spec, setup.fold.split), spec.own_protocol.train.batch)
     precision = spec.own_protocol.train.precision
     draft.keep_provenance(**describe_arithmetic(setup.fabric.device, precision))
+    draft.keep_provenance(slices_per_chunk=setup.execution.slices_per_chunk)
     counts = measure.count_parameters(setup.model)
     others = map(torch.device, list_devices(place.device, place.means.n_devices)[1:])
     began_s = time.time()
@@ -165,6 +167,7 @@ def _train_and_score(
         energy_j=account.energy_j,
         delta_mib=(place.folder / DELTA_FILE).stat().st_size / 2**20,
         gpu_busy_frac=gpu_busy_frac,
+        compile_s=account.compile_s if place.means.compiled else None,
     )
     draft.keep(cost=costs)
     recorder.begin(MEASURE)
@@ -179,6 +182,8 @@ def _train_and_score(
     compute = passes.add_volumes(measured.compute, n_volumes)
     recorder.clock.tick(MEASURE)
     complete = replace(costs, **(vars(measured) | {"compute": compute}))
+    if place.means.compiled:
+        complete = replace(complete, compile_s=account.compile_s)
     draft.keep(cost=replace(complete, phases=recorder.clock.recorded))
 
 
@@ -204,7 +209,7 @@ def _choose(setup: Setup, place: Place, fitted: Fit, draft: Draft) -> None:
 def _check_delta(setup: Setup, place: Place, draft: Draft) -> None:
     """Check that the chosen weights on disk give the trained network back."""
     info = setup.fold.info
-    difference, largest = compare_reloaded(setup.model, place, len(info.channels))
+    difference, largest = compare_reloaded(setup.model, place, len(info.channels), setup.execution)
     draft.keep(reload_max_abs_diff=difference)
     check_reloaded(difference, largest, setup.fabric.device)
 
@@ -222,12 +227,13 @@ def _score(setup: Setup, place: Place, draft: Draft, recorder: Recorder) -> tupl
     def on_case(done: int, total: int) -> None:
         recorder.advance(Advance(SCORE, done, total))
 
+    before_s = compile_s()
     with counted_passes(setup.model) as passes:
         predict = setup.inference.spread(cases)
         scored = score_held_out(predict, cases, scoring, place.folder, title, on_case)
     processed = cutoff.apply(scored.cases) if cutoff else None
     draft.keep(cases=scored.cases, postprocessing=processed)
-    return scored.score_s, passes
+    return scored.score_s - (compile_s() - before_s), passes
 
 
 def _score_inner(setup: Setup, scoring: Scoring, recorder: Recorder) -> list[CaseScore]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from bench.models.compiled import uncompiled
 from bench.models.delta import frozen_state, hash_tensors, load_delta
 from bench.models.finite import is_finite
 from bench.models.segmenter import Segmenter
@@ -14,6 +15,7 @@ from bench.scoring.cases import NotFiniteError
 from bench.specs.protocol import override
 from bench.specs.run import Place, RunSpec
 from methods.executed import set_execution
+from methods.execution import Execution
 
 # Largest difference of logits, relative to the largest logit. A CPU repeats bit for bit; other
 # devices sum in another order, and round convolutions to TF32, to 10 bits.
@@ -50,19 +52,22 @@ def load_run(
     return spec, model.to(device).eval()
 
 
-def compare_reloaded(trained: Segmenter, place: Place, in_channels: int) -> tuple[float, float]:
+def compare_reloaded(
+    trained: Segmenter, place: Place, in_channels: int, execution: Execution
+) -> tuple[float, float]:
     """Return the largest difference of logits between a network and its run's folder, and a scale.
 
-    Both networks see one patch of noise. The scale is the largest absolute logit of the trained
-    network, which is left in evaluation mode. Raises: NotFiniteError if its logits are not finite.
+    Both networks see one patch of noise, computed as ``execution`` asks and without a compiler. The
+    scale is the largest absolute logit of the trained network, which is left in evaluation mode.
+    Raises: NotFiniteError if its logits are not finite.
     """
     spec, restored = load_run(place.folder, place.device)
-    set_execution(restored, place.means.execution)
+    set_execution(restored, execution)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(1, in_channels, *spec.protocol.data.patch, generator=generator)
     patch = noise.to(place.device)
     # not around the loading: kernels round otherwise for weights that were made in this mode
-    with torch.inference_mode():
+    with torch.inference_mode(), uncompiled(trained):
         logits, again = trained.eval()(patch), restored(patch)
     if not is_finite(logits):
         raise NotFiniteError("the trained network's logits are not finite for a patch of noise")

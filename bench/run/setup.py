@@ -9,9 +9,12 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
+from bench.cost.compiling import watch_compiler
 from bench.cost.memory import describe_out_of_memory, is_out_of_memory
 from bench.cost.phases import VALIDATE, Advance
+from bench.models.compiled import check_compiler, compile_network, describe_compile_error
 from bench.models.segmenter import Segmenter
+from bench.run.chunks import choose_execution
 from bench.run.donor import check_given
 from bench.run.fold import Fold, OnValidation, build_training_data, load_fold
 from bench.run.inference.predictor import Predictor
@@ -30,6 +33,7 @@ from bench.specs.run import Place, RunSpec
 from datasets.files import describe_os_error
 from methods.base import MissingRole
 from methods.executed import set_execution
+from methods.execution import PLAIN, Execution
 from reports.records.run import Status
 from reports.records.text import shorten_text
 
@@ -50,6 +54,7 @@ class Setup:
     on_progress: Progress
     checkpoints: Checkpoints | None = None
     found: Snapshot | None = None  # that the training goes on from
+    execution: Execution = PLAIN  # that was asked for, or chosen
 
     def fit(self) -> Fit:
         """Train, from a checkpoint if there is one. Raises: as `fit`; Interrupted at a signal."""
@@ -94,7 +99,7 @@ def set_up(
     """Load a run's fold and build its network; torch's random numbers are at the run's start.
 
     ``load`` stands for `load_fold`. Raises: as `load_fold` and `build`; CheckpointError if there is
-    a checkpoint of something else.
+    a checkpoint of something else; CompileError if torch cannot compile here.
     """
     protocol = spec.own_protocol
     if not spec.method.is_reference:
@@ -103,10 +108,16 @@ def set_up(
     fabric = build_fabric(place.device, protocol.train.precision, place.team)
     torch.set_num_threads(protocol.train.threads)  # Fabric has its own idea of several processes
     _check_precision(fabric, protocol.train.precision)
+    if place.means.compiled:
+        check_compiler(fabric.device.type)
     fold = (load or load_fold)(spec, place.cache, place.folder)
     hooks.on_fold(fold)
     model = build(spec, fold.info, hooks.on_plain)
-    set_execution(model, place.means.execution)
+    execution = choose_execution(spec, fold.info, place.means, fabric)
+    set_execution(model, execution)
+    if place.means.compiled:
+        watch_compiler()
+        compile_network(model)
     torch.manual_seed(spec.seeds["train"])
     predict = Predictor(model, protocol.data.patch, protocol.eval, fabric)
     select = predict
@@ -133,7 +144,8 @@ def set_up(
     selection = Inference(select, ranks)
     data = build_training_data(spec, fold, selection, on_validation, on_case, place)
     progress, inference = hooks.on_progress, Inference(predict, ranks)
-    return Setup(spec, fold, fabric, model, predict, inference, data, progress, checkpoints, found)
+    parts = (spec, fold, fabric, model, predict, inference, data, progress, checkpoints, found)
+    return Setup(*parts, execution)
 
 
 def _check_precision(fabric: Fabric, asked: str) -> None:
@@ -165,6 +177,8 @@ def ending_of(error: Exception | SystemExit, device: str) -> Ending:
     if is_out_of_memory(error):
         reason = describe_out_of_memory(error, device)
         return Ending(Status.OOM, reason, traceback.format_exc())
+    if sentence := describe_compile_error(error):
+        return Ending(Status.FAILED, sentence, traceback.format_exc())
     reason = f"{type(error).__name__}: {shorten_text(str(error), LONGEST_KEPT)}"
     if isinstance(error, OSError):
         reason = describe_os_error(error)

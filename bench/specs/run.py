@@ -190,19 +190,23 @@ class Team:
 
 @dataclass(frozen=True)
 class Means:
-    """By what means a run is carried out; only the number of devices changes bits of its result.
+    """By what means a run is carried out; two of them change bits of its result.
+
+    These are the number of devices and the compiler, which round otherwise.
 
     Attributes:
         checkpoint_s: between two checkpoints; None: there are none.
         n_devices: that share the run; on a CPU, processes.
         data_workers: threads that read patches ahead; 0: the training waits for each; None: as the
             device and the cores suggest.
+        compiled: the network computes as torch.compile has compiled it.
     """
 
     execution: Execution = PLAIN
     checkpoint_s: float | None = None
     n_devices: int = 1
     data_workers: int | None = None
+    compiled: bool = False
 
 
 USUAL = Means()

@@ -94,6 +94,7 @@ def tags(result: RunResult) -> dict[str, str]:
         "synthetic": str(result.synthetic).lower(),
         "device": str(result.provenance.get("device") or ""),
         "device_name": str(result.provenance.get("device_name") or ""),
+        "compiled": "true" if result.is_compiled else "",
         "git_commit": commit,
         "mlflow.source.git.commit": commit,
         NOTE_TAG: " ".join(notes),

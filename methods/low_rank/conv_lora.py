@@ -58,6 +58,7 @@ class ConvLora(Method):
         year=2024,
         chunk_note="the experts are balanced over the slices of a chunk, and the noise is drawn "
         "chunk by chunk",
+        compile_note="as the numbers of images of its experts depend on the data",
     )
 
     def late_gradient(self) -> dict[str, str]:

@@ -65,6 +65,7 @@ UTILISATION = {
     "score_pct": CostQuantity(SPENT, "scoring", 1, "shares.score", _to_percent, True),
     "measure_pct": CostQuantity(SPENT, "measuring", 1, "shares.measure", _to_percent, True),
     "start_pct": CostQuantity(SPENT, "starting", 1, "shares.start", _to_percent, True),
+    "compile_pct": CostQuantity(SPENT, "compiling", 1, "compile_frac", _to_percent, True),
     "write_pct": CostQuantity(SPENT, "writing", 1, "shares.write", _to_percent, True),
     "gpu_busy_pct": CostQuantity("GPU busy", "in fit (%)", 1, "gpu_busy_frac", _to_percent, True),
 }

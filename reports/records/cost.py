@@ -93,6 +93,7 @@ class Shares:
     measure: float  # cost
     start: float  # from the start of the process to the first batch
     write: float  # the trained weights are written and read back
+    compile: float  # torch.compile; 0 where the network is not compiled
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,9 @@ class Cost:
     phases: tuple[PhaseTime, ...] = ()
     # Share of the fit in which the device computed, where NVML tells; None in older records too.
     gpu_busy_frac: float | None = None
+    # Seconds of torch.compile, which are in no other time; None where the network is not compiled,
+    # and in older records.
+    compile_s: float | None = None
 
     @property
     def params_trained(self) -> int:
@@ -157,10 +161,11 @@ class Cost:
     def shares(self) -> Shares | None:
         """What the time was spent on; None where a record has no phases.
 
-        The whole is the time of all phases: from the start of the process to the end of measuring.
+        The whole is the time of all phases, from the start of the process to the end of measuring,
+        and that of compiling.
         """
         seconds = {each.phase: each.seconds for each in self.phases}
-        total = sum(seconds.values())
+        total = sum(seconds.values()) + (self.compile_s or 0.0)
         if not total:
             return None
         fit = seconds.get("fit", 0.0)
@@ -173,7 +178,14 @@ class Cost:
             measure=seconds.get("measure", 0.0) / total,
             start=seconds.get("prepare", 0.0) / total,
             write=seconds.get("write", 0.0) / total,
+            compile=(self.compile_s or 0.0) / total,
         )
+
+    @property
+    def compile_frac(self) -> float | None:
+        """The share of torch.compile; None where the network is not compiled."""
+        shares = self.shares
+        return None if shares is None or self.compile_s is None else shares.compile
 
 
 def read_cost(cost: Cost, path: str) -> Any:

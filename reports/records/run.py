@@ -182,6 +182,11 @@ class RunResult:
         found = self.provenance.get("n_devices")
         return found if isinstance(found, int) else 1
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether torch.compile compiled the network; in records without the field it did not."""
+        return self.provenance.get("compiled") is True
+
     def write(self, folder: Path) -> Path:
         """Write ``result.json`` into ``folder``, whole or not at all; raises as `to_json`."""
         write_durably(folder / RESULT_FILE, self.to_json())

@@ -88,7 +88,8 @@ def _describe_machines(results: Sequence[RunResult]) -> str:
         device = str(run.provenance.get("device", "an unknown device"))
         if run.n_devices > 1:
             device = f"{run.n_devices} x {device.partition(':')[0]}"
-        facts = filter(None, (run.provenance.get("device_name"), _count_threads(run)))
+        way = "torch.compile" if run.is_compiled else ""
+        facts = filter(None, (run.provenance.get("device_name"), _count_threads(run), way))
         details = ", ".join(map(str, facts))
         found.append(f"{device} ({details})" if details else device)
     return f"Times on {', '.join(sorted(set(found)))}."

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from bench.cli.display.session import Session
 from bench.cli.display.words import describe_spec
+from bench.cli.jobs.compiler import check_compile
 from bench.cli.jobs.executor import LOCAL, SLURM, ExecutorRequest, check_executor
 from bench.cli.options import ComputeRequest, Request, TuneRequest, flag, option, takes
 from bench.cli.request import lay_out_runs
@@ -65,6 +66,7 @@ def plan(
     experiment = read_run(request, tuning, options)
     check_devices(experiment, compute, tunes=options.tune > 0)
     check_executor(executor, compute, detach=options.detach)
+    check_compile(compute, experiment.methods, executor.executor)
     n_slots = _count_slots(experiment, compute, executor)
     laid_out = lay_out_runs(_without_writing(experiment), console, options)
     specs = _choose_values(laid_out, experiment, tuning, options)

@@ -151,7 +151,8 @@ def _price_by_runs(ready: Ready, units: Mapping[str, Units]) -> dict[str, Price]
     """Return the prices that are known from runs, by the ids of the runs that are to do."""
     known: dict[str, list[tuple[RunResult, Units]]] = {}
     for spec, result in ready.finished:
-        if spec.run_id in units:
+        is_alike = result.is_compiled == ready.slots.means.compiled
+        if is_alike and spec.run_id in units:
             known.setdefault(_name_kind(spec), []).append((result, units[spec.run_id]))
     prices = {}
     for spec in ready.to_do:

@@ -3,28 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
-from bench.cost.inventory import NetworkShape, build_outline
-from bench.cost.peak import find_peak_bytes
 from bench.models import registry
 from bench.models.backbones.info import NONE
-from bench.models.references.base import Reference
-from bench.models.references.network import build_network
-from bench.models.segmenter import Segmenter, apply_method
-from bench.run.network import describe_task
-from bench.run.training.loss import build_loss
-from bench.run.training.optimiser import build_optimizer
+from bench.run.chunks import MARGIN, Shape, estimate_step
 from bench.specs.run import RunSpec
 from datasets.base import DatasetInfo
-from methods.base import Method, MissingRole
-from methods.executed import set_execution
+from methods.base import MissingRole
 from methods.execution import Execution
 
-MARGIN = 1.1  # workspaces of libraries; see docs/measuring.md
 STEP, LARGEST = 16, 512  # voxels of a patch in a slice
 MOST_BATCH = 4096
-Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -81,33 +69,6 @@ def list_patches(spec: RunSpec) -> list[Shape]:
     return patches
 
 
-def estimate_step(
-    spec: RunSpec, info: DatasetInfo, execution: Execution, patch: Shape, batch: int
-) -> int:
-    """Return the bytes that a training step holds at its peak, in fp32.
-
-    Raises: MissingRole if the backbone cannot host the method.
-    """
-    train = spec.own_protocol.train
-    with torch.device("meta"):
-        model = _build(spec, info, patch)
-        image = torch.empty(batch, len(info.channels), *patch)
-        label = torch.zeros(batch, *patch, dtype=torch.long)
-    set_execution(model, execution)
-    optimizer = build_optimizer(model.train(), train)
-    for group in optimizer.param_groups:  # a fused step is in place, as a plain one is
-        group["fused"] = group["foreach"] = False
-    loss_function = build_loss(train.loss)
-
-    def carry_out() -> None:
-        for _ in range(2):  # the first allocates the optimiser's state
-            optimizer.zero_grad()
-            loss_function(model(image).float(), label[:, None]).backward()
-            optimizer.step()
-
-    return find_peak_bytes([*model.parameters(), *model.buffers(), image, label], carry_out)
-
-
 def find_last(n_items: int, holds: Callable[[int], bool]) -> int | None:
     """Return the last index for which a rule holds that holds up to some index; None: for none."""
     low, high = -1, n_items
@@ -129,28 +90,6 @@ def _find_batch(measure: Callable[[int], float], limit: int) -> int:
     while guess > 1 and measure(min(guess, MOST_BATCH)) > limit:
         guess -= 1
     return min(guess, MOST_BATCH)
-
-
-def _build(spec: RunSpec, info: DatasetInfo, patch: Shape) -> Segmenter:
-    protocol = spec.protocol
-    method = spec.method.build()
-    if isinstance(method, Reference):
-        task = replace(describe_task(spec, info), patch=patch)
-        return build_network(method, task, 0)
-    assert isinstance(method, Method)
-    model = protocol.model
-    shape = NetworkShape(
-        model.backbone,
-        patch,
-        len(info.channels),
-        len(info.classes),
-        decoder=model.decoder,
-        prefix_tokens=model.prefix_tokens,
-        decoder_mode=model.decoder_mode,
-    )
-    outline = build_outline(shape)
-    apply_method(outline, method, 0, also_train=model.also_train, backbone_mode=model.backbone_mode)
-    return outline
 
 
 def _fits(spec: RunSpec, patch: Shape) -> bool:

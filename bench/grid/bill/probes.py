@@ -57,6 +57,7 @@ def probe_folder(out: Path, slots: Slots) -> Path:
         number,
         asdict(slots.means.execution),
         slots.means.n_devices,
+        slots.means.compiled,
         hash_code(),
         version("torch"),
     ]

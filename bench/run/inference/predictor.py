@@ -1,6 +1,7 @@
 """A network's class map of a whole volume, computed where the network is."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -11,8 +12,9 @@ from torch import nn
 
 from bench.cost.memory import MIB, allocated_bytes, peak_bytes, peak_left_out
 from bench.cost.timing import Part
+from bench.models.compiled import is_compiled
 from bench.models.finite import is_finite
-from bench.run.inference.room import SLICES_AT_ONCE, Room, count_sum_bytes, find_room
+from bench.run.inference.room import SLICES_AT_ONCE, Room, count_sum_bytes, find_room, list_sizes
 from bench.run.inference.windows import Blend, Shape, Tiling, build_weights
 from bench.scoring.cases import NotFiniteError
 from bench.specs.protocol import EvalSpec
@@ -105,15 +107,24 @@ class Predictor:
         self.home = room.choose_home(n_bytes)
         fitting = room.count_windows(self.patch[0], self._window.n_bytes)
         self.at_once = min(fitting, self._most)
+        if is_compiled(self.model):
+            self.at_once = list_sizes(self.at_once)[0]
         self._tell(room, n_bytes)
         blend = Blend(tiling, self.home)
         for logits in done:
             blend.add(logits)
         patches = islice(tiling.iter_patches(volume.to(self.home)), len(done), None)
         while chunk := list(islice(patches, self.at_once)):
-            for logits in self._predict(torch.cat(chunk)):
-                blend.add(logits[None])
+            for part in self._split(torch.cat(chunk)):
+                for logits in self._predict(part):
+                    blend.add(logits[None])
         return blend.mean()
+
+    def _split(self, patches: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Return windows as they go through the network: all at once, or in sizes it has met."""
+        if not is_compiled(self.model):
+            return [patches]
+        return torch.split(patches, list_sizes(len(patches)))
 
     def _measure_window(self, patch: torch.Tensor) -> tuple[torch.Tensor, Window]:
         """Return the logits of a window, and what the network takes for it."""

@@ -36,6 +36,18 @@ class Room:
         return self.device if fits else torch.device("cpu")
 
 
+def list_sizes(n_windows: int) -> list[int]:
+    """Return powers of two that add up to so many windows, the largest first.
+
+    A network that is compiled is compiled for each size of its batches. So there are few.
+    """
+    sizes = []
+    while n_windows:
+        sizes.append(1 << (n_windows.bit_length() - 1))
+        n_windows -= sizes[-1]
+    return sizes
+
+
 def find_room(device: torch.device) -> Room:
     """Return what torch can still allocate on an NVIDIA GPU: what is free, and what it reserves."""
     if device.type != "cuda":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from bench.cost.compiling import compile_s
 from bench.cost.memory import peak_memory_mib
 from bench.cost.phases import WRITE, PhaseClock
 from bench.cost.timing import Energy
@@ -19,12 +20,14 @@ class Spent:
         wall_s: seconds in all, of what the caller counts.
         energy_j: of training; None: it was not measured all the time.
         peak_memory_mib: the largest of any process.
+        compile_s: of the seconds, those of compiling.
     """
 
     wall_s: float = 0.0
     phases: tuple[PhaseTime, ...] = ()
     energy_j: float | None = 0.0
     peak_memory_mib: float = 0.0
+    compile_s: float = 0.0
 
 
 class Account:
@@ -34,6 +37,7 @@ class Account:
         self.clock = clock
         self.device = torch.device(device)
         self.started = time.perf_counter()
+        self.compiled_before_s = compile_s()  # by this process, for another run
         self.energy: Energy | None = None  # of this process, since its training began
         self.earlier = Spent()
         self.others_mib = 0.0  # the largest memory of other processes that share the run
@@ -56,6 +60,10 @@ class Account:
         return self.earlier.wall_s + time.perf_counter() - self.started
 
     @property
+    def compile_s(self) -> float:
+        return self.earlier.compile_s + compile_s() - self.compiled_before_s
+
+    @property
     def energy_j(self) -> float | None:
         own = None if self.energy is None else self.energy.read()
         if own is None or self.earlier.energy_j is None:
@@ -68,4 +76,6 @@ class Account:
 
     def total(self) -> Spent:
         """Return what was used so far."""
-        return Spent(self.wall_s, self.clock.recorded, self.energy_j, self.peak_memory_mib)
+        return Spent(
+            self.wall_s, self.clock.recorded, self.energy_j, self.peak_memory_mib, self.compile_s
+        )

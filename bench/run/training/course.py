@@ -1,6 +1,5 @@
 """A training under way: its steps, and the snapshots that it goes on from."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -9,6 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from torch.optim.lr_scheduler import LambdaLR
 
+from bench.cost.compiling import work_s
 from bench.models.delta import delta_state, load_training_state, training_state
 from bench.models.finite import find_not_finite, shorten_names
 from bench.models.segmenter import Segmenter
@@ -108,11 +108,11 @@ class Course:
         iterator = iter(batches)
         if self.resumed is None:
             return iterator
-        started = time.perf_counter()
+        started = work_s()
         for _ in range(self.reached.n_batches):
             next(iterator)
         self._put_random(self.resumed)
-        self.reached.leave_out(time.perf_counter() - started)
+        self.reached.leave_out(work_s() - started)
         return iterator
 
     def check_state(self) -> None:
@@ -197,7 +197,7 @@ def begin_course(
     keeper: Keeper,
 ) -> Course:
     """Return a training at its start, or where the keeper's snapshot was taken."""
-    started = time.perf_counter()
+    started = work_s()
     schedule = Schedule(spec, batches_per_epoch)
     if keeper.found is None:
         select_by_gradient(model, draw_epoch, spec, fabric)

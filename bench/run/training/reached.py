@@ -1,12 +1,12 @@
 """How far a training has come, and what it has found so far."""
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 
+from bench.cost.compiling import work_s
 from bench.models.delta import delta_state
 from bench.models.segmenter import Segmenter
 from bench.specs.protocol import LAST
@@ -20,7 +20,7 @@ class Fit:
     curve: tuple[EpochRecord, ...]
     best_epoch: int  # the chosen one
     best_val_dice: float  # of the chosen epoch
-    fit_s: float  # training steps and inner validation, in seconds
+    fit_s: float  # training steps and inner validation, in seconds; compiling is not in it
     data_wait_s: float  # waiting for patches, which is not in ``fit_s``
 
 
@@ -38,6 +38,7 @@ class Reached:
     """How far a training has come, beside the model, the optimiser and the random numbers.
 
     Attributes:
+        started: when the training was, by `work_s`.
         best_state: of the chosen epoch; before that, of the start.
         epoch: in which the next step is, counted from 0.
         n_batches: of that epoch, that were trained on.
@@ -45,7 +46,7 @@ class Reached:
     """
 
     best_state: Mapping[str, torch.Tensor]
-    started: float = field(default_factory=time.perf_counter)
+    started: float = field(default_factory=work_s)
     curve: list[EpochRecord] = field(default_factory=list)
     waits_s: list[float] = field(default_factory=list)
     best_epoch: int | None = None
@@ -71,7 +72,7 @@ class Reached:
     def measure(self) -> tuple[float, float]:
         """Return the seconds of training so far, and those of waiting for patches."""
         waited_s = sum(self.waits_s)
-        return time.perf_counter() - self.started - waited_s, waited_s
+        return work_s() - self.started - waited_s, waited_s
 
     def leave_out(self, seconds: float) -> None:
         """Do not count what has just taken some time as training."""

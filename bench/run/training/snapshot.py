@@ -1,6 +1,5 @@
 """All that a training goes on from: taken between two steps, put back into a fresh process."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import nn
 
+from bench.cost.compiling import work_s
 from bench.run.training.random_state import RandomState
 from bench.run.training.reached import Reached
 from reports.records.run import EpochRecord
@@ -101,7 +101,7 @@ def place_reached(position: Position, best: Tensors) -> Reached:
     reached.epoch = position.epoch
     reached.n_batches = position.n_batches
     reached.losses = [*position.losses]
-    reached.started = time.perf_counter() - position.fit_s - position.data_wait_s
+    reached.started = work_s() - position.fit_s - position.data_wait_s
     return reached
 
 

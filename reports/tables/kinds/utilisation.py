@@ -14,6 +14,7 @@ WHOLE = (
     "starting: up to the first batch; writing: the trained weights are written and read back."
 )
 PARTLY = "–: a record without the times of its phases."
+COMPILED = "Compiling: torch.compile of the network, which is in no other share."
 BUSY = "GPU busy: share of the training in which the device computed (NVML)."
 
 
@@ -31,6 +32,8 @@ def utilisation_tables(comparisons: Sequence[MethodComparison]) -> list[Table]:
         sentences = [WHOLE]
         if comparison.rows["step_pct"].isna().any():
             sentences.append(PARTLY)
+        if any(column.key == "compile_pct" for column in columns):
+            sentences.append(COMPILED)
         if any(column.key == "gpu_busy_pct" for column in columns):
             sentences.append(BUSY)
         slug = make_slug("utilisation", *name_setting(comparison.setting))

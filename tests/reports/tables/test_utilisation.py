@@ -7,7 +7,7 @@ import pytest
 from reports.analysis.comparison import compare_methods
 from reports.records.cost import Cost, PhaseTime
 from reports.records.run import RunResult
-from reports.tables.kinds.utilisation import PARTLY, utilisation_tables
+from reports.tables.kinds.utilisation import COMPILED, PARTLY, utilisation_tables
 from tests.reports.made_results import make_result
 
 PHASES = (
@@ -64,6 +64,22 @@ def test_the_busy_share_of_a_gpu_has_a_column() -> None:
     (table,) = utilisation_tables(compare_methods([run]))
     (busy,) = [column for column in table.columns if column.key == "gpu_busy_pct"]
     assert busy.cells[0].value == pytest.approx(87)
+
+
+def test_compiling_has_a_share_of_its_own() -> None:
+    plain = with_phases(make_result("linear"))
+    run = with_phases(make_result("full"))
+    run = replace(run, cost=replace(read_cost_of(run), compile_s=100.0))
+    shares = read_cost_of(run).shares
+    assert shares is not None
+    assert (shares.step, shares.compile) == (pytest.approx(0.255), 0.5)
+    assert sum(vars(shares).values()) == pytest.approx(1)
+    (table,) = utilisation_tables(compare_methods([run, plain]))
+    cells = {column.key: [cell.text for cell in column.cells] for column in table.columns}
+    assert sorted(cells["compile_pct"]) == ["50.0", "–"]
+    assert COMPILED in " ".join(table.caption)
+    (table,) = utilisation_tables(compare_methods([plain]))
+    assert "compile_pct" not in {column.key for column in table.columns}
 
 
 def test_records_without_phases_alone_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._inductor.cpp_builder import cpp_compiler_search
 
 from bench.cli.app import main
 from bench.grid.executors import slurm
@@ -79,6 +80,40 @@ def test_devices_that_cannot_share_a_run_are_one_sentence(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert main([command, "--methods", "linear", *options]) == 2
+    assert " ".join(capsys.readouterr().err.split()).startswith(f"error: {sentence}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def no_compiler(tmp_path, monkeypatch):
+    """Let torch find no compiler; it remembers what it has found."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    cpp_compiler_search.cache_clear()
+    yield
+    cpp_compiler_search.cache_clear()
+
+
+@pytest.mark.parametrize("command", [["run"], ["plan"], ["tune"]])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--devices", "2"], "--compile: a run that is compiled has one device, got --devices 2"),
+        (
+            ["--methods", "linear,conv_lora"],
+            "--compile: conv_lora cannot be compiled, as the numbers of images of its experts "
+            "depend on the data (leave out the method or --compile)",
+        ),
+        ([], "--compile: torch.compile needs a C++ compiler such as g++, and none was found"),
+    ],
+)
+def test_what_cannot_be_compiled_is_one_sentence(
+    command, options, sentence, no_compiler, tmp_path, monkeypatch, capsys
+):
+    if command == ["tune"] and "2" in options:
+        sentence = "--devices: a trial has one device"
+    monkeypatch.chdir(tmp_path)
+    settings = ["--device", "cpu", "--compile", "--set", "train.batch=2"]
+    assert main([*command, "--methods", "linear", *settings, *options]) == 2
     assert " ".join(capsys.readouterr().err.split()).startswith(f"error: {sentence}")
     assert not list(tmp_path.iterdir())
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from bench.grid.bill import largest
-from bench.grid.bill.largest import MARGIN, estimate_step, find_largest, find_last, list_patches
+from bench.grid.bill.largest import find_largest, find_last, list_patches
 from bench.run.cases import open_data
+from bench.run.chunks import MARGIN, estimate_step
 from methods.execution import PLAIN, Execution
 
 
