@@ -148,10 +148,12 @@ def _measure_merged(
     def compute_logits() -> torch.Tensor:
         return model.eval()(image).float()
 
-    unmerged = compute_logits()
+    with uncompiled(model):
+        unmerged = compute_logits()
     surgery.merge(model.backbone)
     try:
-        difference = float((compute_logits() - unmerged).abs().max())
+        with uncompiled(model):
+            difference = float((compute_logits() - unmerged).abs().max())
         timing = time_part(inference, image.device, repeats)
         return Merged(timing, difference)
     finally:

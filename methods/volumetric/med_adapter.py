@@ -255,6 +255,7 @@ class StageLink(nn.Module):
         super().__init__()
         self.previous, self.stage = stages
         self.memory = memory
+        memory.features[self.stage] = torch.empty(0)  # as after a pass, or the first compiles twice
         if pyramid:
             transform = nn.Conv2d(width // 2, width, 3, stride=2, padding=1)
         else:

@@ -79,6 +79,7 @@ class Predictor:
         """Return how many windows of an image (C, D, H, W) and its mirrored copies there are."""
         return Tiling(image.shape[1:], self.patch, self.spec).n_windows
 
+    @torch.inference_mode()  # its windows are as those of a volume
     def part_of(self, image: np.ndarray) -> Part:
         """Return the segmentation of as many windows as fill a forward pass.
 
@@ -101,7 +102,9 @@ class Predictor:
         room = self.find_room()
         done = []
         if self._window is None:  # only of the first volume of this predictor
-            logits, self._window = self._measure_window(next(tiling.iter_patches(volume)))
+            logits, self._window = self._measure_window(
+                next(tiling.iter_patches(volume)).contiguous()
+            )
             done.append(logits)
         n_bytes = count_sum_bytes(volume.shape[1], self._window.n_classes, tiling.padded)
         self.home = room.choose_home(n_bytes)

@@ -19,7 +19,7 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now, self.calls = 0.0, 0
-        monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(timing, "work_s", lambda: self.now)
 
     def work(self, *seconds):
         def function():
