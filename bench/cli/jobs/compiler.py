@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 from bench.cli.jobs.executor import LOCAL
 from bench.cli.options import ComputeRequest
+from bench.grid.answers import ask
 from bench.grid.slots import choose_devices
 from bench.specs.protocol import SpecError
 from bench.specs.run import MethodSpec
+
+CHECK_COMPILER = "bench.models.compiled:check_compiler"
 
 
 def check_compile(compute: ComputeRequest, methods: Sequence[MethodSpec], executor: str) -> None:
@@ -25,6 +28,4 @@ def check_compile(compute: ComputeRequest, methods: Sequence[MethodSpec], execut
             hint = "leave out the method or --compile"
             raise SpecError(f"--compile: {method.name} cannot be compiled, {note} ({hint})")
     if executor == LOCAL:
-        from bench.models.compiled import check_compiler  # imports torch
-
-        check_compiler(choose_devices(compute.device)[0].partition(":")[0])
+        ask(CHECK_COMPILER, choose_devices(compute.device)[0].partition(":")[0])
