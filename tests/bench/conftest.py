@@ -5,10 +5,12 @@ MLflow takes seconds to make the tables of a store, so its file is copied.
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -62,6 +64,23 @@ def carry_out(prepared: Path) -> Callable[..., RunResult]:
         return execute_run(spec, Place(folder, cache, "cpu"), lambda *message: None)
 
     return carry
+
+
+@pytest.fixture
+def use_mlflow() -> Iterator[Callable[[str], ModuleType]]:
+    """Return a function that returns MLflow itself, at a store's address, for one test."""
+    import mlflow
+
+    before = os.environ.get("MLFLOW_TRACKING_URI", "")
+
+    def use(uri: str) -> ModuleType:
+        mlflow.set_tracking_uri(uri)
+        return mlflow
+
+    yield use
+    mlflow.set_tracking_uri(before)  # which also sets the variable
+    if not before:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 @pytest.fixture(scope="session")

@@ -74,7 +74,8 @@ def describe_results_page(
         f"Runs on {escape(title)}: "
         f"[methods by Dice, with parameters, FLOPs and memory]({address}). "
         f"`{PROGRAM} report` makes tables of them. The best run of a method: "
-        "`mlflow.search_logged_models(filter_string=\"params.method = 'lora'\", "
+        f'`mlflow.search_logged_models(["{experiment.experiment_id}"], '
+        "filter_string=\"params.method = 'lora'\", "
         'order_by=[{"field_name": "metrics.dice/mean", "ascending": False}])`.'
     )
     _set_missing(client, experiment, {KIND_TAG: KIND, NOTE_TAG: note})

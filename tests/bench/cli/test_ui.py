@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import matplotlib.image
@@ -149,6 +150,8 @@ def test_the_printed_address_shows_every_method_with_its_numbers_without_a_click
         )  # fmt: skip
         assert [float(row[key]) for key in keys] == pytest.approx(numbers)
     assert {result.method for result in ranked} == set(PAPER)
+    browser.get(f"{address}&compareRunsMode=CHART")
+    see(browser, "Dice and costs", "(3)")
 
 
 def test_a_command_has_its_table_and_a_run_its_picture(
@@ -176,28 +179,21 @@ def test_a_command_has_its_table_and_a_run_its_picture(
 
 
 def test_the_best_lora_of_the_leaderboard_predicts_as_its_run_did(
-    work: Work, address: str, tmp_path: Path
+    work: Work, address: str, tmp_path: Path, use_mlflow: Callable[[str], ModuleType]
 ) -> None:
-    import mlflow
-
     tracked = [work.results[label] for label in ("lora", "lora[rank=2]")]
     worst, best = sorted(tracked, key=mean_dice)
     bar = (mean_dice(worst) + mean_dice(best)) / 2
     assert mean_dice(worst) < bar < mean_dice(best)
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(address.partition("/#")[0])
-    try:
-        place = mlflow.get_experiment_by_name(DATASET).experiment_id
-        (found,) = mlflow.search_logged_models(
-            experiment_ids=[place],
-            filter_string=f"metrics.`dice/mean` > {bar} AND params.method = 'lora'",
-            output_format="list",
-        )
-        delta = Path(
-            mlflow.artifacts.download_artifacts(f"models:/{found.model_id}", dst_path=str(tmp_path))
-        )
-    finally:
-        mlflow.set_tracking_uri(before)
+    mlflow = use_mlflow(address.partition("/#")[0])
+    place = mlflow.get_experiment_by_name(DATASET).experiment_id
+    (found,) = mlflow.search_logged_models(
+        experiment_ids=[place],
+        filter_string=f"metrics.`dice/mean` > {bar} AND params.method = 'lora'",
+        output_format="list",
+    )
+    model = f"models:/{found.model_id}"
+    delta = Path(mlflow.artifacts.download_artifacts(model, dst_path=str(tmp_path)))
     assert found.tags["run_id"] == best.run_id
 
     runs = find_runs([str(delta)], tmp_path)

@@ -2,10 +2,12 @@
 
 import base64
 import json
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -71,6 +73,20 @@ def test_an_experiment_has_a_kind_a_description_and_a_view(store: Store, folder:
     assert view["runsExpanded"] == {}
 
 
+def test_the_description_has_a_search_that_finds_the_best_run_of_a_method(
+    store: Store, folder: Path, use_mlflow: Callable[[str], ModuleType]
+) -> None:
+    for dice in (0.4, 0.8):
+        store.log_result(with_dice(make_result("lora"), dice), folder)
+    store.log_result(with_dice(make_result("linear"), 0.9), folder)
+    note = store.client.get_experiment_by_name("brats").tags[NOTE_TAG]
+    (code,) = re.findall(r"`(mlflow\..*?)`\.$", note)
+    found = eval(code, {"mlflow": use_mlflow(store.uri)})  # what a reader would paste
+    assert list(found["tags"].map(lambda tags: tags["run_id"])) == [
+        with_dice(make_result("lora"), dice).run_id for dice in (0.8, 0.4)
+    ]
+
+
 def test_what_a_user_wrote_on_the_page_is_kept(store: Store, folder: Path) -> None:
     place = store.find_experiment("brats")
     store.client.set_experiment_tag(place, NOTE_TAG, "mine")
@@ -99,7 +115,9 @@ def test_addresses_of_the_views(
     assert browsing.list_addresses(["kits19"]) == []
 
 
-def test_the_best_model_of_a_method_is_found_with_its_delta(store: Store, folder: Path) -> None:
+def test_the_best_model_of_a_method_is_found_with_its_delta(
+    store: Store, folder: Path, use_mlflow: Callable[[str], ModuleType]
+) -> None:
     for dice in (0.4, 0.8, 0.2):
         store.log_result(with_dice(make_result("lora"), dice), folder)
     store.log_result(with_dice(make_result("linear"), 0.9), folder)
@@ -109,9 +127,7 @@ def test_the_best_model_of_a_method_is_found_with_its_delta(store: Store, folder
     best = found[0]
     assert best.status == "READY"
     assert best.params["method"] == "lora"
-    import mlflow
-
-    mlflow.set_tracking_uri(store.uri)
+    mlflow = use_mlflow(store.uri)
     place = Path(mlflow.artifacts.download_artifacts(f"models:/{best.model_id}"))
     assert (place / "delta.safetensors").read_bytes() == b"delta"
 
