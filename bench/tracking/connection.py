@@ -199,8 +199,10 @@ def describe_browsing(uri: str) -> str:
 @contextmanager
 def gc_paused() -> Iterator[None]:
     """Pause the search for cyclic garbage, which takes half of the time of reading many results."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_enabled:
+            gc.enable()

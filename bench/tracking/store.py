@@ -207,7 +207,7 @@ class Store:
 
         Deleted, interrupted and parent runs, trials and runs of other people are left out.
         """
-        return self.load(RESULT, _read_artifact, datasets)
+        return self.load(RESULT, read_artifact, datasets)
 
     def load(
         self, kind: Kind, read: Callable[[Path], Record], experiments: Collection[str] = ()
@@ -218,9 +218,8 @@ class Store:
             for run in self._iter_whole_runs(kind, experiments):
                 file = self._find_file(run, kind.file, Path(scratch))
                 if file is None:
-                    rule = f"run '{run.info.run_name}' must have its {kind.file}, found none in"
-                    hint = f"{run.info.artifact_uri} (`{PROGRAM} sync` sends it again)"
-                    raise TrackingError(f"store {self.uri}: {rule} {hint}")
+                    name, place = run.info.run_name, run.info.artifact_uri
+                    raise TrackingError(describe_missing(self.uri, name, kind.file, place))
                 records.append(read(file))
                 self.runs[run.data.tags[kind.key_tag]] = run
         return records
@@ -291,5 +290,12 @@ class Store:
         return experiment.experiment_id
 
 
-def _read_artifact(file: Path) -> RunResult:
+def describe_missing(uri: str, name: str, file: str, place: str) -> str:
+    """Return the sentence for a run whose record is not among its artifacts."""
+    hint = f"`{PROGRAM} sync` sends it again"
+    return f"store {uri}: run '{name}' must have its {file}, found none in {place} ({hint})"
+
+
+def read_artifact(file: Path) -> RunResult:
+    """Return the result in a file of a store."""
     return RunResult.from_json(read_text(file, SEND_AGAIN), str(file))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.tracking.entry import NOTE_TAG, STUDIES, STUDY, Entry, Number, build_metrics, hash_record
 from bench.tracking.keys import experiment_of, tag_of
+from bench.tracking.reading import Reader
 from bench.tracking.store import Store
 from bench.tracking.titles import name_study
 from reports.formats.markdown import escape
@@ -23,7 +24,7 @@ def log_study(store: Store, record: StudyRecord, folder: Path) -> bool:
     return store.send(STUDY, place, describe_study(record, folder))
 
 
-def load_studies(store: Store, *datasets: str) -> list[StudyRecord]:
+def load_studies(store: Reader, *datasets: str) -> list[StudyRecord]:
     """Return the studies in the store by name, all or those of some data sets."""
     found = store.load(STUDY, read_study)
     kept = [study for study in found if not datasets or study.dataset in datasets]

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from reports.analysis.tidy import (
@@ -20,6 +22,7 @@ from reports.analysis.tidy import (
     WideScores,
     is_among,
     mean_if_all,
+    number_level,
     select_methods,
     spread_regions,
 )
@@ -65,7 +68,7 @@ class Scope:
 
     def count_cases(self, method: str) -> int:
         """Return in how many cases a method was scored, with a value or without."""
-        return len(self.values.xs(method, level="method").index.unique("case"))
+        return self._case_counts[method]
 
     def trainings(self) -> pd.Series[float]:
         """Return the values of the ranked methods in the common cases; none is nan."""
@@ -88,7 +91,7 @@ class Scope:
 
     def share(self, method: str) -> float:
         """Return the share of a method's trainings and cases in which the score has a value."""
-        return float(self.values.xs(method, level="method").notna().mean())
+        return self.summaries[method]["share"]
 
     def select(self, method: str) -> pd.Series[float]:
         """Return the values that a method's mean is of: (fold, seed, run_id, case).
@@ -118,10 +121,25 @@ class Scope:
 
     @cached_property
     def _counted(self) -> pd.Series[float]:
-        complete = self.values.notna().groupby(level=["method", "case"]).transform("all")
+        pairs = self._pairs
+        n_missing = np.bincount(pairs, weights=self.values.isna())
+        complete = n_missing[pairs] == 0
         unranked = ~is_among(self.values, "method", self.ranked)
         common = is_among(self.values, "case", self.cases)
-        return self.values.loc[complete.to_numpy(bool) & (common | unranked)]
+        return self.values.loc[complete & (common | unranked)]
+
+    @cached_property
+    def _pairs(self) -> npt.NDArray[np.int64]:
+        """The number of the pair of method and case that each value is of."""
+        methods, cases = (number_level(self.values, name) for name in ("method", "case"))
+        return methods * (cases.max(initial=0) + 1) + cases
+
+    @cached_property
+    def _case_counts(self) -> dict[str, int]:
+        """In how many cases each method was scored, with a value or without."""
+        _, firsts = np.unique(self._pairs, return_index=True)
+        found = self.values.index.get_level_values("method")[firsts]
+        return {str(label): int(n) for label, n in found.value_counts().items()}
 
     def without(self, cases: set[str]) -> Scope:
         """Return the scope with fewer common cases."""
@@ -140,8 +158,7 @@ def find_scopes(
         regions: of the setting; those without a score have no scope.
     """
     scopes = {}
-    for name in METRICS:
-        wide = spread_regions(table, name)
+    for name, wide in spread_regions(table, METRICS).items():
         faults = wide.find_faults()
         ranked = _choose_ranked(faults.any(axis="columns"), candidates)
         scope = _scope(wide.average_regions(ranked), candidates, ranked)

@@ -196,17 +196,27 @@ def is_among(
     """Return which rows have one of ``names`` in a level."""
     index = rows.index
     assert isinstance(index, pd.MultiIndex)
-    number = index.names.index(level)
-    return np.asarray(index.levels[number].isin(list(names)))[index.codes[number]]
+    known = index.levels[index.names.index(level)]
+    return np.asarray(known.isin(list(names)))[number_level(rows, level)]
 
 
-def spread_regions(table: pd.DataFrame, metric: str) -> WideScores:
-    """Return a metric of a `case_table` with a column per region, in their first order."""
+def number_level(rows: pd.DataFrame | pd.Series[float], level: str) -> npt.NDArray[np.int64]:
+    """Return the number of each row's name among those of a level."""
+    index = rows.index
+    assert isinstance(index, pd.MultiIndex)
+    return np.asarray(index.codes[index.names.index(level)], np.int64)
+
+
+def spread_regions(table: pd.DataFrame, metrics: Iterable[str]) -> dict[str, WideScores]:
+    """Return metrics of a `case_table` with a column per region, in their first order."""
+    names = list(metrics)
     rows = table.groupby([*TRAINING, "case", "region"], sort=False)
-    means = rows[[metric, "n_reference_vox", "n_predicted_vox"]].mean()
-    values, reference, predicted = (means[name].unstack("region") for name in means)
+    means = rows[[*names, "n_reference_vox", "n_predicted_vox"]].mean()
+    wide = {name: means[name].unstack("region") for name in means}
     regions = list(dict.fromkeys(table["region"]))
-    return WideScores(values[regions], reference[regions] == 0, predicted[regions] > 0)
+    absent = wide["n_reference_vox"][regions] == 0
+    predicted = wide["n_predicted_vox"][regions] > 0
+    return {name: WideScores(wide[name][regions], absent, predicted) for name in names}
 
 
 def penalise_misses(table: pd.DataFrame, penalty_mm: float) -> pd.DataFrame:
@@ -262,7 +272,7 @@ def fold_means(table: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
 
 
 def _spread_with_mean(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    wide = spread_regions(table, metric)
+    wide = spread_regions(table, [metric])[metric]
     return wide.values.assign(**{MEAN: wide.average_regions()})
 
 

@@ -4,6 +4,7 @@ import typer
 
 from bench.cli.options import takes
 from bench.cli.reporting.options import ReportOptions
+from bench.tracking.connection import gc_paused
 
 commands = typer.Typer()
 
@@ -18,7 +19,8 @@ def report(options: ReportOptions) -> None:
     With [bold]--figures --out report/[/] everything at once: tables, numbers, pictures and a page
     to open in a browser.
     """
-    request = options.read()
-    from bench.cli.reporting.writing import write_report  # imports pandas
+    with gc_paused():
+        request = options.read()
+        from bench.cli.reporting.writing import write_report  # imports pandas
 
-    write_report(request, options)
+        write_report(request, options)

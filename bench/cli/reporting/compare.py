@@ -13,7 +13,7 @@ from rich.table import Table
 from typer import Argument
 
 from bench.cli.terminal import NO_RESULT, add_columns
-from bench.tracking.reading import open_existing
+from bench.tracking.reading import open_to_read
 from datasets.base import list_first
 from reports.analysis.run_pair import compare_regions, count_undefined, list_differences, pair_cases
 from reports.analysis.statistics import LEAST_CASES, PairedTest
@@ -35,7 +35,7 @@ def compare(
     Compared are spec, protocol and versions; the test of each region is paired over cases.
     """
     console = SafeConsole()
-    results = open_existing(f"compare: {NO_RESULT}").load_results()
+    results = open_to_read(f"compare: {NO_RESULT}").load_results()
     first = match_run(results, run_a)
     second = match_run(results, run_b)
     if first.run_id == second.run_id:

@@ -9,7 +9,7 @@ from rich.console import Console
 import methods
 from bench.cli.reporting.loading import group_rows, list_wanted, load_results
 from bench.cli.terminal import NO_RESULT, print_remarks
-from bench.tracking.reading import open_existing
+from bench.tracking.reading import open_to_read
 from bench.tracking.studies import load_studies
 from datasets.files import write_durably
 from reports.formats.terminal import escape
@@ -50,7 +50,7 @@ def write_folder(request: ReportRequest, out: Path | None, console: Console) -> 
 
 
 def _build_portfolio(request: ReportRequest, formats: Sequence[str]) -> Portfolio:
-    store = open_existing(f"report: {NO_RESULT}")
+    store = open_to_read(f"report: {NO_RESULT}")
     with tempfile.TemporaryDirectory() as scratch:
 
         def read_case(run: RunResult, case: str) -> CaseSlices | None:

@@ -7,14 +7,14 @@ import datasets
 import methods
 from bench.cli.reporting.naming import check_keys
 from bench.cli.terminal import NO_RESULT
-from bench.tracking.store import Store
+from bench.tracking.reading import Reader
 from reports.records.run import RunResult
 from reports.tables.build import ReportRequest
 from reports.tables.families import group_by_family
 from reports.tables.view import select_methods
 
 
-def load_results(store: Store, request: ReportRequest) -> list[RunResult]:
+def load_results(store: Reader, request: ReportRequest) -> list[RunResult]:
     """Return the results that the request is about, in the order in which `run` lays runs out.
 
     Raises: ValueError if the store has none, or does not know the data set.

@@ -10,7 +10,7 @@ from bench.cli.options import check_out
 from bench.cli.reporting.loading import group_rows, list_wanted, load_results
 from bench.cli.reporting.options import ReportOptions
 from bench.cli.terminal import NO_RESULT, print_remarks, print_tables
-from bench.tracking.reading import open_existing
+from bench.tracking.reading import open_to_read
 from bench.tracking.studies import load_studies
 from datasets.files import write_durably
 from datasets.processes import PROGRAM
@@ -60,7 +60,7 @@ def write_report(request: ReportRequest, options: ReportOptions) -> None:
 
 
 def _collect_case_scores(request: ReportRequest) -> str:
-    comparisons = summarise(load_results(open_existing(f"report: {NO_RESULT}"), request), request)
+    comparisons = summarise(load_results(open_to_read(f"report: {NO_RESULT}"), request), request)
     if len(comparisons) > 1:
         settings = "; ".join(str(comparison.setting) for comparison in comparisons)
         rule = "--case-scores must be of one setting"
@@ -108,7 +108,7 @@ def collect_tables(request: ReportRequest, *, per_dataset: bool) -> list[Table]:
 
     Raises: ValueError if the store has nothing for them, or results that cannot be compared.
     """
-    store = open_existing(f"report: {NO_STUDY if request.kind == TUNING else NO_RESULT}")
+    store = open_to_read(f"report: {NO_STUDY if request.kind == TUNING else NO_RESULT}")
     wanted = list_wanted(request)
     studies = load_studies(store, *wanted) if request.kind in (ALL, TUNING) else []
     if request.kind != TUNING:
