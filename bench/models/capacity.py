@@ -17,7 +17,8 @@ from methods.settings import SpecError
 # settings that decide a method's size; the first that it has is chosen, the others stay
 CAPACITIES = ("share", "bottleneck", "ratio", "rank", "n_prompts", "per_neuron")
 CAPACITIES_OF_PEFT = ("r", "init_r", "n_frequency")
-LARGEST = 4096  # of a capacity that is a number of something
+POWERS = tuple(2**exponent for exponent in range(13))
+LARGEST = POWERS[-1]  # of a capacity that is a number of something
 DIGITS = 6  # of a share
 REACH = 4  # around the nearest number, where others may divide what it does not
 UNITS = {"": 1, "k": 1e3, "M": 1e6}
@@ -109,7 +110,7 @@ def match_capacity(method: Method, amount: int, backbone: str, patch: Patch) -> 
 
 def _search(count: Callable[[int], int | None], amount: int) -> int:
     """Return the whole number whose count is nearest; counts rise or fall with the number."""
-    counts = {value: count(value) for value in (1, 2, 3, 4, LARGEST)}
+    counts = {value: count(value) for value in (3, *POWERS)}
     found = {value: size for value, size in counts.items() if size is not None}
     rises = found[max(found)] > found[min(found)]
     low, high = 1, LARGEST

@@ -60,6 +60,7 @@ class MergeableBridged(Bridged, Mergeable):
             return
         with _silence():
             self.layer.unmerge()  # subtracts, which rounds, or cannot
+        self.layer.merged_adapters.clear()  # which some leave as they were
         frozen = self.layer.get_base_layer().state_dict()
         for name, value in self.unmerged.items():
             frozen[name].copy_(value)

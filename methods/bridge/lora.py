@@ -2,6 +2,7 @@
 
 from methods.bridge.types import (
     ROUNDING,
+    Settings,
     Tuner,
     count_each,
     count_low_rank,
@@ -11,16 +12,21 @@ from methods.bridge.types import (
     scale,
     whole,
 )
-from methods.settings import setting
 
 ALPHA = "lora_alpha"
 LORA = {
     **rank(8, 4, 8, 16),
-    ALPHA: setting(8, "the update is scaled by alpha / rank", choices=(8, 16, 32)),
+    **whole(ALPHA, 8, "the update is scaled by alpha / rank", 8, 16, 32),
     **dropout("lora_dropout"),
 }
 A_LATE = ("*.lora_A.*",)
 PRINCIPAL = "what starts in A and B is taken from the frozen weight: equal but for rounding"
+
+
+def _find_fault_of_adalora(given: Settings) -> str:
+    first, last = number(given, "init_r"), number(given, "target_r")
+    return f"target_r must be <= init_r={first}, got {last}" if last > first else ""
+
 
 TUNERS = (
     Tuner(
@@ -94,12 +100,13 @@ TUNERS = (
         "ADALORA",
         count_each(lambda given, n_in, n_out: number(given, "init_r") * (n_in + n_out + 1)),
         {
-            **rank(12, 6, 12, name="init_r"),
+            **rank(12, 8, 12, name="init_r"),
             **whole("target_r", 8, "mean rank at the end", 4, 8),
             **whole("total_step", 1000, "steps after which the ranks are settled"),
-            ALPHA: setting(8, "the update is scaled by alpha / rank", choices=(8, 16, 32)),
+            **whole(ALPHA, 8, "the update is scaled by alpha / rank", 8, 16, 32),
             **scale("orth_reg_weight", 0.5, "weight of the penalty on A and B"),
         },
         companion="methods.bridge.adalora:Allocator",
+        find_fault=_find_fault_of_adalora,
     ),
 )

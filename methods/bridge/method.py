@@ -12,7 +12,7 @@ from methods.base import Method, MethodInfo
 from methods.bridge.layers import wrap_layers
 from methods.bridge.registry import PREFIX, check_installed, find
 from methods.bridge.types import PLACEMENTS, Tuner
-from methods.settings import one_of, setting, settings
+from methods.settings import SpecError, one_of, setting, settings
 from methods.sites import HasSites, Role, Site
 
 OURS = ("blocks", "placement")  # settings that peft does not have
@@ -23,6 +23,12 @@ class PeftMethod(Method):
     """A tuner of peft; each type is a subclass with its settings."""
 
     tuner: ClassVar[Tuner]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fault = self.tuner.find_fault(settings(self))
+        if fault:
+            raise SpecError(f"{self.info.name}: {fault}")
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -41,10 +47,19 @@ class PeftMethod(Method):
         return self.tuner.rare
 
     def inject(self, backbone: HasSites) -> None:
-        """Raises: ValueError with peft's sentence if a setting does not fit a layer."""
-        sites = self._find_layers(backbone)
+        """Raises: ValueError if a setting does not fit a layer: with peft's sentence, or if peft
+        has silently taken another value, by which the number of parameters differs.
+        """
+        expected, sites = self.expected_tuned(backbone), self._find_layers(backbone)
         given = {key: value for key, value in settings(self).items() if key not in OURS}
-        for site, layer in zip(sites, wrap_layers(self.tuner, given, sites), strict=True):
+        layers = wrap_layers(self.tuner, given, sites)
+        tuned = {each for layer in layers for each in layer.parameters() if each.requires_grad}
+        found = sum(parameter.numel() for parameter in tuned)
+        if found != expected:
+            rule = f"must train {expected:,} parameters by its closed form, got {found:,} in peft"
+            hint = "a setting does not fit the layers"
+            raise ValueError(f"{self.info.name}: {rule} ({hint})")
+        for site, layer in zip(sites, layers, strict=True):
             surgery.replace(site, layer)
 
     def expected_tuned(self, backbone: HasSites) -> int:

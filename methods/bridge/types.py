@@ -44,6 +44,7 @@ class Tuner:
         late: tensors (`fnmatch`) whose first gradient is zero.
         rare: tensors (`fnmatch`) that may get no gradient, with the reason.
         companion: "module:class" of what acts beside the layers; it takes peft's model.
+        find_fault: what is wrong with settings that do not go together, "" if nothing is.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Tuner:
     late: tuple[str, ...] = ()
     rare: Mapping[str, str] = field(default_factory=dict)
     companion: str = ""
+    find_fault: Callable[[Settings], str] = lambda settings: ""
 
 
 def rank(default: int, *choices: int, name: str = "r") -> dict[str, Any]:

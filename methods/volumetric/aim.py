@@ -29,7 +29,7 @@ from methods import surgery
 from methods.base import Family, Method, MethodInfo
 from methods.settings import above, at_least, setting
 from methods.sites import HasSites, Role, Site, is_pyramid
-from methods.volumetric.depth import along_depth, along_slices
+from methods.volumetric.depth import along_depth, along_slices, find_hidden
 from methods.wrappers import BeforeResidual, Behind, Beside
 
 
@@ -65,7 +65,7 @@ class Aim(Method):
         return {"*.adapter.down.*": "W_up, which follows, starts at zero"}
 
     def inject(self, backbone: HasSites) -> None:
-        """Raises: ValueError if a patch's depth is unknown."""
+        """Raises: ValueError if a patch's depth is unknown, or the hidden width vanishes."""
         for site in self.find_sites(backbone, Role.MLP):
             beside = MlpAdapter(site.width, self._narrow(site), self.scale)
             surgery.replace(site, Beside(beside, site.module))
@@ -98,7 +98,7 @@ class Aim(Method):
         return total
 
     def _narrow(self, site: Site) -> int:
-        return max(1, site.width // self.ratio)
+        return find_hidden("aim", site, self.ratio)
 
     def _find_ends(self, backbone: HasSites, role: Role, *, present: bool) -> list[Site]:
         return self.find_sites(backbone, role) if present else []

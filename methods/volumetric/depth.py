@@ -1,9 +1,17 @@
-"""Tokens of slices as a volume: what the methods that see depth share."""
+"""Hidden widths, and tokens of slices as a volume: what the methods that see depth share."""
 
 import torch
 from torch import nn
 
-from methods.sites import TokenLayout
+from methods.sites import Site, TokenLayout
+
+
+def find_hidden(method: str, site: Site, ratio: int) -> int:
+    """Return the hidden width of an adapter, E // ratio. Raises: ValueError if that is 0."""
+    if ratio > site.width:
+        limit = f"{site.width}, the width of block {site.index}"
+        raise ValueError(f"{method}: ratio must be <= {limit}, got {ratio}")
+    return site.width // ratio
 
 
 class DepthConv(nn.Conv2d):

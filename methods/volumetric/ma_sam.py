@@ -27,7 +27,7 @@ from methods.base import Family, Method, MethodInfo
 from methods.low_rank.fact import Cores, FactLinear, Shared, group_by_width
 from methods.settings import RATE, at_least, setting
 from methods.sites import HasSites, Role, TokenLayout
-from methods.volumetric.depth import DepthConv
+from methods.volumetric.depth import DepthConv, find_hidden
 from methods.wrappers import BeforeResidual
 
 QUERY_AND_VALUE = (0, 2)  # of the three parts of qkv
@@ -63,6 +63,7 @@ class MaSam(Method):
         }
 
     def inject(self, backbone: HasSites) -> None:
+        """Raises: ValueError if the hidden width of the adapters vanishes."""
         for sites in group_by_width(self.find_sites(backbone, Role.QKV)):
             shared = Shared(sites[0].width, self.rank)
             for site in sites:
@@ -71,14 +72,15 @@ class MaSam(Method):
                 change = QueryValueUpdate(layer, shared, cores, strength, QUERY_AND_VALUE)
                 surgery.replace(site, change)
         for site in self.find_sites(backbone, *BRANCHES):
-            adapter = DenseDepthAdapter(site.layout, site.width, max(1, site.width // self.ratio))
+            hidden = find_hidden("ma_sam", site, self.ratio)
+            adapter = DenseDepthAdapter(site.layout, site.width, hidden)
             surgery.replace(site, BeforeResidual(adapter, site.module))
 
     def expected_tuned(self, backbone: HasSites) -> int:
         """Return 2 (2 E h + 3 h^2 + h + 2 E) + 2 r^2 a block, h = E // ratio; 2 E r a width."""
         total = 0
         for site in self.find_sites(backbone, *BRANCHES):
-            hidden = max(1, site.width // self.ratio)
+            hidden = find_hidden("ma_sam", site, self.ratio)
             total += 2 * site.width * hidden + 3 * hidden**2 + hidden + 2 * site.width
         layers = self.find_sites(backbone, Role.QKV)
         widths = {site.width for site in layers}

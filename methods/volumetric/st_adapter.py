@@ -22,7 +22,7 @@ from methods import surgery
 from methods.base import Family, Method, MethodInfo
 from methods.settings import at_least, one_of, setting
 from methods.sites import HasSites, Role, TokenLayout
-from methods.volumetric.depth import DepthConv
+from methods.volumetric.depth import DepthConv, find_hidden
 from methods.wrappers import BeforeResidual
 
 PLACEMENTS = {"mlp": (Role.MLP_BRANCH,), "both": (Role.ATTN_BRANCH, Role.MLP_BRANCH)}
@@ -55,15 +55,17 @@ class StAdapter(Method):
         return {"*.adapter.down.*": reason, "*.adapter.up.weight": reason}
 
     def inject(self, backbone: HasSites) -> None:
+        """Raises: ValueError if the hidden width vanishes."""
         for site in self.find_sites(backbone, *PLACEMENTS[self.placement]):
-            adapter = DepthAdapter(site.layout, site.width, max(1, site.width // self.ratio))
+            hidden = find_hidden("st_adapter", site, self.ratio)
+            adapter = DepthAdapter(site.layout, site.width, hidden)
             surgery.replace(site, BeforeResidual(adapter, site.module))
 
     def expected_tuned(self, backbone: HasSites) -> int:
         """Return 2 E h + E + 5 h for each adapter, with h = E // ratio."""
         total = 0
         for site in self.find_sites(backbone, *PLACEMENTS[self.placement]):
-            hidden = max(1, site.width // self.ratio)
+            hidden = find_hidden("st_adapter", site, self.ratio)
             total += 2 * site.width * hidden + site.width + 5 * hidden
         return total
 

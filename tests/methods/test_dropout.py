@@ -1,4 +1,4 @@
-"""Where dropout is: to drop a unit is to take it from the layer that reads it."""
+"""Where dropout is: to shrink a unit there is to shrink the column of the layer that reads it."""
 
 import pytest
 import torch
@@ -40,18 +40,18 @@ def test_dropped_units_are_those_that_the_paper_names(name, tuned, volume):
     readers = [each for key, each in named if key.endswith(READERS[name])]
     width = readers[0].shape[-1]
 
-    def drop_first(_module, _inputs, x):
+    def shrink_first(_module, _inputs, x):
         units = torch.arange(x.shape[-1]) % width  # several matrices may be side by side
-        return x * (units > 0)
+        return torch.where(units == 0, 0.5 * x, x)
 
     modules = [each for each in model.backbone.modules() if isinstance(each, nn.Dropout)]
     places = [each for each in modules if each.p == RATE]
-    hooks = [each.register_forward_hook(drop_first) for each in places]
+    hooks = [each.register_forward_hook(shrink_first) for each in places]
     dropped = predict(model, volume)
     for hook in hooks:
         hook.remove()
     for reader in readers:
-        reader.data[..., 0] = 0
+        reader.data[..., 0] *= 0.5
     expected = predict(model, volume)
-    assert (expected - whole).abs().max() > 1e-3
-    torch.testing.assert_close(dropped, expected, rtol=1e-4, atol=1e-5)
+    assert (expected - whole).abs().max() > 3e-4  # ten times what is allowed below
+    torch.testing.assert_close(dropped, expected, rtol=1e-5, atol=3e-5)

@@ -103,3 +103,22 @@ def test_the_list_shows_all_types_with_their_papers(capsys):
     assert all(name in output for name in registry.names())
     assert all(f"peft:{name}" in output for name in UNUSABLE)
     assert "Weight-Decomposed" in output
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "sentence"),
+    [
+        ("peft:lora", {"lora_alpha": 0}, "lora_alpha must be >= 1, got 0"),
+        ("peft:adalora", {"target_r": 20}, "target_r must be <= init_r=12, got 20"),
+    ],
+)
+def test_settings_without_a_meaning_are_refused(name, given, sentence):
+    with pytest.raises(SpecError, match=f"^{name}: {sentence}"):
+        methods.build(name, given)
+
+
+def test_a_rank_that_the_library_lowers_by_itself_is_refused():
+    method = methods.build("peft:pissa", {"r": 300})
+    sentence = "must train 921,600 parameters by its closed form, got 393,216 in peft"
+    with pytest.raises(ValueError, match=f"^peft:pissa: {sentence}"):
+        Subject(method).build_tuned()

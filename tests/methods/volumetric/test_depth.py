@@ -157,3 +157,12 @@ def test_another_depth_is_refused_with_a_hint(tuned, volume):
         model(volume[:, :, :2])
     without = tuned("tiny_vit", methods.build("aim", {"embedding": False}))
     assert without(volume[:, :, :2]).shape[2] == 2
+
+
+@pytest.mark.parametrize("name", ["st_adapter", "aim", "ma_sam"])
+def test_a_ratio_above_the_width_is_refused(name, plain):
+    backbone = plain("tiny_vit").backbone
+    backbone.volume.depth = 3
+    sentence = rf"{name}: ratio must be <= 128, the width of block 0, got 129"
+    with pytest.raises(ValueError, match=sentence):
+        methods.build(name, {"ratio": 129}).inject(backbone)
