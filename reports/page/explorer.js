@@ -115,7 +115,10 @@ function showSetting() {
   caseTable.tBodies[0].replaceChildren();
   const some = setting && Object.keys(setting.panels).length;
   fill(caseChoice, setting ? setting.cases.map((name) => [name, some && !setting.panels[name] ? `${name} (no images)` : name]) : []);
-  if (!setting) return;
+  if (!setting) {
+    detail.append(make("p", "No run of this choice has scores of cases.", { className: "hint" }));
+    return;
+  }
   const methods = listMethods(setting.family), columns = setting.scores.dice.mean;
   caseTable.tHead.append(headRow(["case", ...methods.map((method) => setting.methods[method]), "mean"]));
   const all = methods.flatMap((method) => columns[method]).filter((value) => value !== null);
@@ -206,12 +209,12 @@ function pick(name) {
   showCase();
 }
 function step(by) {
-  const { cases } = data[settingChoice.value];
-  pick(cases[(cases.indexOf(caseChoice.value) + by + cases.length) % cases.length]);
+  const cases = data[settingChoice.value]?.cases;
+  if (cases) pick(cases[(cases.indexOf(caseChoice.value) + by + cases.length) % cases.length]);
 }
 function pickExtreme(sign) {
   const setting = data[settingChoice.value];
-  const ranked = setting.cases.map((name, index) => [meanOf(setting, index), name]).filter(([mean]) => mean !== null);
+  const ranked = (setting?.cases ?? []).map((name, index) => [meanOf(setting, index), name]).filter(([mean]) => mean !== null);
   ranked.sort(([one], [two]) => sign * (one - two));
   if (ranked.length) pick(ranked[0][1]);
 }

@@ -10,7 +10,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -282,23 +281,6 @@ def test_runs_of_others_in_the_same_experiment_are_let_be(
     assert len(store.load_results(result.dataset)) == 1
     store.log_result(replace(result, best_epoch=0), tmp_path)
     assert theirs.info.run_id in {run.info.run_id for run in find_runs(store, result.dataset)}
-
-
-def test_a_file_of_a_server_is_fetched_once(
-    store: Store, result: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "slices.npz").write_bytes(b"slices")
-    store.log_result(result, tmp_path)
-    store.load_results(result.dataset)
-    remote = urlsplit("mlflow-artifacts:/0")
-    monkeypatch.setattr("bench.tracking.store.urlsplit", lambda address: remote)
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    first = store.fetch_file(result.run_id, "slices.npz", scratch)
-    assert first is not None
-    assert first.read_bytes() == b"slices"
-    monkeypatch.setattr(store.client, "download_artifacts", None)
-    assert store.fetch_file(result.run_id, "slices.npz", scratch) == first
 
 
 def test_a_deleted_experiment_is_one_sentence(

@@ -24,7 +24,7 @@ from reports.tables.build import KINDS
 from tests.browser.accessibility import find_barriers
 from tests.browser.driver import open_browser
 from tests.reports.figures.test_panels import made_slices
-from tests.reports.made_results import read_fixture, tuned_on
+from tests.reports.made_results import read_fixture, tuned_on, without_numbers
 
 pytestmark = pytest.mark.slow
 
@@ -257,3 +257,14 @@ def test_no_complaint_and_no_request_but_for_the_file(browser: Any, page: Path) 
     ]
     assert page.as_uri() in asked
     assert {url for url in asked if not url.startswith("data:")} == {page.as_uri()}
+
+
+def test_a_page_without_scores_says_so(browser: Any, page: Path) -> None:
+    failed = without_numbers(read_fixture()[0], Status.FAILED, "no space left")
+    empty = page.with_name("empty.html")
+    empty.write_text(format_page(Page([failed], compare_methods([failed]), [], [], [])))
+    browser.get(empty.as_uri())
+    for button in ("next", "previous", "worst", "best"):
+        click(browser, f"#{button}")
+    assert texts(browser, "#case-detail") == ["No run of this choice has scores of cases."]
+    assert browser.get_log("browser") == []
