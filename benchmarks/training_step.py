@@ -9,9 +9,10 @@ One patch of 4 channels and 4 classes; every row has a process of its own. ``lin
 trains the position embedding beside the decoder, as the public code of Med-Tuning does for every
 method: gradients then cross all frozen blocks. Peak memory is the resident set of the process, or
 what is allocated on the GPU; ``network`` is the part above the loaded libraries, ``step`` the part
-above the built network. The first step is not counted; other work of the machine can only make a
-step slower, so the fastest counts. On a CPU without instructions for it (AVX512-BF16 or AMX), bf16
-is many times slower than fp32. ``--against-plain`` is in fp32 only.
+above the built network. The first step, which compiles with ``--compile``, is not counted; other
+work of the machine can only make a step slower, so the fastest counts. On a CPU without
+instructions for it (AVX512-BF16 or AMX), bf16 is many times slower than fp32. ``--against-plain``
+is in fp32 only.
 """
 
 import resource
@@ -27,6 +28,7 @@ import methods
 from bench.cost.inventory import NetworkShape, read_network_shape
 from bench.cost.memory import peak_memory_mib
 from bench.cost.timing import synchronize
+from bench.models.compiled import compile_network
 from bench.run.training.step import Batch, TrainingStep
 from benchmarks.child import run_in_child
 from benchmarks.network import build_network, build_training
@@ -55,6 +57,7 @@ def main() -> int:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--checkpointing", action="store_true", help="as in `bench run`")
     parser.add_argument("--slices-per-chunk", type=int, default=0, help="as in `bench run`")
+    parser.add_argument("--compile", action="store_true", help="as in `bench run`")
     parser.add_argument("--against-plain", action="store_true", help="compare with a plain step")
     arguments = parser.parse_args()
     processor = f"{arguments.threads} threads" if arguments.device == "cpu" else arguments.device
@@ -83,6 +86,8 @@ def measure(arguments: Namespace, row: str, precision: str) -> Figures:
     if row == WITH_POSITION:
         model.backbone.pos_embed.requires_grad_(True)
     set_execution(model, Execution(arguments.checkpointing, arguments.slices_per_chunk))
+    if arguments.compile:
+        compile_network(model)
     fabric_precision = "bf16-mixed" if precision == "bf16" else "32-true"
     step, batch = build_training(model, shape, arguments.device, fabric_precision)
     built_mib = present_mib(device)
@@ -137,7 +142,8 @@ def print_table(arguments: Namespace) -> None:
 
 
 def print_against_plain(arguments: Namespace) -> None:
-    plainly = Namespace(**vars(arguments) | {"checkpointing": False, "slices_per_chunk": 0})
+    plain_options = {"checkpointing": False, "slices_per_chunk": 0, "compile": False}
+    plainly = Namespace(**vars(arguments) | plain_options)
     for row in list_methods(arguments):
         plain = run_in_child(measure, plainly, row, "fp32")
         asked = run_in_child(measure, arguments, row, "fp32")
