@@ -144,7 +144,7 @@ def test_a_compiled_run_goes_on_from_its_checkpoint(make_varied, carry, tmp_path
 @pytest.mark.slow
 @pytest.mark.skipif(bool(find_obstacle()), reason=find_obstacle())
 def test_a_compiled_run_has_the_losses_and_scores_of_a_plain_one(make_varied, carry, tmp_path):
-    spec = make_varied("lora", ("dropout", "0.1"))
+    spec = make_varied("lora", ("dropout", "0.1"), n_patches=2)
     plain = carry(spec, tmp_path / "plain")
     found = carry(spec, tmp_path / "compiled", Means(compiled=True))
     check_close(found, plain)
