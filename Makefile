@@ -3,13 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-BROWSER_TESTS := tests/browser
+AXE := tests/browser/node_modules/.package-lock.json
 WORKERS ?= 2
 PYTEST_FLAGS ?=
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test unit slow axe lint types docs format clean
+.PHONY: help install demo test unit slow lint types docs format clean
 
 help:
 	@echo "make demo    install, run the paper's seven methods on synthetic volumes, print the table (minutes)"
@@ -42,11 +42,11 @@ types: $(STAMP)
 unit: $(STAMP)
 	$(PYTEST) -m "not slow and not gpu and not data"
 
-slow: $(STAMP) axe
+slow: $(STAMP) $(AXE)
 	$(PYTEST) -m slow
 
-axe: $(BROWSER_TESTS)/package-lock.json  # checks pages for readers of all kinds; npm compares the hash
-	if command -v npm >/dev/null; then cd $(BROWSER_TESTS) && npm ci --ignore-scripts --no-audit --no-fund; fi
+$(AXE): tests/browser/package-lock.json  # has the hash of axe-core, which tests of pages need
+	if command -v npm >/dev/null; then cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund; fi
 
 docs: $(STAMP)
 	$(BIN)/python -m docs.generate_lists

@@ -4,7 +4,7 @@ Each part of the page names its own in attributes, as numbers of the choices. A 
 attribute is shown under any choice.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -40,26 +40,21 @@ class Facets:
     ) -> None:
         self._runs = {run.run_id: _values_of(run) for run in results}
         self._families = {run.label: _family_of(run) for run in results}
-        self._studies = {}
         families = {run.method: _family_of(run) for run in results}
-        titles = {
-            run.dataset: name_dataset(run.dataset, run.dataset_title, names) for run in results
-        }
+        self._studies: dict[str, Values] = {}
         for study in studies:
             family = families.get(study.method.partition("[")[0], OTHER)
             self._studies[study.name] = (study.dataset, family, TUNED)
-            title = name_dataset(study.dataset, study.dataset_title, names)
-            titles.setdefault(study.dataset, title)
+        titles: dict[str, str] = {}
+        for record in (*results, *studies):
+            title = name_dataset(record.dataset, record.dataset_title, names)
+            titles.setdefault(record.dataset, title)
         found = [*self._runs.values(), *self._studies.values()]
-        shown = {family for _, family, _ in found}
-        ordered = [each for each in (*FAMILIES, REFERENCES) if each in shown]
-        ordered += sorted(shown - set(ordered))
-        printed = {key: names.find(key, FAMILIES.get(key, "")) for key in ordered}
-        tunings = [each for each in (DEFAULT, TUNED) if any(each == last for *_, last in found)]
+        tunings = {tuning for *_, tuning in found}
         self.choices = (
             Choice(DATASET, "Data set", titles),
-            Choice(FAMILY, "Family", printed),
-            Choice(TUNING, "Settings", {key: key for key in tunings}),
+            Choice(FAMILY, "Family", _name_families({family for _, family, _ in found}, names)),
+            Choice(TUNING, "Settings", {key: key for key in (DEFAULT, TUNED) if key in tunings}),
         )
 
     def mark_run(self, run: RunResult) -> Markup:
@@ -135,6 +130,13 @@ class Facets:
             return Markup("")
         text = " ".join(map(str, numbers))
         return Markup(' data-{}="{}"').format(choice.name, text)
+
+
+def _name_families(found: Set[str], names: Names) -> dict[str, str]:
+    """Return families by key in the order of the tables, others after them."""
+    ordered = [each for each in (*FAMILIES, REFERENCES) if each in found]
+    ordered += sorted(found - set(ordered))
+    return {key: names.find(key, FAMILIES.get(key, "")) for key in ordered}
 
 
 def _values_of(run: RunResult) -> Values:

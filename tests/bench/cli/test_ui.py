@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import socket
@@ -94,7 +95,8 @@ def address(work: Work) -> Iterator[str]:
         )  # fmt: skip
     try:
         wait_for_port(port, server)
-        yield next(line.strip() for line in log.read_text().splitlines() if "http" in line)
+        (printed,) = re.findall(r"http://127\.0\.0\.1:\S+/#/experiments/\S+", log.read_text())
+        yield printed
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(PATIENCE_S)
