@@ -46,7 +46,8 @@ class Facets:
             family = families.get(study.method.partition("[")[0], OTHER)
             self._studies[study.name] = (study.dataset, family, TUNED)
         titles: dict[str, str] = {}
-        for record in (*results, *studies):
+        records: list[RunResult | StudyRecord] = [*results, *studies]
+        for record in records:
             title = name_dataset(record.dataset, record.dataset_title, names)
             titles.setdefault(record.dataset, title)
         found = [*self._runs.values(), *self._studies.values()]
