@@ -7,7 +7,8 @@ half of them, and what is between is interpolated.
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from lightning_fabric import Fabric
@@ -24,7 +25,7 @@ from bench.run.training.loss import build_loss
 from bench.run.training.optimiser import build_optimizer
 from bench.specs.run import Means, RunSpec
 from datasets.base import DatasetInfo
-from methods.base import Method, MissingRole
+from methods.base import Method
 from methods.executed import set_execution
 from methods.execution import Execution
 
@@ -35,72 +36,58 @@ Shape = tuple[int, int, int]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class StepBytes:
-    """What a training step takes at its peak, by the slices of a chunk."""
-
-    n_slices: int  # of a batch
-    whole: int  # with all of them in a chunk
-    half: int  # with half of them
-
-    @property
-    def per_slice(self) -> float:
-        return (self.whole - self.half) / (self.n_slices - self.n_slices // 2)
-
-
-def choose_slices(step: StepBytes, free: int) -> int:
-    """Return the slices of a chunk for a step that has so many bytes; 0: all at once.
+def choose_slices(n_slices: int, count: Callable[[int], float], free: int) -> int:
+    """Return the slices of a chunk for a training step; 0: all at once.
 
     All chunks of a batch have nearly the same size, which is `LEAST` at least, even if the step
     does not fit then: counted in fp32, it may take less than that.
+
+    Args:
+        n_slices: of a batch.
+        count: returns the bytes of a step with so many slices in a chunk.
+        free: bytes of the device.
     """
-    excess = MARGIN * step.whole - free
-    if excess <= 0:
+    whole = count(n_slices)
+    if whole <= free:
         return 0
-    saved = excess / MARGIN / step.per_slice if step.per_slice > 0 else math.inf
-    most = max(step.n_slices - saved, min(LEAST, step.n_slices), 1)
-    n_chunks = math.ceil(step.n_slices / math.floor(most))
-    return math.ceil(step.n_slices / n_chunks)
+    half = n_slices // 2
+    per_slice = (whole - count(half)) / (n_slices - half) if half >= LEAST else 0.0
+    most = n_slices - (whole - free) / per_slice if per_slice > 0 else 0.0
+    largest = max(math.floor(most), min(LEAST, n_slices))
+    return math.ceil(n_slices / math.ceil(n_slices / largest))
 
 
 def choose_execution(spec: RunSpec, info: DatasetInfo, means: Means, fabric: Fabric) -> Execution:
     """Return the execution that was asked for, with chunks that fit if they are to be chosen.
 
-    On a device whose free memory is not known, all slices go at once. So they do if the memory
-    cannot be counted, as for a method that looks at numbers.
+    On a device whose free memory is not known, all slices go at once. So they do where chunks would
+    change what a method computes, and where its memory cannot be counted without numbers.
     """
     asked = means.execution
     if asked.slices_per_chunk is not None:
         return asked
-    plain = replace(asked, slices_per_chunk=0)
+    whole = replace(asked, slices_per_chunk=0)
     free = find_room(fabric.device).free
-    if free is None or spec.method.is_reference:
-        return plain
+    method = spec.method.build()
+    if free is None or not isinstance(method, Method) or method.info.chunk_note:
+        return whole
+    patch = spec.protocol.data.patch
+    batch = spec.own_protocol.train.batch // fabric.world_size
+    n_slices = batch * patch[0]
+
+    def count(size: int) -> float:
+        chunked = replace(asked, slices_per_chunk=size)
+        return MARGIN * estimate_step(spec, info, chunked, patch, batch)
+
     try:
-        step = count_step(spec, info, plain, fabric.world_size)
-    except MissingRole:
-        raise
+        size = choose_slices(n_slices, count, free)
     except (RuntimeError, NotImplementedError, TypeError) as error:
         cause = str(error).partition("\n")[0]
         log.info("checkpointing: all slices at once (memory was not counted: %s)", cause)
-        return plain
-    size = choose_slices(step, free)
-    words = f"{size} of {step.n_slices} slices" if size else f"all {step.n_slices} slices"
-    need = f"a step with all takes {step.whole / MIB:.0f} MiB in fp32, {free / MIB:.0f} are free"
-    log.info("checkpointing: %s at once (%s)", words, need)
+        return whole
+    words = f"{size} of {n_slices} slices" if size else f"all {n_slices} slices"
+    log.info("checkpointing: %s at once (%.0f MiB are free)", words, free / MIB)
     return replace(asked, slices_per_chunk=size)
-
-
-def count_step(spec: RunSpec, info: DatasetInfo, plain: Execution, n_devices: int) -> StepBytes:
-    """Return what a step takes on each of the devices that share a batch. Raises: MissingRole."""
-    patch = spec.protocol.data.patch
-    batch = spec.own_protocol.train.batch // n_devices
-    n_slices = batch * patch[0]
-    whole = estimate_step(spec, info, plain, patch, batch)
-    if n_slices == 1:
-        return StepBytes(1, whole, 0)
-    halved = replace(plain, slices_per_chunk=n_slices // 2)
-    return StepBytes(n_slices, whole, estimate_step(spec, info, halved, patch, batch))
 
 
 def estimate_step(
