@@ -8,6 +8,7 @@ compiled is an error, and so are too many versions: torch would compute them wit
 import platform
 import sys
 import sysconfig
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import nn
 BACKEND = "inductor"
 OPTIONS = {"fallback_random": True}  # random numbers are those that are drawn without it
 MOST_VERSIONS = 64
+COMPLEX = "Torchinductor does not support code generation for complex"  # they are torch's own
 KINDS = ("cpu", "cuda")  # of devices
 HINT = "without --compile it computes as well"
 
@@ -29,6 +31,7 @@ class CompileError(ValueError):
 
 def compile_network(model: nn.Module) -> None:
     """Let a network compile itself at its first pass with each size of input."""
+    warnings.filterwarnings("ignore", message=COMPLEX)
     build: Any = torch.compile  # whose types lack the last two arguments
     model.forward = build(
         model.forward,

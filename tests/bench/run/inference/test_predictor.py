@@ -14,12 +14,13 @@ from lightning_fabric import Fabric
 from torch import nn
 
 import methods
+from bench.models import compiled
 from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
 from bench.run.inference import predictor as predicting
 from bench.run.inference.predictor import Predictor
-from bench.run.inference.room import Room, count_sum_bytes, find_room
+from bench.run.inference.room import Room, count_sum_bytes, find_room, list_sizes
 from bench.run.inference.windows import Tiling
 from bench.specs.protocol import EvalSpec
 
@@ -210,3 +211,31 @@ def test_what_inference_takes_is_not_in_the_peak_of_a_gpu(monkeypatch):
     assert memory.peak_memory_mib(torch.device("cuda")) == 3  # the same one
     card.take(5 * memory.MIB)
     assert memory.peak_memory_mib(device) == 5
+
+
+@pytest.mark.parametrize(
+    ("n_windows", "sizes"), [(1, [1]), (2, [2]), (7, [4, 2, 1]), (16, [16]), (21, [16, 4, 1])]
+)
+def test_sizes_of_batches_are_powers_of_two(n_windows: int, sizes: list[int]) -> None:
+    assert list_sizes(n_windows) == sizes
+
+
+@pytest.mark.usefixtures("roomy")
+def test_a_compiled_network_meets_few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "BACKEND", "eager")
+    monkeypatch.setattr(compiled, "OPTIONS", None)
+    network = Counting()
+    predict = make_predictor(network, EvalSpec(overlap=0.5, flips=True))
+    image = np.random.default_rng(0).normal(size=(2, *SIZE)).astype(np.float32)
+    expected = predict.compute_logits(image)
+    n_windows = predict.count_windows(image)
+    assert set(network.sizes) == {1, 5, (n_windows - 1) % 5} - {0}
+
+    network.sizes.clear()
+    compiled.compile_network(network)
+    predict = make_predictor(network, EvalSpec(overlap=0.5, flips=True))
+    found = predict.compute_logits(image)
+    torch.testing.assert_close(found, expected)
+    assert sum(network.sizes) == n_windows
+    assert max(network.sizes) == predict.at_once == 4
+    assert set(network.sizes) <= {1, 2, 4}
