@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from methods import surgery
+from methods.adapter.bottlenecks import count_bottlenecks
 from methods.base import Family, Method, MethodInfo
 from methods.settings import RATE, above, at_least, setting
 from methods.sites import HasSites, Role
@@ -58,10 +59,7 @@ class AdaptFormer(Method):
 
     def expected_tuned(self, backbone: HasSites) -> int:
         """Return 2 E b + b + E, summed over the blocks."""
-        total = 0
-        for site in self.find_sites(backbone, Role.MLP_BRANCH):
-            total += 2 * site.width * self.bottleneck + self.bottleneck + site.width
-        return total
+        return count_bottlenecks(self.find_sites(backbone, Role.MLP_BRANCH), self.bottleneck)
 
 
 class Bottleneck(nn.Module):

@@ -70,7 +70,7 @@ class Houlsby(Method):
 
     def expected_tuned(self, backbone: HasSites) -> int:
         """Return 2 (2 E b + b + E), summed over the blocks, and the norms if they train."""
-        total = _count(self.find_sites(backbone, Role.ATTN, Role.MLP), self.bottleneck)
+        total = count_bottlenecks(self.find_sites(backbone, Role.ATTN, Role.MLP), self.bottleneck)
         if self.train_norms:
             norms = list_norms(backbone, self.choose_blocks(backbone))
             total += sum(parameter.numel() for parameter in norms)
@@ -102,7 +102,7 @@ class Pfeiffer(Method):
 
     def expected_tuned(self, backbone: HasSites) -> int:
         """Return 2 E b + b + E, summed over the blocks."""
-        return _count(self.find_sites(backbone, Role.MLP), self.bottleneck)
+        return count_bottlenecks(self.find_sites(backbone, Role.MLP), self.bottleneck)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class AdapterPlus(Method):
     def expected_tuned(self, backbone: HasSites) -> int:
         """Return 2 E b + b + 2 E, summed over the blocks."""
         sites = self.find_sites(backbone, Role.BLOCK)
-        return _count(sites, self.bottleneck) + sum(site.width for site in sites)
+        return count_bottlenecks(sites, self.bottleneck) + sum(site.width for site in sites)
 
 
 class Adapter(nn.Module):
@@ -169,6 +169,6 @@ class ScaledAdapter(Adapter):
         return h + self.drop_path(self.gamma * self.change(h))
 
 
-def _count(sites: list[Site], hidden: int) -> int:
+def count_bottlenecks(sites: list[Site], hidden: int) -> int:
     """Return 2 E b + b + E, summed over some sites."""
     return sum(2 * site.width * hidden + hidden + site.width for site in sites)
