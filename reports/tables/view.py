@@ -41,12 +41,19 @@ class View:
 
 
 def select_methods(results: Sequence[RunResult], view: View) -> list[RunResult]:
-    """Return the results of the view's methods, in its order; ValueError if one has no result."""
+    """Return the results of the view's methods, in its order; ``lora[]`` is it with its defaults.
+
+    Raises: ValueError if a method has no result.
+    """
     if not view.methods:
         return list(results)
     found: dict[int, RunResult] = {}
     for wanted in view.methods:
-        mine = {id(each): each for each in results if wanted in (each.label, each.method)}
+        own = wanted.removesuffix("[]")
+        mine = {}
+        for each in results:
+            if own == each.label or wanted == each.method:
+                mine[id(each)] = each
         if not mine:
             labels = join_values(results, "label")
             raise ValueError(f"report: --methods must be among {labels}, got '{wanted}'")

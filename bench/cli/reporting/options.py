@@ -61,7 +61,9 @@ class ReportOptions:
         "HD95 in mm of a miss that the policy leaves undefined; "
         "default: compare on the cases that all methods have.",
     )
-    methods: str = option("", "Only these methods, in this order: a comma list.")
+    methods: str = option(
+        "", "Only these methods, in this order: a comma list; lora[]: with its defaults alone."
+    )
     columns: str = option("", "Only these columns: dice, dice/WT, hd95_mm, tuned_m, ...")
     name: list[str] | None = option(
         None, "Print a method, data set, backbone, region, column so: lora=LoRA (repeatable)."

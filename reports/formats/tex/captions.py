@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from reports.formats.tex.layout import CAPTION_LINES, LEFT_OUT, Form, Sheet
-from reports.formats.tex.signs import escape, escape_breakable
+from reports.formats.tex.signs import LONGEST_WORD, PIECE, escape, escape_breakable
 from reports.formats.tex.venues import Printing
 from reports.formats.tex.widths import measure
 from reports.tables.table import Table
@@ -19,9 +19,11 @@ def write_caption(sheet: Sheet, how: Printing) -> str:
     width = how.venue.caption_width_pt(sheet.form is Form.COLUMN, turned)
     size = sheet.size_pt if sheet.form is Form.LONG else how.venue.caption_pt
     room = CAPTION_LINES * FILLED_FRAC * width - measure(NUMBER, size)
-    warnings = [*table.warnings, sheet.part] if sheet.part else list(table.warnings)
+    warnings = list(table.warnings)
+    if sheet.part:
+        warnings.append(_shorten(sheet.part, room / CAPTION_LINES, size))
     if how.caption:
-        return escape_breakable(" ".join([how.caption, *warnings]))
+        return escape_breakable(" ".join([how.caption, *warnings]), PIECE)
     first, *others = table.brief or table.caption[:1]
     reserved = measure(" ".join(["", *warnings]), size)
     words = [_shorten(first, room - reserved, size), *warnings]
@@ -29,19 +31,20 @@ def write_caption(sheet: Sheet, how: Printing) -> str:
         longer = [*words, sentence]
         if measure(" ".join(longer), size) <= room:
             words = longer
-    return escape_breakable(" ".join(words))
+    return escape_breakable(" ".join(words), PIECE)
 
 
 def _shorten(sentence: str, room_pt: float, size_pt: float) -> str:
     """Return a sentence, without its last parts where it is too long; the notes have all of it."""
     if measure(sentence, size_pt) <= room_pt:
         return sentence
-    words = sentence.split()
-    while len(words) > 1 and measure(" ".join([*words, "…"]), size_pt) > room_pt:
-        words.pop()
-    kept = " ".join(words)
+    kept = sentence
+    while kept and measure(f"{kept} …", size_pt) > room_pt:
+        longest, _, last = kept.rpartition(" ")
+        is_broken = len(last) > LONGEST_WORD
+        kept = kept[:-1] if is_broken else longest
     place = max(kept.rfind(","), kept.rfind(";"))
-    return f"{kept[:place] if place > 0 else kept} …"
+    return f"{kept[:place] if place > 0 else kept.rstrip()} …"
 
 
 def format_notes(tables: Sequence[tuple[Table, Sequence[str], Sequence[Sheet]]]) -> str:

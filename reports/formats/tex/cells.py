@@ -10,10 +10,11 @@ from reports.formats.tex.layout import (
     Sheet,
     measure_cells,
     measure_column,
+    measure_width,
     wrap_head,
 )
-from reports.formats.tex.signs import DAGGER, escape, escape_breakable
-from reports.formats.tex.widths import wrap
+from reports.formats.tex.signs import DAGGER, PIECE, escape, escape_breakable
+from reports.formats.tex.widths import measure, wrap
 from reports.tables.table import BEST, SECOND, Cell, Column, span_heads
 
 WRAPS = {0: "{}", BEST: r"\textbf{{{}}}", SECOND: r"\underline{{{}}}"}
@@ -54,9 +55,17 @@ def list_rows(sheet: Sheet) -> Iterator[str]:
         if section and index:
             yield r"    \midrule"
         if section:
-            words = rf"\textit{{{escape(section)}}}"
-            yield rf"    \multicolumn{{{len(cells)}}}{{@{{}}l}}{{{words}}} \\"
+            yield rf"    \multicolumn{{{len(cells)}}}{_set_section(section, sheet)} \\"
         yield _line(map(_cell, table.columns, cells))
+
+
+def _set_section(section: str, sheet: Sheet) -> str:
+    """Return the type and the words of the heading of a section, in lines if it is too wide."""
+    width = measure_width(sheet.table.columns, sheet.size_pt, sheet.room_pt)
+    if measure(section, sheet.size_pt) <= width:
+        return rf"{{@{{}}l}}{{\textit{{{escape(section)}}}}}"
+    kind = rf">{{\raggedright\arraybackslash}}p{{{min(width, sheet.room_pt):.0f}pt}}"
+    return rf"{{@{{}}{kind}@{{}}}}{{\textit{{{escape_breakable(section, PIECE)}}}}}"
 
 
 class _Widths:
@@ -120,7 +129,7 @@ def _stack(lines: list[str], side: str) -> str:
 
 def _cell(column: Column, cell: Cell) -> str:
     if column.words:
-        return escape_breakable(cell.text + cell.mark)
+        return escape_breakable(cell.text + cell.mark, PIECE)
     mark = DAGGER if cell.tied else ""
     if cell.has_interval or (cell.is_number and _has_intervals(column)):
         return f"{{{WRAPS[cell.place].format(_set_numbers(cell.text))}{mark}}}"

@@ -186,7 +186,10 @@ def wrap_head(column: Column, size_pt: float) -> list[str]:
 
 
 def _measure_height(table: Table, size_pt: float, room_pt: float) -> float:
-    lines = 2 * len(table.columns[0].heads) + len(table.sections)
+    width = measure_width(table.columns, size_pt, room_pt)
+    lines = 2 * len(table.columns[0].heads)
+    for section in table.sections.values():
+        lines += ceil(1.1 * measure(section, size_pt) / width)
     for row in range(len(table.columns[0].cells)):
         most = 1
         for column in table.columns:

@@ -14,6 +14,7 @@ HYPHENS = re.compile(r"-(?=-)")
 ARGUMENT = re.compile(r"^[\[*]")
 MINUS = re.compile(r"(?<![\w.\-])-(?=\d)")
 LONGEST_WORD = 20  # letters; longer words may be broken
+PIECE = 8  # letters of a long word that stay together, narrower than any column of words
 DAGGER = r"{\textdagger}"
 GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho "
 GREEK += "varsigma sigma tau upsilon phi chi psi omega"
@@ -74,11 +75,12 @@ def escape(text: str) -> str:
     return ARGUMENT.sub(r"{\g<0>}", "-{}".join(escaped))
 
 
-def escape_breakable(text: str) -> str:
-    """Return as `escape`; long words may be broken, so that they fit into a narrow column."""
+def escape_breakable(text: str, piece: int = LONGEST_WORD) -> str:
+    """Return as `escape`; long words may be broken after every ``piece`` of so many letters."""
     words = []
     for word in one_line(text).split(" "):
-        pieces = [word[at : at + LONGEST_WORD] for at in range(0, len(word), LONGEST_WORD)]
+        length = piece if len(word) > LONGEST_WORD else LONGEST_WORD
+        pieces = [word[at : at + length] for at in range(0, len(word), length)]
         words.append(r"\hspace{0pt}".join(map(escape, pieces)))
     return " ".join(words)
 

@@ -6,6 +6,9 @@ the size. They decide the layout; LaTeX itself sets the exact widths.
 
 import re
 import unicodedata
+from collections.abc import Iterator
+
+from reports.formats.tex.signs import LONGEST_WORD
 
 WIDTHS = {
     277: "!',.:;[]`il",
@@ -50,12 +53,24 @@ def _measure_sign(sign: str) -> int:
 
 
 def wrap(text: str, widest_pt: float, size_pt: float) -> list[str]:
-    """Return text in lines, broken at spaces, that are at most so wide where words allow it."""
+    """Return text in lines, broken at spaces, that are at most so wide where words allow it.
+
+    A word of more than `LONGEST_WORD` letters is broken as well.
+    """
     lines: list[str] = []
-    for word in WORD.findall(text):
+    for word in _list_words(text):
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and measure(longer, size_pt) <= widest_pt:
             lines[-1] = longer
         else:
             lines.append(word)
     return lines or [""]
+
+
+def _list_words(text: str) -> Iterator[str]:
+    """Yield the words of a text, long ones in pieces."""
+    for word in WORD.findall(text):
+        whole = word.split() if len(word) > LONGEST_WORD else [word]  # of what is in brackets
+        for part in whole:
+            for start in range(0, len(part), LONGEST_WORD):
+                yield part[start : start + LONGEST_WORD]

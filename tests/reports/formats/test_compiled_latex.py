@@ -100,12 +100,33 @@ def test_sixty_methods_on_six_data_sets_with_hard_names(
     assert pages.count("-LoRA [ours] 50 % &") == 6 * 60
 
 
+LONG = "X" * 240
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"brats": LONG, "kits": "a b " * 40},
+        {"lora": LONG, "linear": "word " * 50, "full": "α" * 60},
+        {"tiny_vit": f"{LONG}_{LONG}", "WT": LONG[:60], "dice": f"Dice of {LONG[:60]}"},
+    ],
+    ids=["data sets", "methods", "backbone and regions"],
+)
+def test_long_names_without_a_space_are_broken(tmp_path: Path, own: dict[str, str]) -> None:
+    tables = []
+    for kind in ("main", "paper"):
+        request = ReportRequest(kind=kind, names=Names(own))
+        tables += build_tables(read_fixture(), request, per_dataset=False)
+    print_tables(tmp_path, r"\documentclass{article}", tables)
+
+
 def test_what_is_measured_is_what_is_printed(tmp_path: Path) -> None:
     words = " ".join(["words"] * 50)
     start = r"\documentclass{article}\usepackage{graphicx}" + CAPTION
     small = r"\begin{table}\caption{%s}\resizebox{!}{4pt}{\Huge A small letter}\end{table}"
     log = compile_tex(
-        tmp_path, start + r"\begin{document}" + small % words + 20 * " more" + r"\end{document}"
+        tmp_path,
+        start + r"\begin{document}" + small % words + 20 * r"\par more" + r"\end{document}",
     )
     assert count_caption_lines(log) == [5]
     assert find_smallest_pt(tmp_path / "paper.pdf") < 6

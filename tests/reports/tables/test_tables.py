@@ -153,6 +153,15 @@ def test_an_unknown_method_is_refused(fixture: list[RunResult]) -> None:
         select_methods(fixture, View(methods=("lroa",)))
 
 
+def test_empty_brackets_mean_the_default_settings_alone(fixture: list[RunResult]) -> None:
+    found = select_methods(fixture, View(methods=("lora[]",)))
+    assert {run.label for run in found} == {"lora"}
+    assert {run.label for run in select_methods(fixture, View(methods=("lora",)))} == {
+        "lora",
+        "lora[rank=4]",
+    }
+
+
 def test_published_numbers_stand_beside_ours(fixture: list[RunResult]) -> None:
     brats = [result for result in fixture if result.dataset == "brats"]
     published = (
