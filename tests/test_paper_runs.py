@@ -38,7 +38,7 @@ EXPECTED = {  # what each file must have in it
     "pretraining.tex": ("formula images", "random initialisation"),
     "ablation.tex": (r"\checkmark", "Components", "inter-stage"),
     "efficiency.tex": ("GFLOP", "Memory (MiB)"),
-    "kshot.tex": ("training cases", "(n = 2)", "Med-Adapter"),
+    "kshot.tex": ("training cases", "(n = 3)", "Med-Adapter"),
 }
 PICTURES = ("dice-parameters", "dice-flops", "panels-all", "panels-worst")
 
@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the runs of the page leave."""
     folder = tmp_path_factory.mktemp("paper")
     for name in RELEASES:
-        write_phantoms(name, folder / name, 6, shape=(16, 64, 64))
+        write_phantoms(name, folder / name, 9, shape=(16, 64, 64))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for command in RUNS:
