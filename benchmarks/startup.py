@@ -36,7 +36,7 @@ def main() -> int:
         start(folder, RUN)  # writes and prepares the phantoms
         taken = [time_first_step(folder) for _ in range(n_repeats)]
     for wall_s, cpu_s in taken:
-        print(f"first step after {wall_s:.1f} s; CPU of the whole command {cpu_s:.1f} s")
+        print(f"first step after {wall_s:.1f} s; CPU of the command's own process {cpu_s:.1f} s")
     fastest_s = min(wall_s for wall_s, _ in taken)
     print(f"fastest: {fastest_s:.1f} s (goal {GOAL_S:.0f} s)")
     found = [print_imports(arguments) for arguments in WITHOUT]
@@ -56,7 +56,10 @@ def start(folder: Path, arguments: list[str]) -> str:
 
 
 def time_first_step(folder: Path) -> tuple[float, float]:
-    """Return the seconds from the command to the end of the first step, and CPU seconds in all."""
+    """Return the seconds from the command to the end of the first step, and its CPU seconds.
+
+    Those are of the command's own process: its children are not of this one.
+    """
     shutil.rmtree(folder / "out" / "runs")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.time()
