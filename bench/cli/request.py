@@ -14,6 +14,7 @@ import methods
 from bench.cli.display.cases import case_progress
 from bench.cli.display.options import OutputRequest
 from bench.cli.options import Request
+from bench.grid.answers import answer_by_forks
 from bench.grid.cells import parse_methods, parse_names, parse_numbers
 from bench.grid.feasibility import check_methods
 from bench.grid.plan import Experiment, Plan, lay_out
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
     from bench.run.donor import DonorRun
 
 
-def read_request(request: Request) -> Experiment:
-    """Check a request without touching the data; raise ValueError with a sentence for the user."""
+def read_request(request: Request, *, by_forks: bool = False) -> Experiment:
+    """Check a request without touching the data; raise ValueError with a sentence for the user.
+
+    ``by_forks``: the command needs torch anyway, and imports it here.
+    """
     names = parse_names(request.datasets, datasets.names(), "--datasets")
     for name in names:
         if not datasets.is_datalist(name):
@@ -58,6 +62,8 @@ def read_request(request: Request) -> Experiment:
     notes: list[str] = []
     if request.match_params is not None:
         asked, notes = _match_sizes(asked, request.match_params, protocol)
+    if by_forks:
+        answer_by_forks()
     checked = check_methods(asked, protocol)
     shots = [] if request.shots is None else parse_numbers(request.shots, "--shots")
     unchanged = phantom is not None and protocol == preset.protocol

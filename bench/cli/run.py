@@ -29,7 +29,6 @@ from bench.cli.tune import (
     search_values,
     with_budget,
 )
-from bench.grid.answers import answer_by_forks
 from bench.grid.forecast import Forecast
 from bench.grid.plan import Experiment, Plan, count_work, prepare_data
 from bench.grid.runner import Event, promote_finished_attempts, split_finished
@@ -85,8 +84,6 @@ def run(
     SIGTERM, SIGUSR1 or SIGUSR2.
     """
     options.check()
-    if options.tune:
-        answer_by_forks()
     experiment = read_run(request, tuning, options)
     check_devices(experiment, compute, tunes=options.tune > 0)
     check_compile(compute, experiment.methods, executor.executor)
@@ -106,13 +103,15 @@ def run(
     raise typer.Exit(code)
 
 
-def read_run(request: Request, tuning: TuneRequest, options: RunOptions) -> Experiment:
-    """Check what was typed, without touching the data. Raises: ValueError for the user."""
+def read_run(
+    request: Request, tuning: TuneRequest, options: RunOptions, *, by_forks: bool = False
+) -> Experiment:
+    """Check what was typed, as `read_request`. Raises: ValueError for the user."""
     if (options.tune > 0) + options.tuned + (options.settings is not None) > 1:
         raise ValueError("run: --tune, --tuned and --settings exclude each other, got several")
     if options.tune:
         request = with_budget(request, tuning, {"trials": options.tune})
-    experiment = read_request(request)
+    experiment = read_request(request, by_forks=by_forks or options.tune > 0)
     if options.tune or tuning.search or tuning.dimensions:
         check_searches(experiment, tuning)
     return experiment

@@ -14,7 +14,6 @@ from bench.cli.jobs.executor import SLURM, Executor, ExecutorRequest, choose_exe
 from bench.cli.options import ComputeRequest, Request, TuneRequest, option, read_duration, takes
 from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_inputs
 from bench.cli.terminal import EXIT_FAILED, print_tables, print_warning, report_interrupt
-from bench.grid.answers import answer_by_forks
 from bench.grid.feasibility import check_methods
 from bench.grid.plan import Experiment
 from bench.run.interruption import interruptible
@@ -92,8 +91,7 @@ def tune(
     if options.trials is not None and options.budget is not None:
         raise ValueError("tune: --trials and --budget exclude each other, got both")
     output.check()
-    answer_by_forks()
-    experiment = read_request(with_budget(request, tuning, options.fields))
+    experiment = read_request(with_budget(request, tuning, options.fields), by_forks=True)
     check_searches(experiment, tuning)
     check_storage(tuning.storage, executor.executor)
     check_tuned_alone(compute)

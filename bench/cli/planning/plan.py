@@ -17,7 +17,6 @@ from bench.cli.options import ComputeRequest, Request, TuneRequest, flag, option
 from bench.cli.request import lay_out_runs
 from bench.cli.run import RunOptions, check_devices, read_run
 from bench.cli.terminal import add_columns
-from bench.grid.answers import answer_by_forks
 from bench.grid.bill.ready import Ready
 from bench.grid.plan import Experiment, Plan
 from bench.grid.runner import split_finished
@@ -60,10 +59,9 @@ def plan(
     """
     options.check()
     limit = read_memory(options.largest_patch) if options.largest_patch is not None else None
-    if options.cost or limit is not None or options.tune:
-        answer_by_forks()
     console = SafeConsole()
-    experiment = read_run(request, tuning, options)
+    by_forks = options.cost or limit is not None
+    experiment = read_run(request, tuning, options, by_forks=by_forks)
     check_devices(experiment, compute, tunes=options.tune > 0)
     check_executor(executor, compute, detach=options.detach)
     check_compile(compute, experiment.methods, executor.executor)
