@@ -55,18 +55,18 @@ def contours(axes: Axes) -> dict[str, float]:
 
 
 def test_panels_have_a_contour_and_a_legend_of_each_region() -> None:
-    members = np.array([[False, True, True, False], [False, False, True, False]])  # kidney, tumour
+    members = np.array([[False, False, True, False], [False, True, True, False]])  # tumour, kidney
     slices = {"full": made_slices(members=members)}
-    shown = ShownCase(slices, {"full": 0.9}, ("kidney", "tumour"))
+    shown = ShownCase(slices, {"full": 0.9}, ("tumour", "kidney"))
     figure = draw_panels([shown], MADE_LOOKS)
     legend = figure.subfigs[-1].legends[0]
-    assert [text.get_text() for text in legend.get_texts()] == ["kidney", "tumour", "reference"]
+    assert [text.get_text() for text in legend.get_texts()] == ["tumour", "kidney", "reference"]
     colours = [to_hex(line.get_color()).upper() for line in legend.get_lines()]
     assert colours[:2] == [each.upper() for each in REGION_COLOURS[:2]]
     for axes in figure.axes[:2]:
         found = contours(axes)
-        assert found[colours[0]] == pytest.approx(4), "the kidney has the tumour in it"
-        assert found[colours[1]] == pytest.approx(2)
+        assert found[colours[0]] == pytest.approx(2)
+        assert found[colours[1]] == pytest.approx(4), "the kidney has the tumour in it"
     older = draw_panels([ShownCase({"full": made_slices()}, {"full": 0.9}, ("a", "b"))], MADE_LOOKS)
     words = [text.get_text() for text in older.subfigs[-1].legends[0].get_texts()]
     assert words == ["class 1", "class 2", "reference"], "files without regions show classes"
