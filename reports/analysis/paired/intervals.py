@@ -16,7 +16,8 @@ ALPHA = 0.05
 LEAST_FOR_INTERVAL = 5  # cases; below, there is no interval
 LEAST_FOR_COVERAGE = 16  # cases; below, an interval is marked as rough
 # With none of the skewness intervals of skewed scores cover too rarely at 16 cases, with all of it
-# those of scores in two clusters nearly always; chosen by simulation (benchmarks/statistics.py).
+# those of scores in two clusters nearly always; chosen by simulation, in
+# benchmarks/reports/statistics.py.
 SKEWNESS_SHARE = 0.4
 LEAST_VARIANCE = 1e-15  # of numbers near 1; what is below is noise of rounding
 SIGNIFICANT_DIGITS = 12  # of float64's 15; what differs beyond is noise of rounding

@@ -24,7 +24,7 @@ from reports.analysis.paired.resampling import DRAWS, pack_random, sum_flipped
 
 # With few trainings their variance is often underestimated by chance, and the tails of t with it.
 # So its part in the whole variance is taken from an upper confidence limit. The levels are chosen
-# by simulation (benchmarks/statistics.py): of false alarms, and of the intervals' coverage.
+# by simulation (benchmarks/reports/statistics.py): of false alarms, and of the intervals' coverage.
 UPPER_FOR_TESTS = 0.85
 UPPER_FOR_INTERVALS = 0.5
 

@@ -13,7 +13,7 @@ import pytest
 
 from bench.tracking.results import tags
 from bench.tracking.store import open_store
-from benchmarks.made_store import fill_store, make_run, make_runs
+from benchmarks.reports.made_store import fill_store, make_run, make_runs
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,7 @@ from bench.cost.traced_flops import count_forward
 from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
-from benchmarks.compute import ORDER, count_rows, format_table
+from benchmarks.network.compute import ORDER, count_rows, format_table
 from methods.executed import set_execution
 from methods.execution import Execution
 

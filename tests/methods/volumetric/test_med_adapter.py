@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import methods
-from benchmarks.med_adapter import fourier, literal_adapter
+from benchmarks.network.med_adapter import fourier, literal_adapter
 from methods.volumetric.med_adapter import Adapter
 
 

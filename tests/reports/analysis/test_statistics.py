@@ -216,7 +216,7 @@ def judge(results: list[RunResult]) -> Verdict:
 
 @pytest.mark.slow
 def test_planted_differences_and_ties_over_many_stores(results: list[RunResult]) -> None:
-    """From runs to marks; `benchmarks/statistics.py` has 1,000 stores of scores alone."""
+    """From runs to marks; `benchmarks/reports/statistics.py` has 1,000 stores of scores alone."""
     run = results[1]
     rng = np.random.default_rng(0)
     false_alarms = found = 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.made_store import make_runs
+from benchmarks.reports.made_store import make_runs
 from reports.page.page import format_page
 from reports.page.panels import MOST_CASES, MOST_CHARACTERS, collect_panels
 from reports.page.portfolio import Contents, build_portfolio

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import resume
+from benchmarks.runs import resume
 
 pytestmark = pytest.mark.slow
 

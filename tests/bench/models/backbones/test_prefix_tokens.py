@@ -13,7 +13,7 @@ from bench.models.backbones.vit import TOKENS
 from bench.models.build import build_backbone, build_random, build_segmenter
 from bench.models.segmenter import apply_method
 from bench.models.weights.load import timm_name
-from benchmarks.prefix_tokens import FAMILIES, TOLERANCE, compare, list_taps, randomise
+from benchmarks.network.prefix_tokens import FAMILIES, TOLERANCE, compare, list_taps, randomise
 from methods.base import apply
 from tests.bench.models.made_weights import assert_every_tensor_is_accounted_for
 

@@ -17,7 +17,7 @@ from bench.models.segmenter import apply_method
 from bench.run.training.loop import TrainingData, fit
 from bench.run.training.snapshot import Snapshot
 from bench.specs.protocol import TrainSpec
-from tests.faults.test_not_finite import scale_losses
+from tests.faults.values.test_not_finite import scale_losses
 
 PATCH = (2, 16, 16)
 SPEC = TrainSpec(epochs=2, val_every=1, lr=1e-2, decoder_lr=1e-2)

@@ -1,6 +1,6 @@
 """Stores of equal methods with trainings that differ: how often one is called worse.
 
-`benchmarks/statistics.py` does this for all designs and 1,000 stores.
+`benchmarks/reports/statistics.py` does this for all designs and 1,000 stores.
 """
 
 from dataclasses import replace
@@ -8,7 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.statistics import DESIGNS, FALSE_ALARMS_MOST, TRAINING_SDS, average, count_verdicts
+from benchmarks.reports.statistics import (
+    DESIGNS,
+    FALSE_ALARMS_MOST,
+    TRAINING_SDS,
+    average,
+    count_verdicts,
+)
 from reports.analysis.statistics import find_ties
 
 

@@ -1,0 +1,1 @@
+"""Networks: what is computed, in which time and memory."""

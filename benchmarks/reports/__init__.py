@@ -1,0 +1,1 @@
+"""Reports: their time, and the statistics in them."""

@@ -1,0 +1,1 @@
+"""Whole runs and commands: start, plan, interruptions, many at once."""

@@ -1,0 +1,1 @@
+"""Volumes: reading, preparing, drawing patches, scoring."""
