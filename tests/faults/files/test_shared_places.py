@@ -18,7 +18,7 @@ from bench.pretrain.recipe import Recipe
 from bench.tracking import store as store_module
 from bench.tracking.entities import writing
 from bench.tracking.store import Store, open_store
-from datasets.phantoms import write
+from datasets.phantoms import files, write
 from datasets.phantoms.write import write_phantoms
 from reports.records.run import Status
 from tests.faults.values.test_names import make_result
@@ -95,13 +95,13 @@ def test_commands_that_write_the_same_phantoms_write_them_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = []
-    write_patient = write.write_patient
+    write_patient = files.write_patient
 
     def note_and_write(*arguments: object) -> None:
         written.append(arguments[-1])
         write_patient(*arguments)
 
-    monkeypatch.setattr(write, "write_patient", note_and_write)
+    monkeypatch.setattr(files, "write_patient", note_and_write)
     roots = [tmp_path / "brats"] * 3
     barrier = Barrier(3)
 

@@ -238,17 +238,28 @@ def test_a_console_is_not_controlled(name: str) -> None:
     assert one_line(plain) == one_line(name)
 
 
+def forget_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let MLflow open stores anew: it keeps them by address, which may be from another folder."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from mlflow.tracking._tracking_service.utils import _tracking_store_registry
+
+    monkeypatch.setattr(SqlAlchemyStore, "_engine_map", {})
+    _tracking_store_registry._get_store_with_resolved_uri.cache_clear()
+
+
 @pytest.mark.parametrize("name", ["q?x", "a#b", "50%41", "a{b}", "a;b [c]", "ä ö", "it's"])
 def test_a_working_directory_of_any_name_holds_its_store(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: Path
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: Path, capsys
 ) -> None:
     folder = tmp_path / name
     folder.mkdir()
     (folder / "mlflow.db").write_bytes(database.read_bytes())
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    forget_stores(monkeypatch)
     make_result(0, "lora").write(folder / "results" / "runs" / "0")
     assert main(["sync"]) == 0
+    assert "sent 1 of 1 results" in capsys.readouterr().out
     assert main(["report"]) == 0
     assert len(open_store().load_results()) == 1
     assert {file.name for file in folder.iterdir()} == {"mlflow.db", "mlruns", "results"}
