@@ -18,7 +18,11 @@ def main() -> int:
     gc.set_threshold(OBJECTS)
     from bench.cli.app import main as run_command
 
-    return run_command()
+    code = run_command()
+    # an interrupt in code that was made from a string, as dataclasses are while they are imported,
+    # would else end the process by SIGINT, though it was caught; running a string forgets it
+    exec("")
+    return code
 
 
 if __name__ == "__main__":

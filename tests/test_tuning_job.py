@@ -117,7 +117,8 @@ def test_a_killed_study_goes_on_to_the_same_trials_and_reads_no_held_out_case(se
     assert [trial.values for trial in resumed] == [trial.values for trial in undisturbed]
     assert len({json.dumps(trial.params) for trial in resumed}) == 5, "no trial is run twice"
     names = [name for _, name in tracked(stormy)]
-    assert names == ["brats2020-lora-tiny_vit-f0", *(f"trial {number}" for number in range(5))]
+    study = "LoRA, BraTS 2020, fold 0, Tiny ViT/8, formula images"
+    assert names == [study, *(f"trial {number}" for number in range(5))]
 
 
 def test_two_workers_share_a_study_and_log_it_once(brats, tmp_path):

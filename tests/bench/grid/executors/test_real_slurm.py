@@ -219,7 +219,7 @@ def undisturbed(brats, tmp_path_factory):
 def test_random_kills_cost_no_run_and_change_no_score(slurm, brats, undisturbed, tmp_path):
     arguments = ["run", *GRID, "--data-root", str(brats), *JOBS]
     killer = Killer(slurm, tmp_path, arguments)
-    killer.disturb({"kill_job": 6, "kill_slurmd": 2, "kill_command": 2})
+    killer.disturb({"kill_job": 8, "kill_slurmd": 3, "kill_command": 3})
     code = killer.command.wait(timeout=PATIENCE_S)
     story = "\n".join(killer.lines) + (tmp_path / "bench.log").read_text()
     assert code == 0, story
