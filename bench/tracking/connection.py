@@ -10,6 +10,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from filelock import FileLock
 
@@ -128,6 +130,12 @@ def artifact_place(uri: str, experiment: str) -> str | None:
 def database_file(uri: str) -> Path | None:
     """Return the file of a SQLite store, or None if the store is of another kind."""
     return find_sqlite_file(uri)
+
+
+def find_local_folder(uri: str) -> Path | None:
+    """Return the folder of an address of artifacts, or None if they are not on this machine."""
+    place = urlsplit(uri)
+    return Path(url2pathname(place.path)) if place.scheme == "file" else None
 
 
 def repair_moved(uri: str) -> list[str]:

@@ -12,10 +12,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
-from bench.tracking.connection import TrackingError, database_file, default_uri, gc_paused
+from bench.tracking.connection import (
+    TrackingError,
+    database_file,
+    default_uri,
+    find_local_folder,
+    gc_paused,
+)
 from bench.tracking.entry import RESULT, RUNNING, STUDIES, STUDY, Kind
 from bench.tracking.store import Store, describe_missing, open_store, read_artifact
 from reports.records.run import RunResult
@@ -73,8 +77,8 @@ class LocalReader:
             for experiment, name, uri, key in self._find_runs(kind):
                 if experiments and experiment not in experiments:
                     continue
-                folder = Path(url2pathname(urlsplit(uri).path))
-                if not (folder / kind.file).is_file():
+                folder = find_local_folder(uri)
+                if folder is None or not (folder / kind.file).is_file():
                     raise TrackingError(describe_missing(self.uri, name, kind.file, uri))
                 records.append(read(folder / kind.file))
                 self.folders[key] = folder

@@ -13,14 +13,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from bench.tracking.connection import (
     TrackingError,
     artifact_place,
     database_file,
     default_uri,
+    find_local_folder,
     gc_paused,
     make_database,
     open_lock,
@@ -256,10 +255,9 @@ class Store:
             return self._find_file(self.runs[run_id], name, scratch)
 
     def _find_file(self, run: Run, name: str, scratch: Path) -> Path | None:
-        place = urlsplit(run.info.artifact_uri)
-        if place.scheme == "file":  # on this machine, where MLflow takes longer than reading does
-            file = Path(url2pathname(place.path), name)
-            return file if file.is_file() else None
+        local = find_local_folder(run.info.artifact_uri)
+        if local is not None:  # MLflow takes longer than reading does
+            return local / name if (local / name).is_file() else None
         folder = scratch / run.info.run_id
         if (folder / name).is_file():
             return folder / name

@@ -46,7 +46,7 @@ def main() -> int:
 def start(folder: Path, arguments: list[str], *flags: str) -> str:
     """Run the program in ``folder`` and return what it writes to standard error.
 
-    ``flags`` are those of Python, which keeps its bytecode, as it does unless it is told not to.
+    ``flags`` are those of Python. Its bytecode is kept, as it is by default.
     """
     own = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
     environment = os.environ | own

@@ -6,7 +6,7 @@ together (each case is held out once). Statistics get one number for each case a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from math import inf
 
@@ -207,16 +207,15 @@ def number_level(rows: pd.DataFrame | pd.Series[float], level: str) -> npt.NDArr
     return np.asarray(index.codes[index.names.index(level)], np.int64)
 
 
-def spread_regions(table: pd.DataFrame, metrics: Iterable[str]) -> dict[str, WideScores]:
+def spread_regions(table: pd.DataFrame, metrics: Collection[str]) -> dict[str, WideScores]:
     """Return metrics of a `case_table` with a column per region, in their first order."""
-    names = list(metrics)
     rows = table.groupby([*TRAINING, "case", "region"], sort=False)
-    means = rows[[*names, "n_reference_vox", "n_predicted_vox"]].mean()
+    means = rows[[*metrics, "n_reference_vox", "n_predicted_vox"]].mean()
     wide = {name: means[name].unstack("region") for name in means}
     regions = list(dict.fromkeys(table["region"]))
     absent = wide["n_reference_vox"][regions] == 0
     predicted = wide["n_predicted_vox"][regions] > 0
-    return {name: WideScores(wide[name][regions], absent, predicted) for name in names}
+    return {name: WideScores(wide[name][regions], absent, predicted) for name in metrics}
 
 
 def penalise_misses(table: pd.DataFrame, penalty_mm: float) -> pd.DataFrame:
