@@ -123,6 +123,26 @@ def test_a_link_to_a_file_leads_somewhere(page):
             assert target.exists(), f"{page.name}: {link}"
 
 
+ROOMS = "bench|benchmarks|datasets|docs|medtuning_bench|methods|reports|tests"
+SCRIPTS = [*sorted(ROOT.glob("benchmarks/*/*.py")), *sorted(ROOT.glob("docs/*.py"))]
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_a_file_of_ours_that_is_named_exists(page):
+    code = "\n".join(re.findall(r"`+([^`]+)`+", page.read_text()))
+    for path in re.findall(rf"(?<![\w/.])(?:{ROOMS})/[\w/.]+\.\w+", code):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize(
+    "file", [*PAGES, ROOT / "CHANGELOG.md", *SCRIPTS], ids=lambda file: str(file.relative_to(ROOT))
+)
+def test_a_script_of_ours_that_is_named_exists(file):
+    for module in re.findall(r"\b(?:benchmarks|docs)\.[a-z_.]*[a-z_]", file.read_text()):
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or path.is_dir(), module
+
+
 def test_the_generated_pages_are_up_to_date():
     assert COMMANDS_PAGE.read_text() == write_commands(), f"run: {COMMAND}"
     assert API_PAGE.read_text() == write_api(), f"run: {COMMAND}"
