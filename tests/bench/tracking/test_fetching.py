@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.tracking.store import open_store
-from tests.bench.tracking.test_publishing import make_result
+from tests.bench.tracking.made_runs import make_result
 
 
 def test_a_file_of_a_server_is_fetched_once(

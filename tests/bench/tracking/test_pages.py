@@ -24,7 +24,7 @@ from bench.tracking.entities.experiments import (
 from bench.tracking.entry import NOTE_TAG
 from bench.tracking.store import Store, open_store
 from reports.records.run import RunResult, Status
-from tests.bench.tracking.test_publishing import make_result
+from tests.bench.tracking.made_runs import make_result
 
 LEADERBOARD = "metrics.`dice/mean` > 0.3 AND params.method = 'lora'"
 

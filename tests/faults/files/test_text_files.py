@@ -58,8 +58,7 @@ from dataclasses import replace
 from pathlib import Path
 from bench.cli.app import main
 from reports.records.run import RunResult, read_result
-sys.path.insert(0, str(Path(sys.argv[1]) / "tests/bench/tracking"))
-from test_publishing import make_result, write_runs
+from tests.bench.tracking.made_runs import make_result, write_runs
 out = Path("results")
 failed = make_result("lora", status="failed", reason="0.5 ± 0.1, naïve 雪", cases=(), cost=None)
 write_runs(out, make_result("linear"), failed, command="bench run --study ±")
@@ -76,7 +75,7 @@ def test_a_result_with_other_letters_survives_the_c_locale(tmp_path: Path) -> No
     script = tmp_path / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, str(script), str(ROOT)],
+        [sys.executable, str(script)],
         cwd=tmp_path,
         env={k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
         | C_LOCALE

@@ -1,4 +1,4 @@
-"""`bench score` gives the numbers of a run, and refuses files that do not belong together."""
+"""`bench score` gives the numbers of a run, whatever the order, the type and the names."""
 
 import json
 import re
@@ -11,66 +11,11 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from bench.cli.app import main
 from bench.scoring.label_files import pair_files
-from bench.scoring.metrics import MEASURES, Scoring, score_case
-from bench.specs.protocol import EvalSpec
+from bench.scoring.metrics import MEASURES
 from datasets.base import SYNTHETIC_MARKER
-from datasets.brats import Brats
-from datasets.phantoms.files import build_geometry
 from reports.records.metrics import METRICS, Metric
-from reports.records.plain import to_plain
+from tests.bench.cli.segmentations.made_labels import expect, make_classes, save, score
 from tests.datasets.nnunet.conftest import write_root
-
-SHAPE = (8, 12, 10)
-SPACING_MM = (3.0, 2.0, 1.0)
-VALUES = {"brats2020": (0, 1, 2, 4), "brats2023": (0, 1, 2, 3), "msd01": (0, 2, 1, 3)}
-
-
-def make_classes(shift=0):
-    classes = np.zeros(SHAPE, dtype=np.uint8)
-    classes[1 + shift : 6 + shift, 2:9, 2:8] = 2
-    classes[2 + shift : 5 + shift, 3:7, 3:6] = 1
-    classes[3 + shift, 4:6, 4:5] = 3
-    return classes
-
-
-def save(
-    path,
-    classes,
-    release="brats2020",
-    codes="LPS",
-    spacing_mm=SPACING_MM,
-    dtype=np.uint8,
-    affine=None,
-):
-    """Store a class map (D, H, W) as the label file of a release."""
-    labels = np.asarray(VALUES[release], dtype=dtype)[classes]
-    geometry = build_geometry(labels.shape, codes, spacing_mm)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(
-        nib.Nifti1Image(geometry.to_stored(labels), geometry.affine if affine is None else affine),
-        path,
-    )
-    return path
-
-
-def score(capsys, reference, prediction, *options, dataset="brats"):
-    arguments = [
-        "score",
-        "--reference",
-        str(reference),
-        "--prediction",
-        str(prediction),
-        "--dataset",
-        dataset,
-    ]
-    assert main([*arguments, "--json", *options]) == 0
-    return json.loads(capsys.readouterr().out)
-
-
-def expect(case_id, release="brats2020", **settings):
-    scoring = Scoring(Brats.describe(release), EvalSpec(**settings))
-    rows = score_case(case_id, make_classes(shift=1), make_classes(), SPACING_MM, scoring)
-    return to_plain(rows, "rows")
 
 
 def test_two_files_get_the_scores_of_a_run(tmp_path, capsys):
@@ -297,115 +242,6 @@ def test_the_tables_say_what_the_numbers_are(tmp_path, capsys):
     assert re.search(rf"BraTS20_Training_007 +WT +{dice:.3f} ", printed)
     assert re.search(rf"WT +all +{dice:.3f} \(1\)", printed)
     assert max(map(len, printed.splitlines())) <= 80 + len(str(tmp_path))
-
-
-def turn(affine):
-    """Return an affine that is turned by 5 degrees around the voxel that is first in RAS order."""
-    angle = np.radians(5)
-    turned = affine.copy()
-    turned[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]] @ affine[
-        :2, :2
-    ]
-    first = [SHAPE[2] - 1, SHAPE[1] - 1, 0, 1]
-    turned[:3, 3] += (affine @ first - turned @ first)[:3]
-    return turned
-
-
-AFFINES = {"place": lambda affine: np.eye(4), "direction": turn}
-
-
-def write_bad(folder, kind):
-    """Return the arguments of two paths that do not belong together."""
-    reference = save(folder / "root" / "BraTS20_Training_007_seg.nii.gz", make_classes())
-    prediction = folder / "mine" / "BraTS20_Training_007.nii.gz"
-    if kind == "value":
-        save(prediction, make_classes(), "brats2023")
-    elif kind == "shape":
-        save(prediction, make_classes()[:-1])
-    elif kind == "spacing":
-        save(prediction, make_classes(), spacing_mm=(3.0, 2.0, 2.0))
-    elif kind in AFFINES:
-        affine = AFFINES[kind](nib.load(reference).affine)
-        save(prediction, make_classes(), affine=affine)
-    elif kind == "stranger":
-        save(folder / "mine" / "BraTS20_Training_008.nii.gz", make_classes())
-    elif kind == "double":
-        save(prediction, make_classes())
-        save(folder / "mine" / "again" / "BraTS20_Training_007_seg.nii.gz", make_classes())
-    elif kind == "nothing":
-        prediction.parent.mkdir()
-    elif kind == "damaged":
-        prediction.parent.mkdir()
-        prediction.write_bytes(b"no volume")
-    elif kind == "file and folder":
-        return save(prediction, make_classes()), reference.parent
-    return reference.parent, prediction.parent
-
-
-@pytest.mark.parametrize(
-    ("kind", "sentence"),
-    [
-        ("value", "label of case BraTS20_Training_007 may hold 0, 1, 2, 4, found 3"),
-        (
-            "shape",
-            "must lie on the grid of the reference, (10, 12, 8) LPS of 3 x 2 x 1 mm from (-9, -22, "
-            "0), got (10, 12, 7) LPS of 3 x 2 x 1 mm from (-9, -22, 0): they differ in shape (",
-        ),
-        (
-            "spacing",
-            "got (10, 12, 8) LPS of 3 x 2 x 2 mm from (-18, -22, 0): they differ in spacing and "
-            "position by 9 mm (",
-        ),
-        ("place", "they differ in spacing and position by 23.8 mm (resample it, or write it"),
-        ("direction", "they differ in direction ("),
-        (
-            "stranger",
-            "every prediction must have a reference, got none for BraTS20_Training_008 "
-            "(name them as",
-        ),
-        ("double", "--prediction must hold one file for case BraTS20_Training_007, got "),
-        ("nothing", "--prediction must hold .nii or .nii.gz files, got none below"),
-        ("missing", "--prediction must be a label file or a folder of them, got "),
-        ("damaged", "file of case BraTS20_Training_007 "),
-        ("file and folder", "must be two files or two folders, got a file and a folder"),
-    ],
-)
-def test_what_does_not_belong_together_is_one_sentence(tmp_path, capsys, kind, sentence):
-    reference, prediction = write_bad(tmp_path, kind)
-    arguments = [
-        "--reference",
-        str(reference),
-        "--prediction",
-        str(prediction),
-        "--dataset",
-        "brats",
-    ]
-    assert main(["score", *arguments]) == 2
-    printed = capsys.readouterr().err
-    assert sentence in printed
-    assert len(printed.strip().splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (["--release", "brast2023"], "unknown release 'brast2023' (did you mean 'brats2023'?)"),
-        (
-            ["--set", "train.lr=1"],
-            "--set must be a field of the scoring such as eval.hd95, got 'train.lr=1'",
-        ),
-        (["--set", "eval.hd59=max"], "unknown setting 'eval.hd59' (did you mean 'eval.hd95'?)"),
-        (["--set", "eval.empty_policy=none"], "eval.empty_policy: must be one of "),
-        (["--set", "eval.et_min_vox=auto"], "eval.et_min_vox must be a number, got auto"),
-    ],
-)
-def test_bad_settings_are_one_sentence(tmp_path, capsys, options, sentence):
-    path = str(save(tmp_path / "BraTS20_Training_007_seg.nii.gz", make_classes()))
-    assert (
-        main(["score", "--reference", path, "--prediction", path, "--dataset", "brats", *options])
-        == 2
-    )
-    assert sentence in capsys.readouterr().err
 
 
 def test_a_new_metric_has_its_columns(tmp_path, capsys, monkeypatch):
