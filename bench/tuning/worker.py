@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from time import perf_counter, time
 from typing import TYPE_CHECKING, cast
@@ -135,7 +135,8 @@ def _heartbeat(trial: Trial) -> Iterator[None]:
 
     def beat() -> None:
         while not ended.wait(studies.BEAT_S):
-            trial.set_user_attr(studies.BEAT, time())
+            with suppress(Exception):  # the storage may be away for a while; the next beat counts
+                trial.set_user_attr(studies.BEAT, time())
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()

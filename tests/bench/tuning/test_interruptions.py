@@ -4,7 +4,9 @@ import threading
 
 import pytest
 from optuna.storages import InMemoryStorage
+from optuna.trial import Trial
 
+from bench.tuning import study as studies
 from bench.tuning.space import Dimension
 from bench.tuning.study import open_storage, open_study
 from bench.tuning.worker import tune
@@ -141,3 +143,26 @@ def test_a_result_that_comes_after_another_worker_ended_the_trial_is_dropped(mak
 
     tune(study, plan, evaluate)
     assert study.trials[1].value == 0.75
+
+
+def test_a_worker_goes_on_to_tell_that_it_lives_after_its_storage_was_away(
+    work, make_plan, monkeypatch
+):
+    monkeypatch.setattr(studies, "BEAT_S", 0.01)
+    tells, beats = Trial.set_user_attr, []
+    again = threading.Event()
+
+    def fails_first(trial, key, value):
+        if key == studies.BEAT and threading.current_thread() is not threading.main_thread():
+            beats.append(value)
+            if len(beats) == 1:
+                raise ConnectionError("the storage is away")
+            again.set()
+        tells(trial, key, value)
+
+    def waits(trial, report):
+        assert again.wait(10)
+        return bowl(trial, report)
+
+    monkeypatch.setattr(Trial, "set_user_attr", fails_first)
+    assert len(work(make_plan(1), waits).trials) == 1
