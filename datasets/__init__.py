@@ -91,6 +91,18 @@ def _import(name: str) -> type[ReleasedDataset]:
     return getattr(import_module(module), attribute)
 
 
+def count_channels(name: str, root: Path) -> int:
+    """Return the number of channels of a data set, whose cases are not looked for.
+
+    Raises: as `open_root`; DataError if the description of the data is missing or wrong.
+    """
+    if name not in DATASETS and name not in releases():
+        return len(open_root(name, root).info.channels)
+    family = get(name)
+    release = family.find_release(name) if name in releases() else family.releases[0]
+    return len(release.channels)
+
+
 def is_datalist(text: str) -> bool:
     """Return whether a word is a file that describes a data set, not the name of one."""
     return text.endswith(".json")

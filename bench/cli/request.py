@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 import datasets
-import methods
 from bench.cli.display.cases import case_progress
 from bench.cli.display.options import OutputRequest
 from bench.cli.options import Request
+from bench.cli.planning.sizes import match_sizes
 from bench.grid.answers import answer_by_forks
 from bench.grid.cells import parse_methods, parse_names, parse_numbers
 from bench.grid.feasibility import check_methods
@@ -61,7 +61,7 @@ def read_request(request: Request, *, by_forks: bool = False) -> Experiment:
         registry.check_fit(model.backbone, model.weights, protocol.data.patch[1:])
     notes: list[str] = []
     if request.match_params is not None:
-        asked, notes = _match_sizes(asked, request.match_params, protocol)
+        asked, notes = match_sizes(asked, request.match_params, protocol, roots)
     if by_forks:
         answer_by_forks()
     checked = check_methods(asked, protocol)
@@ -134,36 +134,6 @@ def _choose_preset(name: str | None, *, has_data: bool) -> Preset:
         hint = "give --data-root (or use --preset demo)"
         raise SpecError(f"preset '{name}' needs your own data: {hint}")
     return preset
-
-
-def _match_sizes(
-    asked: Sequence[MethodSpec], text: str, protocol: Protocol
-) -> tuple[list[MethodSpec], list[str]]:
-    """Return the methods with their capacities chosen for one size, and a line for each."""
-    from bench.models.capacity import find_capacity, match_capacity, read_amount
-    from methods.base import Method, MissingRole
-
-    amount = read_amount(text)
-    found, notes = [], []
-    for spec in asked:
-        method = spec.build()
-        if not isinstance(method, Method):
-            found.append(spec)
-            continue
-        name = find_capacity(method)
-        if name in dict(spec.settings):
-            raise SpecError(f"--match-params: it chooses {spec.name}'s {name}, got '{spec}'")
-        try:
-            matched = match_capacity(method, amount, protocol.model.backbone, protocol.data.patch)
-        except MissingRole:  # its run ends as skipped, with the reason
-            found.append(spec)
-            continue
-        found.append(MethodSpec(spec.name, methods.changed_settings(matched.method)))
-        share = (matched.n_tuned - amount) / amount
-        size = f"{matched.n_tuned:,} parameters, {share:+.1%}"
-        chosen = f"{name}={getattr(matched.method, name)}" if name else "no capacity to choose"
-        notes.append(f"--match-params {text}: {spec.name}: {chosen}, {size}")
-    return found, notes
 
 
 def _find_donor(

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from bench.models import registry
 from bench.models.backbones.base import Backbone
-from bench.models.backbones.info import NONE
-from bench.models.build import Patch, build_backbone
+from bench.models.backbones.info import Blueprint
+from bench.models.build import Patch, build_random
 from methods.base import Method, apply
 from methods.settings import SpecError
 
@@ -81,19 +82,29 @@ class Sizes:
         return True
 
 
-def match_capacity(method: Method, amount: int, backbone: str, patch: Patch) -> Matched:
+def outline_backbone(blueprint: Blueprint, in_channels: int, patch: Patch) -> Backbone:
+    """Return a backbone without numbers, in the form that its weights need.
+
+    Raises: ValueError if a name or the patch does not fit.
+    """
+    name, weights = blueprint.backbone, blueprint.weights
+    registry.check_fit(name, weights, patch[1:])
+    with torch.device("meta"):
+        outline = build_random(name, in_channels, patch[1:], weights, blueprint.prefix_tokens)
+    outline.volume.depth = patch[0]
+    return outline
+
+
+def match_capacity(method: Method, amount: int, outline: Backbone) -> Matched:
     """Return the method with the capacity whose closed form is nearest to an amount.
 
     That is the nearest of those that it takes in this backbone: a rank is at most the width.
-    Raises: MissingRole or ValueError if the backbone or a setting does not fit; SpecError if the
-    amount is above the number of the backbone's parameters.
+    Raises: MissingRole or ValueError if a setting does not fit; SpecError if the amount is above
+    the number of the backbone's parameters.
     """
-    with torch.device("meta"):
-        outline = build_backbone(backbone, 3, patch[1:], NONE)
-    outline.volume.depth = patch[0]
     whole = sum(parameter.numel() for parameter in outline.parameters())
     if amount > whole:
-        rule = f"must be at most {whole:,}, the parameters of {backbone}"
+        rule = f"must be at most {whole:,}, the parameters of {outline.name}"
         raise SpecError(f"--match-params: {rule}, got {amount:,}")
     name = find_capacity(method)
     if name is None:

@@ -3,32 +3,33 @@
 from dataclasses import replace
 
 import pytest
-import torch
 
 import methods
-from bench.models.build import build_backbone
-from bench.models.capacity import find_capacity, match_capacity, read_amount
+from bench.models.backbones.info import Blueprint
+from bench.models.capacity import find_capacity, match_capacity, outline_backbone, read_amount
 from bench.models.contract import Subject
 from methods.settings import SpecError
 
 PATCH = (3, 64, 64)
 
 
+def outline(backbone="tiny_vit"):
+    return outline_backbone(Blueprint(backbone), 3, PATCH)
+
+
 @pytest.mark.parametrize("name", [n for n in methods.names() if find_capacity(methods.build(n))])
 @pytest.mark.parametrize("backbone", ["tiny_vit", "tiny_swin"])
 def test_no_other_capacity_is_nearer(name, backbone):
     method, amount = methods.build(name), 30_000
-    matched = match_capacity(method, amount, backbone, PATCH)
-    with torch.device("meta"):
-        outline = build_backbone(backbone, 3, PATCH[1:], "none")
-    outline.volume.depth = PATCH[0]
+    network = outline(backbone)
+    matched = match_capacity(method, amount, network)
     if matched.capacity == "share":
         assert matched.n_tuned == amount
         return
-    assert matched.n_tuned == matched.method.expected_tuned(outline)
+    assert matched.n_tuned == matched.method.expected_tuned(network)
     for value in range(1, 260):
         try:
-            other = replace(method, **{matched.capacity: value}).expected_tuned(outline)
+            other = replace(method, **{matched.capacity: value}).expected_tuned(network)
         except ValueError:
             continue
         assert abs(matched.n_tuned - amount) <= abs(other - amount)
@@ -37,7 +38,7 @@ def test_no_other_capacity_is_nearer(name, backbone):
 def test_what_has_no_capacity_stays_as_it_is():
     for name in ("full", "scratch", "linear", "bitfit", "norm", "ssf", "difffit", "partial"):
         method = methods.build(name)
-        matched = match_capacity(method, 1000, "tiny_vit", PATCH)
+        matched = match_capacity(method, 1000, outline())
         assert (matched.method, matched.capacity) == (method, None)
 
 
@@ -55,7 +56,7 @@ def test_what_has_no_capacity_stays_as_it_is():
 )
 def test_the_nearest_is_one_that_the_method_takes_in_this_backbone(name, amount, setting):
     method = methods.build(name)
-    matched = match_capacity(method, amount, "tiny_vit", PATCH)
+    matched = match_capacity(method, amount, outline())
     assert matched.method == replace(method, **setting)
     Subject(matched.method, "tiny_vit").build_tuned()
 
@@ -64,7 +65,7 @@ def test_more_than_the_whole_backbone_is_refused():
     sentence = r"--match-params: must be at most 1,\d+,\d+, the parameters of tiny_vit, got 2,000,"
     for name in ("lora", "full", "spt"):
         with pytest.raises(SpecError, match=sentence):
-            match_capacity(methods.build(name), 2_000_000, "tiny_vit", PATCH)
+            match_capacity(methods.build(name), 2_000_000, outline())
 
 
 def test_amounts_are_read():
