@@ -8,7 +8,7 @@ import pytest
 
 from datasets.phantoms.write import write_phantoms
 from reports.records.run import RunResult, read_result
-from tests.test_tuning_job import bench, start
+from tests.in_process import carry_out
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +31,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bench(folder, "run", *both, "--tuned")
     bench(folder, "run", *LINEAR, *root, "--weights", "none", "--set", "train.lr=0.02")
     return folder
+
+
+def bench(folder: Path, *arguments: str) -> str:
+    """Carry out a command that must end with 0; return what it printed."""
+    done = carry_out(folder, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def report(folder: Path, *arguments: str) -> str:
@@ -73,10 +80,10 @@ def test_default_and_tuned_runs_have_tables_of_their_own(folder):
 
 
 def test_a_sweep_over_weights_names_or_refuses_other_differences(folder):
-    process = start(folder, "report", "--kind", "pretraining", "--format", "markdown")
-    refused = " ".join(process.communicate()[0].split())
-    assert process.returncode == 2
-    assert "must differ in model.weights alone, got train.lr (" in refused
+    refused = carry_out(folder, "report", "--kind", "pretraining", "--format", "markdown")
+    assert refused.returncode == 2
+    sentence = " ".join(refused.stderr.split())
+    assert "must differ in model.weights alone, got train.lr (" in sentence
     printed = report(folder, "--kind", "pretraining", "--allow-mixed")
     assert "which DIFFER in train.lr (" in printed
     assert "random initialisation: 0.02" in printed

@@ -16,6 +16,7 @@ import pytest
 from datasets.brats import Brats
 from datasets.phantoms.write import write_phantoms
 from datasets.splits.rule import split_cases
+from tests.in_process import carry_out
 
 pytestmark = pytest.mark.slow
 
@@ -59,10 +60,10 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def bench(folder: Path, *arguments: str) -> str:
     """Carry out a command that must end with 0; return what it printed."""
-    process = start(folder, *arguments)
-    printed = process.communicate()[0]
-    assert process.returncode == 0, printed
-    return printed
+    folder.mkdir(exist_ok=True)
+    done = carry_out(folder, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def trials_of(folder: Path) -> list[optuna.trial.FrozenTrial]:
@@ -160,6 +161,7 @@ def test_run_tunes_and_runs_with_the_best(brats, tmp_path):
     assert "2 of 2 runs are done already" in again, "the same study gives the same runs"
     assert "Inner Dice" in bench(tmp_path, "report", "--kind", "tuning", "--format", "markdown")
 
-    wider = start(tmp_path, "tune", *arguments, "--trials", "2", "--search", "lora.rank=2..64")
-    assert "study brats2020-lora-tiny_vit-f0: space." in wider.communicate()[0]
-    assert wider.returncode == 2
+    wider = ["--trials", "2", "--search", "lora.rank=2..64"]
+    refused = carry_out(tmp_path, "tune", *arguments, *wider)
+    assert "study brats2020-lora-tiny_vit-f0: space." in refused.stderr
+    assert refused.returncode == 2

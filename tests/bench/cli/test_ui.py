@@ -30,6 +30,7 @@ from methods import PAPER
 from reports.names import BUILT_IN_NAMES
 from reports.records.run import RunResult
 from tests.browser.driver import PATIENCE_S, open_browser, see, wait_until
+from tests.in_process import carry_out
 
 pytestmark = pytest.mark.slow
 
@@ -72,10 +73,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Work:
     folder = tmp_path_factory.mktemp("work")
     write_phantoms("brats", folder / CASES, 6, shape=(16, 32, 32))
     chosen = ["--methods", "paper,lora[rank=2]", "--datasets", "brats", "--data-root", CASES]
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", "run", *chosen, *SMALL],
-        cwd=folder, env=environment(), capture_output=True, text=True,
-    )  # fmt: skip
+    done = carry_out(folder, "run", *chosen, *SMALL)
     assert done.returncode == 0, done.stdout + done.stderr
     results = open_store(f"sqlite:///{folder / 'mlflow.db'}").load_results()
     return Work(folder, {result.label: result for result in results})

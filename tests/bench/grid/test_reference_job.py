@@ -12,7 +12,7 @@ import methods
 from bench.models.references import registry
 from datasets.phantoms.write import write_phantoms
 from reports.names import BUILT_IN
-from tests.test_main_job import bench
+from tests.in_process import carry_out
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def folder(tmp_path_factory) -> Path:
     """A folder with the runs of the paper's methods and of all networks."""
     folder = tmp_path_factory.mktemp("job")
     write_phantoms("brats", folder / "brats", 5, shape=(16, 32, 64))
-    done = bench(folder, "run", *SHORT, "--methods", ",".join(("paper", *NETS)))
+    done = carry_out(folder, "run", *SHORT, "--methods", ",".join(("paper", *NETS)))
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -59,7 +59,7 @@ def test_networks_stand_beside_methods(folder):
         assert cost["memory"]["saved_for_backward_mib"] > 0
         assert run["reload_max_abs_diff"] == 0
         assert len(run["cases"]) == 3 * len({row["case"] for row in run["cases"]})
-    printed = bench(folder, "report", "--format", "latex").stdout
+    printed = carry_out(folder, "report", "--format", "latex").stdout
     assert printed.count(r"\bottomrule") == 1
     assert "reference: 3-D networks trained whole" in printed
     shown = [BUILT_IN[name] for name in (*methods.PAPER, *registry.names())]
@@ -68,7 +68,7 @@ def test_networks_stand_beside_methods(folder):
 
 def test_another_backbone_takes_the_runs_that_there_are(folder):
     arguments = [*SHORT, "--backbone", "tiny_swin", "--weights", "none"]
-    again = bench(folder, "run", *arguments, "--methods", ",".join(("linear", *NETS)))
+    again = carry_out(folder, "run", *arguments, "--methods", ",".join(("linear", *NETS)))
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"{len(NETS)} of {len(NETS) + 1} runs are done already" in again.stdout
     table = again.stdout.partition("Tiny Swin")[2]
@@ -80,7 +80,7 @@ def test_predict_restores_a_network(folder):
     case = run["cases"][0]["case"]
     output = folder / "predicted.nii.gz"
     arguments = ["--run", run["run_id"], "--input", case, "--output", str(output)]
-    done = bench(folder, "predict", *arguments)
+    done = carry_out(folder, "predict", *arguments)
     assert done.returncode == 0, done.stderr
     labels = np.asarray(nib.load(output).dataobj)
     row = next(row for row in run["cases"] if (row["case"], row["region"]) == (case, "WT"))
@@ -90,7 +90,7 @@ def test_predict_restores_a_network(folder):
 def test_a_network_is_tuned(folder):
     net = "net:nnunet[features=2]"
     arguments = [*SHORT, "--trials", "2", "--trial-epochs", "1", "--methods", net]
-    done = bench(folder, "tune", *arguments)
+    done = carry_out(folder, "tune", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     (file,) = (folder / "results" / "tuning").glob("*/study.json")
     study = json.loads(file.read_text())
@@ -104,7 +104,7 @@ def test_what_does_not_fit_is_one_sentence(folder):
         "net:swin_unetr": "net:swin_unetr: data.patch must be divisible by 32x32x32, got 16x32x64",
         "net:unet": "unknown network 'net:unet' (did you mean 'net:unetr'?)",
     }.items():
-        done = bench(folder, "run", *SHORT, "--methods", methods_text)
+        done = carry_out(folder, "run", *SHORT, "--methods", methods_text)
         assert done.returncode == 2
         assert sentence in done.stderr
         assert "Traceback" not in done.stderr

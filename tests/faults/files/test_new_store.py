@@ -16,41 +16,45 @@ from bench.tracking.store import Store, open_store
 ROOT = Path(__file__).resolve().parents[3]
 N_PROCESSES = int(os.environ.get("N_PROCESSES", "8"))
 OPEN = """
+import multiprocessing
 import sys
 from pathlib import Path
+from bench.tracking.groups import Group
 from bench.tracking.store import open_store
 sys.path.insert(0, sys.argv[1])
 from tests.faults.values.test_names import make_result
-number = int(sys.argv[2])
-sys.stdin.readline()
-store = open_store()
-from bench.tracking.groups import Group
-group = Group("run-one", "run", "2025-06-01T12:00:00+00:00", {"brats": ("a",)})
-parent = store.open_group(group, "brats")
-store.log_result(make_result(number, f"m{number}"), Path("none"), parent)
-store.log_result(make_result(99, "shared"), Path("none"), parent)
+from mlflow.store.tracking import sqlalchemy_store
+
+def send(number, barrier):
+    barrier.wait()
+    store = open_store()
+    group = Group("run-one", "run", "2025-06-01T12:00:00+00:00", {"brats": ("a",)})
+    parent = store.open_group(group, "brats")
+    store.log_result(make_result(number, f"m{number}"), Path("none"), parent)
+    store.log_result(make_result(99, "shared"), Path("none"), parent)
+
+forks = multiprocessing.get_context("fork")  # each has imported all that it needs
+count = int(sys.argv[2])
+barrier = forks.Barrier(count)
+children = [forks.Process(target=send, args=(number, barrier)) for number in range(count)]
+for child in children:
+    child.start()
+for child in children:
+    child.join()
+failed = [child.exitcode for child in children if child.exitcode]
+sys.exit(f"{len(failed)} of {count} have failed" if failed else 0)
 """
 
 
 @pytest.mark.slow
 def test_processes_that_open_a_new_store_at_once_all_succeed(tmp_path: Path) -> None:
     """Each sends a result of its own and one that all send; N_PROCESSES=32 is the full test."""
-    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
-    command = [sys.executable, "-c", OPEN, str(ROOT)]
-    children = [
-        subprocess.Popen(
-            [*command, str(number)], cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE, stderr=subprocess.PIPE,
-        )
-        for number in range(N_PROCESSES)
-    ]  # fmt: skip
-    for child in children:
-        assert child.stdin is not None
-        child.stdin.write(b"\n")
-        child.stdin.flush()
-    errors = [child.communicate()[1].decode() for child in children]
-    failed = [errors[n] for n, child in enumerate(children) if child.returncode]
-    assert not failed, f"{len(failed)} of {N_PROCESSES}: {failed[0]}"
+    kept = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN, str(ROOT), str(N_PROCESSES)], cwd=tmp_path,
+        env=kept | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     store = open_store(f"sqlite:///{tmp_path}/mlflow.db")
     (experiment,) = [e for e in store.client.search_experiments() if e.name == "brats"]
     runs = store.client.search_runs([experiment.experiment_id])

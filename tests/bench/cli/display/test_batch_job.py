@@ -18,14 +18,16 @@ SMALL = [
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(autouse=True)
-def store(tmp_path, monkeypatch, new_store):
+@pytest.fixture
+def small(tmp_path, monkeypatch, new_store, phantoms) -> list[str]:
+    """Arguments of both commands, in a folder with a store."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
+    return [*SMALL, "--data-root", str(phantoms)]
 
 
-def test_a_grid_tells_in_lines_and_each_run_has_a_log(tmp_path, capfd):
-    assert main(["run", *SMALL, "--out", "res", "--verbose"]) == 0
+def test_a_grid_tells_in_lines_and_each_run_has_a_log(small, tmp_path, capfd):
+    assert main(["run", *small, "--out", "res", "--verbose"]) == 0
     told = capfd.readouterr().out
     assert all(line.isprintable() for line in told.split("\n"))
     assert len(re.findall(r"^started  .*, log: res/runs/\S+/run\.log$", told, re.M)) == 2
@@ -43,9 +45,9 @@ def test_a_grid_tells_in_lines_and_each_run_has_a_log(tmp_path, capfd):
         assert not (folder / "attempt").exists()
 
 
-def test_a_search_tells_in_lines_and_each_trial_has_a_log(tmp_path, capfd):
+def test_a_search_tells_in_lines_and_each_trial_has_a_log(small, tmp_path, capfd):
     search = ["--trials", "2", "--trial-epochs", "1", "--verbose", "--out", "res"]
-    assert main(["tune", *SMALL, *search, "--methods", "lora"]) == 0
+    assert main(["tune", *small, *search, "--methods", "lora"]) == 0
     told = capfd.readouterr().out
     assert all(line.isprintable() for line in told.split("\n"))
     assert re.search(r"^started  lora · brats2020 · trial 1/2, log: res/\S+/run\.log$", told, re.M)
