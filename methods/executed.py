@@ -12,6 +12,7 @@ from contextvars import ContextVar
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from methods.execution import Execution
@@ -40,7 +41,7 @@ class Executed(nn.Module):
             return function(x)
         if torch.compiler.is_compiling():  # its second pass has no effect beside its output
             return checkpoint(function, x, use_reentrant=False)
-        norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+        norms = [module for module in self.modules() if isinstance(module, _BatchNorm)]
         contexts = (_computing(), _computing(again=norms, repeating=True))
         return checkpoint(function, x, use_reentrant=False, context_fn=lambda: contexts)
 
@@ -62,7 +63,7 @@ def set_execution(model: nn.Module, execution: Execution) -> None:
 
 
 @contextmanager
-def _computing(again: Sequence[nn.BatchNorm2d] = (), *, repeating: bool = False) -> Iterator[None]:
+def _computing(again: Sequence[_BatchNorm] = (), *, repeating: bool = False) -> Iterator[None]:
     """Mark a function computed twice; the second time, batch norms ``again`` move nothing."""
     token, repeated = _IS_WITHIN.set(True), _IS_REPEATING.set(repeating)
     before = [(norm.momentum, norm.num_batches_tracked) for norm in again]

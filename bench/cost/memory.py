@@ -17,7 +17,8 @@ from torch import nn
 from reports.records.cost import Memory
 
 MIB = 2**20
-CPU_MESSAGE = "(?i)can't allocate memory|not enough memory"  # of torch's CPU allocator
+# of torch's CPU allocator, of CUDA itself and of its libraries
+MESSAGE = "(?i)can't allocate memory|not enough memory|CUDA error: out of memory|_ALLOC_FAILED"
 _earlier_peaks: dict[int, int] = {}  # of GPUs by index, in bytes, before torch's was last reset
 HINT = "try --checkpointing, --slices-per-chunk, or a smaller data.patch or train.batch"
 
@@ -113,7 +114,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a device or the machine has not enough memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and re.search(CPU_MESSAGE, str(error)) is not None
+    return isinstance(error, RuntimeError) and re.search(MESSAGE, str(error)) is not None
 
 
 def describe_out_of_memory(error: BaseException, device: str) -> str:

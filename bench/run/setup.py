@@ -14,7 +14,7 @@ from bench.cost.memory import describe_out_of_memory, is_out_of_memory
 from bench.cost.phases import VALIDATE, Advance
 from bench.models.compiled import check_compiler, compile_network, describe_compile_error
 from bench.models.segmenter import Segmenter
-from bench.run.chunks import choose_execution
+from bench.run.chunks.choice import choose_execution
 from bench.run.donor import check_given
 from bench.run.fold import Fold, OnValidation, build_training_data, load_fold
 from bench.run.inference.predictor import Predictor
@@ -24,7 +24,7 @@ from bench.run.ranks.group import Ranks
 from bench.run.ranks.inference import Inference
 from bench.run.ranks.modules import sharing_batches
 from bench.run.resume.keeper import Checkpoints
-from bench.run.resume.owner import describe_owner
+from bench.run.resume.owner import Owner, describe_owner
 from bench.run.training.loop import Progress, TrainingData, fit
 from bench.run.training.reached import DivergedError, Fit
 from bench.run.training.snapshot import NoKeeper, Snapshot
@@ -113,8 +113,15 @@ def set_up(
     fold = (load or load_fold)(spec, place.cache, place.folder)
     hooks.on_fold(fold)
     model = build(spec, fold.info, hooks.on_plain)
-    execution = choose_execution(spec, fold.info, place.means, fabric)
-    set_execution(model, execution)
+    checkpoints = hooks.checkpoints
+
+    def describe() -> Owner:
+        kind = fabric.device.type if ranks.count == 1 else f"{ranks.count} x {fabric.device.type}"
+        return describe_owner(spec, fold.split.hash, model.weights_sha256, kind)
+
+    found, kept = ranks.broadcast(_open(checkpoints, describe))
+    execution = choose_execution(spec, fold.info, place.means, fabric, kept)
+    _set_execution(model, execution, checkpoints)
     if place.means.compiled:
         watch_compiler()
         compile_network(model)
@@ -123,8 +130,6 @@ def set_up(
     select = predict
     if protocol.selection != protocol.eval:
         select = Predictor(model, protocol.data.patch, protocol.selection, fabric)
-
-    checkpoints = hooks.checkpoints
 
     def on_case(done: int, total: int) -> None:
         hooks.on_progress(Advance(VALIDATE, done, total))
@@ -136,16 +141,27 @@ def set_up(
             checkpoints.note_validation(dices)
         hooks.on_validation(dices)
 
-    if checkpoints is not None:
-        weights = model.weights_sha256
-        kind = fabric.device.type if ranks.count == 1 else f"{ranks.count} x {fabric.device.type}"
-        checkpoints.open(describe_owner(spec, fold.split.hash, weights, kind))
-    found = ranks.broadcast(checkpoints.found if checkpoints else None)
     selection = Inference(select, ranks)
     data = build_training_data(spec, fold, selection, on_validation, on_case, place)
     progress, inference = hooks.on_progress, Inference(predict, ranks)
     parts = (spec, fold, fabric, model, predict, inference, data, progress, checkpoints, found)
     return Setup(*parts, execution)
+
+
+def _open(
+    checkpoints: Checkpoints | None, describe: Callable[[], Owner]
+) -> tuple[Snapshot | None, int | None]:
+    """Return what a training goes on from, and the slices of its chunks; None where it begins."""
+    if checkpoints is None:
+        return None, None
+    checkpoints.open(describe())
+    return checkpoints.found, checkpoints.slices_per_chunk
+
+
+def _set_execution(model: Segmenter, execution: Execution, checkpoints: Checkpoints | None) -> None:
+    set_execution(model, execution)
+    if checkpoints is not None:
+        checkpoints.slices_per_chunk = execution.slices_per_chunk
 
 
 def _check_precision(fabric: Fabric, asked: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from bench.models import registry
 from bench.models.backbones.info import NONE
-from bench.run.chunks import MARGIN, Shape, estimate_step
+from bench.run.chunks.estimate import MARGIN, Shape, estimate_step
 from bench.specs.run import RunSpec
 from datasets.base import DatasetInfo
 from methods.base import MissingRole

@@ -43,12 +43,14 @@ class Header:
     Attributes:
         owner: what it belongs to.
         validations: the Dice of each inner validation case, at each validation so far.
+        slices_per_chunk: as in `Execution`; None: the checkpoint is older than this field.
     """
 
     owner: Owner
     position: Position
     spent: Spent
     validations: tuple[tuple[Number, ...], ...]
+    slices_per_chunk: int | None = None
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ class Checkpoints:
     Attributes:
         found: what the training goes on from.
         validations: the Dice of each case, at each validation so far.
+        slices_per_chunk: that the training goes through the backbone with; None: it is to be
+            chosen.
     """
 
     def __init__(self, place: Place, account: Account, *, is_strict: bool = True) -> None:
@@ -45,6 +47,7 @@ class Checkpoints:
         self.owner: Owner = {}
         self.found: Snapshot | None = None
         self.validations: list[tuple[float, ...]] = []
+        self.slices_per_chunk: int | None = None
         self.last = time.monotonic()
         self.take: Take | None = None  # of the step before the validation that goes on
 
@@ -65,6 +68,7 @@ class Checkpoints:
             return
         self.found = checkpoint.snapshot
         self.validations = [*checkpoint.header.validations]
+        self.slices_per_chunk = checkpoint.header.slices_per_chunk
         self.account.take_over(checkpoint.header.spent)
         position = checkpoint.header.position
         log.info("goes on from step %d, in epoch %d", position.n_steps, position.epoch)
@@ -103,7 +107,8 @@ class Checkpoints:
         started = time.monotonic()
         spent: Spent = self.account.total()
         snapshot = take()
-        header = Header(self.owner, snapshot.position, spent, tuple(self.validations))
+        validations = tuple(self.validations)
+        header = Header(self.owner, snapshot.position, spent, validations, self.slices_per_chunk)
         try:
             write_checkpoint(self.place.folder, Checkpoint(header, snapshot))
         except OSError as error:  # no reason to end the run

@@ -122,6 +122,12 @@ def test_the_errors_of_torch_are_recognised():
     )
     assert is_out_of_memory(on_gpu)
     assert "cuda:0 when 20.00 GiB more were asked for" in describe_out_of_memory(on_gpu, "cuda:0")
+    for text in (
+        "CUDA error: out of memory",  # of a kernel, not of torch's allocator
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ):
+        assert is_out_of_memory(RuntimeError(text))
 
 
 def test_other_errors_are_not_taken_for_it():

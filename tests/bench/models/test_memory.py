@@ -11,7 +11,7 @@ from bench.models.backbones.base import Branch
 from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
-from methods.executed import set_execution
+from methods.executed import Executed, set_execution
 from methods.execution import Execution
 from methods.sites import Role
 
@@ -202,6 +202,29 @@ def test_every_branch_is_told():
     assert all(branch.execution is way for branch in branches)
     assert copy.deepcopy(branches[0]).execution == way
     assert Branch.execution == Execution()
+
+
+class Normed(Executed):
+    """A module of a user, with a norm that is none of ours."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(5)
+
+    def forward(self, x):
+        return self.run_once(self.norm, x)
+
+
+def test_a_norm_of_any_kind_follows_a_batch_once():
+    x = torch.randn(7, 5, requires_grad=True)
+    states = []
+    for way in (Execution(), Execution(checkpointing=True)):
+        model = Normed()
+        set_execution(model, way)
+        model(x).square().sum().backward()
+        states.append(model.state_dict())
+    for name, expected in states[0].items():
+        assert torch.equal(states[1][name], expected)
 
 
 def test_a_negative_chunk_is_refused():

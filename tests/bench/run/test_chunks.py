@@ -6,11 +6,13 @@ import logging
 from dataclasses import replace
 
 import pytest
+import torch
 from lightning_fabric import Fabric
 
-from bench.run import chunks
 from bench.run.cases import open_data
-from bench.run.chunks import choose_execution, choose_slices, estimate_step
+from bench.run.chunks import choice, rehearsal
+from bench.run.chunks.choice import choose_execution, choose_slices, shrink
+from bench.run.chunks.estimate import estimate_step
 from bench.run.inference.room import Room
 from bench.specs.protocol import override
 from bench.specs.run import Means
@@ -82,7 +84,7 @@ def test_a_cpu_takes_all_slices_at_once(make_run, fabric: Fabric) -> None:
 
 
 def test_a_size_that_was_given_stays(make_run, fabric: Fabric, monkeypatch) -> None:
-    monkeypatch.setattr(chunks, "find_room", lambda device: Room(device, 1))
+    monkeypatch.setattr(choice, "find_room", lambda device: Room(device, 1))
     spec = make_run()
     info = open_data(spec).info
     for asked in (PLAIN, Execution(True, 0), Execution(True, 3)):
@@ -90,7 +92,7 @@ def test_a_size_that_was_given_stays(make_run, fabric: Fabric, monkeypatch) -> N
 
 
 def test_a_gpu_takes_what_fits_which_is_said(make_run, fabric: Fabric, monkeypatch, caplog) -> None:
-    monkeypatch.setattr(chunks, "find_room", lambda device: Room(device, 2**20))
+    monkeypatch.setattr(choice, "find_room", lambda device: Room(device, 2**20))
     spec = make_run()
     spec = replace(spec, protocol=override(spec.protocol, "data.patch=32,32,32"))
     with caplog.at_level(logging.INFO):
@@ -106,8 +108,8 @@ def test_a_method_that_cannot_be_counted_takes_all_slices(
     def refuse(*_: object) -> int:
         raise NotImplementedError("aten::nonzero: no kernel for meta\nand more")
 
-    monkeypatch.setattr(chunks, "find_room", lambda device: Room(device, 2**20))
-    monkeypatch.setattr(chunks, "estimate_step", refuse)
+    monkeypatch.setattr(choice, "find_room", lambda device: Room(device, 2**20))
+    monkeypatch.setattr(choice, "estimate_step", refuse)
     spec = make_run()
     with caplog.at_level(logging.INFO):
         chosen = choose_execution(spec, open_data(spec).info, Means(TO_CHOOSE), fabric)
@@ -117,10 +119,86 @@ def test_a_method_that_cannot_be_counted_takes_all_slices(
     assert record.message == f"checkpointing: all slices at once ({reason})"
 
 
+@pytest.mark.parametrize(
+    ("start", "most", "tried"),
+    [
+        (0, 64, [0]),
+        (0, 20, [0, 32, 16]),
+        (50, 30, [50, 25]),
+        (17, 3, [17, 16]),  # no smaller ones, even if they do not fit
+        (5, 3, [5]),
+    ],
+)
+def test_chunks_are_halved_until_a_step_fits(start: int, most: int, tried: list[int]) -> None:
+    seen = []
+
+    def is_enough(execution: Execution) -> bool:
+        seen.append(execution.slices_per_chunk)
+        return (execution.slices_per_chunk or 64) <= most
+
+    found = shrink(Execution(True, start), 64, is_enough)
+    assert seen == tried
+    assert found == Execution(True, tried[-1])
+
+
+def test_what_cannot_be_counted_is_tried_on_the_device(
+    make_run, fabric: Fabric, monkeypatch, caplog
+) -> None:
+    def refuse(*_: object) -> int:
+        raise NotImplementedError("aten::nonzero: no kernel for meta")
+
+    def carry_out(spec: object, info: object, execution: Execution, fabric: object) -> None:
+        if execution.slices_per_chunk != 16:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(choice, "find_room", lambda device: Room(device, 2**20))
+    monkeypatch.setattr(choice, "estimate_step", refuse)
+    monkeypatch.setattr(rehearsal, "_carry_out", carry_out)
+    spec = make_run()
+    spec = replace(spec, protocol=override(spec.protocol, "data.patch=32,32,32"))
+    with caplog.at_level(logging.INFO):
+        chosen = choose_execution(spec, open_data(spec).info, Means(TO_CHOOSE), fabric)
+    assert chosen.slices_per_chunk == 16
+    assert [record.message for record in caplog.records[1:]] == [
+        "checkpointing: 64 slices at once do not fit: 32 are tried",
+        "checkpointing: 32 slices at once do not fit: 16 are tried",
+    ]
+
+
+def test_another_error_than_too_little_memory_is_raised(make_run, fabric, monkeypatch) -> None:
+    def carry_out(*_: object) -> None:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(rehearsal, "_carry_out", carry_out)
+    spec = make_run()
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        rehearsal.fits(spec, open_data(spec).info, PLAIN, fabric)
+
+
+def test_a_rehearsal_draws_no_random_numbers_of_the_run(make_run, fabric: Fabric) -> None:
+    spec = make_run("lora")
+    before = torch.get_rng_state()
+    assert rehearsal.fits(spec, open_data(spec).info, Execution(True, 3), fabric)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_run_goes_on_with_the_chunks_that_it_has_begun_with(
+    make_run, fabric: Fabric, monkeypatch
+) -> None:
+    monkeypatch.setattr(choice, "find_room", lambda device: Room(device, 2**40))
+    monkeypatch.setattr(choice, "fits", lambda spec, info, execution, fabric: True)
+    spec = make_run()
+    info = open_data(spec).info
+    for kept in (0, 3):
+        assert choose_execution(spec, info, Means(TO_CHOOSE), fabric, kept).slices_per_chunk == kept
+    given = Execution(True, 5)
+    assert choose_execution(spec, info, Means(given), fabric, kept=3) == given
+
+
 def test_chunks_are_not_chosen_where_they_change_what_a_method_computes(
     make_run, fabric: Fabric, monkeypatch
 ) -> None:
-    monkeypatch.setattr(chunks, "find_room", lambda device: Room(device, 1))
+    monkeypatch.setattr(choice, "find_room", lambda device: Room(device, 1))
     spec = make_run("conv_lora")
     chosen = choose_execution(spec, open_data(spec).info, Means(TO_CHOOSE), fabric)
     assert chosen.slices_per_chunk == 0
@@ -140,3 +218,19 @@ def test_what_was_chosen_is_on_record(make_run, prepared, tmp_path, monkeypatch)
     assert result.provenance["slices_per_chunk"] == 3
     assert result.provenance["checkpointing"] is True
     assert result.provenance["compiled"] is False
+
+
+def test_a_run_that_tries_a_step_first_has_the_results_of_any_other(
+    make_run, prepared, tmp_path, monkeypatch
+) -> None:
+    from bench.run.execute import execute_run
+    from bench.specs.run import Place
+
+    spec = make_run("med_adapter")
+    given = Means(Execution(True, 0))
+    one = execute_run(spec, Place(tmp_path / "one", prepared, "cpu", given), lambda *message: None)
+    monkeypatch.setattr(choice, "find_room", lambda device: Room(device, 2**40))
+    means = Means(TO_CHOOSE)
+    two = execute_run(spec, Place(tmp_path / "two", prepared, "cpu", means), lambda *message: None)
+    assert two.provenance["slices_per_chunk"] == 0, two.traceback
+    assert (two.cases, two.curve, two.chosen_sha256) == (one.cases, one.curve, one.chosen_sha256)

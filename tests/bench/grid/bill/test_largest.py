@@ -7,7 +7,7 @@ import pytest
 from bench.grid.bill import largest
 from bench.grid.bill.largest import find_largest, find_last, list_patches
 from bench.run.cases import open_data
-from bench.run.chunks import MARGIN, estimate_step
+from bench.run.chunks.estimate import MARGIN, estimate_step
 from methods.execution import PLAIN, Execution
 
 

@@ -43,7 +43,7 @@ def make_checkpoint(owner, step: int) -> Checkpoint:
         position, model, {"a.b": torch.ones(2)}, optimizer, {"host": torch.zeros(1)}
     )
     spent = Spent(2.5, (PhaseTime("fit", 3, 1.0, 0.5),), None, 10.0)
-    return Checkpoint(Header(owner, position, spent, ((0.5, float("nan")),)), snapshot)
+    return Checkpoint(Header(owner, position, spent, ((0.5, float("nan")),), 16), snapshot)
 
 
 @pytest.fixture

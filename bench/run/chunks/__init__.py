@@ -1,0 +1,1 @@
+"""Chunks of slices: how many go through the backbone at once."""
