@@ -12,12 +12,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, mod
 
 from datasets.base import DataError, Window
 from datasets.files import read_text
+from datasets.layouts.declared import check_class_count, check_distinct, check_keys, check_names
 
 NUMBER = re.compile(r"[0-9]{1,4}")
 VALUE = re.compile(r"-?[0-9]{1,9}")
 EXAMPLE = "docs/data.md has an example"
-RESERVED = "mean"  # over the regions
-LONGEST_NAME = 100  # letters of a class or region
 
 
 def _check_id(text: str) -> str:
@@ -100,22 +99,34 @@ class DatalistFile(BaseModel):
             wrong = [key for key in self.modality if not NUMBER.fullmatch(key)]
             if wrong or not self.modality:
                 raise ValueError(f"modality: keys must be channel numbers, got {self.modality}")
-        for name in [*self.regions, *self.values.values()]:
-            if name == RESERVED or len(name) > LONGEST_NAME or not name.isprintable():
-                rule = f"names must be at most {LONGEST_NAME} letters, without '{RESERVED}'"
-                raise ValueError(f"labels and regions: {rule}, got '{name:.60}'")
+        check_names("labels and regions", [*self.regions, *self.values.values()])
+        check_names("channels", self.channel_names)
+        return self
+
+    @model_validator(mode="after")
+    def _check_distinct(self) -> Self:
+        pairs = self.pairs
+        check_distinct("labels: values", [value for value, _ in pairs])
+        check_distinct("labels: classes", [name for _, name in pairs])
+        check_distinct("channels: names", self.channel_names)
+        check_class_count(len(pairs))
         return self
 
     @property
     def values(self) -> dict[int, str]:
         """Label value -> class, sorted by value, so that the background comes first."""
+        return dict(sorted(self.pairs))
+
+    @property
+    def pairs(self) -> list[tuple[int, str]]:
+        """The label values with their classes, in the order of the file."""
         pairs = []
         for key, value in self.labels.items():
             if VALUE.fullmatch(key):
                 pairs.append((int(key), str(value)))
             else:
                 pairs.append((int(value), key))
-        return dict(sorted(pairs))
+        return pairs
 
     @property
     def is_ct(self) -> bool:
@@ -141,14 +152,18 @@ def read_datalist(file: Path) -> DatalistFile:
     if not file.is_file():
         hint = "--datasets takes names and datalists, files that end in .json"
         raise DataError(f"{where}: no such file ({hint})")
+    text = read_text(file, EXAMPLE)
     try:
-        content = DatalistFile.model_validate_json(read_text(file, EXAMPLE))
+        content = DatalistFile.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         message = first["msg"].replace("Value error, ", "")
         parts = [where, ".".join(map(str, first["loc"])), message]
-        text = ": ".join(filter(None, parts))
-        raise DataError(f"{text} ({EXAMPLE})") from None
+        raise DataError(f"{': '.join(filter(None, parts))} ({EXAMPLE})") from None
+    try:
+        check_keys(text)
+    except ValueError as error:
+        raise DataError(f"{where}: {error} ({EXAMPLE})") from None
     if not slug(content.name or file.stem):
         raise DataError(f"{where}: name: must have a letter or a digit, got '{content.name}'")
     return content

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, mo
 
 from datasets.base import DataError, Region, Window
 from datasets.files import read_text
+from datasets.layouts.declared import check_class_count, check_keys, check_names
 from datasets.nnunet.naming import DESCRIPTION
 
 BACKGROUND, IGNORE = "background", "ignore"
@@ -18,8 +19,6 @@ ENDINGS = (".nii.gz", ".nii")
 CT = "ct"
 # channel names that ask nnU-Net for another scaling than the two that there are here
 OTHER_SCALINGS = ("nonorm", "rescale_to_0_1", "rgb_to_0_1")
-RESERVED = "mean"  # over the regions
-LONGEST_NAME = 100  # letters of a region
 FORM = "see documentation/dataset_format.md of nnU-Net v2"
 
 
@@ -75,14 +74,13 @@ class Description(BaseModel):
     def _check_labels(self) -> Self:
         if self.labels.get(BACKGROUND) != [0]:
             raise ValueError(f'labels: must have "{BACKGROUND}": 0, got {self.labels}')
+        check_names("labels", self.labels)
+        check_class_count(len(self.values))
         if len(self.values) < 2:
             raise ValueError(f"labels: must have one beside the background, got {self.labels}")
         for name, group in self.labels.items():
             if not group or min(group) < 0:
                 raise ValueError(f"labels: '{name}' must have values from 0 on, got {group}")
-            if name == RESERVED or len(name) > LONGEST_NAME or not name.isprintable():
-                rule = f"names must be at most {LONGEST_NAME} letters, without '{RESERVED}'"
-                raise ValueError(f"labels: {rule}, got '{name:.60}'")
         ignored = self.labels.get(IGNORE)
         if ignored is not None and ignored != [max(self.values) + 1]:
             rule = f"'{IGNORE}' must be the highest value, {max(self.values) + 1}"
@@ -175,8 +173,9 @@ def read_description(folder: Path) -> Description:
     if not file.is_file():
         rule = f"must have a {DESCRIPTION}, imagesTr and labelsTr"
         raise DataError(f"nnU-Net: {folder} {rule}, got no {DESCRIPTION} ({FORM})")
+    text = read_text(file, FORM)
     try:
-        return Description.model_validate_json(read_text(file, FORM))
+        content = Description.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         message = first["msg"].replace("Value error, ", "")
@@ -187,3 +186,8 @@ def read_description(folder: Path) -> Description:
         if first["loc"] == ("channel_names",) and first["type"] == "missing":
             hint = "a folder of nnU-Net v1: nnUNetv2_convert_old_nnUNet_dataset converts it"
         raise DataError(f"{': '.join(filter(None, parts))} ({hint})") from None
+    try:
+        check_keys(text)
+    except ValueError as error:
+        raise DataError(f"{where}: {error} ({FORM})") from None
+    return content

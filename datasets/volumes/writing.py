@@ -1,5 +1,6 @@
 """Write a class map as a label file on the grid of a volume."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -15,7 +16,7 @@ def write_classes(
 ) -> None:
     """Write a canonical class map (D, H, W) as label values on the grid of the volume ``like``."""
     values = np.array(info.label_values)
-    dtype = np.uint8 if values.min() >= 0 and values.max() <= 255 else np.int16
+    dtype = _choose_type([*info.label_values, info.ignored_value or 0])
     source = nib.load(like)
     header = source.header.copy()
     header.set_data_dtype(dtype)
@@ -29,3 +30,12 @@ def write_classes(
     image = type(source)(stored, source.affine, header)
     with new_file(output) as unfinished:
         nib.save(image, unfinished)
+
+
+def _choose_type(values: Sequence[int]) -> type[np.integer]:
+    """Return the smallest usual type of label files that holds the values."""
+    for kind in (np.uint8, np.int16):
+        limits = np.iinfo(kind)
+        if limits.min <= min(values) and max(values) <= limits.max:
+            return kind
+    return np.int32

@@ -168,6 +168,39 @@ BAD = {
         "{where}: window: window: must have low < high and a positive standard deviation, "
         "got Window(low_hu=3.0, high_hu=3.0, mean_hu=0.0, std_hu=1.0) {hint}",
     ),
+    "endless_window": (
+        {"window": {"low_hu": -9, "high_hu": 3, "mean_hu": 1e999, "std_hu": 1}},
+        "{where}: window.mean_hu: Input should be a finite number {hint}",
+    ),
+    "one_value": (
+        {"labels": {"background": 0, "spleen": 1, "lesion": 1}, "regions": None},
+        "{where}: labels: values must differ, got 1 more than once {hint}",
+    ),
+    "one_class_name": (
+        {"labels": {"0": "background", "1": "spleen", "5": "spleen"}},
+        "{where}: labels: classes must differ, got spleen more than once {hint}",
+    ),
+    "no_class_name": (
+        {"labels": {"0": "background", "1": "", "5": "lesion"}},
+        "{where}: labels and regions: names must be 1 to 100 letters, without 'mean', got '' "
+        "{hint}",
+    ),
+    "one_channel_name": (
+        {"modality": {"0": "T1", "1": "T1"}, "training": [TWO[0] | {"image": ["a", "b"]}]},
+        "{where}: channels: names must differ, got T1 more than once {hint}",
+    ),
+    "lines_in_a_channel": (
+        {"channels": ["a\nb"]},
+        "{where}: channels: names must be 1 to 100 letters, without 'mean', got 'a\\nb' {hint}",
+    ),
+    "too_many_classes": (
+        {"labels": {"background": 0} | {f"n{value}": value for value in range(1, 255)}},
+        "{where}: labels: must be at most 254 with the background, got 255 {hint}",
+    ),
+    "key_twice": (
+        json.dumps(GOOD).replace('"organ"', '"lesion"'),
+        "{where}: keys of an object must differ, got lesion more than once {hint}",
+    ),
     "window_of_mri": (
         {"modality": "MRI", "window": {"low_hu": 0, "high_hu": 3, "mean_hu": 1, "std_hu": 1}},
         "{where}: window: is of Hounsfield units, got modality MRI {hint}",

@@ -109,7 +109,7 @@ def test_files_that_the_description_lists_replace_the_folders(
 def test_folds_and_patients_of_the_folder_are_taken(make_root: Make) -> None:
     folder = make_root(patients={"case_002": "p", "case_003": "p"})
     fold = {"train": ["case_001", "case_002", "case_003"], "val": ["case_004"]}
-    (folder / "splits_final.json").write_text(json.dumps([fold]))
+    (folder / "splits_final.json").write_text(json.dumps([fold]), encoding="utf-8-sig")
     dataset = datasets.build(NAME, folder.parent)
     found = find_split_file("auto", dataset.root)
     assert found is not None
@@ -158,6 +158,11 @@ BAD_DESCRIPTIONS = {
     "negative": (
         {"labels": {"background": 0, "a": 1, "b": -1}},
         "labels: 'b' must have values from 0 on, got [-1]",
+    ),
+    "no name": ({"labels": {"background": 0, "": 1}}, "names must be 1 to 100 letters"),
+    "too many": (
+        {"labels": {"background": 0} | {f"n{value}": value for value in range(1, 255)}},
+        "labels: must be at most 254 with the background, got 255",
     ),
     "reserved": ({"labels": {"background": 0, "mean": 1}}, "without 'mean', got 'mean'"),
     "order": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -11,6 +12,7 @@ import pytest
 from nibabel.eulerangles import euler2mat
 
 import datasets
+from datasets.base import IGNORED_CLASS
 from datasets.kits import Kits
 from datasets.phantoms.files import build_geometry
 from datasets.prepared.keys import Preparation
@@ -124,6 +126,31 @@ def test_values_are_those_of_the_release(tmp_path: Path) -> None:
             == values
         )
         assert nib.load(output).header["cal_max"] == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "ignored", "kind"),
+    [
+        ((0, 1), None, np.uint8),
+        ((0, 255), 256, np.int16),
+        ((0, -1), None, np.int16),
+        ((0, 40000), None, np.int32),
+    ],
+)
+def test_every_value_fits_the_file(
+    values: tuple[int, int], ignored: int | None, kind: type, tmp_path: Path
+) -> None:
+    source, output = tmp_path / "image.nii", tmp_path / "label.nii"
+    nib.save(nib.Nifti1Image(np.zeros((3, 1, 1), dtype=np.int16), np.eye(4)), source)
+    info = replace(
+        datasets.get("kits").describe("kits19"), label_values=values, ignored_value=ignored
+    )
+    classes = np.array([[[0, 1, IGNORED_CLASS]]], dtype=np.uint8)
+    geometry = build_geometry((1, 1, 3), "RAS", (1.0, 1.0, 1.0))
+    write_classes(classes, info, geometry, source, output)
+    written = np.asanyarray(nib.load(output).dataobj)
+    assert written.dtype == kind
+    assert written.ravel().tolist() == [*values, ignored or 0]
 
 
 def test_record_tells_the_copies_apart(tmp_path: Path) -> None:
