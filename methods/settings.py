@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 if TYPE_CHECKING:
@@ -34,13 +35,13 @@ class Condition:
 
 
 def at_least(low: float) -> Condition:
-    """A lower end that is allowed."""
-    return Condition(f">= {low}", lambda value: value >= low)
+    """A lower end that is allowed; infinity is not."""
+    return Condition(f">= {low}", lambda value: low <= value < inf)
 
 
 def above(low: float) -> Condition:
-    """A lower end that is not allowed itself."""
-    return Condition(f"> {low}", lambda value: value > low)
+    """A lower end that is not allowed itself, as infinity is not."""
+    return Condition(f"> {low}", lambda value: low < value < inf)
 
 
 def one_of(*names: str) -> Condition:

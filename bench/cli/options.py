@@ -158,7 +158,7 @@ class ComputeRequest:
     def means(self) -> Means:
         """Raises: SpecError if a length of time is none."""
         if not 0 < self.checkpoint_minutes < inf:
-            rule = f"must be above 0, got {self.checkpoint_minutes:g}"
+            rule = f"must be a number above 0, got {self.checkpoint_minutes:g}"
             raise SpecError(f"--checkpoint-minutes: {rule}")
         checkpoint_s = 60 * self.checkpoint_minutes
         means = Means(self.execution, checkpoint_s, self.devices, self.data_workers)

@@ -48,7 +48,9 @@ def _is_overlap(text: str) -> bool:
 
 def _are_rates(text: str) -> bool:
     try:
-        return all(0 < rate < inf for rate in read_rates(text).values())
+        rates = read_rates(text)
+        n_items = len(text.split(",")) if text else 0
+        return len(rates) == n_items and all(0 < rate < inf for rate in rates.values())
     except ValueError:
         return False
 
@@ -60,13 +62,12 @@ def read_rates(text: str) -> dict[str, float]:
 
 
 PATCH = Condition(">= 1 on every axis", lambda shape: min(shape) >= 1)
-SPACING = Condition("positive", lambda spacing: spacing is None or min(spacing) > 0)
+SPACING = Condition("positive", lambda spacing: all(0 < side < inf for side in spacing or ()))
 FRACTION = Condition("in [0, 1]", lambda value: 0 <= value <= 1)
 PART = Condition("in (0, 1)", lambda value: 0 < value < 1)
-TOLERANCE = Condition(">= 0", lambda value: 0 <= value < inf)
 DROP_PATH = Condition("own or in [0, 1)", _is_drop_path)
 VAL_OVERLAP = Condition(f"{AS_EVAL} or in [0, 1)", _is_overlap)
-RATES = Condition("empty, or positive rates such as full=1e-4,lora=2e-3", _are_rates)
+RATES = Condition("empty, or positive rates such as full=1e-4,lora=2e-3, each once", _are_rates)
 VOXELS = Condition("auto or a number of voxels", lambda text: text == "auto" or text.isdecimal())
 
 
@@ -156,7 +157,7 @@ class TrainSpec:
         DROP_PATH,
         choices=("own", "0.0", "0.1", "0.2"),
     )
-    clip_norm: float = setting(1.0, "largest gradient norm; 0 = any", TOLERANCE)
+    clip_norm: float = setting(1.0, "largest gradient norm; 0 = any", at_least(0))
     select: str = setting(
         BEST, "epoch that is kept: best on inner validation | last", one_of(BEST, LAST)
     )
@@ -185,7 +186,9 @@ class EvalSpec:
     hd95: str = setting(
         "max", "both directions: the larger | pooled (medpy)", one_of("max", "pooled")
     )
-    nsd_tolerance_mm: float = setting(0.0, "of the surface Dice; 0 = the data set's own", TOLERANCE)
+    nsd_tolerance_mm: float = setting(
+        0.0, "of the surface Dice; 0 = the data set's own", at_least(0)
+    )
     empty_policy: str = setting("dataset", "scores of empty masks", one_of(*EMPTY_POLICIES))
     et_min_vox: str = setting(
         "0", "BraTS: also score with less enhancing tumour than this taken as core", VOXELS

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import nan
 
 import pytest
 
 import methods
+from bench.models.references import registry
+from bench.specs import lookup
 from methods.settings import RATE, SpecError, at_least, check, parse, setting
 
 
@@ -42,6 +44,15 @@ from methods.settings import RATE, SpecError, at_least, check, parse, setting
 def test_bad_input_is_one_sentence(name, given, sentence):
     with pytest.raises(ValueError, match=f"^{sentence}$"):
         methods.build(name, given)
+
+
+@pytest.mark.parametrize("name", [*methods.names(), *registry.names()])
+def test_no_setting_takes_a_number_that_is_not_finite(name):
+    kind = type(lookup.build(name, {}))
+    for item in fields(kind):
+        for number in ("nan", "inf", "-inf") if isinstance(item.default, float) else ():
+            with pytest.raises(ValueError, match=item.name):
+                lookup.build(name, {item.name: number})
 
 
 def test_text_becomes_the_type_of_the_field():

@@ -74,7 +74,10 @@ ROOT = Path(__file__).resolve().parents[3]
             ["run", "--timeout", "8"],
             "--timeout: must be a length of time such as 90s, 30m or 2h, got '8'",
         ),
-        (["run", "--checkpoint-minutes", "0"], "--checkpoint-minutes: must be above 0, got 0"),
+        (
+            ["run", "--checkpoint-minutes", "0"],
+            "--checkpoint-minutes: must be a number above 0, got 0",
+        ),
         (["tune", "--timeout", "0h"], "--timeout: must be a length of time such as 90s"),
         (["run", "--device", "cuda:99"], "--device: 'cuda:99' is not on this machine"),
         (["plan", "--preset", "demo", "--data-root", "/no/such/folder"], "/no/such/folder"),

@@ -1,11 +1,13 @@
-from dataclasses import replace
+from dataclasses import fields, replace
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from bench.specs.presets import PRESETS, get_preset
-from bench.specs.protocol import DataSpec, Protocol, SpecError, TrainSpec, override
+from bench.specs.protocol import SECTIONS, DataSpec, Protocol, SpecError, TrainSpec, override
 from bench.specs.run import MethodSpec, RunSpec, derive_seed
+from methods.settings import ANY
 from reports.records.study import Cell
 
 
@@ -43,6 +45,11 @@ def test_override_sets_one_field_of_the_right_type(assignment, section, name, va
         ("train.epochs=1.5", r"--set: train.epochs must be an integer, got '1.5'"),
         ("train.epochs=0", r"train.epochs: must be >= 1, got 0"),
         ("train.lr=nan", r"train.lr: must be > 0, got nan"),
+        ("train.lr=inf", r"train.lr: must be > 0, got inf"),
+        ("tune.budget_s=inf", r"tune.budget_s: must be >= 0, got inf"),
+        ("data.spacing_mm=1,nan,1", r"data.spacing_mm: must be positive, got \(1.0, nan, 1.0\)"),
+        ("data.spacing_mm=inf,1,1", r"data.spacing_mm: must be positive, got \(inf, 1.0, 1.0\)"),
+        ("train.method_lr=full=1e-4,full=1e-3", "positive rates such as .*, each once, got full"),
         ("eval.flips=maybe", r"--set: eval.flips must be true or false, got 'maybe'"),
         ("data.patch=32,128", r"--set: data.patch must be three integers D,H,W, got '32,128'"),
         (
@@ -54,6 +61,21 @@ def test_override_sets_one_field_of_the_right_type(assignment, section, name, va
 def test_a_wrong_override_is_one_sentence(assignment, sentence):
     with pytest.raises(SpecError, match=sentence):
         override(Protocol(), assignment)
+
+
+def test_no_setting_takes_a_number_that_is_not_finite():
+    """Training would diverge, a budget never end, a volume have no size."""
+    keys = []
+    for section in SECTIONS:
+        for item in fields(getattr(Protocol(), section)):
+            is_word = item.metadata["must_be"] is ANY
+            if not is_word or isinstance(item.default, int):
+                keys.append(f"{section}.{item.name}")
+    assert {"train.lr", "train.drop_path", "tune.budget_s", "data.spacing_mm"} < set(keys)
+    for key, number in product(keys, ("nan", "inf", "-inf")):
+        text = f"1,{number},1" if key in ("data.patch", "data.spacing_mm") else number
+        with pytest.raises(SpecError, match=key):
+            override(Protocol(), f"{key}={text}")
 
 
 def test_run_id_tells_apart_what_changes_the_result_and_nothing_else():
