@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from datasets.base import Case, DataError
-from datasets.files import write_durably
+from datasets.files import read_text, write_durably
 from datasets.splits.rule import Split, patients_of, split_cases, split_rest
 
 SPLITS_FILE = "splits_final.json"
@@ -42,11 +42,11 @@ def find_split_file(asked: str, root: Path) -> SplitFile | None:
         return None
     if not path.is_file():
         raise DataError(f"splits: no file {path} (data.splits takes a file, {AUTO} or {RULE})")
+    form = 'a list of {"train": [ids], "val": [ids]}, as nnU-Net writes it'
     content = path.read_bytes()
     try:
-        folds = TypeAdapter(tuple[Fold, ...]).validate_json(content)
+        folds = TypeAdapter(tuple[Fold, ...]).validate_json(read_text(path, form))
     except ValidationError:
-        form = 'a list of {"train": [ids], "val": [ids]}, as nnU-Net writes it'
         raise DataError(f"splits: {path} must be {form}") from None
     for number, fold in enumerate(folds):
         n_shared = len(fold.train & fold.val)
