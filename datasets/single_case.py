@@ -29,7 +29,7 @@ def find_single_case(
     Raises: DataError if that is not one case with the channels of ``info``.
     """
     if all("=" in each for each in inputs):
-        return _take_files(info, dict(each.split("=", 1) for each in inputs))
+        return _take_files(info, [each.split("=", 1) for each in inputs])
     if len(inputs) != 1:
         rule = "must be one case, or CHANNEL=FILE for each channel"
         raise DataError(f"input: {rule}, got {', '.join(inputs)}")
@@ -57,10 +57,11 @@ def _check_format(path: Path) -> None:
         raise DataError(f"input: there is no file or folder {path}")
 
 
-def _take_files(info: DatasetInfo, files: dict[str, str]) -> Case:
-    if set(files) != set(info.channels):
+def _take_files(info: DatasetInfo, pairs: Sequence[Sequence[str]]) -> Case:
+    files = {channel: file for channel, file in pairs}
+    if sorted(channel for channel, _ in pairs) != sorted(info.channels):
         rule = f"must give a file for each of {', '.join(info.channels)}"
-        raise DataError(f"input: {rule}, got {', '.join(files)}")
+        raise DataError(f"input: {rule}, got {', '.join(channel for channel, _ in pairs)}")
     images = {channel: Path(files[channel]) for channel in info.channels}
     for path in images.values():
         _check_format(path)

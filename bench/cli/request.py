@@ -185,12 +185,23 @@ def _limit_trials(protocol: Protocol, epochs: int) -> Protocol:
 def _find_roots(names: Sequence[str], entries: Sequence[str]) -> dict[str, Path]:
     """Return the folder or datalist of each data set, by its name."""
     _check_keys(names, entries)
-    roots = {}
+    roots: dict[str, Path] = {}
+    used: list[str] = []
     for name in names:
         if datasets.is_datalist(name):  # which holds its own name
-            roots[datasets.open_root(name, Path(name)).info.name] = Path(name)
+            own, root = datasets.open_root(name, Path(name)).info.name, Path(name)
         else:
-            roots[name] = _find_root(name, entries, single=len(names) == 1)
+            entry, root = _find_root(name, entries, single=len(names) == 1)
+            used.append(entry)
+            own = name
+        if own in roots:
+            raise SpecError(f"--datasets: {roots[own]} and {root} have one name, {own}")
+        roots[own] = root
+    for entry in entries:
+        if entry not in used:
+            rule = f"each must be the folder of one of --datasets {','.join(names)}"
+            hint = "it is of none of them, or of one that has another folder"
+            raise SpecError(f"--data-root: {rule}, got '{entry}' ({hint})")
     return roots
 
 
@@ -209,17 +220,18 @@ def _check_keys(names: Sequence[str], entries: Sequence[str]) -> None:
             raise SpecError(f"--data-root: {rule}, got '{entry}'")
 
 
-def _find_root(name: str, entries: Sequence[str], *, single: bool) -> Path:
-    """Return the folder of a data set or release that is named or, if single, the plain one."""
-    for entry in entries:
-        key, equals, value = entry.partition("=")
-        if equals and key in (name, datasets.family_of(name)):
-            return Path(value)
-    plain = [Path(entry) for entry in entries if "=" not in entry]
-    for root in plain:
-        if (root / name).is_dir():
-            return root / name
+def _find_root(name: str, entries: Sequence[str], *, single: bool) -> tuple[str, Path]:
+    """Return the entry and the folder of a data set that is named or, if single, the plain one."""
+    for wanted in (name, datasets.family_of(name)):
+        for entry in entries:
+            key, equals, value = entry.partition("=")
+            if equals and key == wanted:
+                return entry, Path(value)
+    plain = [entry for entry in entries if "=" not in entry]
+    for entry in plain:
+        if (Path(entry) / name).is_dir():
+            return entry, Path(entry) / name
     if plain and single:
-        return plain[0]
+        return plain[0], Path(plain[0])
     hint = f"give --data-root {name}=/path/to/{name}"
     raise SpecError(f"--data-root: no folder for '{name}' ({hint})")

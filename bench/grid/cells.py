@@ -94,6 +94,9 @@ def _parse_settings(inner: str, item: str) -> dict[str, list[str]]:
     for part in filter(None, map(str.strip, inner.split(","))):
         key, equals, value = part.partition("=")
         if equals:
+            if key in axes:
+                hint = f"several values are {key}={','.join(axes[key])},{value}"
+                raise SpecError(f"--methods: '{item}' must give {key} once, got it twice ({hint})")
             axes[key] = [value]
         elif axes:
             axes[next(reversed(axes))].append(part)

@@ -109,10 +109,11 @@ def build_space(
 
 
 def check_dimensions(
-    searches: Iterable[str], only: Sequence[str], methods: Sequence[Contender], protocol: Protocol
+    searches: Sequence[str], only: Sequence[str], methods: Sequence[Contender], protocol: Protocol
 ) -> None:
     """Raise SpecError if ``--search`` or ``--only`` name what is not tuned, or leave nothing."""
     owners = [*SECTIONS, *(method.info.name for method in methods)]
+    _check_given_once(searches)
     for search in searches:
         owner = search.partition("=")[0].partition(".")[0]
         if owner not in owners:
@@ -131,6 +132,14 @@ def check_dimensions(
             raise SpecError(f"--only: unknown dimension '{key}'{suggest(key, known)}")
     for method in methods:
         build_space(method, protocol, searches, only)
+
+
+def _check_given_once(searches: Sequence[str]) -> None:
+    """Raise SpecError for a dimension that is given twice, of which one would be lost."""
+    keys = [search.partition("=")[0] for search in searches]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise SpecError(f"--search: must give {key} once, got it {keys.count(key)} times")
 
 
 def describe_space(space: Space) -> dict[str, Any]:

@@ -132,9 +132,17 @@ def read_published(file: Path) -> tuple[Published, ...]:
             if name not in (reader.fieldnames or ()):
                 names = ", ".join(FIELDS)
                 raise ValueError(f"--reference: {file} must have the columns {names}, lacks {name}")
-        return tuple(_read_row(row, file, number) for number, row in enumerate(reader, start=2))
+        rows = tuple(_read_row(row, file, number) for number, row in enumerate(reader, start=2))
     except csv.Error as error:
         raise ValueError(f"--reference: {file} must be CSV, got {error}") from None
+    known: set[tuple[str, str, str]] = set()
+    for row in rows:
+        place = (row.dataset, row.method, row.quantity)
+        if place in known:
+            rule = f"--reference: {file} must have one number for a place"
+            raise ValueError(f"{rule}, got two for {', '.join(place)}")
+        known.add(place)
+    return rows
 
 
 def _read_row(row: dict[str, str], file: Path, line: int) -> Published:

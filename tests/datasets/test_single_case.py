@@ -34,6 +34,15 @@ def test_another_format_is_named(name: str, words: str, tmp_path: Path) -> None:
             find_single_case(info, NOWHERE, inputs)
 
 
+def test_a_channel_with_two_files_is_refused(tmp_path: Path) -> None:
+    info = datasets.get("kits").describe("kits19")
+    for name in ("a.nii", "b.nii"):
+        (tmp_path / name).write_bytes(b"x")
+    twice = [f"ct={tmp_path / name}" for name in ("a.nii", "b.nii")]
+    with pytest.raises(DataError, match=r"^input: must give a file for each of ct, got ct, ct$"):
+        find_single_case(info, NOWHERE, twice)
+
+
 def test_a_path_that_does_not_exist_is_no_id(tmp_path: Path) -> None:
     info = datasets.get("kits").describe("kits19")
     for name in ("x.nii.gz", "folder/of/a/case"):

@@ -23,7 +23,7 @@ def read_names(file: Path | None, pairs: Mapping[str, str]) -> Names:
             raise ValueError(f"--names: must be a TOML file, got {file}, which is not there")
         try:
             found = tomllib.loads(read_text(file, "save it as TOML in UTF-8"))
-        except tomllib.TOMLDecodeError as error:
+        except (RecursionError, tomllib.TOMLDecodeError) as error:
             raise ValueError(f"--names: {file} must be TOML, got {error}") from None
         for key, text in found.items():
             if not isinstance(text, str) or not text.strip():

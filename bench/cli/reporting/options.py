@@ -1,6 +1,7 @@
 """The options of the command `report`."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -152,15 +153,13 @@ class ReportOptions:
             raise ValueError(f"report: {rule}, got --figures, --format, --kind or --macros as well")
 
     def _read_pairs(self) -> dict[str, str]:
-        return dict(_split_pair(item, "--name lora=LoRA") for item in self.name or ())
+        return _split_pairs(self.name or (), "--name lora=LoRA")
 
     def _read_view(self) -> "View":
         from reports.tables.view import View, read_published
 
-        groups = {}
-        for item in self.group or ():
-            heading, members = _split_pair(item, "--group Prompts=vpt_shallow,vpt_deep")
-            groups[heading] = _split(members, "--group")
+        pairs = _split_pairs(self.group or (), "--group Prompts=vpt_shallow,vpt_deep")
+        groups = {heading: _split(members, "--group") for heading, members in pairs.items()}
         if groups and self.families:
             raise ValueError("report: --families makes groups of its own, got --group as well")
         return View(
@@ -174,6 +173,17 @@ class ReportOptions:
 
 def _split(text: str, name: str) -> tuple[str, ...]:
     return tuple(split_list(text, name)) if text else ()
+
+
+def _split_pairs(texts: Sequence[str], example: str) -> dict[str, str]:
+    """Return the pairs that an option was given, each key once."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        key, value = _split_pair(text, example)
+        if key in pairs:
+            raise ValueError(f"{example.split()[0]}: must give {key} once, got it twice")
+        pairs[key] = value
+    return pairs
 
 
 def _split_pair(text: str, example: str) -> tuple[str, str]:

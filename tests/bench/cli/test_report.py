@@ -116,6 +116,8 @@ def test_bad_input_is_one_sentence_and_leaves_no_file(
         (["--venue", "lncs"], "--venue is for --format latex and --figures, got neither"),
         (["--format", "latex", "--label", "a}b"], "--label must be of letters, digits and"),
         (["--name", "lora"], "--name: must look like --name lora=LoRA, got 'lora'"),
+        (["--name", "lora=A", "--name", "lora=B"], "--name: must give lora once, got it twice"),
+        (["--group", "A=lora", "--group", "A=full"], "--group: must give A once, got it twice"),
         (["--names", "no.toml"], "--names: must be a TOML file, got no.toml"),
         (["--margin", "0", "--kind", "noninferiority"], "--margin must be a number above 0, got 0"),
         (["--margin", "nan", "--kind", "all"], "--margin must be a number above 0, got nan"),
@@ -148,6 +150,9 @@ def test_names_and_latex_of_a_venue(
     assert "| Ours |" in shown
     assert "Dice (%) Whole" in shown
     assert "backbone Tiny," in shown
+    (tmp_path / "store" / "deep.toml").write_text(f"lora = {'[' * 5000}")
+    assert main(["report", "--names", "store/deep.toml"]) == 2
+    assert "--names: store/deep.toml must be TOML, got" in capsys.readouterr().err
     assert main(["report", "--name", "lroa=Ours"]) == 2
     assert "nothing is called 'lroa' (did you mean 'lora'?)" in capsys.readouterr().err
 

@@ -67,6 +67,7 @@ def test_repeated_methods_count_once():
         ("lora,,full", "--methods: must be a comma-separated list"),
         ("", "--methods: must be a comma-separated list"),
         ("lora[rank", "--methods: cannot read"),
+        ("lora[rank=4,rank=8]", r"must give rank once, got it twice \(several .* rank=4,8\)"),
         ("lora[4]", r"--methods: settings must look like name\[key=value\]"),
         ("all[rank=4]", "--methods: 'all' takes no settings"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,33 @@ def test_a_root_of_a_name_that_is_not_asked_for_is_refused(tmp_path: Path) -> No
     sentence = "must name one of --datasets brats2019, got 'brats2020=/data/b'"
     with pytest.raises(SpecError, match=sentence):
         read_request(request)
+
+
+@pytest.mark.parametrize(
+    ("names", "entries", "lost"),
+    [
+        ("brats2019", ("/data/a", "/data/b"), "/data/b"),
+        ("brats2019", ("brats2019=/data/a", "brats2019=/data/b"), "brats2019=/data/b"),
+        ("brats2019", ("brats2019=/data/a", "brats=/data/b"), "brats=/data/b"),
+        ("brats2019", ("brats=/data/b", "brats2019=/data/a"), "brats=/data/b"),
+    ],
+)
+def test_a_root_that_would_not_be_read_is_refused(
+    names: str, entries: tuple[str, ...], lost: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError, match=f"the folder of one of .*{names}, got '{lost}'"):
+        read_request(ask(names, tmp_path, *entries))
+
+
+def test_datalists_of_one_name_are_refused(tmp_path: Path) -> None:
+    content = {"name": "same", "modality": "CT", "labels": {"background": 0, "a": 1}}
+    content["training"] = [{"image": "i.nii", "label": "l.nii"}]
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for file in files:
+        file.write_text(json.dumps(content))
+    sentence = f"--datasets: {files[0]} and {files[1]} have one name, same"
+    with pytest.raises(SpecError, match=re.escape(sentence)):
+        read_request(ask(",".join(map(str, files)), tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,12 @@ def test_a_search_for_a_method_that_is_not_tuned_is_refused():
         check_dimensions(["lroa.rank=2..4"], [], [build("lora"), build("linear")], Protocol())
 
 
+def test_a_dimension_that_is_given_twice_is_refused():
+    searches = ["lora.rank=2..64", "lora.rank=4,8"]
+    with pytest.raises(SpecError, match=r"--search: must give lora.rank once, got it 2 times"):
+        check_dimensions(searches, [], [build("lora")], Protocol())
+
+
 def test_a_range_on_the_command_line_replaces_the_choices():
     space = {
         dimension.key: dimension

@@ -192,6 +192,10 @@ def test_published_numbers_stand_beside_ours(fixture: list[RunResult]) -> None:
             "dataset,method,quantity,value\nbrats,lora,dice/WT,high\n",
             "line 2: value must be a number, got 'high'",
         ),
+        (
+            "dataset,method,quantity,value\n" + 2 * "brats,lora,dice/WT,90\n",
+            "must have one number for a place, got two for brats, lora, dice/WT",
+        ),
     ],
 )
 def test_a_bad_reference_file_is_refused(tmp_path: Path, text: str | None, sentence: str) -> None:
