@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import wraps
 from inspect import Parameter
@@ -188,6 +188,27 @@ class TuneRequest:
         None, "Epochs of a trial; default: those of a run, 10 for the demo.", at_least=1
     )
     tune_per_fold: bool = flag("A study for each fold; default: that of the first fold is used.")
+
+    def check_used(self, assignments: Sequence[str], *, tunes: bool, is_tuned: bool) -> None:
+        """Raise SpecError for an option, or a field of ``--set``, that would do nothing.
+
+        Args:
+            assignments: what ``--set`` was given.
+            tunes: the command tunes.
+            is_tuned: the command takes values from studies, which ``--study`` names.
+        """
+        if tunes:
+            return
+        for item in fields(self):
+            is_given = getattr(self, item.name) != item.default
+            if is_given and not (is_tuned and item.name == "study"):
+                name = f"--{item.name.replace('_', '-')}"
+                needs = "--tune or --tuned" if item.name == "study" else "--tune"
+                raise SpecError(f"{name}: does nothing without {needs}")
+        for assignment in assignments:
+            if assignment.startswith("tune."):
+                hint = "or the command tune"
+                raise SpecError(f"--set: {assignment} does nothing without --tune ({hint})")
 
     @property
     def dimensions(self) -> list[str]:

@@ -109,10 +109,11 @@ def read_run(
     """Check what was typed, as `read_request`. Raises: ValueError for the user."""
     if (options.tune > 0) + options.tuned + (options.settings is not None) > 1:
         raise ValueError("run: --tune, --tuned and --settings exclude each other, got several")
+    tuning.check_used(request.set or (), tunes=options.tune > 0, is_tuned=options.tuned)
     if options.tune:
         request = with_budget(request, tuning, {"trials": options.tune})
     experiment = read_request(request, by_forks=by_forks or options.tune > 0)
-    if options.tune or tuning.search or tuning.dimensions:
+    if options.tune:
         check_searches(experiment, tuning)
     return experiment
 

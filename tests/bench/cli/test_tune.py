@@ -70,6 +70,13 @@ from bench.cli.request import read_request
             ["run", "--tune", "2", "--tuned"],
             "run: --tune, --tuned and --settings exclude each other",
         ),
+        (["run", "--search", "lora.rank=2..64"], "--search: does nothing without --tune"),
+        (["run", "--only", "train.lr", "--tuned"], "--only: does nothing without --tune"),
+        (["plan", "--storage", "serve"], "--storage: does nothing without --tune"),
+        (["run", "--study", "a-"], "--study: does nothing without --tune or --tuned"),
+        (["plan", "--trial-epochs", "2"], "--trial-epochs: does nothing without --tune"),
+        (["run", "--tune-per-fold"], "--tune-per-fold: does nothing without --tune"),
+        (["run", "--set", "tune.trials=3"], "--set: tune.trials=3 does nothing without --tune"),
         (
             ["run", "--set", "train.drop_path=half"],
             "train.drop_path: must be own or in [0, 1), got half",
