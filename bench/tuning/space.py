@@ -266,7 +266,11 @@ def _read_search(
     known = [item.name for item in fields(method)]
     if setting not in known:
         raise SpecError(f"--search: {owner} has no setting '{setting}'{suggest(setting, known)}")
-    return _read_dimension(f"{METHOD}.{setting}", text, getattr(method, setting))
+    own = f"{METHOD}.{setting}"
+    try:
+        return _read_dimension(own, text, getattr(method, setting))
+    except SpecError as error:
+        raise SpecError(str(error).replace(own, key)) from None
 
 
 def _read_dimension(key: str, text: str, default: Value) -> Dimension:

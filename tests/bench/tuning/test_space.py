@@ -26,12 +26,12 @@ def test_the_space_holds_the_methods_choices_and_the_shared_ranges():
 @pytest.mark.parametrize(
     ("search", "sentence"),
     [
-        ("lora.rank=16..64", "must include its default 8"),
+        ("lora.rank=16..64", "--search: lora.rank must include its default 8"),
         ("lora.rnk=2..64", r"lora has no setting 'rnk' \(did you mean 'rank'\?\)"),
         ("train.epochs=1..3", "unknown dimension 'train.epochs'"),
         ("lora.rank", "must look like"),
-        ("lora.rank=few", "must be values such as 2,4,8"),
-        ("lora.rank=64..2", "must have a lower end below"),
+        ("lora.rank=few", "--search: lora.rank must be values such as 2,4,8"),
+        ("lora.rank=64..2", "--search: lora.rank must have a lower end below"),
         ("lora.rank=0..64", "--search: lora: rank must be >= 1, got 0"),
         ("lora.rank=0,8", "--search: lora: rank must be >= 1, got 0"),
         ("lora.dropout=0..1.5", r"--search: lora: dropout must be in \[0, 1\), got 1.5"),
