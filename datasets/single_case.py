@@ -28,7 +28,7 @@ def find_single_case(
 
     Raises: DataError if that is not one case with the channels of ``info``.
     """
-    if all("=" in each for each in inputs):
+    if all("=" in each and not Path(each).exists() for each in inputs):
         return _take_files(info, [each.split("=", 1) for each in inputs])
     if len(inputs) != 1:
         rule = "must be one case, or CHANNEL=FILE for each channel"

@@ -214,8 +214,8 @@ def _check_present(roots: Mapping[str, Path]) -> None:
 
 def _check_keys(names: Sequence[str], entries: Sequence[str]) -> None:
     for entry in entries:
-        key, equals, _ = entry.partition("=")
-        if equals and key not in (*names, *map(datasets.family_of, names)):
+        key = _split_entry(entry)[0]
+        if key and key not in (*names, *map(datasets.family_of, names)):
             rule = f"NAME=FOLDER must name one of --datasets {','.join(names)}"
             raise SpecError(f"--data-root: {rule}, got '{entry}'")
 
@@ -224,10 +224,10 @@ def _find_root(name: str, entries: Sequence[str], *, single: bool) -> tuple[str,
     """Return the entry and the folder of a data set that is named or, if single, the plain one."""
     for wanted in (name, datasets.family_of(name)):
         for entry in entries:
-            key, equals, value = entry.partition("=")
-            if equals and key == wanted:
-                return entry, Path(value)
-    plain = [entry for entry in entries if "=" not in entry]
+            key, root = _split_entry(entry)
+            if key == wanted:
+                return entry, root
+    plain = [entry for entry in entries if not _split_entry(entry)[0]]
     for entry in plain:
         if (Path(entry) / name).is_dir():
             return entry, Path(entry) / name
@@ -235,3 +235,11 @@ def _find_root(name: str, entries: Sequence[str], *, single: bool) -> tuple[str,
         return plain[0], Path(plain[0])
     hint = f"give --data-root {name}=/path/to/{name}"
     raise SpecError(f"--data-root: no folder for '{name}' ({hint})")
+
+
+def _split_entry(entry: str) -> tuple[str, Path]:
+    """Return name and folder of ``NAME=FOLDER``; of a plain folder an empty name."""
+    key, equals, folder = entry.partition("=")
+    if not equals or "/" in key or Path(entry).exists():
+        return "", Path(entry)
+    return key, Path(folder)

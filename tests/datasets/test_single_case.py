@@ -34,6 +34,15 @@ def test_another_format_is_named(name: str, words: str, tmp_path: Path) -> None:
             find_single_case(info, NOWHERE, inputs)
 
 
+def test_a_path_may_have_an_equals_sign(tmp_path: Path) -> None:
+    info = datasets.get("kits").describe("kits19")
+    file = tmp_path / "rank=4" / "x.nii.gz"
+    file.parent.mkdir()
+    file.write_bytes(b"x")
+    for text in (str(file), f"ct={file}"):
+        assert find_single_case(info, NOWHERE, [text]).images == {"ct": file}
+
+
 def test_a_channel_with_two_files_is_refused(tmp_path: Path) -> None:
     info = datasets.get("kits").describe("kits19")
     for name in ("a.nii", "b.nii"):

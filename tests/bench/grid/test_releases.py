@@ -82,6 +82,17 @@ def test_a_root_of_a_name_that_is_not_asked_for_is_refused(tmp_path: Path) -> No
         read_request(request)
 
 
+def test_the_path_of_a_root_may_have_an_equals_sign(
+    roots: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "size=small"
+    root.symlink_to(roots["brats2019"])
+    monkeypatch.chdir(tmp_path)
+    for text in (str(root), "size=small", f"brats2019={root}"):
+        experiment = read_request(ask("brats2019", tmp_path, text))
+        assert experiment.roots["brats2019"].resolve() == roots["brats2019"]
+
+
 @pytest.mark.parametrize(
     ("names", "entries", "lost"),
     [
