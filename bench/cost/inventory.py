@@ -1,7 +1,9 @@
 """How many parameters each method trains on a backbone, counted without memory for them."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -94,7 +96,12 @@ def count_methods(shape: NetworkShape, names: Sequence[str] = ()) -> list[Method
 
 
 def build_outline(shape: NetworkShape) -> Segmenter:
-    """Return the network on torch's meta device, without a method."""
+    """Return the network on torch's meta device, without a method; the caller may change it."""
+    return deepcopy(_build_outline(shape))
+
+
+@lru_cache(maxsize=8)
+def _build_outline(shape: NetworkShape) -> Segmenter:
     with torch.device("meta"):
         return _build_plain(shape)
 
@@ -115,8 +122,8 @@ def _count(method: Method, shape: NetworkShape) -> MethodCount:
         info.name, info.title, info.paper, info.url, info.mergeable, method.starts_as_identity()
     )
     try:
+        model = build_outline(shape)
         with torch.device("meta"):
-            model = _build_plain(shape)
             parts = _apply_and_count(method, model, shape.also_train)
     except MissingRole as error:
         return replace(count, reason=str(error))

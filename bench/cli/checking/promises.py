@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import methods
-from bench.grid.answers import NoAnswer, Refusal, iter_answers
+from bench.grid.answers import Answer, NoAnswer, Refusal, iter_answers
 from bench.grid.cells import parse_names
 from bench.models import contract, registry
 from bench.models.references import contract as reference_contract
@@ -46,14 +46,21 @@ def check_promises(specs: Sequence[MethodSpec], backbones: str) -> Iterator[tupl
             jobs += [Job(spec, promise, host) for host in hosts]
     answers = iter_answers(ANSWER, jobs, PATIENCE_S)
     for spec, group in groupby(answers, lambda each: each.job.method):
-        first, *kept = group
-        label = _read_label(spec, first.value)
-        outcomes: Outcomes = {promise: {} for promise in _list_promises(spec)}
-        for each in kept:
-            failed = isinstance(each.value, Refusal | NoAnswer)
-            outcome = each.value.sentence if failed else each.value
-            outcomes[each.job.promise][each.job.backbone] = outcome
-        yield label, outcomes
+        yield _read_answers(spec, group)
+
+
+def _read_answers(spec: MethodSpec, answers: Iterator[Answer[Job]]) -> tuple[str, Outcomes]:
+    """Return a label and the outcomes of promises. Raises: ValueError as soon as it has no label.
+
+    The first answer is that to its record; what cannot be built is asked nothing else.
+    """
+    label = _read_label(spec, next(answers).value)
+    outcomes: Outcomes = {promise: {} for promise in _list_promises(spec)}
+    for each in answers:
+        failed = isinstance(each.value, Refusal | NoAnswer)
+        outcome = each.value.sentence if failed else each.value
+        outcomes[each.job.promise][each.job.backbone] = outcome
+    return label, outcomes
 
 
 def _list_promises(spec: MethodSpec) -> list[str]:

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 # its commands, and what its trainer would take as folds; only after planning is there a folder
 PROGRAM = """
+import multiprocessing
 import sys
 from pathlib import Path
 from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints
@@ -24,6 +25,8 @@ from nnunetv2.experiment_planning.plan_and_preprocess_api import plan_experiment
 from nnunetv2.utilities.dataset_name_id_conversion import convert_id_to_dataset_name
 
 if __name__ == "__main__":
+    fork = multiprocessing.get_context("fork")  # for its pools: each imports all of it otherwise
+    multiprocessing.get_context = lambda method=None: fork
     ids = [int(word) for word in sys.argv[1:]]
     extract_fingerprints(ids, num_processes=1, check_dataset_integrity=True)
     plan_experiments(ids, gpu_memory_target_in_gb=2)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.cli.app import main
-from bench.grid.feasibility import check_methods, find_smallest_batch
+from bench.grid.answers import Refusal, iter_answers
+from bench.grid.feasibility import ANSWER, PATIENCE_S, Question, check_methods, find_smallest_batch
 from bench.models import registry
 from bench.specs.protocol import DataSpec, ModelSpec, Protocol, TrainSpec
 from bench.specs.run import MethodSpec
@@ -43,7 +45,13 @@ def test_decoders_with_batch_norm_refuse_a_batch_of_one_slice(decoder: str) -> N
 
 
 def test_methods_with_batch_norm_refuse_a_batch_of_one_token() -> None:
-    refused = [each for each in names() if is_refused(each, make_protocol(DOT, decoder="light"))]
+    protocol = make_protocol(DOT, decoder="light")
+    questions = [Question(MethodSpec(name), protocol) for name in names()]
+    refused = []
+    for each in iter_answers(ANSWER, questions, PATIENCE_S):  # as `check_methods`, in one process
+        if isinstance(each.value, Refusal):
+            assert re.search(REFUSED, each.value.sentence)
+            refused.append(each.job.method.name)
     assert "med_adapter" in refused
     assert not {"linear", "full", "lora", "vpt_deep", "adaptformer"}.intersection(refused)
 
