@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 AXE := tests/browser/node_modules/.package-lock.json
 WORKERS ?= 2
 PYTEST_FLAGS ?=
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help install demo test unit slow lint types docs format clean
@@ -30,7 +30,8 @@ demo: $(STAMP)
 	@echo
 	@echo "To browse the runs: $(BIN)/mlflow ui   and open http://127.0.0.1:5000"
 
-test: lint types unit slow
+test: lint types $(AXE)  # both tiers at once: the libraries are imported and the tests collected once
+	$(PYTEST) -m "slow or not (gpu or data)"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
