@@ -102,7 +102,7 @@ def new_file(target: Path) -> Iterator[Path]:
     check_replaceable(target)
     make_folder(target.parent)
     _remove_stale(target)
-    unfinished = target.with_name(f".{os.getpid()}.partial.{target.name}")
+    unfinished = _name_unfinished(target)
     with naming(target):
         try:
             unfinished.touch()
@@ -113,6 +113,20 @@ def new_file(target: Path) -> Iterator[Path]:
             sync_folder(target.parent)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def check_writable(target: Path) -> None:
+    """Check that a file can be written, before the work of hours that is to go into it.
+
+    A missing folder is made. Raises: as `new_file`.
+    """
+    target = target.resolve() if target.is_symlink() else target
+    check_replaceable(target)
+    make_folder(target.parent)
+    probe = _name_unfinished(target)
+    with naming(target):
+        probe.touch()
+        probe.unlink()
 
 
 def check_replaceable(target: Path) -> None:
@@ -181,6 +195,10 @@ def file_name_of(text: str) -> str:
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
     start = safe.encode()[: LONGEST_NAME - DIGEST - 1].decode("utf-8", "ignore")
     return f"{start}-{digest}" if start else digest
+
+
+def _name_unfinished(target: Path) -> Path:
+    return target.with_name(f".{os.getpid()}.partial.{target.name}")
 
 
 def _finish(unfinished: Path, mode: int) -> None:

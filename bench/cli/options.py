@@ -16,6 +16,7 @@ from typer import Option
 from bench.cli.completion import COMPLETIONS
 from bench.specs.protocol import SpecError
 from bench.specs.run import Means
+from datasets.files import check_writable
 from methods.execution import PLAIN, Execution
 
 T = TypeVar("T")
@@ -68,6 +69,7 @@ def check_out(out: Path | None) -> None:
         raise ValueError(f"{rule}, which is a device or a pipe (without --out the text is printed)")
     if not out.parent.is_dir():
         raise ValueError(f"{rule}, but there is no folder {out.parent}")
+    check_writable(out)
 
 
 @dataclass(frozen=True)

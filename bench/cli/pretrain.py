@@ -15,6 +15,7 @@ from bench.pretrain import train
 from bench.pretrain.recipe import Recipe
 from bench.run.training.reached import DivergedError
 from bench.specs.protocol import SpecError
+from datasets.files import check_writable
 from reports.formats.terminal import SafeConsole, escape
 
 commands = typer.Typer()
@@ -57,6 +58,8 @@ def pretrain(options: PretrainOptions, output: OutputRequest) -> None:
     recipe = Recipe(**given)
     if out.suffix != ".safetensors":
         raise SpecError(f"pretrain: --out must end in .safetensors, got {out}")
+    check_writable(out)
+    check_writable(out.with_suffix(".json"))
     torch.set_num_threads(1)  # the bits must not depend on the number of cores
     started = time.process_time()
     losses = []

@@ -253,7 +253,7 @@ def build_forecast(
     plan: Plan, finished: Sequence[tuple[RunSpec, RunResult]], executor: Executor
 ) -> Forecast:
     """Return the forecast of the plan's runs, with what the finished ones tell."""
-    forecast = Forecast(plan.runs, count_work(plan.runs, plan.sources), executor.n_slots)
+    forecast = Forecast(plan.runs, count_work(plan.runs, plan.splits), executor.n_slots)
     for spec, result in finished:
         if result.cost is not None:
             forecast.learn(spec, result.cost.phases)

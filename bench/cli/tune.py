@@ -27,6 +27,7 @@ from bench.tuning.served import GRPC, SERVE, read_address, serve_storage
 from bench.tuning.space import build_space, check_dimensions, split_values
 from bench.tuning.study import open_storage
 from bench.tuning.tuned_values import best_values, write_toml
+from datasets.files import check_writable
 from datasets.locks import hold_lock
 from datasets.processes import PROGRAM
 from methods import changed_settings
@@ -91,6 +92,8 @@ def tune(
     if options.trials is not None and options.budget is not None:
         raise ValueError("tune: --trials and --budget exclude each other, got both")
     output.check()
+    if options.export_tuned is not None:
+        check_writable(options.export_tuned)
     experiment = read_request(with_budget(request, tuning, options.fields), by_forks=True)
     check_searches(experiment, tuning)
     check_storage(tuning.storage, executor.executor)

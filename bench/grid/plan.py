@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from math import prod
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bench.run.donor import DonorRun
 
 MOST_RUNS = 100_000
+Part = tuple[str, int, int]  # data set, fold and number of shots; many runs share one
 OnCase = Callable[[str, int, int], None]  # what is going on, cases done, cases in all
 
 
@@ -48,18 +49,19 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of an experiment, and the opened data that they use."""
+    """The runs of an experiment, the opened data that they use, and how these are divided."""
 
     runs: tuple[RunSpec, ...]
     sources: tuple[DataSource, ...]
+    splits: Mapping[Part, Split] = field(default_factory=dict)
 
 
 def lay_out(experiment: Experiment, on_case: OnCase) -> Plan:
     """Return the runs of an experiment, all of its data found, or phantoms written.
 
     Raises: DataError if a root does not hold the data set or its release, if two hold the same, or
-    one holds cases that cannot be used and that the experiment does not skip; ValueError if the
-    weights cannot be had or read.
+    one holds cases that cannot be used and that the experiment does not skip, or if a fold cannot
+    be made of its cases; ValueError if the weights cannot be had or read.
     """
     from datasets.phantoms.write import write_phantoms
 
@@ -84,7 +86,7 @@ def lay_out(experiment: Experiment, on_case: OnCase) -> Plan:
     runs = expand(experiment, sources, sha256 if is_changing else "")
     if experiment.donor is not None:
         _check_donor(experiment.donor, runs, sources)
-    return Plan(runs, tuple(sources))
+    return Plan(runs, tuple(sources), split_data(runs, sources))
 
 
 def _check_donor(found: DonorRun, runs: Sequence[RunSpec], sources: Sequence[DataSource]) -> None:
@@ -133,22 +135,28 @@ def expand(
     return tuple(runs)
 
 
-def count_work(runs: Sequence[RunSpec], sources: Sequence[DataSource]) -> dict[str, dict[str, int]]:
-    """Return how much each run has to do, by its id, in the units of `bench.cost.phases`.
+def split_data(runs: Sequence[RunSpec], sources: Sequence[DataSource]) -> dict[Part, Split]:
+    """Return how the cases of each fold are divided.
 
-    A run is left out whose fold cannot be made, for instance for lack of cases: it will fail.
+    Raises: DataError if a fold cannot be made, for instance for lack of cases.
     """
     by_name = {source.name: source for source in sources}
-    splits: dict[tuple[object, ...], Split | None] = {}  # many runs share one
-    work = {}
+    splits: dict[Part, Split] = {}
     for run in runs:
-        key = (run.dataset, run.fold, run.protocol.data.shots)
-        if key not in splits:
-            splits[key] = _find_split(by_name[run.dataset], run)
-        split = splits[key]
-        if split is not None:
-            work[run.run_id] = count_run(run, split)
-    return work
+        part, source = part_of(run), by_name[run.dataset]
+        if part not in splits:
+            splits[part] = split_of(source.dataset, source.cases, run)
+    return splits
+
+
+def part_of(run: RunSpec) -> Part:
+    """Return which part of the data a run is about."""
+    return run.dataset, run.fold, run.protocol.data.shots
+
+
+def count_work(runs: Sequence[RunSpec], splits: Mapping[Part, Split]) -> dict[str, dict[str, int]]:
+    """Return how much each run has to do, by its id, in the units of `bench.cost.phases`."""
+    return {run.run_id: count_run(run, splits[part_of(run)]) for run in runs}
 
 
 def _find_split(source: DataSource, run: RunSpec) -> Split | None:

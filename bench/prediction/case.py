@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.prediction.networks import Chosen, Place, load_networks, segment_case
 from bench.prediction.output import Prediction, name_probabilities, write_prediction
 from datasets.base import DataError
+from datasets.files import check_writable
 from datasets.single_case import VOLUME, find_single_case
 
 
@@ -33,6 +34,7 @@ def predict_case(
         _check_new(name_probabilities(output))
     root = place.root or runs[0].header.spec.root
     case = replace(find_single_case(runs[0].info, root, inputs, place.release), label=None)
+    check_writable(output)
     networks = load_networks(runs, place, et_min_vox)
     with tempfile.TemporaryDirectory() as scratch:
         found = segment_case(networks, case, Path(scratch), probabilities=probabilities)

@@ -12,6 +12,7 @@ from datasets.files import (
     LONGEST_NAME,
     FileError,
     append_durably,
+    check_writable,
     describe_os_error,
     file_name_of,
     new_file,
@@ -30,6 +31,20 @@ def test_a_file_is_written_whole_in_a_new_folder_with_the_usual_mode(tmp_path: P
     usual.touch()
     assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
     assert [file.name for file in target.parent.iterdir()] == ["text.txt"]
+
+
+def test_a_place_is_tried_before_there_is_anything_to_write(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "b" / "text.txt"
+    check_writable(target)
+    assert list(target.parent.iterdir()) == []
+    target.write_text("kept")
+    check_writable(target)
+    assert target.read_text() == "kept"
+    for wrong in (target / "below.txt", tmp_path / "a", tmp_path / ("n" * 300)):
+        with pytest.raises((OSError, FileError)):
+            check_writable(wrong)
+        with pytest.raises((OSError, FileError)):
+            write_durably(wrong, "x")
 
 
 def test_what_a_library_makes_private_gets_the_usual_mode(tmp_path: Path) -> None:

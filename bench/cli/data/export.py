@@ -8,7 +8,7 @@ from bench.cli.data.opening import open_all
 from bench.cli.display.cases import case_progress
 from bench.cli.options import flag, option, takes
 from bench.grid.sources import check_exclude
-from datasets.files import write_durably
+from datasets.files import check_writable, write_durably
 from datasets.nnunet.export import Exported, ExportOptions, export_dataset
 from datasets.splits.file import SPLITS_FILE
 from reports.formats.terminal import SafeConsole, escape
@@ -53,6 +53,8 @@ def export(request: ExportRequest) -> None:
         skip_bad_cases=request.skip_bad_cases,
         jobs=request.jobs,
     )
+    if request.preprocessed is not None:
+        check_writable(request.preprocessed / SPLITS_FILE)
     with case_progress(SafeConsole(stderr=True)) as on_case:
 
         def on_written(done: int, total: int) -> None:

@@ -119,10 +119,9 @@ def make_bill(
         prepared: of `prepare_bill`.
         watch: called with the probes; returns a function that is called with their events.
     """
-    units = count_work([*ready.to_do, *(spec for spec, _ in ready.finished)], ready.plan.sources)
+    units = count_work([*ready.to_do, *(spec for spec, _ in ready.finished)], ready.plan.splits)
     prices = _price_by_runs(ready, units)
-    possible = [spec for spec in ready.to_do if spec.run_id in units]
-    unknown = [spec for spec in possible if spec.run_id not in prices]
+    unknown = [spec for spec in ready.to_do if spec.run_id not in prices]
     probes = find_probes(unknown)
     distinct = list({probe.run_id: probe for probe in probes.values()}.values())
     folder = probe_folder(ready.out, ready.slots)
@@ -132,9 +131,6 @@ def make_bill(
     for spec in ready.to_do:
         if spec.run_id in prices:
             items.append(Item(spec, prices[spec.run_id]))
-            continue
-        if spec.run_id not in units:
-            items.append(Item(spec, None, "its fold cannot be made of these cases"))
             continue
         probe = probes[spec.run_id]
         place = run_folder(folder, probe)
@@ -152,12 +148,10 @@ def _price_by_runs(ready: Ready, units: Mapping[str, Units]) -> dict[str, Price]
     known: dict[str, list[tuple[RunResult, Units]]] = {}
     for spec, result in ready.finished:
         is_alike = result.is_compiled == ready.slots.means.compiled
-        if is_alike and spec.run_id in units:
+        if is_alike:
             known.setdefault(_name_kind(spec), []).append((result, units[spec.run_id]))
     prices = {}
     for spec in ready.to_do:
-        if spec.run_id not in units:
-            continue
         price = price_by_runs(units[spec.run_id], known.get(_name_kind(spec), []))
         if price is not None:
             prices[spec.run_id] = price

@@ -67,6 +67,24 @@ def test_another_release_than_is_named_is_refused(roots: dict[str, Path], tmp_pa
         lay_out(experiment, lambda *_: None)
 
 
+def test_folds_that_cannot_be_made_are_refused_before_a_run(
+    roots: dict[str, Path], tmp_path: Path
+) -> None:
+    request = ask("brats2019", tmp_path, str(roots["brats2019"]))
+    for changed, sentence in (
+        (replace(request, shots="1,2"), "data.shots must be at most the 1 training cases of fold"),
+        (replace(request, set=["data.n_folds=4", *request.set]), "at least 4 labelled patients"),
+    ):
+        with pytest.raises(DataError, match=f"^splits: .*{sentence}"):
+            lay_out(read_request(changed), lambda *_: None)
+    folds = [{"train": ["a"], "val": ["b"]}]
+    file = tmp_path / "folds.json"
+    file.write_text(json.dumps(folds))
+    both = replace(request, set=[f"data.splits={file}", *request.set])
+    with pytest.raises(DataError, match="names 2 cases that are not below the root, such as a"):
+        lay_out(read_request(both), lambda *_: None)
+
+
 def test_one_release_in_two_roots_is_refused(roots: dict[str, Path], tmp_path: Path) -> None:
     root = roots["brats2019"]
     entries = [f"brats={root}", f"brats2019={root}"]

@@ -18,7 +18,7 @@ from bench.cli.app import main
 from bench.grid.plan import Experiment, lay_out, prepare_data
 from bench.grid.sources import check_exclude, inspect_source
 from bench.run.cases import find_used, split_of
-from bench.specs.protocol import DataSpec, Protocol, SpecError
+from bench.specs.protocol import DataSpec, Protocol, SpecError, override
 from bench.specs.run import MethodSpec, RunSpec
 from datasets.base import BadCasesError, Dataset
 from datasets.layouts import discovery
@@ -215,8 +215,9 @@ def test_a_root_that_was_planned_with_is_not_walked_again_to_prepare_it(
     root = tmp_path / "root"
     write_kidneys(root, 3)
     walks.clear()
+    protocol = override(Protocol(), "data.n_folds=3")
     experiment = Experiment(
-        (MethodSpec("linear"),), {"kits": root}, (0,), (0,), Protocol(), None, tmp_path / "out"
+        (MethodSpec("linear"),), {"kits": root}, (0,), (0,), protocol, None, tmp_path / "out"
     )
     plan = lay_out(experiment, lambda *_: None)
     prepare_data(plan.runs, plan.sources, experiment.out, lambda *_: None)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from bench.cli.app import main
 from bench.models.build import build_backbone, check_weights
 from bench.models.weights import catalogue, sources
+from bench.pretrain import train
 from bench.pretrain.contours import render_contours
 from bench.pretrain.recipe import PRETEXTS, Recipe
 from bench.pretrain.scenes import CORE, MIDDLE, PLAIN, SHELL, render_scenes
@@ -141,6 +142,17 @@ def test_bad_requests_are_one_sentence(
 ) -> None:
     assert main(["pretrain", *arguments]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(train, "pretrain", lambda *_: pytest.fail("it takes half an hour"))
+    (tmp_path / "file").touch()
+    (tmp_path / "card.json").mkdir()
+    for name in ("file/made.safetensors", "card.safetensors"):
+        assert main(["pretrain", "--out", str(tmp_path / name)]) == 2
+        assert capsys.readouterr().err.startswith(f"error: {tmp_path}")
 
 
 @pytest.mark.slow
