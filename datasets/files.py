@@ -69,7 +69,8 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         error.filename = str(path)
-        error.filename2 = None
+        if error.filename2 is not None:  # of a renaming
+            del error.filename2
         raise
 
 

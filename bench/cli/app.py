@@ -3,10 +3,12 @@
 A command's file is imported when the command is used, so that ``--help`` needs nothing heavy.
 """
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -78,6 +80,7 @@ COMMANDS = {  # name: the module whose `commands` hold it, and the first line of
 
 
 OTHER_SPELLINGS = {"--dataset": "--datasets", "--output": "--out"}  # each stands for the other
+OPTION = re.compile(r"--[\w-]+")
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
@@ -171,6 +174,16 @@ def check_utf8(arguments: Sequence[str]) -> None:
             raise ValueError(f"command line: must be UTF-8, got {got} ({hint})")
 
 
+def check_values(arguments: Sequence[str]) -> None:
+    """Raise ValueError for an option with an empty value, which would mean its default."""
+    empty = [argument[:-1] for argument in arguments if argument.endswith("=")]
+    empty += [before for before, argument in pairwise(arguments) if not argument]
+    for option in empty:
+        if OPTION.fullmatch(option):
+            hint = "leave it out for the default; is a variable of the shell not set?"
+            raise ValueError(f"command line: {option} must have a value, got an empty one ({hint})")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; bad input is one sentence on stderr and 2.
 
@@ -180,6 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed = sys.argv[1:] if arguments is None else arguments
     try:
         check_utf8(typed)
+        check_values(typed)
         command = f"{PROGRAM} {shlex.join(typed)}"
         kept = mask_passwords(command)
         code = app(args=typed, obj=kept, standalone_mode=False, prog_name=PROGRAM)

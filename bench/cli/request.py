@@ -215,6 +215,8 @@ def _check_present(roots: Mapping[str, Path]) -> None:
 def _check_keys(names: Sequence[str], entries: Sequence[str]) -> None:
     for entry in entries:
         key = _split_entry(entry)[0]
+        if key and entry == f"{key}=":
+            raise SpecError(f"--data-root: {key} must have a folder, got '{entry}'")
         if key and key not in (*names, *map(datasets.family_of, names)):
             rule = f"NAME=FOLDER must name one of --datasets {','.join(names)}"
             raise SpecError(f"--data-root: {rule}, got '{entry}'")

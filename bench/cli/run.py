@@ -40,7 +40,7 @@ from bench.specs.run import RUNS, RunSpec, run_folder
 from bench.tracking.browsing import list_addresses
 from bench.tracking.connection import default_uri, describe_browsing
 from bench.tracking.groups import begin_group
-from bench.tuning.tuned_values import apply_file, apply_tuned, best_values, find_studies
+from bench.tuning.tuned_values import apply_file, apply_tuned, best_values, find_studies, read_toml
 from datasets.processes import PROGRAM
 from reports.formats.terminal import escape
 from reports.records.run import RESULT_FILE, RunResult
@@ -109,6 +109,8 @@ def read_run(
     """Check what was typed, as `read_request`. Raises: ValueError for the user."""
     if (options.tune > 0) + options.tuned + (options.settings is not None) > 1:
         raise ValueError("run: --tune, --tuned and --settings exclude each other, got several")
+    if options.settings is not None:
+        read_toml(options.settings)  # a fault in it is found before the data are read
     tuning.check_used(request.set or (), tunes=options.tune > 0, is_tuned=options.tuned)
     if options.tune:
         request = with_budget(request, tuning, {"trials": options.tune})
@@ -167,7 +169,9 @@ def describe_tuning(specs: Sequence[RunSpec]) -> str:
     if not any(spec.study for spec in specs):
         return "defaults, the same learning rate for every method (tune them: --tune 20)"
     budget = specs[0].protocol.tune.budget
-    return f"each method's own, found by `bench tune` on inner validation cases, {budget} a method"
+    return (
+        f"each method's own, found by `{PROGRAM} tune` on inner validation cases, {budget} a method"
+    )
 
 
 def run_plan(

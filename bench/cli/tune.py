@@ -193,7 +193,7 @@ def search_values(
     plans = request.plan(out)
     storage = find_storage(tuning.storage, folder)
     budget = experiment.protocol.tune.budget
-    sentence = f"tuning {len(plans)} methods x data sets, {budget} each, in {escape(storage)}"
+    sentence = f"tuning, studies: {len(plans)}, {budget} each, in {escape(storage)}"
     console.print(sentence, soft_wrap=True)
     print_warning(describe_network_disk(storage), console)
     with StudyDisplay(console, output, plans, executor.n_slots) as display:

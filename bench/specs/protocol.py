@@ -16,6 +16,7 @@ from methods.settings import (
     setting,
     suggest,
 )
+from reports.records.text import count
 
 __all__ = ["Protocol", "SpecError", "override", "suggest"]
 
@@ -211,7 +212,7 @@ class TuneSpec:
     @property
     def budget(self) -> str:
         """What each method gets, in words."""
-        return f"{self.budget_s:.0f} s of fit" if self.budget_s else f"{self.trials} trials"
+        return f"{self.budget_s:.0f} s of fit" if self.budget_s else count(self.trials, "trial")
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from bench.specs.protocol import SpecError, TuneSpec
 from bench.specs.run import RunSpec
 from bench.tuning.plan import describe_protocol, name_study, vary
 from bench.tuning.study import name_difference
-from datasets.files import parse_record, read_text, write_durably
+from datasets.files import describe_os_error, parse_record, read_text, write_durably
 from datasets.processes import PROGRAM
 from reports.records.study import STUDY_FILE, TUNING, Cell, StudyRecord, read_study
 
 HEADER = f"# Values found by `{PROGRAM} tune`; use them with `{PROGRAM} run --settings FILE`."
-WRITTEN_BY = "must be a file that `bench tune --export-tuned` wrote"
+WRITTEN_BY = f"must be a file that `{PROGRAM} tune --export-tuned` wrote"
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -177,5 +177,7 @@ def read_toml(file: Path) -> list[TunedValues]:
         keys = "method, dataset, backbone, fold, shots, study and values"
         rule = f"must have a table [tune], and in each [[tuned]] {keys}"
         raise SpecError(f"--settings {file}: {rule} (missing or unknown: {error})") from None
-    except (OSError, RecursionError, tomllib.TOMLDecodeError) as error:
+    except (RecursionError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"--settings {file}: {WRITTEN_BY}, got {error}") from None
+    except OSError as error:
+        raise SpecError(f"--settings {describe_os_error(error)} ({WRITTEN_BY})") from None

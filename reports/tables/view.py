@@ -124,7 +124,8 @@ def read_published(file: Path) -> tuple[Published, ...]:
     Raises: ValueError if the file does not exist, lacks a column, or a value is no number.
     """
     if not file.is_file():
-        raise ValueError(f"--reference: must be a CSV file, got {file}, which is not there")
+        fault = "a folder" if file.is_dir() else "not there"
+        raise ValueError(f"--reference: must be a CSV file, got {file}, which is {fault}")
     lines = read_text(file, "save it as CSV in UTF-8").splitlines(keepends=True)
     reader = csv.DictReader(lines)
     try:

@@ -15,6 +15,7 @@ from datasets.files import (
     check_writable,
     describe_os_error,
     file_name_of,
+    naming,
     new_file,
     read_record,
     read_text,
@@ -31,6 +32,16 @@ def test_a_file_is_written_whole_in_a_new_folder_with_the_usual_mode(tmp_path: P
     usual.touch()
     assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
     assert [file.name for file in target.parent.iterdir()] == ["text.txt"]
+
+
+def test_an_error_that_is_named_has_one_name(tmp_path: Path) -> None:
+    for step in (Path.touch, Path.read_bytes):
+        with pytest.raises(OSError, match="No such file") as caught, naming(tmp_path):
+            step(tmp_path / "no" / "file")
+        assert str(caught.value).endswith(f"No such file or directory: '{tmp_path}'")
+    with pytest.raises(OSError, match="No such file") as caught, naming(tmp_path):
+        (tmp_path / "no").rename(tmp_path / "new")
+    assert str(caught.value).endswith(f"No such file or directory: '{tmp_path}'")
 
 
 def test_a_place_is_tried_before_there_is_anything_to_write(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ def open_all(root: Path | None, names: str | None, release: str | None) -> list[
 
 
 def _recognise(root: Path) -> list[Dataset]:
+    if not root.is_dir():
+        list_paths("data", root)  # which raises
     folders = list_folders(root)
     if folders:
         return [registry.build(name, root) for name in folders]

@@ -15,6 +15,7 @@ from bench.tracking.groups import read_group
 from datasets.files import FileError
 from reports.formats.terminal import SafeConsole, escape
 from reports.records.run import Status
+from reports.records.text import count
 
 commands = typer.Typer()
 STYLES = {Status.DONE: "green", "running": "cyan", Status.SKIPPED: "yellow"}
@@ -32,7 +33,8 @@ def status(out: Annotated[Path, Option(help="What `run` wrote to.")] = Path("res
         rule = "must hold the folders of runs, got none (--out names what `run` wrote to)"
         raise ValueError(f"status: {out / RUNS} {rule}")
     counts = Counter(each.state for each in states)
-    title = f"{len(states)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items())
+    parts = ", ".join(f"{n} {state}" for state, n in counts.items())
+    title = f"{count(len(states), 'run')}: {parts}"
     table = add_columns(Table(title=title), ("run", "state", "what is known"))
     for each in states:
         style = "default" if each.state in PLAIN else STYLES.get(each.state, "red")

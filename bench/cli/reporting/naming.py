@@ -20,7 +20,8 @@ def read_names(file: Path | None, pairs: Mapping[str, str]) -> Names:
     names: dict[str, str] = {}
     if file is not None:
         if not file.is_file():
-            raise ValueError(f"--names: must be a TOML file, got {file}, which is not there")
+            fault = "a folder" if file.is_dir() else "not there"
+            raise ValueError(f"--names: must be a TOML file, got {file}, which is {fault}")
         try:
             found = tomllib.loads(read_text(file, "save it as TOML in UTF-8"))
         except (RecursionError, tomllib.TOMLDecodeError) as error:

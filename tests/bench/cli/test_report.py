@@ -118,6 +118,8 @@ def test_bad_input_is_one_sentence_and_leaves_no_file(
         (["--name", "lora"], "--name: must look like --name lora=LoRA, got 'lora'"),
         (["--name", "lora=A", "--name", "lora=B"], "--name: must give lora once, got it twice"),
         (["--group", "A=lora", "--group", "A=full"], "--group: must give A once, got it twice"),
+        (["--names", "store"], "--names: must be a TOML file, got store, which is a folder"),
+        (["--reference", "store"], "--reference: must be a CSV file, got store, which is a folder"),
         (["--names", "no.toml"], "--names: must be a TOML file, got no.toml"),
         (["--margin", "0", "--kind", "noninferiority"], "--margin must be a number above 0, got 0"),
         (["--margin", "nan", "--kind", "all"], "--margin must be a number above 0, got nan"),

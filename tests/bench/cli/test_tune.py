@@ -81,6 +81,11 @@ from bench.cli.request import read_request
             ["run", "--set", "train.drop_path=half"],
             "train.drop_path: must be own or in [0, 1), got half",
         ),
+        (
+            ["run", "--settings", "no.toml"],
+            "--settings no.toml: No such file or directory (must be",
+        ),
+        (["plan", "--settings", "/"], "--settings /: Is a directory (must be a file that"),
         (["tune", "--export-tuned", "/dev/null"], "/dev/null: must be a regular file or a new one"),
         (["report", "--kind", "tuning"], "report: the tracking store holds no tuning study"),
     ],

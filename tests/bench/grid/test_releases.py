@@ -127,6 +127,11 @@ def test_a_root_that_would_not_be_read_is_refused(
         read_request(ask(names, tmp_path, *entries))
 
 
+def test_a_root_without_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="--data-root: brats2019 must have a folder"):
+        read_request(ask("brats2019", tmp_path, "brats2019="))
+
+
 def test_datalists_of_one_name_are_refused(tmp_path: Path) -> None:
     content = {"name": "same", "modality": "CT", "labels": {"background": 0, "a": 1}}
     content["training"] = [{"image": "i.nii", "label": "l.nii"}]

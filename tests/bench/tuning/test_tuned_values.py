@@ -231,7 +231,7 @@ def test_values_survive_the_file(tmp_path):
         (
             "[[tuned]]",
             "[[tuned",
-            r"--settings .*: must be a file that `bench tune --export-tuned` wrote",
+            r"--settings .*: must be a file that `python -m bench tune --export-tuned` wrote",
         ),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 from bench.cli.app import main
 from tests.bench.cli.starting import wrong_inputs
-from tests.bench.cli.starting.wrong_inputs import HEAVY, LIGHT
+from tests.bench.cli.starting.wrong_inputs import EMPTY, HEAVY, LIGHT
 
 ROOT = Path(__file__).resolve().parents[4]
 MOST_S = 2.0
@@ -46,6 +46,16 @@ def test_it_is_one_sentence_at_once(words, sentence, answers):
         assert len(record["error"].splitlines()) == 1
     assert not record["heavy"]
     assert record["seconds"] < MOST_S
+
+
+@pytest.mark.parametrize("words", EMPTY)
+def test_an_empty_value_is_not_the_default(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    option = next(word for word in words if word.startswith("--")).removesuffix("=")
+    sentence = f"error: command line: {option} must have a value, got an empty one"
+    assert capsys.readouterr().err.startswith(sentence)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("words", "sentence"), HEAVY)

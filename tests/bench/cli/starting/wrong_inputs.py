@@ -56,6 +56,13 @@ LIGHT: list[tuple[list[str], str]] = [  # nothing heavy is needed to see what is
     (["compare", "a"], "compare: Missing argument 'run_b'"),
     (["ui", "--port", "99999"], "ui: Invalid value for '--port'"),
 ]
+EMPTY: list[list[str]] = [  # as by a variable of the shell that is not set
+    ["run", "--out", ""],
+    ["run", "--data-root="],
+    ["tune", "--only", "", "--methods", "lora"],
+    ["report", "--methods", ""],
+    ["predict", "--release="],
+]
 HEAVY: list[tuple[list[str], str]] = [  # these need torch, or the store
     (["run", "--methods", "lora[rnk=4]"], "lora: unknown setting 'rnk' (did you mean 'rank'?)"),
     (["run", "--methods", "lora[rank=0]"], "lora: rank must be >= 1, got 0"),
