@@ -9,17 +9,16 @@ idle cores, is missed, or if one of these commands imports a library that only c
 """
 
 import json
-import os
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.child import run_program
+
 GOAL_S = 6.0
 RUN = ["run", "--methods", "linear", "--datasets", "brats", "--epochs", "1", "--out", "out"]
 WITHOUT = (["--help"], ["run", "--help"], ["list", "methods"], ["report", "--help"])
@@ -33,7 +32,7 @@ def main() -> int:
     n_repeats = parser.parse_args().repeats
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        start(folder, RUN)  # writes and prepares the phantoms
+        run_program(folder, RUN)  # writes and prepares the phantoms
         taken = [time_first_step(folder) for _ in range(n_repeats)]
     for wall_s, cpu_s in taken:
         print(f"first step after {wall_s:.1f} s; CPU of the command's own process {cpu_s:.1f} s")
@@ -41,23 +40,6 @@ def main() -> int:
     print(f"fastest: {fastest_s:.1f} s (goal {GOAL_S:.0f} s)")
     found = [print_imports(arguments) for arguments in WITHOUT]
     return int(fastest_s > GOAL_S or any(found))
-
-
-def start(folder: Path, arguments: list[str], *flags: str) -> str:
-    """Run the program in ``folder`` and return what it writes to standard error.
-
-    ``flags`` are those of Python. Its bytecode is kept, as it is by default.
-    """
-    own = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-    environment = os.environ | own
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    command = [sys.executable, *flags, "-m", "bench", *arguments]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8"
-    )
-    if done.returncode:
-        sys.exit(done.stdout + done.stderr[-2000:])
-    return done.stderr
 
 
 def time_first_step(folder: Path) -> tuple[float, float]:
@@ -68,7 +50,7 @@ def time_first_step(folder: Path) -> tuple[float, float]:
     shutil.rmtree(folder / "out" / "runs")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.time()
-    start(folder, RUN)
+    run_program(folder, RUN)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     (file,) = folder.glob("out/runs/*/result.json")
     record = json.loads(file.read_text(encoding="utf-8"))
@@ -82,7 +64,7 @@ def time_first_step(folder: Path) -> tuple[float, float]:
 def print_imports(arguments: list[str]) -> set[str]:
     """Print the imports that take longest; return those that only computing needs."""
     with tempfile.TemporaryDirectory() as scratch:
-        lines = start(Path(scratch), arguments, "-X", "importtime").splitlines()
+        lines = run_program(Path(scratch), arguments, "-X", "importtime").splitlines()
     took_ms = {}
     for line in lines:
         if line.startswith("import time:") and "cumulative" not in line:

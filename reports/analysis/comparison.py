@@ -5,8 +5,9 @@ Numbers are aggregated in this room and nowhere else; tables and figures only sh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from math import nan
 from typing import Any
@@ -61,6 +62,11 @@ class MethodComparison:
     penalty_mm: float | None = None  # the distance of a miss where the policy leaves it undefined
     intersection: bool = False  # only the cases that all methods have
     names: Names = BUILT_IN_NAMES
+
+    @cached_property
+    def lines(self) -> list[dict[Hashable, Any]]:
+        """The rows as mappings, which are read one number at a time far faster."""
+        return self.rows.to_dict("records")
 
     @property
     def mixed(self) -> bool:

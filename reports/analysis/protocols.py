@@ -60,16 +60,20 @@ def describe_columns(
     """
     values: dict[str, dict[str, str]] = {}  # by field and column
     for name, results in columns.items():
-        protocols = [_leave_out(flatten(run.protocol), without) for run in results]
+        different: list[dict[str, Any]] = []  # of many runs, most are equal
+        for run in results:
+            if run.protocol not in different:
+                different.append(run.protocol)
+        protocols = [_leave_out(flatten(protocol), without) for protocol in different]
         for key in dict.fromkeys(chain.from_iterable(protocols)):
-            different = dict.fromkeys(str(protocol.get(key, ABSENT)) for protocol in protocols)
-            values.setdefault(key, {})[name] = ", ".join(different)
+            words = dict.fromkeys(str(protocol.get(key, ABSENT)) for protocol in protocols)
+            values.setdefault(key, {})[name] = ", ".join(words)
     found = []
     for key, by_column in values.items():
         listed = {name: by_column.get(name, ABSENT) for name in columns}
         if len(set(listed.values())) > 1:
-            words = "; ".join(f"{name}: {value}" for name, value in listed.items())
-            found.append(f"{key} ({words})")
+            parts = "; ".join(f"{name}: {value}" for name, value in listed.items())
+            found.append(f"{key} ({parts})")
     return ", ".join(found)
 
 

@@ -1,6 +1,6 @@
 """Which pictures a set of results has something for, under which names, with which caption."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,6 +11,7 @@ from reports.analysis.claims.noninferiority import MARGIN_POINTS
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.ranks import Friedman, friedman_nemenyi, rank_intervals
 from reports.analysis.statistics import LEAST_CASES, TooFewError
+from reports.analysis.tidy import MEAN
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
 from reports.figures.differences import draw_forest, draw_gaps
 from reports.figures.distributions import draw_cases, draw_critical_difference, draw_ranks
@@ -110,8 +111,12 @@ def _prepare_learning(comparison: MethodComparison, looks: Looks) -> Draw | None
 
 
 def _without_runs(comparison: MethodComparison) -> MethodComparison:
-    """Return the numbers alone: what draws a picture is sent to another process."""
-    return replace(comparison, results=(), cases=pd.DataFrame(), scores=pd.DataFrame())
+    """Return mean Dice and costs alone: what draws a picture is sent to another process."""
+    key = f"dice/{MEAN}"
+    scopes = {key: comparison.scopes[key]} if key in comparison.scopes else {}
+    empty = pd.DataFrame()
+    small = replace(comparison, results=(), cases=empty, scores=empty, runs=empty)
+    return replace(small, scopes=scopes, verdicts={})
 
 
 def _word_tradeoff(axis: Axis) -> Words:
@@ -149,6 +154,24 @@ def list_pictures(
     wanted: Wanted = DEFAULT,
 ) -> tuple[list[Picture], list[str]]:
     """Return the pictures of all settings, and a sentence for each that has too few data."""
+    pictures: list[Picture] = []
+    absent: dict[str, None] = {}
+    for found in iter_pictures(comparisons, studies, read_slices, looks, wanted):
+        if isinstance(found, Picture):
+            pictures.append(found)
+        else:
+            absent[found] = None
+    return pictures, list(absent)
+
+
+def iter_pictures(
+    comparisons: Compared,
+    studies: Sequence[StudyRecord],
+    read_slices: ReadSlices,
+    looks: Looks,
+    wanted: Wanted = DEFAULT,
+) -> Iterator[Picture | str]:
+    """Yield each picture as soon as it can be drawn, or a sentence if it has too few data."""
     plans: list[Plan] = []
     for comparison in comparisons:
         for words, prepare in PICTURES.items():
@@ -161,14 +184,11 @@ def list_pictures(
         plans.append(_plan_kshot(group, looks))
     plans.append(_plan_gaps(comparisons, looks))
     plans.append(_plan_tuning(studies, looks, wanted.names))
-    pictures: list[Picture] = []
-    absent: dict[str, None] = {}
     for plan in plans:
         try:
-            pictures += plan
+            yield from plan
         except TooFewError as error:
-            absent[f"not drawn: {error}"] = None
-    return pictures, list(absent)
+            yield f"not drawn: {error}"
 
 
 def _plan_one(words: Words, prepare: Prepare, comparison: MethodComparison, looks: Looks) -> Plan:

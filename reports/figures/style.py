@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reports.figures.fonts import choose_fonts
 from reports.names import BUILT_IN_NAMES, FAMILIES, Names
 
 COLUMN_IN = 3.4  # width of one column of a two-column paper, in inches
@@ -135,7 +137,8 @@ def fix_layout(figure: Figure) -> None:
 def save_figure(figure: Figure, file_format: str) -> bytes:
     """Return a pdf, png or svg: an ``<svg>`` without ground, in the ink of the text around it."""
     stream = BytesIO()
-    figure.savefig(stream, format=file_format, **SAVE[file_format])
+    with mpl.rc_context(choose_fonts(file_format)):
+        figure.savefig(stream, format=file_format, **SAVE[file_format])
     content = stream.getvalue()
     if file_format == "svg":
         content = content[content.index(b"<svg") :].replace(INK.encode(), b"currentColor")

@@ -1,6 +1,7 @@
 """All tables and pictures of a store, made in memory first: bad input leaves no file behind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import TypeVar
@@ -8,7 +9,7 @@ from typing import TypeVar
 import pandas as pd
 
 from reports.analysis.comparison import MethodComparison
-from reports.figures.gallery import Wanted, list_pictures
+from reports.figures.gallery import Wanted, iter_pictures
 from reports.figures.picture import Picture
 from reports.figures.qualitative import ReadSlices
 from reports.figures.rendering import render_one, start_renderers
@@ -80,14 +81,12 @@ def build_portfolio(of: Contents, request: ReportRequest, formats: Sequence[str]
         families = {**of.families, **find_families(of.results)}
         looks = assign_looks(labels, families, request.names)
         wanted = Wanted(request.names, request.versus, request.margin_points)
-        pictures, undrawn = list_pictures(summaries, of.studies, of.read_slices, looks, wanted)
-        pictures = [each for each in make_unique(pictures) if list_formats(each, formats)]
-        drawing = [
-            renderers.submit(render_one, each, list_formats(each, formats)) for each in pictures
-        ]
+        planned = iter_pictures(summaries, of.studies, of.read_slices, looks, wanted)
+        drawing, undrawn = _start_drawing(renderers, planned, formats)
         panels = collect_panels(summaries, of.read_slices)
         tables, absent = build_tables_of(summaries, request, per_dataset=request.per_dataset)
-        rendered = [each.result() for each in drawing]
+        rendered = [files.result() for _, files in drawing]
+    pictures = [picture for picture, _ in drawing]
     drawn = []
     for picture, files in zip(pictures, rendered, strict=True):
         if "svg" in files:
@@ -96,6 +95,27 @@ def build_portfolio(of: Contents, request: ReportRequest, formats: Sequence[str]
     missing = [*absent, *undrawn]
     page = Page(of.results, summaries, tables, drawn, missing, request.names, of.studies, panels)
     return Portfolio(page, pictures, rendered, read_printing(request))
+
+
+def _start_drawing(
+    renderers: Executor, planned: Iterable[Picture | str], formats: Sequence[str]
+) -> tuple[list[tuple[Picture, Future[dict[str, bytes]]]], list[str]]:
+    """Draw each picture while the next is planned; return what will be its files.
+
+    Returns: the pictures with their files, and the sentences for those that cannot be drawn.
+    """
+    drawing = []
+    undrawn: dict[str, None] = {}
+    taken: set[str] = set()
+    for found in planned:
+        if isinstance(found, str):
+            undrawn[found] = None
+            continue
+        picture = _name_apart(found, taken)
+        own = list_formats(picture, formats)
+        if own:
+            drawing.append((picture, renderers.submit(render_one, picture, own)))
+    return drawing, list(undrawn)
 
 
 def list_formats(picture: Picture, formats: Sequence[str]) -> list[str]:
@@ -109,16 +129,18 @@ def make_unique(items: Sequence[Named]) -> list[Named]:
     Small and capital letters count as equal, as they do in the file names of some systems.
     """
     taken: set[str] = set()
-    found = []
-    for item in items:
-        slug = item.slug
-        for number in count(2):
-            if slug.lower() not in taken:
-                break
-            slug = f"{item.slug}-{number}"
-        taken.add(slug.lower())
-        found.append(item if slug == item.slug else replace(item, slug=slug))
-    return found
+    return [_name_apart(item, taken) for item in items]
+
+
+def _name_apart(item: Named, taken: set[str]) -> Named:
+    """Return a table or picture under a slug that is not ``taken``, and add it there."""
+    slug = item.slug
+    for number in count(2):
+        if slug.lower() not in taken:
+            break
+        slug = f"{item.slug}-{number}"
+    taken.add(slug.lower())
+    return item if slug == item.slug else replace(item, slug=slug)
 
 
 def name_files(portfolio: Portfolio) -> dict[str, bytes]:

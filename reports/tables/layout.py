@@ -1,8 +1,9 @@
 """The rows of tables over methods, and the columns of scores, costs and notes over them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -103,7 +104,7 @@ class MethodRows:
         for row in self.keys:
             number = numbers.get(row)
             cells.append(_score_cell(comparison, number, key, metric))
-            ranked.append(number is not None and bool(comparison.rows[f"{key}_ranked"][number]))
+            ranked.append(number is not None and bool(comparison.lines[number][f"{key}_ranked"]))
         name = name_with_cases(comparison.heading, comparison)
         heading = self.names.find(metric.name, metric.heading)
         heads = (name, "", heading)
@@ -122,7 +123,7 @@ class MethodRows:
             shares = [nan] * len(self.keys)
             for place, row in enumerate(self.keys):
                 if row in numbers:
-                    shares[place] = 100 * float(comparison.rows[f"{key}_share"][numbers[row]])
+                    shares[place] = 100 * float(comparison.lines[numbers[row]][f"{key}_share"])
             if any(share < 100 for share in shares) and any(share > 0 for share in shares):
                 metric, region = score_keys(comparison.regions)[key]
                 name = name_with_cases(comparison.heading, comparison)
@@ -159,18 +160,18 @@ class MethodRows:
             notes.append("; ".join(found))
         return [fill_column(Head("note", ("Note",)), notes)] if any(notes) else []
 
-    def _find_lines(self, key: RowKey) -> Iterator[tuple[MethodComparison, pd.Series]]:
+    def _find_lines(self, key: RowKey) -> Iterator[tuple[MethodComparison, Mapping[Hashable, Any]]]:
         for comparison in self.comparisons:
             number = number_rows(comparison).get(key)
             if number is not None:
-                yield comparison, comparison.rows.iloc[number]
+                yield comparison, comparison.lines[number]
 
 
 def _score_cell(comparison: MethodComparison, number: int | None, key: str, metric: Metric) -> Cell:
     by_region = metric.columns == "regions"  # these tell how a method ended, and have spreads
     if number is None:
         return Cell("missing" if by_region else MISSING)
-    line = comparison.rows.iloc[number]
+    line = comparison.lines[number]
     if by_region and not line["n_runs"]:
         return Cell(str(line["note"]))
     spread = float(comparison.spreads[key][number]) if by_region else nan
@@ -203,7 +204,7 @@ def _add_intervals(
 
 def is_of_own_cases(comparison: MethodComparison, number: int, key: str) -> bool:
     """Return whether a row's mean is over other cases than those of the ranked methods."""
-    line = comparison.rows.iloc[number]
+    line = comparison.lines[number]
     if line[f"{key}_ranked"] or not line["n_runs"]:
         return False
     scope = comparison.scopes.get(key)
