@@ -11,7 +11,16 @@ from matplotlib.ticker import MaxNLocator
 
 from reports.analysis.comparison import MethodComparison, align_cases
 from reports.analysis.tidy import MEAN
-from reports.figures.style import COLUMN_IN, Look, Looks, add_grid, legend_label, new_figure
+from reports.figures.style import (
+    COLUMN_IN,
+    Look,
+    Looks,
+    add_grid,
+    add_legend,
+    legend_height,
+    legend_label,
+    new_figure,
+)
 from reports.records.run import RunResult
 from reports.records.study import StudyRecord
 from reports.tables.layout import is_of_own_cases
@@ -37,16 +46,17 @@ def draw_learning(runs: Sequence[RunResult], looks: Looks) -> Figure:
             dices.setdefault(run.label, []).append(dice)
     if not losses:
         raise ValueError("figure: learning curves must have a run with a curve, got none")
-    figure = Figure(figsize=(COLUMN_IN, 3.6), layout="constrained")
+    height_in = 2.9 + legend_height([looks[label].name for label in losses])
+    figure = Figure(figsize=(COLUMN_IN, height_in), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     for axes, curves in ((upper, losses), (lower, dices)):
         for label, mine in curves.items():
             _draw_band(axes, mine, looks[label])
         add_grid(axes)
     upper.set_ylabel("training loss")
-    lower.set(ylabel="inner validation Dice (%)", xlabel="epoch")
+    lower.set(ylabel="inner validation\nDice (%)", xlabel="epoch")
     lower.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _add_legend(figure, upper)
+    add_legend(figure, upper)
     return figure
 
 
@@ -70,7 +80,7 @@ def draw_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Figure:
     """
     if not any(study.done for study in studies):
         raise ValueError("figure: tuning must have a trial that has ended well, got none")
-    figure, axes = new_figure(2.6)
+    figure, axes = new_figure(1.9 + legend_height([looks[each.method].name for each in studies]))
     for study in studies:
         look = looks[study.method]
         line = 100 * np.array(study.best_so_far())
@@ -80,7 +90,7 @@ def draw_tuning(studies: Sequence[StudyRecord], looks: Looks) -> Figure:
     axes.set(xlabel="trial (the first is the default)", ylabel="best inner Dice so far (%)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     add_grid(axes)
-    _add_legend(figure, axes)
+    add_legend(figure, axes)
     return figure
 
 
@@ -108,7 +118,7 @@ def draw_kshot(comparisons: Sequence[MethodComparison], looks: Looks) -> Figure:
             for found, frame in ((means, comparison.rows), (spreads, comparison.spreads)):
                 values = found.setdefault(label, np.full(len(places), nan))
                 values[place] = frame[f"dice/{MEAN}"][number]
-    figure, axes = new_figure(2.6)
+    figure, axes = new_figure(1.9 + legend_height([looks[label].name for label in means]))
     for number, (label, mean) in enumerate(means.items()):
         shift = 0.3 * (number - (len(means) - 1) / 2) / max(len(means) - 1, 1)
         look = {**looks[label].line, **looks[label].point, "markersize": 4, "linewidth": 1}
@@ -118,13 +128,5 @@ def draw_kshot(comparisons: Sequence[MethodComparison], looks: Looks) -> Figure:
     axes.set_xticks(places, labels=ticks)
     axes.set(xlabel="training cases", ylabel="mean Dice (%)")
     add_grid(axes, "y")
-    _add_legend(figure, axes)
+    add_legend(figure, axes)
     return figure
-
-
-def _add_legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    ncols = 3 if max(map(len, labels)) < 16 else 2
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=ncols, frameon=False, handlelength=2.2
-    )

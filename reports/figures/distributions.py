@@ -1,6 +1,7 @@
 """Methods case by case: rainclouds, intervals of ranks, the critical-difference diagram."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from matplotlib.figure import Figure
 
 from reports.analysis.paired.intervals import Interval
 from reports.analysis.ranks import Friedman
-from reports.figures.style import FAINT, INK, Looks, add_grid, new_figure
+from reports.figures.style import COLUMN_IN, FAINT, INK, TEXT_IN, Looks, add_grid, new_figure
 
 ROW_IN = 0.26  # height of a method's row
+MOST_TICKS = 12  # numbers on an axis of ranks
 LEAST_FOR_CLOUD = 8  # fewer cases have no density
 LYING: dict[str, Any] = {"orientation": "horizontal"}
 BOX = {**LYING, "widths": 0.16, "showfliers": False, "manage_ticks": False}
@@ -37,7 +39,7 @@ def draw_cases(scores: pd.DataFrame, looks: Looks) -> Figure:
         heights = row + 0.26 + rng.uniform(-0.09, 0.09, size=values.size)
         axes.plot(values, heights, "o", color=colour, markersize=2, alpha=0.6, mew=0)
     name_rows(axes, [looks[name].name for name in names])
-    axes.set_xlabel(f"Dice of a case, mean over regions (%), n = {len(scores)}")
+    axes.set_xlabel(f"Dice of a case, mean over regions (%)\nn = {len(scores)}")
     add_grid(axes, "x")
     return figure
 
@@ -52,10 +54,17 @@ def draw_ranks(ranks: Mapping[str, Interval], looks: Looks) -> Figure:
         axes.plot(ends, (row, row), color=look.colour, linewidth=2, solid_capstyle="butt")
         axes.plot([rank.value], [row], linestyle="none", markersize=6, **look.point)
     name_rows(axes, [looks[name].name for name in order])
-    axes.set_xticks(range(1, len(order) + 1))
+    axes.set_xticks(list_ticks(len(order)))
     axes.set(xlim=(0.6, len(order) + 0.4), xlabel="rank by mean Dice, 95 % interval")
     add_grid(axes, "x")
     return figure
+
+
+def list_ticks(n_methods: int) -> list[int]:
+    """Return the ranks whose numbers have room on an axis: the first, the last, and between."""
+    step = 1 if n_methods <= MOST_TICKS else 5 * ceil(n_methods / 5 / MOST_TICKS)
+    inner = [rank for rank in range(step, n_methods, step) if 1 < rank <= n_methods - step / 2]
+    return sorted({1, *inner, n_methods})
 
 
 def draw_critical_difference(test: Friedman, blocks: str, looks: Looks) -> Figure:
@@ -68,12 +77,14 @@ def draw_critical_difference(test: Friedman, blocks: str, looks: Looks) -> Figur
     half = (k + 1) // 2  # methods that are named at the left
     first_name = 0.55 + 0.32 * len(test.cliques)
     depth = first_name + 0.5 * half
-    figure, axes = new_figure(0.55 + 0.27 * (depth + 1.2))
+    width_in = COLUMN_IN if k <= MOST_TICKS else TEXT_IN
+    figure, axes = new_figure(0.55 + 0.27 * (depth + 1.2), width_in)
     axes.set_axis_off()
     axes.set(xlim=(1 - 0.75 * k / 2 - 0.2, k + 0.75 * k / 2 + 0.2), ylim=(depth, -1.9))
     axes.plot([1, k], [0, 0], color=INK, linewidth=0.8)
     for rank in range(1, k + 1):
         axes.plot([rank, rank], [0, -0.15], color=INK, linewidth=0.8)
+    for rank in list_ticks(k):
         axes.text(rank, -0.25, str(rank), ha="center", va="bottom", fontsize=7)
     for place, name in enumerate(order):
         mean = test.mean_ranks[name]

@@ -9,35 +9,40 @@ import pandas as pd
 from reports.analysis.cases.shared import describe_shared_cases
 from reports.analysis.claims.noninferiority import MARGIN_POINTS
 from reports.analysis.comparison import MethodComparison
+from reports.analysis.paired.intervals import LEAST_FOR_COVERAGE
 from reports.analysis.ranks import Friedman, friedman_nemenyi, rank_intervals
-from reports.analysis.statistics import LEAST_CASES, TooFewError
+from reports.analysis.statistics import TooFewError
 from reports.analysis.tidy import MEAN
 from reports.figures.curves import draw_kshot, draw_learning, draw_tuning
 from reports.figures.differences import draw_forest, draw_gaps
 from reports.figures.distributions import draw_cases, draw_critical_difference, draw_ranks
-from reports.figures.picture import Compared, Draw, Picture, Plan, Words, has_seeds
+from reports.figures.picture import (
+    ROUGH,
+    Compared,
+    Draw,
+    Picture,
+    Plan,
+    Words,
+    describe_band,
+    describe_compared,
+    describe_points,
+    describe_ranks,
+    describe_rough,
+    has_seeds,
+)
 from reports.figures.qualitative import ReadSlices, plan_panels
 from reports.figures.style import Looks
-from reports.figures.tradeoff import AXES, Axis, draw_tradeoff, finished_with, has_tests
+from reports.figures.tradeoff import AXES, Axis, describe_tradeoff, draw_tradeoff, finished_with
 from reports.names import BUILT_IN_NAMES, Names, name_dataset
-from reports.records.run import REFERENCE, Status
+from reports.records.run import Status
 from reports.records.study import StudyRecord
 from reports.tables.assemble import group_comparisons, name_setting
+from reports.tables.kinds.differences import describe_unfinished
 from reports.tables.kinds.gap import find_gaps
 from reports.tables.kinds.noninferiority import compare_at_margin
 from reports.tables.table import make_slug
 from reports.tables.wording import describe_scores
 
-FRONT = (
-    "The line is the Pareto front: it rises to a dearer method only where its mean is higher than "
-    "that of each cheaper one on it beyond chance (the tests of the tables, corrected over the "
-    "pairs of methods that no other equals in both)."
-)
-BARS = "Bars: 95 % intervals of the means."
-NO_FRONT = f"No front: {LEAST_CASES} common cases and one protocol are needed for its tests."
-ZERO = "A method that tunes nothing is left of the dotted line, outside of the logarithmic scale."
-RINGED = "A ring marks a reference network."
-ANEW = "95 % interval of the rank: from 1 + the number of methods that are better beyond chance."
 INNER = "Dice of inner validation cases, on which the values are chosen: optimistic."
 FINDINGS = (
     "Intervals are not corrected, findings are (Holm): non-inferior: above the lower margin; "
@@ -62,17 +67,6 @@ class Wanted:
 
 
 DEFAULT = Wanted()
-
-
-def _describe_points(comparison: MethodComparison) -> str:
-    averaged = ", averaged over its seeds" if has_seeds(comparison) else ""
-    return f"Density, quartiles, and a point per held-out case{averaged}."
-
-
-def _describe_band(comparison: MethodComparison) -> str:
-    if comparison.rows["n_runs"].max() > 1:
-        return "Mean over folds and seeds; the band is from the lowest to the highest run."
-    return "One run per method."
 
 
 # Returns the drawing of the methods in one setting; None if there is nothing to draw.
@@ -124,25 +118,17 @@ def _word_tradeoff(axis: Axis) -> Words:
     return Words(f"dice-{axis.name}", f"Dice {against}", f"Mean Dice {against} of methods")
 
 
-def _describe_tradeoff(axis: Axis, comparison: MethodComparison) -> str:
-    sentences = [FRONT if has_tests(comparison) else NO_FRONT, BARS]
-    if axis.logarithmic and (comparison.rows[axis.cost] == 0).any():
-        sentences.append(ZERO)
-    if (comparison.rows["kind"] == REFERENCE).any():
-        sentences.append(RINGED)
-    return " ".join(sentences)
-
-
 PICTURES: dict[Words, Prepare] = {  # of one setting
     **{_word_tradeoff(axis): partial(_prepare_tradeoff, axis) for axis in AXES},
     Words("cases", "Case by case", "Dice of the cases"): _prepare_cases,
-    Words("ranks", "Ranks", "Ranks of methods", ANEW): _prepare_ranks,
+    Words("ranks", "Ranks", "Ranks of methods"): _prepare_ranks,
     Words("learning", "Learning curves", "Learning curves of methods"): _prepare_learning,
 }
 NOTES: dict[str, Callable[[MethodComparison], str]] = {  # which depend on the runs
-    **{f"dice-{axis.name}": partial(_describe_tradeoff, axis) for axis in AXES},
-    "cases": _describe_points,
-    "learning": _describe_band,
+    **{f"dice-{axis.name}": partial(describe_tradeoff, axis) for axis in AXES},
+    "cases": describe_points,
+    "ranks": describe_ranks,
+    "learning": describe_band,
 }
 
 
@@ -207,14 +193,18 @@ def _plan_forest(comparison: MethodComparison, looks: Looks, wanted: Wanted) -> 
     reference, found = compare_at_margin(comparison, asked, margin)
     shown = comparison.names.label(reference)
     subject = f"Difference of mean Dice to {shown}, margin {margin:g} % points (dashed),"
-    words = Words("differences", f"Differences to {shown}", subject, FINDINGS)
+    sentences = [FINDINGS, *describe_rough(comparison), *describe_compared(comparison)]
+    note = " ".join(sentences)
+    words = Words("differences", f"Differences to {shown}", subject, note)
     yield words.put_on(partial(draw_forest, found, reference, margin, looks), [comparison])
 
 
 def _plan_gaps(comparisons: Compared, looks: Looks) -> Plan:
     """Yield default against tuned settings, for each setting and budget that has both."""
     for found in find_gaps(comparisons):
-        words = Words("gap", "Default and tuned", "Default against tuned settings", GAPS)
+        few = min(gap.n_cases for gap in found.gaps) < LEAST_FOR_COVERAGE
+        note = f"{GAPS} {ROUGH}" if few else GAPS
+        words = Words("gap", "Default and tuned", "Default against tuned settings", note)
         draw = partial(draw_gaps, found.gaps, found.tuned.names, looks)
         picture = words.put_on(draw, [found.default, found.tuned], "tuned")
         slug = make_slug("gap", *name_setting(found.tuned.setting))
@@ -243,6 +233,10 @@ def _plan_critical(comparisons: Compared, looks: Looks) -> Plan:
 def _label_diagram(comparisons: Compared, test: Friedman, blocks: str, looks: Looks) -> Picture:
     joined = "Methods joined by a bar are not told apart by Nemenyi's test at 5 %."
     sentences = [f"Friedman's test over {blocks}: p = {test.p:.2g}.", joined]
+    if any(map(has_seeds, comparisons)):
+        sentences.append("Seeds are averaged: what they differ by does not enter the test.")
+    for comparison in comparisons:
+        sentences += describe_unfinished(comparison)
     note = " ".join([*sentences, *describe_shared_cases(comparisons)])
     subject = "Critical-difference diagram of methods"
     words = Words("critical-difference", "Critical difference", subject, note)

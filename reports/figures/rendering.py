@@ -1,4 +1,10 @@
-"""From pictures to the bytes of files, in several processes."""
+"""From pictures to the bytes of files, in several processes.
+
+Each PDF embeds the part of the font that it needs. fontTools then also cuts the tables by which
+text is laid out, which no reader of a PDF uses, and that takes more than half the time of a file.
+So PDF files use a copy of the font without these. The spaces between pairs of letters are in a
+table of their own, which stays.
+"""
 
 import gc
 import multiprocessing
@@ -11,15 +17,19 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.font_manager import FontProperties, findfont, fontManager
 
 from datasets.processes import follow_parent
-from reports.figures.fonts import add_font, write_font
 from reports.figures.picture import Picture
 from reports.figures.style import SETTINGS, fix_layout, save_figure
 
 MOST_PROCESSES = 8
 PATIENT = (50_000, 20, 100)  # thresholds of the search for garbage; a picture leaves little
 BACKENDS = [f"matplotlib.backends.backend_{name}" for name in ("pdf", "agg", "svg")]
+
+ORIGINAL, COPY = "DejaVu Sans", "DejaVu Sans for PDF"
+LAYOUT_TABLES = ("GSUB", "GPOS", "GDEF", "MATH", "FFTM")
+NAMES = {1: COPY, 2: "Regular", 4: COPY, 16: COPY, 17: "Regular"}  # by their number in a font
 
 
 @contextmanager
@@ -40,7 +50,7 @@ def start_renderers() -> Iterator[Executor]:
 
 def _start_renderer(font: Path) -> None:
     follow_parent()
-    add_font(font)
+    fontManager.addfont(font)
     gc.set_threshold(*PATIENT)
 
 
@@ -49,4 +59,31 @@ def render_one(picture: Picture, formats: Sequence[str]) -> dict[str, bytes]:
     with mpl.rc_context(SETTINGS):
         figure = picture.draw()
         fix_layout(figure)
-        return {name: save_figure(figure, name) for name in formats}
+        files = {}
+        for name in formats:
+            with mpl.rc_context(choose_fonts(name)):
+                files[name] = save_figure(figure, name)
+        return files
+
+
+def write_font(folder: Path) -> Path:
+    """Write the copy into ``folder``, for every process that draws."""
+    from fontTools.ttLib import TTFont  # not needed by what only plans pictures
+
+    with TTFont(findfont(FontProperties(family=[ORIGINAL]))) as font:
+        for table in LAYOUT_TABLES:
+            if table in font:
+                del font[table]
+        for record in font["name"].names:
+            record.string = NAMES.get(record.nameID, record.toUnicode())
+        file = folder / "font.ttf"
+        font.save(file)
+    return file
+
+
+def choose_fonts(file_format: str) -> dict[str, list[str]]:
+    """Return the settings by which a file's text uses the copy, where it is known."""
+    families = list(mpl.rcParams["font.sans-serif"])
+    if file_format == "pdf" and families[0] == ORIGINAL:  # else the user prefers another
+        families.insert(0, COPY)
+    return {"font.sans-serif": families}

@@ -3,20 +3,20 @@
 Figures are made without pyplot, so that no window system is touched and none stays in memory.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from math import ceil
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.figures.fonts import choose_fonts
 from reports.names import BUILT_IN_NAMES, FAMILIES, Names
 
 COLUMN_IN = 3.4  # width of one column of a two-column paper, in inches
 TEXT_IN = 7.0  # width of both columns
+LEGEND_ROW_IN = 0.155
 INK, FAINT = "#262626", "#b5b5b5"  # text and lines; helper lines
 # Of the families, in their order. Their lightness (L* of CIELAB) is 7 apart, so that they differ in
 # grey; hues are the furthest apart for readers of usual and of colour-blind sight.
@@ -27,7 +27,8 @@ COLOURS = (
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
 DASHES: tuple[Any, ...] = (
     *("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2))),
-    *((0, (8, 2)), (0, (3, 1, 1, 1, 1, 1))),
+    *((0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (2, 3)), (0, (8, 2, 2, 2))),
+    *((0, (1, 3)), (0, (5, 1, 1, 1, 1, 1, 1, 1))),
 )
 OTHER = "other"  # the family of a method without one
 INKED = ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color")
@@ -113,9 +114,9 @@ def _find_family(method: str, families: Mapping[str, str]) -> str:
     return family if family in FAMILIES else OTHER
 
 
-def new_figure(height_in: float) -> tuple[Figure, Axes]:
+def new_figure(height_in: float, width_in: float = COLUMN_IN) -> tuple[Figure, Axes]:
     """Return an empty figure of the common style with one set of axes."""
-    figure = Figure(figsize=(COLUMN_IN, height_in), layout="constrained")
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
     axes = figure.subplots()
     axes.set_axisbelow(True)
     return figure, axes
@@ -124,6 +125,23 @@ def new_figure(height_in: float) -> tuple[Figure, Axes]:
 def add_grid(axes: Axes, axis: Any = "both") -> None:
     """Draw faint lines behind the data."""
     axes.grid(visible=True, axis=axis, color=FAINT, linewidth=0.4, alpha=0.6)
+
+
+def count_legend_columns(names: Sequence[str]) -> int:
+    """Return how many names are side by side below a picture of one column of a paper."""
+    return 3 if max(map(len, names)) < 16 else 2
+
+
+def legend_height(names: Sequence[str]) -> float:
+    """Return how much higher a picture is by the legend of `add_legend`, in inches."""
+    return LEGEND_ROW_IN * ceil(len(names) / count_legend_columns(names)) + 0.1
+
+
+def add_legend(figure: Figure, axes: Axes) -> None:
+    """Name what is drawn on the axes, below the picture."""
+    handles, labels = axes.get_legend_handles_labels()
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": count_legend_columns(labels)}
+    figure.legend(handles, labels, **place, frameon=False, handlelength=2.2)
 
 
 def fix_layout(figure: Figure) -> None:
@@ -137,8 +155,7 @@ def fix_layout(figure: Figure) -> None:
 def save_figure(figure: Figure, file_format: str) -> bytes:
     """Return a pdf, png or svg: an ``<svg>`` without ground, in the ink of the text around it."""
     stream = BytesIO()
-    with mpl.rc_context(choose_fonts(file_format)):
-        figure.savefig(stream, format=file_format, **SAVE[file_format])
+    figure.savefig(stream, format=file_format, **SAVE[file_format])
     content = stream.getvalue()
     if file_format == "svg":
         content = content[content.index(b"<svg") :].replace(INK.encode(), b"currentColor")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,21 @@ from matplotlib.transforms import Bbox
 from reports.analysis.claims.robustness import mean_intervals
 from reports.analysis.comparison import MethodComparison
 from reports.analysis.paired.contrasts import Sample
-from reports.analysis.paired.intervals import ALPHA
+from reports.analysis.paired.intervals import ALPHA, LEAST_FOR_INTERVAL
 from reports.analysis.statistics import LEAST_CASES
 from reports.analysis.tidy import MEAN
-from reports.figures.style import FAINT, INK, Looks, add_grid, fix_layout, new_figure
+from reports.figures.picture import describe_compared, describe_rough
+from reports.figures.style import (
+    FAINT,
+    INK,
+    Looks,
+    add_grid,
+    add_legend,
+    fix_layout,
+    legend_height,
+    legend_label,
+    new_figure,
+)
 from reports.records.run import REFERENCE
 from reports.tables.layout import is_of_own_cases, time_unit
 
@@ -27,8 +38,20 @@ RING: dict[str, Any] = {  # around the point of a reference network
     **{"linestyle": "none", "marker": "o", "markersize": 11},
     **{"markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 0.7},
 }
+FRONT = (
+    "The line is the Pareto front: it rises to a dearer method only where its mean is higher than "
+    "that of each cheaper one on it beyond chance (the tests of the tables, corrected over the "
+    "pairs of methods that no other equals in both)."
+)
+BARS = "Bars: 95 % intervals of the means."
+NO_FRONT = f"No front: {LEAST_CASES} common cases and one protocol are needed for its tests."
+ZERO = "A method that tunes nothing is left of the dotted line, outside of the logarithmic scale."
+RINGED = "A ring marks a reference network."
+MOST_NAMED = 12  # beside their points; there is no room for more
 SIDES = {-1: "right", 0: "center", 1: "left"}
 HEIGHTS = {-1: "top", 0: "center", 1: "bottom"}
+Point = tuple[float, float]  # in data units
+Line = tuple[Point, Point]  # upright or level, by its ends
 OFFSETS = (*AROUND, *((scale * x, scale * y) for scale in (2.5, 4.5) for x, y in AROUND))  # points
 
 
@@ -54,7 +77,8 @@ AXES = (
 def draw_tradeoff(comparison: MethodComparison, axis: Axis, looks: Looks) -> Figure:
     """Return mean Dice (%) over a cost, a named point per finished method, and the Pareto front.
 
-    A bar is the 95 % interval of a ranked method's mean. The front is that of `find_front`.
+    Names are beside the points, or of many methods in a legend. A bar is the 95 % interval of a
+    ranked method's mean. The front is that of `find_front`.
 
     On the logarithmic axis a method that tunes nothing stands at "0", left of a gap.
 
@@ -71,24 +95,25 @@ def draw_tradeoff(comparison: MethodComparison, axis: Axis, looks: Looks) -> Fig
         unit, length_s = time_unit(costs.max())
         label = f"training ({unit})"
         costs = costs / length_s
-    figure, axes = new_figure(2.6)
-    places = _place_on_log_axis(axes, costs) if axis.logarithmic else costs
     names = list(rows["method"])
-    front = find_front(comparison, names, costs, dices)
-    if front:
-        across = [*places[front], places.max()]  # to the dearest point, at the height of the last
-        up = [*dices[front], dices[front[-1]]]
-        axes.step(across, up, where="post", color=FAINT, linewidth=1.2, zorder=1)
+    shown = [looks[name].name for name in names]
+    has_legend = len(names) > MOST_NAMED
+    figure, axes = new_figure(2.6 + (legend_height(shown) if has_legend else 0))
+    places = _place_on_log_axis(axes, costs) if axis.logarithmic else costs
+    lines = _draw_front(axes, places, dices, find_front(comparison, names, costs, dices))
     for name, x, y in zip(names, places, dices, strict=True):
-        axes.plot([x], [y], linestyle="none", markersize=6, zorder=3, **looks[name].point)
+        look = {"label": legend_label(looks[name].name), **looks[name].point}
+        axes.plot([x], [y], linestyle="none", markersize=6, zorder=3, **look)
     whole = (rows["kind"] == REFERENCE).to_numpy()
     axes.plot(places[whole], dices[whole], zorder=2, **RING)
-    ends = _draw_intervals(axes, comparison, names, places, looks)
+    lines += _draw_intervals(axes, comparison, names, places, looks)
     axes.margins(0.16)
     axes.set(xlabel=label, ylabel="mean Dice (%)")
     add_grid(axes)
-    shown = [looks[name].name for name in names]
-    _label_points(figure, axes, shown, np.stack([places, dices], axis=1), ends)
+    if has_legend:
+        add_legend(figure, axes)
+    else:
+        _label_points(figure, axes, shown, np.stack([places, dices], axis=1), lines)
     return figure
 
 
@@ -141,6 +166,19 @@ def has_tests(comparison: MethodComparison) -> bool:
     return scope is not None and len(scope.cases) >= LEAST_CASES
 
 
+def describe_tradeoff(axis: Axis, comparison: MethodComparison) -> str:
+    """Return what a caption says of the front, the bars and the marks."""
+    sentences = [FRONT if has_tests(comparison) else NO_FRONT]
+    if len(comparison.scores) >= LEAST_FOR_INTERVAL:
+        sentences += [BARS, *describe_rough(comparison)]
+    sentences += describe_compared(comparison)
+    if axis.logarithmic and (comparison.rows[axis.cost] == 0).any():
+        sentences.append(ZERO)
+    if (comparison.rows["kind"] == REFERENCE).any():
+        sentences.append(RINGED)
+    return " ".join(sentences)
+
+
 def pareto_front(costs: np.ndarray, dices: np.ndarray) -> list[int]:
     """Return the numbers of the points that no other equals or beats in both, cheapest first."""
     order = np.lexsort((-dices, costs))
@@ -166,33 +204,49 @@ def _place_on_log_axis(axes: Axes, costs: np.ndarray) -> np.ndarray:
     return places
 
 
+def _draw_front(
+    axes: Axes, places: np.ndarray, dices: np.ndarray, front: Sequence[int]
+) -> list[Line]:
+    """Draw the steps of the front, to the dearest point; return them."""
+    corners: list[Point] = []
+    for number in front:
+        if corners:
+            corners.append((places[number], corners[-1][1]))
+        corners.append((places[number], dices[number]))
+    if not corners:
+        return []
+    corners.append((places.max(), corners[-1][1]))
+    axes.plot(*zip(*corners, strict=True), color=FAINT, linewidth=1.2, zorder=1)
+    return list(pairwise(corners))
+
+
 def _draw_intervals(
     axes: Axes, comparison: MethodComparison, names: Sequence[str], places: np.ndarray, looks: Looks
-) -> np.ndarray:
-    """Draw the intervals of means, and return the ends of each in data units (bars, 2, 2)."""
+) -> list[Line]:
+    """Draw the intervals of means, and return them."""
     scope = comparison.scopes.get(f"dice/{MEAN}")
     intervals = mean_intervals(scope) if scope else {}
-    ends = []
+    bars: list[Line] = []
     for name, x in zip(names, places, strict=True):
         interval = intervals.get(name)
         if interval is not None and np.isfinite(interval.low):
             low, high = 100 * interval.low, 100 * interval.high
             axes.vlines(x, low, high, color=looks[name].colour, linewidth=0.8, zorder=2)
-            ends.append([(x, low), (x, high)])
-    return np.array(ends, dtype=float).reshape(-1, 2, 2)
+            bars.append(((x, low), (x, high)))
+    return bars
 
 
 def _label_points(
-    figure: Figure, axes: Axes, names: Sequence[str], points: np.ndarray, bars: np.ndarray
+    figure: Figure, axes: Axes, names: Sequence[str], points: np.ndarray, lines: Sequence[Line]
 ) -> None:
-    """Write each name next to its point, where it covers no point, no bar and no other name."""
+    """Write each name next to its point, where it covers no point, no line and no other name."""
     fix_layout(figure)  # it decides where points are in pixels
     pixels = axes.transData.transform(points)
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in pixels]
-    covered = [Bbox(axes.transData.transform(ends)) for ends in bars]
+    covered = [Bbox(axes.transData.transform(ends)) for ends in lines]
     for name, point in zip(names, points, strict=True):
         label = _place_label(axes, name, point, [*taken, *covered], AROUND)
-        label = label or _place_label(axes, name, point, taken, OFFSETS)  # on a bar
+        label = label or _place_label(axes, name, point, taken, OFFSETS)  # on a line
         label = label or _place_label(axes, name, point, [], OFFSETS[-1:])
         if label is not None:
             taken.append(label.get_window_extent())

@@ -82,7 +82,7 @@ def build_portfolio(of: Contents, request: ReportRequest, formats: Sequence[str]
         looks = assign_looks(labels, families, request.names)
         wanted = Wanted(request.names, request.versus, request.margin_points)
         planned = iter_pictures(summaries, of.studies, of.read_slices, looks, wanted)
-        drawing, undrawn = _start_drawing(renderers, planned, formats)
+        drawing, undrawn = start_drawing(renderers, planned, formats)
         panels = collect_panels(summaries, of.read_slices)
         tables, absent = build_tables_of(summaries, request, per_dataset=request.per_dataset)
         rendered = [files.result() for _, files in drawing]
@@ -97,7 +97,7 @@ def build_portfolio(of: Contents, request: ReportRequest, formats: Sequence[str]
     return Portfolio(page, pictures, rendered, read_printing(request))
 
 
-def _start_drawing(
+def start_drawing(
     renderers: Executor, planned: Iterable[Picture | str], formats: Sequence[str]
 ) -> tuple[list[tuple[Picture, Future[dict[str, bytes]]]], list[str]]:
     """Draw each picture while the next is planned; return what will be its files.

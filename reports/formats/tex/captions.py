@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from reports.formats.tex.layout import CAPTION_LINES, LEFT_OUT, Form, Sheet
-from reports.formats.tex.signs import LONGEST_WORD, PIECE, escape, escape_breakable
+from reports.formats.tex.signs import LONGEST_WORD, PIECE, escape_breakable
 from reports.formats.tex.venues import Printing
 from reports.formats.tex.widths import measure
 from reports.tables.table import Table
@@ -78,4 +78,4 @@ def make_label(sheet: Sheet, how: Printing, number: int) -> str:
     """Return the label of a sheet, the ``number``-th of its table, from 0 on."""
     if not how.label:
         return f"tab:{sheet.table.slug}"
-    return escape(how.label) if number == 0 else f"{how.label}-{number + 1}"
+    return how.label if number == 0 else f"{how.label}-{number + 1}"

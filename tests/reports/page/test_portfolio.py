@@ -1,14 +1,18 @@
 """The folder of everything: every table and picture has a file of its own."""
 
 import re
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 from reports.analysis.comparison import compare_methods
 from reports.figures.gallery import list_pictures
+from reports.figures.picture import Picture
 from reports.figures.style import assign_looks
 from reports.page.page import Page, format_page
-from reports.page.portfolio import Portfolio, make_unique, name_files
+from reports.page.portfolio import Portfolio, make_unique, name_files, start_drawing
 from reports.records.run import RunResult
 from reports.records.study import StudyRecord, TrialRecord
 from reports.tables.build import ReportRequest, build_tables_of
@@ -84,3 +88,28 @@ def test_the_page_has_the_group_of_each_row() -> None:
     text = format_page(Page(runs, summaries, paper_tables(summaries), [], []))
     for name in ("Tiny ViT/8, from scratch", "Tiny ViT/8, ImageNet-21k"):
         assert len(re.findall(f'<tr[^>]*><td class="word">{name}</td>', text)) == 2
+
+
+def test_a_picture_is_drawn_while_the_next_is_planned() -> None:
+    results = [make_result(name) for name in METHODS]
+    looks = assign_looks({(run.method, run.label) for run in results}, {})
+    compared = compare_methods(results)
+    first, second, *_ = list_pictures(compared, [], lambda run, case: None, looks)[0]
+    submitted: list[str] = []
+
+    class Renderers(Executor):
+        def submit(self, function: Any, picture: Any, *rest: Any, **named: Any) -> Future[Any]:
+            submitted.append(picture.slug)
+            return Future()
+
+    def plan() -> Iterator[Picture | str]:
+        yield first
+        assert submitted == [first.slug]
+        yield "not drawn"
+        yield second
+        yield first
+
+    drawing, undrawn = start_drawing(Renderers(), plan(), ("svg",))
+    assert [picture.slug for picture, _ in drawing] == submitted
+    assert submitted == [first.slug, second.slug, f"{first.slug}-2"]
+    assert undrawn == ["not drawn"]

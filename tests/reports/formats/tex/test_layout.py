@@ -94,3 +94,9 @@ def test_the_first_line_names_signs_that_need_lualatex() -> None:
     first = format_latex(table).splitlines()[0]
     assert first == "% needs lualatex and a font with U+4E2D; pdflatex prints these numbers"
     assert "lualatex" not in format_latex(main_table(compare_methods([make_result("lora")])))
+
+
+def test_a_label_stands_as_it_was_typed_so_that_references_find_it() -> None:
+    table = main_table(compare_methods([make_result("lora"), make_result("full")]))
+    text = format_latex(table, Printing(label="tab:my_results--1"))
+    assert r"\label{tab:my_results--1}" in text
