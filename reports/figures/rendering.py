@@ -70,15 +70,16 @@ def write_font(folder: Path) -> Path:
     """Write the copy into ``folder``, for every process that draws."""
     from fontTools.ttLib import TTFont  # not needed by what only plans pictures
 
-    with TTFont(findfont(FontProperties(family=[ORIGINAL]))) as font:
+    file = findfont(FontProperties(family=[ORIGINAL]))
+    with TTFont(file, recalcTimestamp=False) as font:  # equal pictures give equal files
         for table in LAYOUT_TABLES:
             if table in font:
                 del font[table]
         for record in font["name"].names:
             record.string = NAMES.get(record.nameID, record.toUnicode())
-        file = folder / "font.ttf"
-        font.save(file)
-    return file
+        copy = folder / "font.ttf"
+        font.save(copy)
+    return copy
 
 
 def choose_fonts(file_format: str) -> dict[str, list[str]]:
