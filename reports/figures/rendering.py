@@ -15,6 +15,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.font_manager import FontProperties, findfont, fontManager
@@ -82,7 +83,7 @@ def write_font(folder: Path) -> Path:
     return copy
 
 
-def choose_fonts(file_format: str) -> dict[str, list[str]]:
+def choose_fonts(file_format: str) -> dict[Any, list[str]]:
     """Return the settings by which a file's text uses the copy, where it is known."""
     families = list(mpl.rcParams["font.sans-serif"])
     if file_format == "pdf" and families[0] == ORIGINAL:  # else the user prefers another
