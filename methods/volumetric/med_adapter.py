@@ -18,10 +18,9 @@ default, as in the authors' code, hence not the identity.
 
 Our choices: since w and b do not depend on the in-plane frequencies, the in-plane transforms
 cancel: w * FFT3(z) is a circular convolution along depth, and b is an impulse at the in-plane
-origin with depth profile IFFT1(b). That is computed here, exactly, as two real D x D matrices (real
-and imaginary part), in the layout of the tokens. ``zero_init`` starts W_up and its bias at zero, so
-that the network starts as the frozen one. Class and register tokens have no place in the grid: they
-pass the adapters unchanged (the authors' network has none).
+origin with depth profile IFFT1(b). That is computed here, exactly, by real matrices. ``zero_init``
+starts W_up and its bias at zero, so that the network starts as the frozen one. Class and register
+tokens have no place in the grid: they pass the adapters unchanged (the authors' network has none).
 """
 
 from __future__ import annotations
@@ -225,22 +224,27 @@ class DepthFourier(nn.Module):
         self.weight = nn.Parameter(torch.ones(depth))
         self.bias = nn.Parameter(torch.ones(depth))
         steps = torch.arange(depth)
-        self.offset: torch.Tensor
-        self.register_buffer("offset", (steps[:, None] - steps[None, :]) % depth, persistent=False)
+        offset = (steps[:, None] - steps[None, :]) % depth
+        self.offset: torch.Tensor  # in the real parts of a kernel, then in its imaginary parts
+        self.register_buffer("offset", torch.cat([offset, offset + depth]), persistent=False)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        depth = len(self.weight)
+        depth, width = len(self.weight), z.shape[-1]
         if z.shape[1] != depth:
             hint = "one Fourier weight per slice: give patches of the training depth"
             raise ValueError(f"med_adapter: depth must be {depth}, got {z.shape[1]} ({hint})")
         with _without_autocast(z.device.type):  # complex numbers have no half precision
             exact = torch.promote_types(z.dtype, torch.float32)
             kernel, impulse = torch.fft.ifft(torch.stack([self.weight, self.bias]).to(exact))
-            circulant = torch.cat([kernel.real[self.offset], kernel.imag[self.offset]])  # (2D, D)
-            parts = circulant @ z.to(exact).flatten(2)
-            parts = parts.reshape(-1, 2 * depth, *z.shape[2:])  # (B, 2D, gh, gw, h)
-            parts[:, :, 0, 0] += torch.cat([impulse.real, impulse.imag])[:, None]
-            return torch.complex(parts[:, :depth], parts[:, depth:]).abs().to(z.dtype)
+            kernel = torch.cat([kernel.real, kernel.imag])
+            # not kernel[offset]: a GPU would sort all indices for its gradient
+            circulant = kernel.index_select(0, self.offset.flatten()).view_as(self.offset)
+            parts = circulant @ z.to(exact).flatten(2)  # (B, 2D, N h)
+            impulse = torch.cat([impulse.real, impulse.imag])[:, None].expand(-1, width)
+            # not parts[:, :, :width] += impulse, whose gradient is a copy of all parts
+            parts = parts + F.pad(impulse, (0, parts.shape[2] - width))
+            real, imaginary = parts.reshape(len(z), 2, depth, -1).unbind(1)
+            return torch.complex(real, imaginary).abs().to(z.dtype).reshape(z.shape)
 
 
 class StageLink(nn.Module):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import methods
-from benchmarks.network.med_adapter import fourier, literal_adapter
+from benchmarks.network.med_adapter import N_BLOCKS, fourier, literal_adapter
+from benchmarks.network.operations import count
 from methods.volumetric.med_adapter import Adapter
 
 
@@ -82,3 +83,10 @@ def test_volumes_of_a_batch_do_not_mix(tuned, volume):
         together = model(volume)
         apart = torch.cat([model(volume[:1]), model(volume[1:])])
     torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-5)
+
+
+def test_the_gradient_of_the_fourier_branch_sorts_and_copies_nothing():
+    """On a GPU the gradient of an index is a sort; that of a change in place copies all parts."""
+    forward, backward = count(4, in_bf16=False)
+    assert forward.calls["index_select"] == backward.calls["index_add"] == N_BLOCKS
+    assert {"index_put", "index_put_", "slice_backward"}.isdisjoint(backward.calls)

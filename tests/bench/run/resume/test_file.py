@@ -70,6 +70,7 @@ def test_what_was_written_is_read_back(written, owner):
     assert found is not None
     assert found.header.position == expected.header.position
     assert found.header.spent == expected.header.spent
+    assert found.header.slices_per_chunk == 16
     ((first, second),) = found.header.validations
     assert (first, str(second)) == (0.5, "nan")
     for part in ("model", "best", "optimizer", "random"):
