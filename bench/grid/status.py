@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,10 @@ def _is_alive(attempt: Path, stand: Stand) -> bool:
     """Whether the process is there; of another machine, whether it has written anything lately."""
     if stand.node == socket.gethostname():
         return psutil.pid_exists(stand.pid)
-    newest = max(file.stat().st_mtime for file in attempt.iterdir())
+    newest = 0.0
+    for file in attempt.iterdir():
+        with suppress(FileNotFoundError):  # replaced at this moment
+            newest = max(newest, file.stat().st_mtime)
     return time.time() - newest < SILENT_S
 
 

@@ -100,9 +100,16 @@ class LocalReader:
         return n_elsewhere == 0
 
     def _find_runs(self, kind: Kind) -> list[tuple[str, str, str, str]]:
-        """Return experiment, name, address of artifacts and key of each whole record's run."""
-        with closing(self._connect()) as connection:
-            rows = connection.execute(RUNS, (kind.digest_tag, kind.key_tag, RUNNING)).fetchall()
+        """Return experiment, name, address of artifacts and key of each whole record's run.
+
+        Raises: TrackingError if the file is locked, or has not all tables.
+        """
+        try:
+            with closing(self._connect()) as connection:
+                rows = connection.execute(RUNS, (kind.digest_tag, kind.key_tag, RUNNING)).fetchall()
+        except sqlite3.Error as error:
+            cause = f"{type(error).__name__}: {error}"
+            raise TrackingError(f"store {self.uri}: must be reachable, got {cause}") from error
         return [row for row in rows if row[0].startswith(STUDIES) == (kind is STUDY)]
 
     def _connect(self) -> sqlite3.Connection:

@@ -81,7 +81,10 @@ def test_a_run_on_another_machine_is_silent_after_a_while(folder, monkeypatch):
     monkeypatch.setattr("bench.run.watch.progress.socket.gethostname", lambda: "gpu07")
     begin(folder, epoch=3)
     monkeypatch.setattr(status.socket, "gethostname", lambda: "login")
+    gone = folder / "attempt" / "checkpoint"  # a file that is replaced at this moment
+    gone.symlink_to("nowhere")
     assert read_state(folder).detail.startswith("epoch 3/20 on gpu07")
+    gone.unlink()
     for file in (folder / "attempt").iterdir():
         os.utime(file, (0, 0))
     assert read_state(folder).state == "silent"

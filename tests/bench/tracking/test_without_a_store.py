@@ -2,15 +2,18 @@
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.tracking.connection import TrackingError, default_uri
+from bench.tracking.reading import open_to_read
 from bench.tracking.store import open_store
 from tests.bench.tracking.made_result import CASES, DONE
 
@@ -32,6 +35,18 @@ def test_an_unreachable_server_is_one_sentence_within_seconds() -> None:
     assert time.monotonic() - started < 20  # most of it is the import of MLflow
     assert done.stdout.startswith(f"store {uri}: must be reachable, got ")
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_database_with_some_of_the_tables_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        connection.execute("create table runs (artifact_uri text)")
+    reader = open_to_read("nothing")
+    for read in (reader.load_results, reader.list_datasets):
+        with pytest.raises(TrackingError, match=r"^store .*: must be reachable, got Operational"):
+            read()
 
 
 def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path) -> None:
