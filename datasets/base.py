@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -201,6 +201,15 @@ class Discovery:
     @property
     def unlabelled(self) -> tuple[Case, ...]:
         return tuple(case for case in self.cases if case.label is None)
+
+    def without_labels(self, channels: Collection[str]) -> Discovery:
+        """Return the discovery for a use that reads no label, so that a case may lack its own."""
+        whole = [case for case in self.incomplete if case.images.keys() == set(channels)]
+        ids = {case.id for case in whole}
+        problems = [each for each in self.problems if each.is_warning or each.case not in ids]
+        cases = sorted((*self.cases, *whole), key=lambda case: case.id)
+        others = [case for case in self.incomplete if case.id not in ids]
+        return replace(self, cases=tuple(cases), problems=tuple(problems), incomplete=tuple(others))
 
     @property
     def errors(self) -> tuple[Problem, ...]:

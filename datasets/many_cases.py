@@ -1,6 +1,7 @@
 """The cases that are to be predicted together: of a folder, of a datalist, or by their ids."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -36,7 +37,19 @@ def find_many_cases(
                 rule = f"two cases have one id, {case.id}"
                 raise DataError(f"--input: {rule}: {first} and one in {text}")
             cases[case.id] = case
-    return list(cases.values()), problems
+    return list(cases.values()), _join_by_case(problems)
+
+
+def _join_by_case(problems: Sequence[Problem]) -> list[Problem]:
+    """Return one problem for each case, with all sentences; those of a whole root stay."""
+    joined: dict[str, Problem] = {}
+    alone = [each for each in problems if not each.case]
+    for each in problems:
+        known = joined.get(each.case)
+        message = f"{known.message}; {each.message}" if known else each.message
+        joined[each.case] = replace(each, message=message)
+    joined.pop("", None)
+    return [*alone, *joined.values()]
 
 
 def _discover(info: DatasetInfo, root: Path, text: str, release: str) -> Discovery:
@@ -66,7 +79,7 @@ def _check_channels(info: DatasetInfo, dataset: Dataset) -> Discovery:
         got = ", ".join(dataset.info.channels)
         rule = f"must have the channels {', '.join(info.channels)} of {info.title}"
         raise DataError(f"--input: {rule}, got {got} in {dataset.root}")
-    return dataset.discovery
+    return dataset.discovery.without_labels(info.channels)
 
 
 def _search_nnunet(info: DatasetInfo, folder: Path) -> Discovery:

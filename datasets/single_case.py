@@ -40,8 +40,9 @@ def find_single_case(
     if path.is_dir():
         return _search_folder(info, path, release)
     dataset = _open(info, root, f"with the id {inputs[0]} below {root}", release)
-    cases = [case for case in dataset.discovery.cases if case.id == inputs[0]]
-    wrong = [each.message for each in dataset.discovery.errors if each.case == inputs[0]]
+    found = dataset.discovery.without_labels(info.channels)
+    cases = [case for case in found.cases if case.id == inputs[0]]
+    wrong = [each.message for each in found.errors if each.case == inputs[0]]
     return _take_only(cases, wrong, f"with the id {inputs[0]} below {root}")
 
 
@@ -101,11 +102,12 @@ def _search_folder(info: DatasetInfo, folder: Path, release: str) -> Case:
             raise
         folder = folder.resolve()
         dataset = _open(info, folder.parent, where, release)
+    found = dataset.discovery.without_labels(info.channels)
     cases = []
-    for case in dataset.discovery.cases:
+    for case in found.cases:
         if all(path.is_relative_to(folder) for path in case.images.values()):
             cases.append(case)
-    wrong = [each.message for each in dataset.discovery.errors if str(folder) in each.message]
+    wrong = [each.message for each in found.errors if str(folder) in each.message]
     return _take_only(cases, wrong, where)
 
 

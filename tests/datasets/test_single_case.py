@@ -10,7 +10,7 @@ import datasets
 from datasets.base import DataError
 from datasets.many_cases import find_many_cases
 from datasets.single_case import find_single_case
-from tests.datasets.roots.build import glioma2023, kidney
+from tests.datasets.roots.build import glioma, glioma2023, kidney
 
 NOWHERE = Path("/nowhere/that/could/be/walked")
 
@@ -75,6 +75,22 @@ def test_files_that_tell_nothing_are_of_the_runs_release(tmp_path: Path) -> None
     assert case.id == "BraTS-PED-00001-000"
     named = find_single_case(info, tmp_path, ["BraTS-PED-00001-000"], release="ped2023")
     assert named.images == case.images
+
+
+def test_a_case_without_its_label_is_predicted(tmp_path: Path) -> None:
+    """No label is read, so that a copy of a training case may lack it."""
+    for number in (1, 2, 3):
+        glioma(tmp_path, f"BraTS20_Training_00{number}", values=())
+    (tmp_path / "BraTS20_Training_001" / "BraTS20_Training_001_t1.nii.gz").unlink()
+    info = datasets.get("brats").describe("brats2020")
+    second = "BraTS20_Training_002"
+    for text in (second, str(tmp_path / second)):
+        assert find_single_case(info, tmp_path, [text]).id == second
+    cases, problems = find_many_cases(info, NOWHERE, [str(tmp_path)])
+    assert [case.id for case in cases] == [second, "BraTS20_Training_003"]
+    assert [each.case for each in problems] == ["BraTS20_Training_001"]
+    assert "has no t1 volume" in problems[0].message
+    assert "; brats2020: case BraTS20_Training_001 has no label" in problems[0].message
 
 
 def test_a_run_of_another_year_predicts_a_case(tmp_path: Path) -> None:
