@@ -37,8 +37,9 @@ class DataError(ValueError):
 
 def unknown_name(kind: str, name: str, known: Collection[str]) -> ValueError:
     """Return the error for a name that does not exist, with the nearest name that does."""
-    close = get_close_matches(name, known, n=1)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    folded = {each.casefold(): each for each in known}
+    close = get_close_matches(name.casefold(), folded, n=1)
+    hint = f" (did you mean '{folded[close[0]]}'?)" if close else ""
     return ValueError(f"unknown {kind} '{name}'{hint}; available: {', '.join(sorted(known))}")
 
 

@@ -6,7 +6,7 @@ here needs torch, so the command line checks what was typed before anything heav
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
 from math import inf
@@ -71,10 +71,8 @@ def check(where: str, record: DataclassInstance) -> None:
         must_be: Condition = item.metadata["must_be"]
         value = getattr(record, item.name)
         if not must_be.holds(value):
-            close = get_close_matches(str(value), must_be.choices, n=1, cutoff=0.5)
-            hint = f" (did you mean '{close[0]}'?)" if close else ""
             rule = f"{where.format(item.name)} must be {must_be.text}"
-            raise SpecError(f"{rule}, got {value}{hint}")
+            raise SpecError(f"{rule}, got {value}{_ask(str(value), must_be.choices)}")
 
 
 def parse(name: str, kind: type[DataclassInstance], given: Mapping[str, Value]) -> dict[str, Any]:
@@ -120,9 +118,14 @@ def changed_settings(method: DataclassInstance) -> tuple[tuple[str, str], ...]:
 
 def suggest(word: str, known: list[str]) -> str:
     """Return the end of a sentence about an unknown word: the nearest known one, and all."""
-    close = get_close_matches(word, known, n=1, cutoff=0.5)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
-    return f"{hint}; available: {', '.join(sorted(known)) or 'none'}"
+    return f"{_ask(word, known)}; available: {', '.join(sorted(known)) or 'none'}"
+
+
+def _ask(word: str, known: Iterable[str]) -> str:
+    """Return the question for the known word that is nearest, in any case of letters; or none."""
+    folded = {each.casefold(): each for each in known}
+    close = get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)
+    return f" (did you mean '{folded[close[0]]}'?)" if close else ""
 
 
 def _read_shape(text: str) -> tuple[int, int, int]:

@@ -63,6 +63,8 @@ def test_repeated_methods_count_once():
     ("text", "sentence"),
     [
         ("lroa", r"unknown method 'lroa' \(did you mean 'lora'\?\)"),
+        ("LoRA", r"unknown method 'LoRA' \(did you mean 'lora'\?\)"),
+        ("peft:LORA", r"unknown type 'peft:LORA' \(did you mean 'peft:lora'\?\)"),
         ("net:unter", r"unknown network 'net:unter' \(did you mean 'net:unetr'\?\)"),
         ("lora,,full", "--methods: must be a comma-separated list"),
         ("", "--methods: must be a comma-separated list"),
