@@ -15,6 +15,7 @@ from bench.cli.options import flag, option, takes
 from bench.grid.cells import split_list
 from bench.grid.slots import choose_slots
 from bench.run.watch.progress import format_time
+from datasets.files import make_folder
 from reports.formats.terminal import SafeConsole, escape
 
 if TYPE_CHECKING:  # it imports MONAI
@@ -108,6 +109,7 @@ def _predict_many(options: PredictOptions, runs: "Sequence[Chosen]", place: "Pla
 
     root = place.root or runs[0].header.spec.root
     cases, problems = find_many_cases(runs[0].info, root, options.input, place.release)
+    make_folder(options.output)
     networks = load_networks(runs, place, options.et_min_vox)
     console = SafeConsole()
     with OutcomeDisplay(console, len(cases) + len(problems)) as display:
