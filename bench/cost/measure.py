@@ -81,8 +81,8 @@ def measure(
         repeats: of each of the timed calls.
     """
     device = next(model.parameters()).device
-    batch = {"image": batch["image"].to(device), "label": batch["label"].to(device)}
-    first = {"image": batch["image"][:1], "label": batch["label"][:1]}
+    batch = {name: tensor.to(device) for name, tensor in batch.items()}
+    first = {name: tensor[:1] for name, tensor in batch.items()}
     with preserved(model, device):
         timing = time_part(inference, device, repeats)
         merged = _measure_merged(model, batch["image"], inference, repeats)

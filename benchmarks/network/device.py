@@ -35,7 +35,6 @@ from reports.records.run import RunResult, Status, read_result
 ROOT = Path(__file__).resolve().parents[2]
 GOALS = {"bf16, med_adapter": 2.0, "saving": 1.4, "busy": 0.85}
 LIMIT_S = 480.0
-WHOLE, HALF, QUARTER = 0, 16, 8  # slices of a chunk, of 32
 N_CASES = 10  # five folds
 
 
@@ -64,7 +63,7 @@ SMALL = Size(
     (4, 32, 32),
     1,
     "linear,med_adapter",
-    (8, 48, 48),
+    (16, 48, 48),
     ("--epochs", "1", "--max-steps", "2"),
 )
 
@@ -77,7 +76,7 @@ class Way:
     method: str = "med_adapter"
     precision: str = "bf16"
     checkpointing: bool = False
-    slices: int = WHOLE
+    n_chunks: int = 1
     compiled: bool = False
     searching: bool = False  # cuDNN's search
 
@@ -90,8 +89,8 @@ WAYS = (
     PLAIN,
     Way("cuDNN searches", searching=True),
     Way("--checkpointing", checkpointing=True),
-    Way("--checkpointing, half of the slices", checkpointing=True, slices=HALF),
-    Way("--checkpointing, a quarter", checkpointing=True, slices=QUARTER),
+    Way("--checkpointing, half of the slices", checkpointing=True, n_chunks=2),
+    Way("--checkpointing, a quarter", checkpointing=True, n_chunks=4),
     Way("--compile", compiled=True),
 )
 N_PLAIN = 4  # of these
@@ -135,7 +134,7 @@ def time_way(way: Way, size: Size, device: str) -> Figures:
         steps=size.steps,
         threads=torch.get_num_threads(),
         checkpointing=way.checkpointing,
-        slices_per_chunk=way.slices,
+        slices_per_chunk=size.patch[0] // way.n_chunks,
         compile=way.compiled,
     )
     return measure(arguments, way.method, way.precision)

@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from bench.cost.memory import MIB, allocated_bytes, peak_bytes, peak_left_out
+from bench.cost.memory import MIB, allocated_bytes, is_out_of_memory, peak_bytes, peak_left_out
 from bench.cost.timing import Part
 from bench.models.compiled import is_compiled
 from bench.models.finite import is_finite
@@ -140,8 +140,8 @@ class Predictor:
         try:
             with self.fabric.autocast():
                 return self.model(patches.to(self.fabric.device)).float()
-        except torch.OutOfMemoryError:
-            if len(patches) == 1:
+        except RuntimeError as error:
+            if len(patches) == 1 or not is_out_of_memory(error):
                 raise
         # not in the handler above: the traceback keeps the tensors of the attempt
         self.at_once = self._most = len(patches) // 2

@@ -47,7 +47,7 @@ def test_missed_goals_are_said(timed, monkeypatch, capsys) -> None:
 
 
 def test_a_step_is_timed_on_a_cpu() -> None:
-    way = device.Way("saving", "linear", "fp32", checkpointing=True, slices=2)
+    way = device.Way("saving", "linear", "fp32", checkpointing=True, n_chunks=2)
     figures = device.time_way(way, device.SMALL, "cpu")
     assert figures.seconds > 0
     assert figures.peak_mib > figures.step_mib

@@ -19,7 +19,7 @@ from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
 from bench.run import execute, setup
-from bench.run.training.step import build_step
+from bench.run.training.step import build_step, silence
 from bench.specs.presets import PRESETS
 from bench.specs.protocol import DataSpec, TrainSpec
 from bench.specs.run import MethodSpec, Place, RunSpec
@@ -44,12 +44,14 @@ def build(method):
     return model.eval()
 
 
-def measure(model, n_volumes=2, **options):
+def measure(model, n_volumes=2, *, ignored=False, **options):
     spec = TrainSpec(**options)
     batch = {
         "image": torch.randn(n_volumes, 2, *PATCH),
         "label": torch.randint(3, (n_volumes, *PATCH)),
     }
+    if ignored:
+        batch["ignored"] = torch.zeros(n_volumes, *PATCH, dtype=torch.bool)
     fabric = Fabric(accelerator="cpu", devices=1, precision=spec.precision)
     volume = torch.randn(1, 2, *PATCH)
 
@@ -79,6 +81,19 @@ def test_the_network_and_the_random_state_are_as_before(method):
     assert [module.training for module in model.modules()] == modes
     assert [parameter.requires_grad for parameter in model.parameters()] == trained
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_step_is_measured_with_the_voxels_that_it_ignores(monkeypatch):
+    seen = []
+
+    def record(logits, ignored):
+        seen.append(len(ignored))
+        return silence(logits, ignored)
+
+    monkeypatch.setattr("bench.run.training.step.silence", record)
+    measure(build("linear"), ignored=True)
+    assert seen.count(1) == 1  # the patch whose operations are counted
+    assert seen.count(2) >= 2  # the batches that are timed, and whose memory is measured
 
 
 def measure_without_drawing(model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sysconfig
 import time
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import methods
 from bench.cost.compiling import compile_s, was_compiling, watch_compiler, work_s
 from bench.cost.flops import counted_passes
 from bench.models import compiled
@@ -20,6 +22,8 @@ from bench.models.compiled import (
     is_compiled,
     uncompiled,
 )
+from bench.models.segmenter import Segmenter
+from bench.models.subject import CHANNELS, Subject, iter_losses
 
 
 class Network(nn.Module):
@@ -114,6 +118,40 @@ def test_what_cannot_be_traced_is_an_error_in_a_sentence() -> None:
     assert sentence.endswith("(without --compile it computes as well)")
     assert "\n" not in sentence
     assert describe_compile_error(ValueError("another")) is None
+
+
+def test_gradients_round_as_those_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of each is that of the plain network, where float64 is the truth.
+
+    A bias in front of a batch norm has no gradient but rounding errors: relative to itself, any two
+    networks differ there.
+    """
+    monkeypatch.setattr(compiled, "BACKEND", "aot_eager")
+    model = Subject(methods.build("med_adapter", {"blocks": "last_1"})).build_tuned()
+    plain, exact = find_gradients(model), find_gradients(copy.deepcopy(model).double())
+    compile_network(model)
+    found = find_gradients(model)
+    assert found.keys() == plain.keys() == exact.keys()
+    scale = max(float(gradient.abs().max()) for gradient in exact.values())
+    without = [name for name in exact if float(exact[name].abs().max()) < 1e-12 * scale]
+    assert [name.rpartition("branches.")[2] for name in without] == [
+        "0.along_depth.bias",
+        "1.along_depth.bias",
+    ]
+    for name, truth in exact.items():
+        error = float((found[name] - truth).abs().max())
+        usual = float((plain[name] - truth).abs().max())
+        assert error <= 4 * usual + 1e-6 * float(truth.abs().max()) + 1e-7 * scale, name
+
+
+def find_gradients(model: Segmenter) -> dict[str, torch.Tensor]:
+    """Return the gradients of one step on noise, in float64."""
+    model.train().zero_grad()
+    dtype = next(model.parameters()).dtype
+    volume = torch.randn(2, CHANNELS, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    next(iter_losses(model, volume.to(dtype))).backward()
+    named = model.named_parameters()
+    return {name: each.grad.double() for name, each in named if each.grad is not None}
 
 
 def test_too_many_sizes_are_an_error_and_not_computed_without_the_compiler(

@@ -43,18 +43,22 @@ def make_network(method: str) -> nn.Module:
     return model.eval()
 
 
+TOO_MUCH = torch.OutOfMemoryError("tried to allocate too much")
+
+
 class Counting(nn.Module):
     """Counts the windows of each forward pass; more than ``most`` are too many for its memory."""
 
-    def __init__(self, most: int = 1000) -> None:
+    def __init__(self, most: int = 1000, error: Exception = TOO_MUCH) -> None:
         super().__init__()
         self.most = most
+        self.error = error
         self.sizes: list[int] = []
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.sizes.append(len(x))
         if len(x) > self.most:
-            raise torch.OutOfMemoryError("tried to allocate too much")
+            raise self.error
         return torch.stack([x[:, 0], -x[:, 0], x[:, 1]], dim=1)
 
 
@@ -97,10 +101,13 @@ def test_a_cpu_gets_one_window_at_a_time():
     assert set(network.sizes) == {1}
 
 
-def test_too_many_windows_for_the_memory_are_halved_and_said_once(roomy, caplog):
+@pytest.mark.parametrize(
+    "error", [TOO_MUCH, RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")]
+)
+def test_too_many_windows_for_the_memory_are_halved_and_said_once(error, roomy, caplog):
     caplog.set_level(logging.INFO)
     image = np.random.default_rng(0).normal(size=(2, *SIZE)).astype(np.float32)
-    network = Counting(most=2)
+    network = Counting(2, error)
     predictor = make_predictor(network, EvalSpec())
     expected = make_predictor(Counting(), EvalSpec())(image)
     np.testing.assert_array_equal(predictor(image), expected)
