@@ -146,7 +146,7 @@ def number_cell(value: float, digits: int, spread: float = nan) -> Cell:
     least = 10.0**-digits
     if 0 < value < least / 2:
         return Cell(f"<{least:.{digits}f}", value, spread)
-    text = f"{value:.{digits}f}"
+    text = f"{value:z.{digits}f}"  # z: no minus sign before a zero
     if not isnan(spread):
         text += f" ± {spread:.{digits}f}"
     return Cell(text, value, spread)
@@ -158,7 +158,7 @@ def add_interval(cell: Cell, digits: int, ends: tuple[float, float], *, rough: b
     if isnan(low) or isnan(high):
         return cell
     mark = f" {ROUGH_MARK}" if rough else ""
-    text = f"{cell.text} [{low:.{digits}f}, {high:.{digits}f}]{mark}"
+    text = f"{cell.text} [{low:z.{digits}f}, {high:z.{digits}f}]{mark}"
     return replace(cell, text=text, low=low, high=high)
 
 

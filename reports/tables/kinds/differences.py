@@ -85,9 +85,9 @@ def interval_cell(interval: Interval) -> Cell:
     if value != value:
         return Cell(MISSING)
     if low != low:
-        return Cell(f"{value:+.1f}")
+        return Cell(f"{value:+z.1f}", value)
     mark = f" {ROUGH_MARK}" if interval.rough else ""
-    return Cell(f"{value:+.1f} [{low:+.1f}, {high:+.1f}]{mark}")
+    return Cell(f"{value:+z.1f} [{low:+z.1f}, {high:+z.1f}]{mark}", value, low=low, high=high)
 
 
 def describe_unfinished(comparison: MethodComparison) -> list[str]:

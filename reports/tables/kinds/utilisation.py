@@ -13,7 +13,7 @@ WHOLE = (
     "runs; steps: training steps, transfers included; waiting: for patches, between the steps; "
     "starting: up to the first batch; writing: the trained weights are written and read back."
 )
-PARTLY = "–: a record without the times of its phases."
+PARTLY = "–: no run is done, or its record is without the times of its phases."
 COMPILED = "Compiling: torch.compile of the network, which is in no other share."
 BUSY = "GPU busy: share of the training in which the device computed (NVML)."
 

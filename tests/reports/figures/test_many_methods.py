@@ -1,8 +1,10 @@
 """Pictures of many methods: names, numbers and curves have room."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,10 +13,16 @@ from reports.analysis.comparison import compare_methods
 from reports.analysis.ranks import friedman_nemenyi, rank_intervals
 from reports.figures.curves import draw_learning
 from reports.figures.distributions import draw_critical_difference, draw_ranks, list_ticks
-from reports.figures.style import TEXT_IN, assign_looks
+from reports.figures.style import SETTINGS, TEXT_IN, assign_looks, fix_layout
 from reports.figures.tradeoff import draw_tradeoff
 from tests.reports.figures.test_figures import FAMILIES, FLOPS, looks_of
 from tests.reports.made_results import make_result
+
+
+@pytest.fixture(autouse=True)
+def as_printed() -> Iterator[None]:
+    with mpl.rc_context(SETTINGS):
+        yield
 
 
 @pytest.mark.parametrize("n_methods", [29, 60])
@@ -26,7 +34,7 @@ def test_the_names_of_many_methods_are_in_a_legend_below_the_picture(n_methods: 
     looks = looks_of(runs)
     compared = compare_methods(runs)
     for figure in (draw_tradeoff(compared[0], FLOPS, looks), draw_learning(runs, looks)):
-        figure.canvas.draw()  # warns, which fails here, if the legend takes the room of the axes
+        fix_layout(figure)  # warns, which fails here, if the legend takes the room of the axes
         (legend,) = figure.legends
         assert len(legend.get_texts()) == n_methods
         for axes in figure.axes:
@@ -48,6 +56,8 @@ def test_numbers_of_many_ranks_have_room() -> None:
     ticks = [text for text in ranks.axes[0].get_xticklabels() if text.get_text()]
     numbers = [text for text in diagram.axes[0].texts if text.get_text().isdigit()]
     assert diagram.get_figwidth() == TEXT_IN  # both columns of a paper
+    fix_layout(ranks)
+    fix_layout(diagram)
     for shown in (ticks, numbers):
         assert len(shown) == 7
         boxes = [text.get_window_extent() for text in shown]
