@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -72,6 +73,7 @@ def ui(
     if uri.startswith("http"):
         hint = "open that address in a browser"
         raise ValueError(f"ui: MLFLOW_TRACKING_URI is a server, got {mask_passwords(uri)} ({hint})")
+    check_address(host, port)
     shown = "127.0.0.1" if host == "0.0.0.0" else host
     _print_addresses(list_addresses(server=f"http://{shown}:{port}"), SafeConsole())
     connection.prepare_environment()  # the UI must not send usage data either
@@ -79,6 +81,20 @@ def ui(
     environment = os.environ | {"MLFLOW_BACKEND_STORE_URI": uri}
     command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port)]
     raise typer.Exit(serve(command, environment))
+
+
+def check_address(host: str, port: int) -> None:
+    """Raise ValueError if a server cannot listen there; MLflow's ends with 0 then."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+            tried.listen()
+    except OSError as error:
+        rule = f"--host and --port must be where a server can listen, got {host}:{port}"
+        raise ValueError(f"ui: {rule} ({error.strerror}; is another `ui` running?)") from None
 
 
 def serve(command: Sequence[str], environment: Mapping[str, str]) -> int:

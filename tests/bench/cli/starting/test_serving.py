@@ -12,6 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.cli import store
+from bench.cli.app import main
+
 ROOT = Path(__file__).resolve().parents[4]
 START = """
 import os, sys
@@ -42,6 +45,22 @@ def test_a_signal_ends_the_server_and_its_workers(number):
         assert started.wait(timeout=30) == 130
     _, alive = psutil.wait_procs(family, timeout=10)
     assert alive == []
+
+
+def test_an_address_where_no_server_can_listen_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(store, "serve", lambda *_: pytest.fail("it would end with 0"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        for host, reason in (("127.0.0.1", "already in use"), ("192.0.2.1", "assign requested")):
+            assert main(["ui", "--host", host, "--port", port]) == 2
+            printed = capsys.readouterr()
+            sentence = "error: ui: --host and --port must be where a server can listen, got "
+            assert printed.err.startswith(f"{sentence}{host}:{port} (")
+            assert reason in printed.err
+            assert not printed.out
 
 
 @pytest.mark.slow
