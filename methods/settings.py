@@ -51,6 +51,7 @@ def one_of(*names: str) -> Condition:
 
 
 ANY = Condition("of its type", lambda value: True)
+SEED = Condition("from 0 to 4294967295", lambda value: 0 <= value < 2**32)  # that all can take
 RATE = Condition("in [0, 1)", lambda value: 0 <= value < 1)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bench.specs.protocol import ALL, MATRICES
-from methods.settings import above, at_least, check, one_of, setting
+from methods.settings import SEED, above, at_least, check, one_of, setting
 
 PRETEXTS = ("dense", "dense-plain", "contours", "mae")
 BACKBONES = ("tiny_vit", "tiny_vit4")
@@ -24,7 +24,7 @@ class Recipe:
         ALL, "what weight decay acts on", one_of(MATRICES, ALL)
     )
     warmup_frac: float = setting(0.05, "fraction of the steps with a rising learning rate")
-    seed: int = setting(0, "of weights and scenes")
+    seed: int = setting(0, "of weights and scenes", SEED)
     backbone: str = setting("tiny_vit", "the network that is trained", one_of(*BACKBONES))
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any, get_type_hints
 
 from methods.settings import (
     RATE,
+    SEED,
     Condition,
     SpecError,
     above,
@@ -207,7 +208,7 @@ class TuneSpec:
     pruner: str = setting("median", "of Optuna", one_of("median", "wilcoxon", "none"))
     objectives: str = setting("dice", "two: a Pareto front", one_of("dice", "dice,params"))
     per_fold: bool = setting(False, "one study a fold; otherwise the first fold's is reused")
-    seed: int = setting(0, "of the sampler and of the trials")
+    seed: int = setting(0, "of the sampler and of the trials", SEED)
 
     @property
     def budget(self) -> str:

@@ -45,7 +45,7 @@ def demo(
     dataset: Annotated[str | None, Option(help="brats (default), kits21, ...")] = None,
     layout: Annotated[str | None, Option(help="brats2023, msd01, lits-kaggle, ...")] = None,
     cases: Annotated[int, Option(min=1, help="How many.")] = 10,
-    seed: Annotated[int, Option(help="Other seeds give other volumes.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Other seeds give other volumes.")] = 0,
     full_size: Annotated[
         bool, Option("--full-size", help="155x240x240 voxels, not 32x64x64.")
     ] = False,

@@ -86,6 +86,8 @@ from bench.cli.request import read_request
             "--settings no.toml: No such file or directory (must be",
         ),
         (["plan", "--settings", "/"], "--settings /: Is a directory (must be a file that"),
+        (["tune", "--tune-seed", "-1"], "tune.seed: must be from 0 to 4294967295, got -1"),
+        (["data", "demo", "--seed", "-1", "--out", "x"], "data demo: Invalid value for '--seed'"),
         (["tune", "--export-tuned", "/dev/null"], "/dev/null: must be a regular file or a new one"),
         (["report", "--kind", "tuning"], "report: the tracking store holds no tuning study"),
     ],

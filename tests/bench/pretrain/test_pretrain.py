@@ -126,6 +126,8 @@ def test_damaged_embedded_weights_are_one_sentence(
     ("arguments", "said"),
     [
         (["--steps", "0"], "pretrain: steps must be >= 1, got 0"),
+        (["--seed", "-1"], "pretrain: seed must be from 0 to 4294967295, got -1"),
+        (["--seed", "9" * 30], "pretrain: seed must be from 0 to 4294967295, got 9999"),
         (
             ["--backbone", "vit_b16"],
             "pretrain: backbone must be tiny_vit or tiny_vit4, got vit_b16",
