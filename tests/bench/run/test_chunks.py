@@ -234,3 +234,31 @@ def test_a_run_that_tries_a_step_first_has_the_results_of_any_other(
     two = execute_run(spec, Place(tmp_path / "two", prepared, "cpu", means), lambda *message: None)
     assert two.provenance["slices_per_chunk"] == 0, two.traceback
     assert (two.cases, two.curve, two.chosen_sha256) == (one.cases, one.curve, one.chosen_sha256)
+
+
+class Kept:
+    """What a run looks into for its checkpoint, and where it leaves its chunks for the next one."""
+
+    found = None
+
+    def __init__(self, slices_per_chunk: int | None) -> None:
+        self.slices_per_chunk = slices_per_chunk
+
+    def open(self, owner: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("kept", "expected"), [(None, 0), (3, 3)])
+def test_a_run_leaves_its_chunks_in_its_checkpoint(
+    kept: int | None, expected: int, make_run, prepared, tmp_path, monkeypatch
+) -> None:
+    from bench.run.setup import Hooks, set_up
+    from bench.specs.run import Place
+
+    monkeypatch.setattr(choice, "find_room", lambda device: Room(device, 2**40))
+    monkeypatch.setattr(choice, "fits", lambda spec, info, execution, fabric: True)
+    checkpoints = Kept(kept)
+    place = Place(tmp_path, prepared, "cpu", Means(TO_CHOOSE))
+    setup = set_up(make_run(), place, Hooks(checkpoints=checkpoints))
+    assert setup.execution.slices_per_chunk == expected
+    assert checkpoints.slices_per_chunk == expected
