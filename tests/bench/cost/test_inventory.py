@@ -8,7 +8,7 @@ import pytest
 
 import methods
 from bench.cli.app import main
-from bench.cost.inventory import NetworkShape, count_methods
+from bench.cost.inventory import NetworkShape, build_outline, count_methods
 from bench.models.backbones.info import Blueprint
 from bench.models.build import build_segmenter
 from bench.models.segmenter import apply_method
@@ -171,3 +171,12 @@ def test_a_count_takes_another_decoder_and_no_class_token(capsys):
     assert dropped["trained_by_part"]["decoder"] == plain["trained_by_part"]["decoder"]
     assert other["trained_by_part"]["method"] == plain["trained_by_part"]["method"]
     assert other["trained_by_part"]["decoder"] > 1_000_000 > plain["trained_by_part"]["decoder"]
+
+
+def test_an_outline_is_the_callers_own():
+    shape = NetworkShape("tiny_vit", patch=(4, 32, 32))
+    names = [name for name, _ in build_outline(shape).named_parameters()]
+    changed = build_outline(shape)
+    apply_method(changed, Lora(), seed=0)
+    assert [name for name, _ in changed.named_parameters()] != names
+    assert [name for name, _ in build_outline(shape).named_parameters()] == names
