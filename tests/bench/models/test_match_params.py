@@ -6,9 +6,11 @@ import pytest
 
 import datasets
 from bench.cli.options import Request
+from bench.cli.planning.sizes import match_sizes
 from bench.cli.request import read_request
 from bench.models.build import build_backbone
-from bench.specs.protocol import SpecError
+from bench.specs.protocol import Protocol, SpecError, override
+from bench.specs.run import MethodSpec
 
 
 def test_capacities_are_chosen_and_said(tmp_path):
@@ -75,6 +77,12 @@ def test_the_form_that_the_weights_need_is_counted(tmp_path):
         notes.append(int(note.split(", ")[1].split()[0].replace(",", "")))
     assert notes[1] - notes[0] == 2 * 12 * 384
     assert notes[0] - notes[2] == 2 * 384  # a token and its position
+
+
+def test_reference_networks_are_left_as_they_are(tmp_path):
+    protocol = override(Protocol(), "data.patch=16,36,36")  # divisible by no patch of a ViT
+    asked = [MethodSpec("net:nnunet")]
+    assert match_sizes(asked, "30k", protocol, {"brats2020": tmp_path}) == (asked, [])
 
 
 def test_channels_are_those_of_every_release_and_of_descriptions(tmp_path):
