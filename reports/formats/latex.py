@@ -47,6 +47,12 @@ def format_latex(table: Table, how: Printing = DEFAULT) -> str:
 
 def format_all(tables: Sequence[Table], how: Printing = DEFAULT) -> tuple[str, str, list[str]]:
     """Return the tables, their notes for a file of its own, and how layouts differ from tables."""
+    texts = [format_latex(table, how) for table in tables]
+    return "\n".join(texts), *describe_all(tables, how)
+
+
+def describe_all(tables: Sequence[Table], how: Printing = DEFAULT) -> tuple[str, list[str]]:
+    """Return the notes of `format_all`, and how layouts differ from tables."""
     noted = []
     remarks: list[str] = []
     for table in tables:
@@ -55,8 +61,7 @@ def format_all(tables: Sequence[Table], how: Printing = DEFAULT) -> tuple[str, s
         noted.append((table, labels, sheets))
         for sheet in sheets:
             remarks += sheet.remarks
-    texts = [format_latex(table, how) for table in tables]
-    return "\n".join(texts), format_notes(noted), remarks
+    return format_notes(noted), remarks
 
 
 def _list_needs(table: Table, sheets: Sequence[Sheet], how: Printing) -> Iterator[str]:

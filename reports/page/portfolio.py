@@ -14,7 +14,7 @@ from reports.figures.picture import Picture
 from reports.figures.qualitative import ReadSlices
 from reports.figures.rendering import render_one, start_renderers
 from reports.figures.style import assign_looks
-from reports.formats.latex import DEFAULT, NOTES, format_all, format_latex, read_printing
+from reports.formats.latex import DEFAULT, NOTES, describe_all, format_latex, read_printing
 from reports.formats.macros import format_macros
 from reports.formats.markdown import format_markdown
 from reports.formats.spreadsheet import format_case_scores, format_csv
@@ -66,7 +66,7 @@ class Portfolio:
     @property
     def remarks(self) -> list[str]:
         """How LaTeX layouts differ from the tables."""
-        return format_all(self.page.tables, self.printing)[2]
+        return describe_all(self.page.tables, self.printing)[1]
 
 
 def build_portfolio(of: Contents, request: ReportRequest, formats: Sequence[str]) -> Portfolio:
@@ -153,7 +153,7 @@ def name_files(portfolio: Portfolio) -> dict[str, bytes]:
         files[f"{TABLES}/{table.slug}.tex"] = format_latex(table, portfolio.printing)
         files[f"{TABLES}/{table.slug}.md"] = format_markdown(table)
         files[f"{TABLES}/{table.slug}.csv"] = format_csv(table)
-    files[f"{TABLES}/{NOTES}"] = format_all(page.tables, portfolio.printing)[1]
+    files[f"{TABLES}/{NOTES}"] = describe_all(page.tables, portfolio.printing)[0]
     found = {name: text.encode() for name, text in files.items()}
     for picture, contents in zip(portfolio.pictures, portfolio.rendered, strict=True):
         for suffix in ("pdf", "png"):
