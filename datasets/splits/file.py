@@ -55,7 +55,20 @@ def find_split_file(asked: str, root: Path) -> SplitFile | None:
                 f"splits: fold {number} of {path} must have cases on either side and none on both, "
                 f"got {len(fold.train)} to train on, {len(fold.val)} held out, {n_shared} in both"
             )
+    _refuse_overlap(path, folds)
     return SplitFile(path, hashlib.sha256(content).hexdigest(), folds)
+
+
+def _refuse_overlap(path: Path, folds: Sequence[Fold]) -> None:
+    """Raise DataError if a case is held out twice: statistics over folds would count it twice."""
+    first: dict[str, int] = {}
+    for number, fold in enumerate(folds):
+        for case in sorted(fold.val):
+            if first.setdefault(case, number) != number:
+                rule = f"{path} must hold each case out in one fold"
+                got = f"{case} in folds {first[case]} and {number}"
+                hint = "for repeated divisions, a file each and --set data.splits=FILE"
+                raise DataError(f"splits: {rule}, got {got} ({hint})")
 
 
 def split_by_file(

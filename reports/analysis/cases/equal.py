@@ -14,8 +14,11 @@ def check_cases(results: Sequence[RunResult], *, intersection: bool = False) -> 
 
     With ``intersection`` a run keeps the cases that all methods of its setting have in any fold.
 
-    Raises: ValueError that lists the cases that some run of a fold lacks.
+    Raises: ValueError that lists the cases that some run of a fold lacks, or that names one which
+    two folds hold out.
     """
+    for setting, group in group_by_setting(results).items():
+        _refuse_shared_cases(setting, group)
     if not intersection:
         for setting, group in group_by_setting(results).items():
             _refuse_unequal_folds(setting, group)
@@ -46,6 +49,19 @@ def _refuse_unequal_folds(setting: Setting, group: Sequence[RunResult]) -> None:
             got = f"{result.label} and others that differ in {', '.join(sorted(lacking))}"
             hint = "--intersection compares on the common ones"
             raise ValueError(f"report: {rule}, got {got} ({hint})")
+
+
+def _refuse_shared_cases(setting: Setting, group: Sequence[RunResult]) -> None:
+    """Raise ValueError if a case is held out in two folds, where it would count twice."""
+    folds: dict[tuple[str, str], int] = {}  # by protocol, and so by file of folds, and case
+    for result in group:
+        for case in sorted(_cases_of(result)):
+            fold = folds.setdefault((result.protocol_id, case), result.fold)
+            if fold != result.fold:
+                rule = f"the folds of {setting} must hold each case out once"
+                got = f"{case} in folds {fold} and {result.fold}"
+                hint = "runs of one of the folds, in a store of their own, can be compared"
+                raise ValueError(f"report: {rule}, got {got} ({hint})")
 
 
 def _restrict(result: RunResult, cases: set[str]) -> RunResult:

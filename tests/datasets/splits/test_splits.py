@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from datasets.base import Case, DataError
+from datasets.splits.file import AUTO, SPLITS_FILE, find_split_file
 from datasets.splits.rule import split_cases
 
 
@@ -98,3 +100,15 @@ def test_bad_requests_are_one_sentence() -> None:
         split_cases(KITS19, 0, n_folds=1)
     with pytest.raises(ValueError, match=r"splits: val_frac must be in \[0, 1\), got 1.0"):
         split_cases(KITS19, 0, val_frac=1.0)
+
+
+def test_a_file_that_holds_a_case_out_twice_is_refused(tmp_path: Path) -> None:
+    folds = [{"train": ["c", "d"], "val": ["a", "b"]}, {"train": ["a", "d"], "val": ["c", "b"]}]
+    (tmp_path / SPLITS_FILE).write_text(json.dumps(folds))
+    with pytest.raises(
+        DataError, match=r"must hold each case out in one fold, got b in folds 0 an"
+    ):
+        find_split_file(AUTO, tmp_path)
+    folds[1]["val"].remove("b")
+    (tmp_path / SPLITS_FILE).write_text(json.dumps(folds))
+    assert find_split_file(AUTO, tmp_path) is not None

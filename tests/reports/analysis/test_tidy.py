@@ -127,6 +127,17 @@ def test_other_folds_may_have_other_cases(results: list[RunResult]) -> None:
     assert check_cases([lora, other]) == [lora, other]
 
 
+def test_a_case_that_two_folds_hold_out_is_refused(results: list[RunResult]) -> None:
+    lora = results[1]
+    with pytest.raises(
+        ValueError, match=r"must hold each case out once, got p1 in folds 0 and 1 \("
+    ):
+        check_cases([lora, replace(lora, fold=1)])
+    again = replace(lora, seed=1)
+    other_file = replace(lora, fold=1, protocol_id="other")  # its folds are others
+    assert check_cases([lora, again, other_file]) == [lora, again, other_file]
+
+
 def test_settings_are_told_apart_by_shots_too(results: list[RunResult]) -> None:
     lora = results[1]
     few = replace(lora, protocol=lora.protocol | {"data": {"shots": 5}})
