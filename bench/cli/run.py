@@ -32,7 +32,7 @@ from bench.cli.tune import (
 from bench.grid.forecast import Forecast
 from bench.grid.plan import Experiment, Plan, count_work, prepare_data
 from bench.grid.runner import Event, promote_finished_attempts, split_finished
-from bench.run.interruption import interruptible
+from bench.run.interruption import interruptible, list_command_signals
 from bench.run.ranks.batches import check_batches
 from bench.run.watch.log_file import LOG_FILE
 from bench.specs.disks import describe_network_disk
@@ -93,7 +93,7 @@ def run(
     chosen = choose_executor(executor, compute, threads, detach=options.detach)
     session = Session(context.obj, options)
     chosen.get_ready()
-    with interruptible(KeyboardInterrupt):
+    with interruptible(KeyboardInterrupt, list_command_signals()):
         try:
             plan = make_plan(experiment, chosen, tuning, options, session)
         except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from bench.cli.request import lay_out_runs, read_request, warn_about_synthetic_i
 from bench.cli.terminal import EXIT_FAILED, print_tables, print_warning, report_interrupt
 from bench.grid.feasibility import check_methods
 from bench.grid.plan import Experiment
-from bench.run.interruption import interruptible
+from bench.run.interruption import interruptible, list_command_signals
 from bench.specs.addresses import sqlite_address
 from bench.specs.disks import describe_network_disk
 from bench.specs.protocol import SpecError
@@ -105,7 +105,7 @@ def tune(
     console = SafeConsole()
     warn_about_synthetic_inputs(experiment, console)
     specs = lay_out_runs(experiment, console, output).runs
-    with interruptible(KeyboardInterrupt):
+    with interruptible(KeyboardInterrupt, list_command_signals()):
         try:
             records = search_values(specs, experiment, chosen, tuning, output)
         except KeyboardInterrupt:

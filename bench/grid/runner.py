@@ -18,6 +18,7 @@ from bench.grid.attempt import ATTEMPT, begin_attempt, end_attempt, record_death
 from bench.grid.children import CHECKPOINT_S, LONGEST_WAIT_S, Child, start_child
 from bench.grid.executors.ledger import LOCK
 from bench.grid.slots import Slots
+from bench.run.interruption import end_if_asked
 from bench.run.provenance import describe_run
 from bench.run.watch.log_file import LOG_FILE
 from bench.run.watch.progress import Stand
@@ -105,6 +106,7 @@ def run_grid(
     try:
         grid.start_runs()
         while grid.waiting or grid.active:
+            end_if_asked()
             grid.follow_runs()
             grid.start_runs()
     finally:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from bench.grid.children import CHECKPOINT_S, LONGEST_WAIT_S, Child, start_child, start_server
 from bench.grid.slots import Slots
 from bench.run.cases import open_data
+from bench.run.interruption import end_if_asked
 from bench.run.provenance import describe_release
 from bench.run.watch.log_file import LOG_FILE
 from bench.run.watch.progress import Stand
@@ -71,6 +72,7 @@ def run_studies(
     with ThreadPoolExecutor(len(slots.devices)) as pool:
         futures = [pool.submit(crew.work_on, plan) for plan in plans]
         try:
+            end_if_asked()
             wait(futures)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -12,6 +12,7 @@ from bench.grid.executors.follow import LOST, Change, Dispatch
 from bench.grid.executors.job import JobSpec, work_in
 from bench.grid.executors.queue import ENDED
 from bench.grid.slots import Slots
+from bench.run.interruption import end_if_asked
 from bench.run.watch.progress import Stand, read_progress
 from bench.specs.protocol import SpecError
 from bench.specs.run import RunSpec
@@ -128,6 +129,7 @@ class Workers:
         dispatch = Dispatch(cluster.queue, self.out, None, self._on_change, cluster.pace)
         with storage_errors(self.storage):
             while self._report(watched):
+                end_if_asked()
                 if not dispatch.live and not dispatch.waiting:
                     self._hire(dispatch, n_workers)
                 dispatch.poll()

@@ -48,6 +48,7 @@ NO_FRONT = f"No front: {LEAST_CASES} common cases and one protocol are needed fo
 ZERO = "A method that tunes nothing is left of the dotted line, outside of the logarithmic scale."
 RINGED = "A ring marks a reference network."
 MOST_NAMED = 12  # beside their points; there is no room for more
+GROUND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}  # of names
 SIDES = {-1: "right", 0: "center", 1: "left"}
 HEIGHTS = {-1: "top", 0: "center", 1: "bottom"}
 Point = tuple[float, float]  # in data units
@@ -263,6 +264,7 @@ def _place_label(
     for offset in offsets:
         across, up = np.sign(offset)
         look: dict[str, Any] = {"ha": SIDES[across], "va": HEIGHTS[up], "fontsize": 7}
+        look["bbox"] = GROUND  # where there is no place but on a line
         label = axes.annotate(name, tuple(point), offset, textcoords="offset points", **look)
         if not taken or _is_free(axes, label.get_window_extent(), taken):
             return label

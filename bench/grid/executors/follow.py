@@ -39,6 +39,7 @@ from bench.grid.executors.queue import (
     QueueAwayError,
     QueueError,
 )
+from bench.run.interruption import end_if_asked
 from datasets.files import make_folder
 from datasets.locks import hold_lock
 
@@ -143,6 +144,7 @@ class Dispatch:
     def follow(self) -> None:
         """Follow the jobs until all have ended; what ends too early is submitted again."""
         while self.live or self.waiting:
+            end_if_asked()
             self.poll()
             if self.live or self.waiting:
                 time.sleep(self.pace.poll_s)

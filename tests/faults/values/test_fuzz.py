@@ -154,7 +154,8 @@ class Room:
             case = Case("c", "c", {"ct": file}, None)
             self.kinds[name] = file, lambda case=case: (check_case(case, info), read_image(case))
         splits = folder / "splits_final.json"
-        folds = [{"train": ["c0", "c1", "c2", "c3"], "val": ["c4", "c5"]}] * 2
+        folds = [{"train": ["c0", "c1", "c2", "c3"], "val": ["c4", "c5"]}]
+        folds.append({"train": ["c2", "c3", "c4", "c5"], "val": ["c0", "c1"]})
         splits.write_text(json.dumps(folds))
 
         def split() -> object:
