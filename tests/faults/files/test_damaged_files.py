@@ -16,7 +16,7 @@ from datasets.files import FileError
 from reports.records.run import RESULT_FILE, read_result
 from reports.records.slices import CaseSlices, read_slices, write_slices
 from reports.records.study import read_study
-from tests.faults.values.test_names import make_result
+from tests.faults.values.hostile_names import make_result
 
 SPEC = RunSpec(MethodSpec("lora"), "brats", "f00", 0, 0, Protocol(), Path("/data"))
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from bench.tracking.groups import Group
 from bench.tracking.store import open_store
 sys.path.insert(0, sys.argv[1])
-from tests.faults.values.test_names import make_result
+from tests.faults.values.hostile_names import make_result
 from mlflow.store.tracking import sqlalchemy_store
 
 def send(number, barrier):

@@ -8,7 +8,7 @@ from bench.tracking import publishing
 from bench.tracking.publishing import sync
 from bench.tracking.store import open_store
 from reports.records.run import RunResult
-from tests.faults.values.test_names import make_result
+from tests.faults.values.hostile_names import make_result
 
 
 def test_a_result_that_is_replaced_meanwhile_is_left_to_its_command(

@@ -21,7 +21,7 @@ from bench.tracking.store import Store, open_store
 from datasets.phantoms import files, write
 from datasets.phantoms.write import write_phantoms
 from reports.records.run import Status
-from tests.faults.values.test_names import make_result
+from tests.faults.values.hostile_names import make_result
 
 
 def open_server(folder: Path, new_store, monkeypatch: pytest.MonkeyPatch) -> Store:

@@ -16,7 +16,7 @@ from bench.grid.cells import parse_methods, parse_numbers
 from bench.specs.protocol import SpecError
 from bench.tuning.study import open_storage
 from reports.formats.terminal import SafeConsole
-from tests.faults.values.test_names import make_result
+from tests.faults.values.hostile_names import make_result
 
 SECRET = "s3cret"
 

@@ -42,7 +42,7 @@ from datasets.volumes.checking import check_case
 from datasets.volumes.reading import read_image
 from reports.records.run import EpochRecord, PostProcessing, read_result
 from reports.records.study import StudyRecord, TrialRecord, read_study
-from tests.faults.values.test_names import make_result
+from tests.faults.values.hostile_names import make_result
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,6 @@ import csv
 import json
 import re
 import sqlite3
-from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
@@ -13,11 +12,6 @@ import pytest
 from rich.console import Console
 
 from bench.cli.app import main
-from bench.specs.addresses import sqlite_address
-from bench.specs.protocol import Protocol, SpecError
-from bench.specs.run import MethodSpec, RunSpec, run_folder
-from bench.tracking.connection import default_uri
-from bench.tracking.groups import begin_group
 from bench.tracking.keys import LONGEST_KEY, key_of, parts_of
 from bench.tracking.publishing import sync
 from bench.tracking.store import open_store
@@ -26,53 +20,11 @@ from reports.formats import latex, markdown, spreadsheet
 from reports.formats.macros import format_macros
 from reports.formats.terminal import SafeConsole, escape
 from reports.formats.tex import signs
-from reports.page.portfolio import make_unique
-from reports.records.cost import Cost
-from reports.records.run import CaseScore, RunResult, Status
 from reports.records.study import Cell
 from reports.records.text import mask_passwords, one_line
 from reports.tables.table import Cell as TableCell
-from reports.tables.table import Column, Table, make_slug
-
-HOSTILE = (
-    "GD-enhancing tumor (ET)",
-    "[0pt] bracket",
-    "*star",
-    "a\n\\input{/etc/passwd}\n",
-    "--->",
-    "--!>",
-    "<!--<script>alert(1)</script>",
-    "</script><script>alert(1)</script>",
-    "=HYPERLINK(1)",
-    "@SUM(1)",
-    "\x1b]0;title\x07\x1b[31mred",
-    'it\'s "quoted"; drop',
-    "../../../../x",
-    "a/b",
-    ".",
-    "",
-    "100 % of $x$ & #1 ~ ^ _ \\",
-    "`code` | pipe",
-    "\u202eright to left",
-    "雪" * 120,
-)
-REGIONS = tuple(filter(None, HOSTILE))
-
-
-def make_result(number: int, name: str, **changes: object) -> RunResult:
-    spec = RunSpec(MethodSpec("lora"), "brats", "f00", 0, number, Protocol(), Path("/data"))
-    cases = []
-    for case in ("p1", "<!--<script>\n"):
-        for region in REGIONS:
-            cases.append(CaseScore(case, region, 0.5 + number / 200, 2.0, 10, 9))
-    result = RunResult(
-        run_id=f"{spec.run_id}{name}", status=Status.DONE, reason="", method="lora",
-        settings={"rank": number}, label=name or "empty", dataset="brats", backbone="tiny_vit",
-        weights="none", fold=0, seed=0, protocol_id="abc", protocol={"data": {}}, synthetic=True,
-        regions=REGIONS, cases=tuple(cases), cost=Cost(1000, 20, 300, 0.02, 12.5, 2.5, 512.0),
-        provenance={"started_at": f"2025-06-01T12:00:{number:02}+00:00"},
-    )  # fmt: skip
-    return replace(result, **changes)
+from reports.tables.table import Column, Table
+from tests.faults.values.hostile_names import HOSTILE, build_table, make_result
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -138,16 +90,6 @@ def test_one_result_that_cannot_be_sent_does_not_stop_the_others(
     assert len(tally.sent) == 2
     (problem,) = tally.problems
     assert "m1 cannot be sent: store" in problem
-
-
-def build_table(name: str) -> Table:
-    cells = (TableCell(name), TableCell("linear"))
-    numbers = (TableCell("1.0", 1.0), TableCell("-2.0", -2.0))
-    columns = (
-        Column("method", ("", name), cells, words=True),
-        Column(f"{name}:dice", ("Dice", name), numbers),
-    )
-    return Table("main", make_slug("main", name), name, columns, (name,), (name,), (name,))
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -236,65 +178,6 @@ def test_a_console_is_not_controlled(name: str) -> None:
     assert "\x1b[31m" not in stream.getvalue()
     plain = Console(file=StringIO()).render_str(f"[bold]{escape(name)}[/]").plain
     assert one_line(plain) == one_line(name)
-
-
-def forget_stores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let MLflow open stores anew: it keeps them by address, which may be from another folder."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-    from mlflow.tracking._tracking_service.utils import _tracking_store_registry
-
-    monkeypatch.setattr(SqlAlchemyStore, "_engine_map", {})
-    _tracking_store_registry._get_store_with_resolved_uri.cache_clear()
-
-
-@pytest.mark.parametrize("name", ["q?x", "a#b", "50%41", "a{b}", "a;b [c]", "ä ö", "it's"])
-def test_a_working_directory_of_any_name_holds_its_store(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: Path, capsys
-) -> None:
-    folder = tmp_path / name
-    folder.mkdir()
-    (folder / "mlflow.db").write_bytes(database.read_bytes())
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    forget_stores(monkeypatch)
-    make_result(0, "lora").write(folder / "results" / "runs" / "0")
-    assert main(["sync"]) == 0
-    assert "sent 1 of 1 results" in capsys.readouterr().out
-    assert main(["report"]) == 0
-    assert len(open_store().load_results()) == 1
-    assert {file.name for file in folder.iterdir()} == {"mlflow.db", "mlruns", "results"}
-    assert {file.name for file in tmp_path.iterdir()} == {name}
-    assert default_uri().startswith("sqlite:///")
-
-
-def test_optuna_has_its_file_in_such_a_directory(tmp_path: Path, monkeypatch) -> None:
-    from bench.tuning.study import open_storage
-
-    home = tmp_path / "q?x 50%41 {a}"
-    home.mkdir()
-    monkeypatch.chdir(home)
-    file = home / "{b}" / "optuna.db"
-    open_storage(sqlite_address(file))
-    assert file.is_file()
-    with pytest.raises(SpecError, match="must have no"):
-        sqlite_address(home / "a?b" / "optuna.db")
-
-
-def test_folders_of_runs_and_records_of_commands_stay_inside(tmp_path: Path) -> None:
-    method = MethodSpec("own", (("file", "../../a/b"), ("long", "x" * 300)))
-    spec = RunSpec(method, "brats", "f00", 0, 0, Protocol(), Path("/data"))
-    folder = run_folder(tmp_path, spec)
-    assert folder.parent == tmp_path / "runs"
-    folder.mkdir(parents=True)
-    group = begin_group([spec], "a command", tmp_path)
-    assert group.runs["brats"] == (folder.name,)
-
-
-def test_slugs_are_short_and_kept_apart() -> None:
-    tables = [build_table("a_b"), build_table("a-b"), build_table("A_B")]
-    assert len({table.slug.lower() for table in make_unique(tables)}) == 3
-    slug = make_slug("main", *(f"a-data-set-with-a-long-name-{number}" for number in range(9)))
-    assert len(f".12345.partial.{slug}.tex") < 255
 
 
 def test_values_in_toml_come_back(tmp_path: Path) -> None:
