@@ -1,6 +1,7 @@
 """Options and environment of all tests."""
 
 import os
+import signal
 from collections import Counter
 
 import pytest
@@ -10,6 +11,8 @@ from medtuning_bench.place import put_first
 
 put_first()  # as the command line does, for tests that leave this folder and then start children
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch reads it at its first import
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for jobs in a script's background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # children would ignore Ctrl-C, too
 prepare_environment()  # MLflow reads its environment at its first import, and MONAI imports it
 
 
