@@ -39,9 +39,8 @@ def draw_forest(
     axes.axvspan(-margin_points, margin_points, color=FAINT, alpha=0.25, linewidth=0, zorder=0)
     for row, each in enumerate(order):
         _draw_interval(axes, each.difference, row, looks[each.method])
-        words = {"ha": "left", "va": "center", "fontsize": 7}
-        place: Any = axes.get_yaxis_transform()
-        axes.text(1.02, row, str(each.finding), transform=place, **words)  # type: ignore[arg-type]  # words and numbers in one mapping
+        words: dict[str, Any] = {"ha": "left", "va": "center", "fontsize": 7}
+        axes.text(1.02, row, str(each.finding), transform=axes.get_yaxis_transform(), **words)
     name_rows(axes, [looks[each.method].name for each in order])
     shown = looks[reference].name
     axes.set_xlabel(f"difference of mean Dice to {shown}\n(% points), 95 % interval")

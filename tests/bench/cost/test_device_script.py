@@ -46,6 +46,21 @@ def test_missed_goals_are_said(timed, monkeypatch, capsys) -> None:
     assert lines[-2:] == ["missed: bf16, med_adapter: 3.00x", "missed: --checkpointing"]
 
 
+def test_what_was_not_measured_is_no_goal_that_is_reached(timed, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(device, "LIMIT_S", -1.0)
+    ended = make_result("lora"), "was ended: 480 s are over"
+    monkeypatch.setattr(device, "run_job", lambda *_: ([ended[0]], ended[1]))
+    monkeypatch.setattr("sys.argv", ["device", "--small", "--device", "cpu"])
+    assert device.main() == 1
+    assert capsys.readouterr().out.splitlines()[-5:] == [
+        "missed: bf16, full: not measured",
+        "missed: bf16, med_adapter: not measured",
+        "missed: --checkpointing: not measured",
+        "missed: the main job was ended: 480 s are over",
+        "missed: lora: busy not measured",
+    ]
+
+
 def test_a_step_is_timed_on_a_cpu() -> None:
     way = device.Way("saving", "linear", "fp32", checkpointing=True, n_chunks=2)
     figures = device.time_way(way, device.SMALL, "cpu")
@@ -59,7 +74,7 @@ def test_a_run_is_a_row(monkeypatch, capsys) -> None:
     quick = replace(done, method="lora", cost=replace(done.cost, phases=phases, gpu_busy_frac=0.9))
     idle = replace(quick, method="full", cost=replace(quick.cost, gpu_busy_frac=0.5))
     failed = replace(quick, method="linear", status=Status.OOM, reason="out of memory", cost=None)
-    monkeypatch.setattr(device, "run_job", lambda *_: [quick, idle, failed])
+    monkeypatch.setattr(device, "run_job", lambda *_: ([quick, idle, failed], ""))
     assert device.print_job(device.SMALL, "cpu", 0.0) == [
         "missed: full: busy 50%",
         "missed: linear ended as oom: out of memory",
